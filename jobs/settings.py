@@ -1,0 +1,102 @@
+"""Every setting of Citywell, typed and frozen, read in this module alone.
+
+Values come from the environment (prefix ``CITYWELL_``) and from ``.env`` beside the project. ``ENGINE`` and
+``CITY_POPULATION`` are also read without the prefix, because they are the two knobs a newcomer turns.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Settings of one installation. All relative paths hang below ``home``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CITYWELL_", env_file=PROJECT_DIR / ".env", extra="ignore", frozen=True
+    )
+
+    home: Path = Field(PROJECT_DIR / ".citywell", description="data directory: landing, lake, keys, logs, servers")
+    host: str = Field("127.0.0.1", description="address every server binds to")
+    engine: Literal["sail", "spark"] = Field(
+        "sail", validation_alias=AliasChoices("CITYWELL_ENGINE", "ENGINE"), description="Spark Connect engine"
+    )
+
+    postgres_port: int = 55432
+    engine_port: int = 50051
+    mlflow_port: int = 5501
+    airflow_port: int = 8088
+    city_port: int = 8600
+
+    city_population: int = Field(
+        2000,
+        ge=50,
+        validation_alias=AliasChoices("CITYWELL_CITY_POPULATION", "CITY_POPULATION"),
+        description="people in the simulated city",
+    )
+    city_seed: int = 7
+    city_years: float = Field(2.0, gt=0, description="years of history the simulated city begins with")
+    hospital_data: Path | None = Field(None, description="directory of NDJSON served as hospital_given")
+
+    webhook_url: str | None = Field(None, description="receives a JSON POST when a task fails")
+
+    @property
+    def keys_dir(self) -> Path:
+        return self.home / "keys"
+
+    @property
+    def landing_dir(self) -> Path:
+        return self.home / "landing"
+
+    @property
+    def lake_dir(self) -> Path:
+        return self.home / "lake"
+
+    @property
+    def logs_dir(self) -> Path:
+        return self.home / "logs"
+
+    @property
+    def secrets_dir(self) -> Path:
+        return self.home / "secrets"
+
+    @property
+    def city_dir(self) -> Path:
+        return self.home / "city"
+
+    @property
+    def engine_remote(self) -> str:
+        return f"sc://{self.host}:{self.engine_port}"
+
+    @property
+    def city_url(self) -> str:
+        return f"http://{self.host}:{self.city_port}"
+
+    @property
+    def mlflow_url(self) -> str:
+        return f"http://{self.host}:{self.mlflow_port}"
+
+    @property
+    def airflow_url(self) -> str:
+        return f"http://{self.host}:{self.airflow_port}"
+
+    def postgres_dsn(self, database: str, role: str) -> str:
+        """libpq URI of ``database`` for ``role``; the password is read from ``secrets/postgres/<role>``.
+
+        Raises FileNotFoundError when the stack has never been started.
+        """
+        password = (self.secrets_dir / "postgres" / role).read_text().strip()
+        return f"postgresql://{role}:{password}@{self.host}:{self.postgres_port}/{database}"
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()  # type: ignore[call-arg]
