@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     city_years: float = Field(2.0, gt=0, description="years of history the simulated city begins with")
     hospital_data: Path | None = Field(None, description="directory of NDJSON served as hospital_given")
 
+    pseudonym_key: SecretStr | None = Field(
+        None, description="pseudonym master key as hex, for workers that cannot read keys/pseudonym.key"
+    )
     webhook_url: str | None = Field(None, description="receives a JSON POST when a task fails")
 
     @property
