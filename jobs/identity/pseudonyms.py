@@ -1,13 +1,13 @@
 """Pseudonyms: keyed, repeatable stand-ins for source identities.
 
 Construction
-    purpose key = HKDF-Expand(master key, "citywell/pseudonym/v1/" + purpose, 32 bytes): RFC 5869 §2.3, one block
-    pseudonym   = first 128 bits, as 32 lower-case hex digits, of HMAC-SHA256(purpose key, "source|Type|id")
+    purpose key = HKDF-Expand(master key, "citywell/pseudonym/v1/" + purpose, 32 bytes)  RFC 5869 §2.3, 1 block
+    pseudonym   = first 128 bits, as 32 hex digits, of HMAC-SHA256(purpose key, "source|Type|id")
 
-HMAC is RFC 2104 / FIPS 198-1; taking its leftmost 128 bits follows NIST SP 800-107 r1 §5.1. A keyed hash as the
-pseudonymisation function, and a key of its own per purpose so that two data sets cannot be joined without the
-master key, follow ENISA, "Pseudonymisation techniques and best practices" (2019). By the birthday bound two of
-10**9 identities collide with a probability below 2e-21.
+HMAC is RFC 2104 / FIPS 198-1; taking its leftmost 128 bits follows NIST SP 800-107 r1 §5.1. A keyed hash as
+the pseudonymisation function, and a key of its own per purpose so that two data sets cannot be joined without
+the master key, follow ENISA, "Pseudonymisation techniques and best practices" (2019). By the birthday bound two
+of 10**9 identities collide with a probability below 2e-21.
 
 The master key lives in the landing zone only: ``keys/pseudonym.key`` or, where there is no such file, the
 environment. It is never an argument of a query.
@@ -55,8 +55,8 @@ def ensure_key(path: Path) -> bytes:
 def load_key(path: Path | None = None) -> bytes:
     """The master key from ``path``, or from the setting ``pseudonym_key``, or from ``keys/pseudonym.key``.
 
-    Raises CitywellError when there is none or it is not 32 bytes of hex; a wrong key is never replaced by a new
-    one, because every pseudonym made so far would be orphaned.
+    Raises CitywellError when there is none or it is not 32 bytes of hex; a wrong key is never replaced by a
+    new one, because every pseudonym made so far would be orphaned.
     """
     configured = settings().pseudonym_key
     if path is None and configured is not None:
@@ -130,8 +130,8 @@ class _TypeKeys(dict[str, str]):
 class Pseudonymiser:
     """Pseudonyms of one source for one purpose.
 
-    About 2 µs for an id not seen lately and 0.2 µs for one that was, on one core. ``cache`` bounds the number of
-    ids remembered per resource type (about 200 bytes each).
+    About 2 µs for an id not seen lately and 0.2 µs for one that was, on one core. ``cache`` bounds the number
+    of ids remembered per resource type (about 200 bytes each).
     """
 
     def __init__(self, key: bytes, source: str, purpose: str = LAKE_PURPOSE, *, cache: int = 100_000) -> None:
