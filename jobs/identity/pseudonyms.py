@@ -1,13 +1,13 @@
 """Pseudonyms: keyed, repeatable stand-ins for source identities.
 
 Construction
-    purpose key = HKDF-Expand(master key, "citywell/pseudonym/v1/" + purpose, 32 bytes)  RFC 5869 §2.3, 1 block
+    purpose key = HKDF-Expand(master key, "citywell/pseudonym/v1/" + purpose, 32 bytes), RFC 5869 §2.3
     pseudonym   = first 128 bits, as 32 hex digits, of HMAC-SHA256(purpose key, "source|Type|id")
 
 HMAC is RFC 2104 / FIPS 198-1; taking its leftmost 128 bits follows NIST SP 800-107 r1 §5.1. A keyed hash as
 the pseudonymisation function, and a key of its own per purpose so that two data sets cannot be joined without
-the master key, follow ENISA, "Pseudonymisation techniques and best practices" (2019). By the birthday bound two
-of 10**9 identities collide with a probability below 2e-21.
+the master key, follow ENISA, "Pseudonymisation techniques and best practices" (2019). By the birthday bound
+two of 10**9 identities collide with a probability below 2e-21.
 
 The master key lives in the landing zone only: ``keys/pseudonym.key`` or, where there is no such file, the
 environment. It is never an argument of a query.
