@@ -1,0 +1,67 @@
+"""FHIR dates and instants as microseconds since 1970 UTC, with the precision they were written with.
+
+Source: HL7 FHIR R4 date, dateTime and instant, https://hl7.org/fhir/R4/datatypes.html#dateTime
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+EARLIEST_YEAR, LATEST_YEAR = 1850, 2200
+"""Outside these no person was treated: the oldest verified person was born in 1875; 2200 is beyond any plan."""
+
+_PARTIAL = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")
+_TIMED = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})?")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def parse(text: str, zone: ZoneInfo) -> tuple[int, str]:
+    """(microseconds since 1970 UTC, precision) of a FHIR date, dateTime or instant.
+
+    precision is year, month, day or second. A partial date stands at the start of its period in ``zone``; a time
+    without an offset is local time of ``zone`` (of a repeated hour, the first).
+    Raises ValueError, without the text, for anything else, for a local time that a clock change skipped, and for
+    years outside EARLIEST_YEAR..LATEST_YEAR.
+    """
+    if _TIMED.fullmatch(text):
+        moment, precision = _timed(text, zone), "second"
+    else:
+        moment, precision = _partial(text, zone)
+    if not EARLIEST_YEAR <= moment.year <= LATEST_YEAR:
+        raise ValueError(f"year outside {EARLIEST_YEAR} to {LATEST_YEAR}")
+    return (moment - _EPOCH) // _MICROSECOND, precision
+
+
+def parse_month(text: str) -> tuple[int, int | None, str]:
+    """(year, month or None, precision) of a FHIR date; its day is checked and dropped. Raises ValueError as parse."""
+    parse(text, ZoneInfo("UTC"))
+    year, month, day = text[:4], text[5:7], text[8:10]
+    return int(year), int(month) if month else None, "day" if day else "month" if month else "year"
+
+
+def _timed(text: str, zone: ZoneInfo) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("not a FHIR date or time") from None
+    if moment.tzinfo is not None:
+        return moment
+    local = moment.replace(tzinfo=zone)
+    if local.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != moment:
+        raise ValueError("a local time that the clock change skipped")
+    return local
+
+
+def _partial(text: str, zone: ZoneInfo) -> tuple[datetime, str]:
+    match = _PARTIAL.fullmatch(text)
+    if match is None:
+        raise ValueError("not a FHIR date or time")
+    year, month, day = match.groups()
+    try:
+        moment = datetime(int(year), int(month or 1), int(day or 1), tzinfo=zone)
+    except ValueError:
+        raise ValueError("not a FHIR date or time") from None
+    return moment, "day" if day else "month" if month else "year"

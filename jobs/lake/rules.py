@@ -1,0 +1,74 @@
+"""Row rules: the predicates, derived from a source's YAML, that split a staged batch into good and quarantined rows.
+
+A row takes the first rule it breaks, in the order of the declaration. Names follow Kahn et al., "A Harmonized Data
+Quality Assessment Terminology and Framework for the Secondary Use of EHR Data" (eGEMs 2016): completeness (required),
+value conformance (value_set), atemporal plausibility (range, implausible_value, unexpected_unit), temporal plausibility
+(not_before).
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from jobs.sources import Limit, Table
+
+
+def apply(rows: DataFrame, table: Table) -> DataFrame:
+    """``rows`` with ``rule`` and ``reason`` set where a rule is broken and nothing was found before.
+
+    Tombstones carry no content and break no rule.
+    """
+    found = [(F.col("rule").isNotNull(), F.col("rule"), F.col("reason")), *_rules(table)]
+    is_judged = F.col("rule").isNotNull() | ~F.col("is_deleted")
+    names = F.coalesce(*(F.when(broken, name) for broken, name, _ in found))
+    reasons = F.coalesce(*(F.when(broken, reason) for broken, _, reason in found))
+    return rows.withColumns(
+        {"rule": F.when(is_judged, names), "reason": F.when(is_judged & names.isNotNull(), reasons)}
+    )
+
+
+def _rules(table: Table) -> list[tuple[Column, Column, Column]]:
+    rules: list[tuple[Column, str, str]] = []
+    for name, column in table.columns.items():
+        value = F.col(name)
+        if column.required:
+            rules.append((value.isNull(), f"required:{name}", f"{name} is required"))
+        if column.values:
+            rules.append((~value.isin(*column.values), f"value_set:{name}", f"{name} is outside its value set"))
+        if column.min is not None:
+            rules.append((value < column.min, f"range:{name}", f"{name} is below {column.min}"))
+        if column.max is not None:
+            rules.append((value > column.max, f"range:{name}", f"{name} is above {column.max}"))
+        if column.not_before:
+            rules.append((value < F.col(column.not_before), f"not_before:{name}", f"{name} is before {column.not_before}"))
+    literal = [(broken, F.lit(rule), F.lit(reason)) for broken, rule, reason in rules]
+    return literal + (_limit_rules(table.limits) if table.limits else [])
+
+
+def _limit_rules(limits: tuple[Limit, ...]) -> list[tuple[Column, Column, Column]]:
+    """Limits by code, for the record's own value and for those of its components."""
+
+    def broken(code: Column, number: Column, unit: Column) -> tuple[Column, Column]:
+        units: dict[str, list[str]] = {}
+        for limit in limits:
+            units.setdefault(limit.code, []).append(limit.unit)
+        outside = _any([(code == x.code) & (unit == x.unit) & ((number < x.low) | (number > x.high)) for x in limits])
+        strange = _any([(code == c) & number.isNotNull() & ~F.coalesce(unit, F.lit("")).isin(*u) for c, u in units.items()])
+        return outside, strange
+
+    def anywhere(index: int) -> Column:
+        own = broken(F.col("code"), F.col("value_number"), F.col("unit"))[index]
+        parts = F.exists("components", lambda c: broken(c["code"], c["value_number"], c["unit"])[index])
+        return F.coalesce(own, F.lit(False)) | F.coalesce(parts, F.lit(False))
+
+    return [
+        (anywhere(1), F.lit("unexpected_unit"), F.lit("a value is not in a unit declared for its code")),
+        (anywhere(0), F.lit("implausible_value"), F.lit("a value is outside the limits declared for its code")),
+    ]
+
+
+def _any(conditions: list[Column]) -> Column:
+    return reduce(lambda left, right: left | right, conditions)
