@@ -1,0 +1,244 @@
+"""The vault: which source identity a pseudonym stands for, in a PostgreSQL database of its own.
+
+Two roles use it. The owner, ``vault``, runs ``migrate`` and nothing in daily work. Jobs connect as
+``vault_client``, which can select no identity: it puts rows into an inbox and calls functions that run with
+the owner's rights.
+
+Reading is audited by the database itself, in two transactions: ``request_access`` appends to
+``access_audit`` who asks, for what purpose and for which pseudonyms; ``read_access`` answers those only,
+and only once that row is committed. An answer without a lasting trace is thus impossible, even for a caller
+that rolls back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import psycopg
+
+from jobs.errors import CitywellError
+from jobs.settings import settings
+
+OWNER_ROLE = "vault"
+CLIENT_ROLE = "vault_client"
+KEYS_PER_REQUEST = 10_000
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+_DDL = """
+create schema if not exists vault;
+revoke all on schema vault from public;
+
+create table if not exists vault.source_identity (
+    pseudonym text collate "C" primary key check (pseudonym ~ '^[0-9a-f]{32}$'),
+    key_id text not null,
+    source text not null,
+    resource_type text not null,
+    source_id text not null,
+    first_seen_at timestamptz not null,
+    last_batch_id text not null
+);
+comment on table vault.source_identity is
+    'One row per pseudonym: the source identity it was made from. The only way back from a pseudonym.';
+
+create table if not exists vault.identity_inbox (
+    pseudonym text collate "C",
+    key_id text,
+    source text,
+    resource_type text,
+    source_id text,
+    seen_at timestamptz
+);
+comment on table vault.identity_inbox is
+    'One row per identity being registered by an open transaction; empty between transactions.';
+
+create table if not exists vault.person_link (
+    patient_key text collate "C" primary key,
+    source text not null,
+    person_key text not null,
+    linked_at timestamptz not null,
+    method text not null
+);
+comment on table vault.person_link is
+    'One row per source patient: the person it belongs to. Pseudonyms only.';
+
+create table if not exists vault.access_audit (
+    access_id bigint generated always as identity primary key,
+    requested_at timestamptz not null default clock_timestamp(),
+    transaction_id xid8 not null default pg_current_xact_id(),
+    role text not null,
+    actor text not null check (actor <> ''),
+    purpose text not null check (purpose <> '' and length(purpose) <= 200),
+    run_id text not null,
+    keys_requested integer not null,
+    keys text[] not null
+);
+comment on table vault.access_audit is
+    'One row per request to read identities: who, when, what for, which pseudonyms. Append-only.';
+
+create or replace function vault.refuse_change() returns trigger language plpgsql as $body$
+begin
+    raise exception 'access_audit is append-only';
+end $body$;
+create or replace trigger access_audit_append_only before update or delete or truncate on vault.access_audit
+    for each statement execute function vault.refuse_change();
+
+create or replace function vault.register(batch text, method text) returns bigint
+language sql security definer set search_path = pg_catalog, pg_temp as $body$
+    with
+    taken as (delete from vault.identity_inbox returning *),
+    registered as (
+        insert into vault.source_identity as known
+            (pseudonym, key_id, source, resource_type, source_id, first_seen_at, last_batch_id)
+        select distinct on (pseudonym) pseudonym, key_id, source, resource_type, source_id, seen_at, batch
+        from taken order by pseudonym, seen_at
+        on conflict (pseudonym) do update
+            set first_seen_at = least(known.first_seen_at, excluded.first_seen_at),
+                last_batch_id = greatest(known.last_batch_id, excluded.last_batch_id)
+            where known.first_seen_at > excluded.first_seen_at
+                or known.last_batch_id < excluded.last_batch_id
+        returning known.pseudonym, known.source, known.resource_type, known.first_seen_at
+    ),
+    linked as (
+        insert into vault.person_link (patient_key, source, person_key, linked_at, method)
+        select pseudonym, source, pseudonym, first_seen_at, register.method
+        from registered where resource_type = 'Patient'
+        on conflict (patient_key) do nothing
+    )
+    select count(*) from registered
+$body$;
+
+create or replace function vault.request_access(keys text[], purpose text, actor text, run_id text) returns bigint
+language sql security definer set search_path = pg_catalog, pg_temp as $body$
+    insert into vault.access_audit (role, actor, purpose, run_id, keys_requested, keys)
+    values (session_user, actor, purpose, run_id, cardinality(keys), keys)
+    returning access_id
+$body$;
+
+create or replace function vault.read_access(access bigint)
+returns table (pseudonym text, source text, resource_type text, source_id text)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $body$
+begin
+    if not exists (
+        select from vault.access_audit as a
+        where a.access_id = access and a.role = session_user and a.transaction_id <> pg_current_xact_id()
+            and a.requested_at > clock_timestamp() - interval '10 minutes'
+    ) then
+        raise exception 'no committed request of this role in the last ten minutes has this number';
+    end if;
+    return query
+        select i.pseudonym, i.source, i.resource_type, i.source_id
+        from vault.access_audit as a
+        cross join unnest(a.keys) as asked (pseudonym)
+        inner join vault.source_identity as i on i.pseudonym = asked.pseudonym
+        where a.access_id = access;
+end $body$;
+
+revoke all on all tables in schema vault from public, vault_client;
+revoke all on all functions in schema vault from public;
+grant usage on schema vault to vault_client;
+grant insert on vault.identity_inbox to vault_client;
+grant select on vault.person_link to vault_client;
+grant execute on function vault.register(text, text), vault.request_access(text[], text, text, text),
+    vault.read_access(bigint) to vault_client;
+"""
+
+
+class Identity(NamedTuple):
+    """One identity of a source. ``seen_at``: transaction time of the export it came with."""
+
+    pseudonym: str
+    key_id: str
+    source: str
+    resource_type: str
+    source_id: str
+    seen_at: datetime
+
+
+class SourceIdentity(NamedTuple):
+    """What a pseudonym stands for at its source."""
+
+    source: str
+    resource_type: str
+    source_id: str
+
+
+@dataclass(frozen=True)
+class Access:
+    """Why identities are read: the name of the job, its purpose, and the batch or run it is part of."""
+
+    actor: str
+    purpose: str
+    run_id: str
+
+
+def connect() -> Connection:
+    """A connection to the vault in the jobs' role. Raises CitywellError when the vault cannot be reached."""
+    try:
+        return psycopg.connect(settings().postgres_dsn("vault", CLIENT_ROLE), connect_timeout=10)
+    except (psycopg.OperationalError, FileNotFoundError) as error:
+        raise CitywellError(
+            f"The vault does not answer ({type(error).__name__}).",
+            where=f"PostgreSQL at {settings().host}:{settings().postgres_port}, database vault",
+            do="Run `citywell status`; start the stack with `citywell up`.",
+        ) from None
+
+
+def migrate(conn: Connection) -> None:
+    """Bring tables, functions and rights to this version, as the owner. Changes nothing the second time.
+
+    Two at once would fail on each other's catalogue rows; the advisory lock makes the second wait.
+    """
+    with conn.transaction():
+        conn.execute("select pg_advisory_xact_lock(hashtext('citywell vault migrate'))")
+        conn.execute(_DDL)
+
+
+def register(conn: Connection, batch_id: str, identities: Iterable[Identity], *, method: str) -> int:
+    """Upsert ``identities`` seen in ``batch_id`` and link new patients to a person of their own.
+
+    One transaction; the same batch again changes nothing. Returns the number of rows added or updated.
+    Earlier batches that come late move ``first_seen_at`` back and leave ``last_batch_id``, so order does
+    not matter.
+    """
+    with conn.transaction(), conn.cursor() as cursor:
+        with cursor.copy(
+            "copy vault.identity_inbox (pseudonym, key_id, source, resource_type, source_id, seen_at) "
+            "from stdin"
+        ) as copy:
+            for identity in identities:
+                copy.write_row(identity)
+        row = cursor.execute("select vault.register(%s, %s)", (batch_id, method)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def resolve(conn: Connection, keys: Sequence[str], access: Access) -> Mapping[str, SourceIdentity]:
+    """The source identities behind ``keys``; a pseudonym the vault does not know is absent from the answer.
+
+    Commits one ``access_audit`` row per 10,000 keys before the first identity is read, so ``conn`` must not
+    be inside a transaction.
+    """
+    if conn.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+        raise CitywellError(
+            "The vault is read outside a transaction only: the audit row must be committed first.",
+            where=f"{access.actor}, run {access.run_id}",
+            do="Commit or close the open transaction before resolving.",
+        )
+    found: dict[str, SourceIdentity] = {}
+    unique = list(dict.fromkeys(keys))
+    for start in range(0, len(unique), KEYS_PER_REQUEST):
+        asked = unique[start : start + KEYS_PER_REQUEST]
+        with conn.transaction():
+            row = conn.execute(
+                "select vault.request_access(%s, %s, %s, %s)",
+                (asked, access.purpose, access.actor, access.run_id),
+            ).fetchone()
+        assert row is not None
+        with conn.transaction():
+            answers = conn.execute("select * from vault.read_access(%s)", row).fetchall()
+        found.update({key: SourceIdentity(*identity) for key, *identity in answers})
+    return found

@@ -1,0 +1,116 @@
+"""The vault answers only callers that leave a lasting audit row, and registering is idempotent in any
+order.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+
+from jobs.errors import CitywellError
+from jobs.identity import vault
+from jobs.identity.vault import Access, Identity
+
+ACCESS = Access("writeback", "return scores to the hospital", "run-1")
+MONDAY, TUESDAY = datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 1, 6, tzinfo=UTC)
+
+
+def identity(number: int, seen_at: datetime = MONDAY, resource_type: str = "Patient") -> Identity:
+    return Identity(f"{number:032x}", "k1", "hospital_north", resource_type, f"id-{number}", seen_at)
+
+
+def test_resolving_leaves_an_audit_row(vault_client: vault.Connection, vault_owner: vault.Connection) -> None:
+    vault.register(vault_client, "b1", [identity(1), identity(2)], method="m")
+    found = vault.resolve(vault_client, [f"{1:032x}", f"{99:032x}", f"{1:032x}"], ACCESS)
+    assert found == {f"{1:032x}": ("hospital_north", "Patient", "id-1")}
+    audit = vault_owner.execute(
+        "select role, actor, purpose, run_id, keys_requested, keys from vault.access_audit"
+    ).fetchall()
+    assert audit == [
+        ("vault_client", "writeback", ACCESS.purpose, "run-1", 2, [f"{1:032x}", f"{99:032x}"]),
+    ]
+
+
+def test_an_answer_without_a_committed_audit_row_is_impossible(vault_client: vault.Connection) -> None:
+    vault.register(vault_client, "b1", [identity(1)], method="m")
+    request = "select vault.request_access(%s, 'purpose', 'actor', 'run')"
+    asked = vault_client.execute(request, ([f"{1:032x}"],)).fetchone()
+    with pytest.raises(psycopg.errors.RaiseException, match="no committed request"):
+        vault_client.execute("select * from vault.read_access(%s)", asked)
+    vault_client.rollback()
+    with pytest.raises(psycopg.errors.RaiseException, match="no committed request"):
+        vault_client.execute("select * from vault.read_access(%s)", asked)
+
+
+def test_an_open_transaction_is_refused_before_anything_is_asked(vault_client: vault.Connection) -> None:
+    vault_client.execute("select 1")
+    with pytest.raises(CitywellError, match="outside a transaction"):
+        vault.resolve(vault_client, [f"{1:032x}"], ACCESS)
+
+
+@pytest.mark.parametrize("table", ["source_identity", "access_audit", "identity_inbox"])
+def test_jobs_cannot_select(vault_client: vault.Connection, table: str) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        vault_client.execute(f"select * from vault.{table}")
+
+
+@pytest.mark.parametrize("purpose", ["", "x" * 201])
+def test_a_purpose_is_required(vault_client: vault.Connection, purpose: str) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation):
+        vault.resolve(vault_client, [f"{1:032x}"], Access("a", purpose, "r"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "delete from vault.access_audit",
+        "update vault.access_audit set actor = 'x'",
+        "truncate vault.access_audit",
+    ],
+)
+def test_not_even_the_owner_changes_the_audit(vault_owner: vault.Connection, change: str) -> None:
+    with pytest.raises(psycopg.errors.RaiseException, match="append-only"):
+        vault_owner.execute(change)
+
+
+def test_batches_in_any_order_leave_the_same_rows(
+    vault_client: vault.Connection, vault_owner: vault.Connection
+) -> None:
+    early, late = [identity(1, MONDAY), identity(2, MONDAY)], [identity(2, TUESDAY), identity(3, TUESDAY)]
+    query = "select pseudonym, first_seen_at, last_batch_id from vault.source_identity order by pseudonym"
+    expected = [
+        (f"{1:032x}", MONDAY, "b1"),
+        (f"{2:032x}", MONDAY, "b2"),
+        (f"{3:032x}", TUESDAY, "b2"),
+    ]
+    vault.register(vault_client, "b2", late, method="m")
+    assert vault.register(vault_client, "b1", early, method="m") == 2
+    assert vault_owner.execute(query).fetchall() == expected
+    assert vault.register(vault_client, "b1", early, method="m") == 0
+    assert vault.register(vault_client, "b2", late, method="m") == 0
+
+
+def test_an_interrupted_registration_leaves_nothing(
+    vault_client: vault.Connection, vault_owner: vault.Connection
+) -> None:
+    def breaks_off() -> object:
+        yield identity(1)
+        raise RuntimeError("the file is damaged")
+
+    with pytest.raises(RuntimeError, match="damaged"):
+        vault.register(vault_client, "b1", breaks_off(), method="m")  # type: ignore[arg-type]
+    assert vault_owner.execute("select count(*) from vault.source_identity").fetchone() == (0,)
+    assert vault.register(vault_client, "b1", [identity(1)], method="m") == 1
+
+
+def test_migrating_again_keeps_the_rows(
+    vault_client: vault.Connection, vault_owner: vault.Connection
+) -> None:
+    vault.register(vault_client, "b1", [identity(1), identity(2, resource_type="Encounter")], method="m")
+    vault.migrate(vault_owner)
+    assert vault_owner.execute("select count(*) from vault.source_identity").fetchone() == (2,)
+    assert vault_owner.execute("select patient_key, method from vault.person_link").fetchall() == [
+        (f"{1:032x}", "m")
+    ]
