@@ -111,8 +111,8 @@ language sql security definer set search_path = pg_catalog, pg_temp as $body$
     select count(*) from registered
 $body$;
 
-            where known.first_seen_at > excluded.first_seen_at
-                or known.last_batch_id < excluded.last_batch_id
+create or replace function vault.request_access(keys text[], purpose text, actor text, run_id text)
+returns bigint
 language sql security definer set search_path = pg_catalog, pg_temp as $body$
     insert into vault.access_audit (role, actor, purpose, run_id, keys_requested, keys)
     values (session_user, actor, purpose, run_id, cardinality(keys), keys)
