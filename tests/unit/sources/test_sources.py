@@ -1,0 +1,141 @@
+"""Source definitions: what is declared is read, and every slip is named with its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from jobs import sources
+from jobs.errors import CitywellError
+from jobs.settings import settings
+
+
+def definition() -> dict:
+    return yaml.safe_load(
+        """
+        name: clinic
+        description: A clinic for these tests.
+        protocol: fhir_bulk
+        owner: somebody
+        licence: none
+        schedule: null
+        endpoints:
+          clinic_a:
+            description: The only endpoint.
+            base_url: http://127.0.0.1:1/fhir
+            auth: {method: smart, client_id: citywell, alg: ES384}
+            time_zone: Europe/Berlin
+        checks: {max_quarantined_pct: 5}
+        tables:
+          patient:
+            resource: Patient
+            grain: One row per patient.
+            key: patient_key
+            month_column: valid_from
+            columns:
+              sex: {type: string, description: Sex on record., sensitivity: health, values: [female, male]}
+              age: {type: int, description: Age at something., sensitivity: health, min: 0, max: 130}
+        """
+    )
+
+
+def write(tmp_path: Path, data: object) -> Path:
+    path = tmp_path / "clinic.yml"
+    path.write_text(data if isinstance(data, str) else yaml.safe_dump(data))
+    return path
+
+
+def test_a_definition_is_read_and_frozen(tmp_path: Path) -> None:
+    source = sources.load_file(write(tmp_path, definition()))
+    endpoint = source.endpoints["clinic_a"]
+    assert endpoint.name == "clinic_a"
+    assert endpoint.key_path(Path("keys")) == Path("keys/fhir_clinic_a.pem")
+    assert source.tables["patient"].columns["sex"].values == ("female", "male")
+    with pytest.raises(ValueError, match="frozen"):
+        endpoint.base_url = "http://other"  # type: ignore[misc]
+
+
+SLIPS = {
+    "an unknown word": (("endpoints", "clinic_a", "supports_sinc"), True, "endpoints.clinic_a.supports_sinc"),
+    "an unknown time zone": (("endpoints", "clinic_a", "time_zone"), "Mars/Base", "IANA time zone"),
+    "an unknown algorithm": (("endpoints", "clinic_a", "auth", "alg"), "HS256", "endpoints.clinic_a.auth"),
+    "a link with a query": (("endpoints", "clinic_a", "base_url"), "http://x/f?token=1", "clinic_a.base_url"),
+    "a group without id": (("endpoints", "clinic_a", "export_level"), "group", "group_id"),
+    "an unknown setting": (("endpoints", "clinic_a", "base_url"), "${CITYWELL_NO_SUCH}", "is not a setting"),
+    "another variable": (("endpoints", "clinic_a", "base_url"), "${PATH}", "is not a setting"),
+    "a method of the settings": (
+        ("endpoints", "clinic_a", "base_url"),
+        "${CITYWELL_POSTGRES_DSN}",
+        "not a setting",
+    ),
+    "an unknown type": (("tables", "patient", "columns", "sex", "type"), "text", "columns.sex"),
+    "limits on text": (("tables", "patient", "columns", "sex", "min"), 1, "numeric"),
+    "limits turned round": (("tables", "patient", "columns", "age", "max"), -1, "min is above max"),
+    "an unknown sensitivity": (
+        ("tables", "patient", "columns", "sex", "sensitivity"),
+        "secret",
+        "columns.sex",
+    ),
+    "a month column that is not there": (("tables", "patient", "month_column"), "seen_at", "seen_at"),
+    "a column of every table": (("tables", "patient", "key"), "sex", "not declared again: sex"),
+    "another name than the file's": (("name",), "other", "must be 'clinic'"),
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_a_slip_is_named_with_file_and_place(tmp_path: Path, slip: str) -> None:
+    (*way, last), value, message = SLIPS[slip]
+    data = definition()
+    place = data
+    for step in way:
+        place = place[step]
+    place[last] = value
+    with pytest.raises(CitywellError) as error:
+        sources.load_file(write(tmp_path, data))
+    assert message in str(error.value)
+    assert "clinic.yml" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: [", "not YAML in line"),
+        ("- a", "not a mapping"),
+        ("name: clinic\nname: b", "'name' stands here twice"),
+    ],
+)
+def test_broken_yaml_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(CitywellError, match=message):
+        sources.load_file(write(tmp_path, text))
+
+
+def test_a_value_is_not_repeated_in_the_message(tmp_path: Path) -> None:
+    data = definition()
+    data["endpoints"]["clinic_a"]["auth"]["client_secret"] = "hunter2"
+    with pytest.raises(CitywellError) as error:
+        sources.load_file(write(tmp_path, data))
+    assert "client_secret" in str(error.value)
+    assert "hunter2" not in str(error.value)
+
+
+def test_the_hospitals_are_declared_and_follow_the_settings() -> None:
+    hospital = sources.load("hospital")
+    assert {name for name, e in hospital.endpoints.items() if not e.on_demand} == {
+        "hospital_north",
+        "hospital_harbour",
+        "hospital_university",
+    }
+    assert hospital.endpoints["hospital_north"].base_url == f"{settings().city_url}/north/fhir"
+    assert sources.find_endpoint("hospital_given")[1].on_demand
+    assert sources.load_all()["hospital"] == hospital
+
+
+def test_an_unknown_source_and_endpoint_are_answered_with_the_known_ones() -> None:
+    with pytest.raises(CitywellError, match="no source named 'pharmcy'") as error:
+        sources.load("pharmcy")
+    assert "hospital" in error.value.do
+    with pytest.raises(CitywellError, match="hospital_nort") as error:
+        sources.find_endpoint("hospital_nort")
+    assert "hospital_north" in error.value.do
