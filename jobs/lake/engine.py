@@ -1,0 +1,114 @@
+"""The one way to a Spark session: over Spark Connect, to whichever engine the settings name.
+
+Sail (the embedded default) and Apache Spark speak the same protocol; jobs never ask which one answers. The
+few differences that cannot be papered over by portable SQL are decided here and in :mod:`jobs.lake.tables`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+from urllib.parse import urlsplit
+
+import grpc
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+from pyspark.sql.connect.client.retries import DefaultPolicy
+
+from jobs.errors import CitywellError
+from jobs.settings import settings
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 3.0
+PORTABLE_CONFIG = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+}
+"""Set on every session: instants are UTC, and a bad cast fails instead of becoming null (use
+``try_cast``).
+"""
+
+EngineKind = Literal["sail", "spark"]
+
+
+@contextmanager
+def session(remote: str | None = None) -> Iterator[SparkSession]:
+    """A fresh Spark Connect session, stopped at exit.
+
+    remote: ``sc://host:port``; by default ``settings().engine_remote``. Each call has its own catalog of
+    views. The session is released and its channel closed explicitly: a client left open at interpreter exit
+    goes on calling the engine and can hang the process for minutes. Calls to an engine that went away are
+    retried for about ten seconds, not the ten minutes of the client's default.
+
+    Raises CitywellError when no engine answers at ``remote``, or when it goes away in the middle.
+    """
+    where = remote or settings().engine_remote
+    _check_reachable(where)
+    spark = SparkSession.builder.remote(where).create()
+    try:
+        spark.client.set_retry_policies(
+            [DefaultPolicy(max_retries=6, initial_backoff=100, max_backoff=4_000)]
+        )
+        for key, value in PORTABLE_CONFIG.items():
+            spark.conf.set(key, value)
+        yield spark
+    except Exception as error:
+        if is_unavailable(error):
+            raise CitywellError(
+                "the engine stopped answering",
+                where=where,
+                do="read the engine's log (`citywell status` names it), `citywell up`, then run again",
+            ) from error
+        raise
+    finally:
+        spark.stop()
+
+
+def engine_kind(spark: SparkSession) -> EngineKind:
+    """Which engine answers. For :mod:`jobs.lake` only, where a difference is unavoidable.
+
+    Apache Spark's SQL function ``version()`` begins with the version the protocol reports; Sail's is its own.
+    """
+    reported = spark.sql("select version()").first()
+    return "spark" if reported is not None and str(reported[0]).startswith(spark.version) else "sail"
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether ``error`` means that no engine answers (down, killed or unreachable), rather than a failed
+    query.
+    """
+    if isinstance(error, grpc.RpcError):
+        return error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+    text = str(error) if isinstance(error, PySparkException) else ""
+    return "StatusCode.UNAVAILABLE" in text or "failed to connect to all addresses" in text
+
+
+def describe(error: BaseException) -> str:
+    """The kinds of error named in an engine's ``error``, without its message: that may quote a record's
+    values.
+
+    For example ``SparkRuntimeException [CAST_INVALID_INPUT] ValueError``.
+    """
+    condition = error.getCondition() if isinstance(error, PySparkException) else None
+    named = re.findall(r"\b[A-Z]\w*(?:Error|Exception)\b", str(error))
+    kinds = dict.fromkeys([type(error).__name__, *([f"[{condition}]"] if condition else []), *named])
+    return " ".join(list(kinds)[:4])
+
+
+def _check_reachable(remote: str) -> None:
+    address = urlsplit(remote)
+    if address.scheme != "sc" or not address.hostname:
+        raise CitywellError(
+            "the engine's address is not a Spark Connect one", where=remote, do="write it as sc://host:port"
+        )
+    try:
+        socket.create_connection((address.hostname, address.port or 15002), CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise CitywellError(
+            "no engine answers", where=remote, do="start it with `citywell up`, and see `citywell status`"
+        ) from error

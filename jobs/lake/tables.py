@@ -1,0 +1,514 @@
+"""The table contract: the only module, dbt aside, that writes Delta tables.
+
+Every verb behaves the same on Sail and on Apache Spark and is one Delta commit: whoever is killed in the
+middle leaves the previous version readable, and running again converges. A table ``schema.table`` lives at
+``<lake>/<schema>/<table>``; ``lake`` defaults to ``settings().lake_dir``.
+
+Choices that keep the engines equal:
+
+* Tables are created by delta-rs with an all-nullable schema. Each engine infers nullability its own way, and
+  a table that says ``not null`` deep in a struct cannot be merged into by the other.
+* A write is an overwrite of a slice (``replaceWhere``) or a ``MERGE``, never a blind append: Delta lets two
+  blind appends through, whereas of two overlapping writes exactly one wins and the other raises
+  :class:`LostRace`.
+* Columns are compared with the table's before anything is written, because Sail drops an unknown column
+  silently.
+* Values of a slice are checked inside the written query, because Sail writes rows outside ``replaceWhere``
+  silently.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import deltalake
+from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError, DeltaError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, DataType, MapType, StructField, StructType
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from jobs.errors import CitywellError
+from jobs.lake.engine import describe, is_unavailable
+from jobs.settings import settings
+
+Value = str | int | bool | date | datetime
+T = TypeVar("T")
+
+BATCH_COLUMN = "batch_id"
+RETENTION_HOURS = 7 * 24
+MERGE_ATTEMPTS = 3
+"""How often a merge starts again because another writer committed between its look-up and its commit."""
+
+TABLE_PROPERTIES = {
+    "delta.checkpointInterval": "20",
+    "delta.logRetentionDuration": "interval 30 days",
+    "delta.deletedFileRetentionDuration": "interval 7 days",
+}
+
+_LOST_RACE_SIGNS = (
+    "Failed to commit transaction",  # Sail
+    "Transaction failed",  # Sail, delta-rs
+    "DELTA_CONCURRENT_",  # Delta on Apache Spark
+    "DELTA_METADATA_CHANGED",
+    "DELTA_PROTOCOL_CHANGED",
+    "DELTA_VERSIONS_NOT_CONTIGUOUS",
+    "ConcurrentAppendException",
+    "ConcurrentDelete",
+    "ConcurrentWriteException",
+    "ConcurrentTransactionException",
+    "MetadataChangedException",
+    "ProtocolChangedException",
+)
+
+
+class LostRace(CitywellError):
+    """Another writer committed first. Nothing was written; running the same step again is safe
+    (:func:`retrying`).
+    """
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One version of a table, newest first in :func:`history`."""
+
+    version: int
+    at: datetime
+    operation: str
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
+def path_of(table: str, lake: Path | None = None) -> Path:
+    """Directory of ``schema.table``. Raises CitywellError when the name has not two plain parts."""
+    parts = table.split(".")
+    if len(parts) != 2 or not all(part.isidentifier() for part in parts):
+        raise CitywellError(
+            "a table name must be schema.table", where=table, do="use two plain names and one dot"
+        )
+    return (lake or settings().lake_dir) / parts[0] / parts[1]
+
+
+def exists(table: str, lake: Path | None = None) -> bool:
+    """Whether ``table`` has at least one committed version."""
+    path = path_of(table, lake)
+    return path.is_dir() and DeltaTable.is_deltatable(str(path))
+
+
+def version(table: str, lake: Path | None = None) -> int | None:
+    """The newest committed version of ``table``, or None when it does not exist."""
+    return _open(table, lake).version() if exists(table, lake) else None
+
+
+def read(
+    spark: SparkSession, table: str, version: int | None = None, *, lake: Path | None = None
+) -> DataFrame:
+    """The rows of ``table``, at ``version`` or at its newest. Raises CitywellError when the table does not
+    exist.
+    """
+    reader = spark.read.format("delta")
+    if version is not None:
+        reader = reader.option("versionAsOf", str(version))
+    return reader.load(str(_existing(table, lake)))
+
+
+def columns(table: str, lake: Path | None = None) -> StructType:
+    """The table's schema, in Spark's types."""
+    return StructType.fromJson(json.loads(_open(table, lake).schema().to_json()))
+
+
+def create(
+    table: str, schema: StructType, partition_by: Sequence[str] = (), *, lake: Path | None = None
+) -> None:
+    """Create ``table`` empty unless it exists. Every column, nested ones too, becomes nullable."""
+    if exists(table, lake):
+        return
+    path = path_of(table, lake)
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        DeltaTable.create(
+            str(path),
+            schema=deltalake.Schema.from_json(_nullable(schema).json()),
+            partition_by=list(partition_by),
+            configuration=dict(TABLE_PROPERTIES),
+        )
+    except DeltaError as error:
+        if not exists(table, lake):
+            raise CitywellError(
+                f"the table could not be created ({type(error).__name__})",
+                where=table,
+                do="check that the lake's directory is writable and its disk not full",
+            ) from error
+
+
+def append_batch(
+    spark: SparkSession, table: str, df: DataFrame, batch_id: str, *, lake: Path | None = None
+) -> int:
+    """Add the rows of one batch once; a batch that is already there is left as it is.
+
+    df: the batch's rows, with or without the column ``batch_id``; every row must belong to ``batch_id``. The
+    table is created when missing, partitioned by ``batch_id``. Returns the table's version afterwards.
+
+    Raises CitywellError when columns differ from the table's, LostRace when another writer committed first.
+    """
+    rows = _in_slice(df, {BATCH_COLUMN: batch_id})
+    create(table, rows.schema, [BATCH_COLUMN], lake=lake)
+    there = read(spark, table, lake=lake).where(F.col(BATCH_COLUMN) == batch_id).limit(1)
+    if not there.select(BATCH_COLUMN).isEmpty():
+        return _version(table, lake)
+    return replace_slice(spark, table, df, {BATCH_COLUMN: batch_id}, lake=lake)
+
+
+def replace_slice(
+    spark: SparkSession, table: str, df: DataFrame, where: Mapping[str, Value], *, lake: Path | None = None
+) -> int:
+    """Put ``df`` in the place of the rows for which every column of ``where`` has the value given there.
+
+    df: rows of that slice; a column of ``where`` may be missing and is then filled in, and a row of another
+    slice fails the write. Cheap when ``where`` names partition columns (whole files are swapped), else
+    touched files are rewritten. A missing table is created, partitioned by the columns of ``where``. Returns
+    the version afterwards.
+
+    Raises CitywellError when columns differ from the table's, LostRace when another writer committed first.
+    """
+    rows = _in_slice(df, where)
+    create(table, rows.schema, list(where), lake=lake)
+    rows = _conform(rows, table, lake)
+    condition = " and ".join(f"{_name(column)} = {_literal(value)}" for column, value in where.items())
+
+    def write() -> None:
+        writer = rows.write.format("delta").mode("overwrite").option("replaceWhere", condition)
+        writer.save(str(path_of(table, lake)))
+
+    _guarded(write, table)
+    return _version(table, lake)
+
+
+def merge_newest(
+    spark: SparkSession,
+    table: str,
+    df: DataFrame,
+    *,
+    key: Sequence[str],
+    order: Sequence[str],
+    partition: str,
+    lake: Path | None = None,
+) -> int:
+    """Keep, for every key, the row that is greatest by ``order``; the table holds one row a key.
+
+    df: at most one row a key; read three times, so hand over a staged table rather than a computation. key,
+    order and partition: columns without nulls; ``order`` compares left to right. A newer row may have another
+    ``partition`` value than the one it replaces. A missing table is created, partitioned by ``partition``.
+    Returns the version afterwards, unchanged when nothing in ``df`` was newer.
+
+    A MERGE that names no partition reads the whole table, so a narrow look-up (key and partition columns
+    only) first finds the partitions that hold the batch's keys, and those go into the condition as literals.
+    Whoever commits between look-up and MERGE could hide a row from it; that shows as a skipped version and
+    starts the merge again, which also removes any row doubled that way.
+
+    Raises CitywellError when columns differ, keys repeat or a partition is null; LostRace as the other verbs.
+    """
+    create(table, df.schema, [partition], lake=lake)
+    rows = _conform(df, table, lake)
+    batch_partitions = _check_source(rows, table, key, partition)
+    for _ in range(MERGE_ATTEMPTS):
+        before = _version(table, lake)
+        partitions, is_doubled = _look_up(spark, table, rows, before, key, partition, lake)
+        if is_doubled:
+            _drop_doubled(spark, table, rows, key, order, partition, lake)
+            continue
+        if batch_partitions:
+            statement = _merge_statement(
+                path_of(table, lake), key, order, partition, sorted(batch_partitions | partitions)
+            )
+            _run_merge(spark, statement, rows, table)
+        after = _version(table, lake)
+        if after <= before + 1:
+            return after
+    raise LostRace(
+        "other writers kept committing during a merge", where=table, do="run the step again; nothing is lost"
+    )
+
+
+def history(table: str, lake: Path | None = None) -> list[Commit]:
+    """The table's commits that its log still holds, newest first."""
+    return [
+        Commit(
+            version=entry["version"],
+            at=datetime.fromtimestamp(entry["timestamp"] / 1000, UTC),
+            operation=entry.get("operation", ""),
+            metrics=entry.get("operationMetrics") or {},
+        )
+        for entry in _open(table, lake).history()
+    ]
+
+
+def maintain(
+    table: str,
+    *,
+    keep_versions: Sequence[int] = (),
+    retention_hours: int = RETENTION_HOURS,
+    lake: Path | None = None,
+) -> int:
+    """Compact small files, remove files unused for ``retention_hours``, write a checkpoint, drop expired log
+    files.
+
+    keep_versions: published versions that must stay readable whatever their age. Returns the version
+    afterwards; rows are the same. Raises LostRace when a writer committed first (it lost nothing, nor did
+    this).
+    """
+    handle = _open(table, lake)
+    try:
+        handle.optimize.compact()
+        handle.vacuum(
+            retention_hours=retention_hours,
+            dry_run=False,
+            enforce_retention_duration=False,
+            full=True,
+            keep_versions=list(keep_versions) or None,
+        )
+    except CommitFailedError as error:
+        raise _lost(table) from error
+    handle.create_checkpoint()
+    handle.cleanup_metadata()
+    return _version(table, lake)
+
+
+def create_views(spark: SparkSession, versions: Mapping[str, int], *, lake: Path | None = None) -> None:
+    """Make each ``schema.table`` of ``versions`` readable by that name in this session, at that version."""
+    for table, at in versions.items():
+        schema, name = table.split(".")
+        base = f"{_name(schema)}.{_name(f'{name}__all_versions')}"
+        spark.sql(f"create schema if not exists {_name(schema)}")
+        spark.sql(f"drop view if exists {_name(schema)}.{_name(name)}")
+        spark.sql(f"drop table if exists {base}")
+        spark.sql(f"create table {base} using delta location {_literal(str(_existing(table, lake)))}")
+        spark.sql(
+            f"create view {_name(schema)}.{_name(name)} as "  # noqa: S608
+            f"select * from {base} version as of {int(at)}"
+        )
+
+
+def retrying(step: Callable[[], T], attempts: int = 5) -> T:
+    """Run ``step`` again, after a random growing pause, while it raises LostRace; then let it through."""
+    return Retrying(
+        retry=retry_if_exception_type(LostRace),
+        stop=stop_after_attempt(attempts),
+        wait=wait_random_exponential(multiplier=0.2, max=5),
+        reraise=True,
+    )(step)
+
+
+def _existing(table: str, lake: Path | None) -> Path:
+    if not exists(table, lake):
+        raise CitywellError("the table does not exist", where=table, do="run the job that writes it first")
+    return path_of(table, lake)
+
+
+def _open(table: str, lake: Path | None) -> DeltaTable:
+    return DeltaTable(str(_existing(table, lake)))
+
+
+def _version(table: str, lake: Path | None) -> int:
+    return _open(table, lake).version()
+
+
+def _nullable(kind: Any) -> Any:
+    """``kind`` with every field, element and value nullable, at any depth."""
+    if isinstance(kind, StructType):
+        return StructType([StructField(f.name, _nullable(f.dataType), nullable=True) for f in kind.fields])
+    if isinstance(kind, ArrayType):
+        return ArrayType(_nullable(kind.elementType), containsNull=True)
+    if isinstance(kind, MapType):
+        return MapType(_nullable(kind.keyType), _nullable(kind.valueType), valueContainsNull=True)
+    return kind
+
+
+def _type_name(kind: DataType) -> str:
+    return str(_nullable(kind).simpleString())
+
+
+def _conform(df: DataFrame, table: str, lake: Path | None) -> DataFrame:
+    """``df`` with its columns in the table's order. Raises CitywellError naming the columns that differ."""
+    have = {f.name: _type_name(f.dataType) for f in df.schema.fields}
+    want = {f.name: _type_name(f.dataType) for f in columns(table, lake).fields}
+    differences = (
+        [f"{name} is new" for name in have if name not in want]
+        + [f"{name} is missing" for name in want if name not in have]
+        + [
+            f"{name} is {have[name]}, was {want[name]}"
+            for name in want
+            if have.get(name, want[name]) != want[name]
+        ]
+    )
+    if differences:
+        raise CitywellError(
+            f"columns differ from the table's: {'; '.join(differences)}",
+            where=table,
+            do="declare the change in the source's definition and migrate the table, or repair the data",
+        )
+    return df.select(*[F.col(_name(name)) for name in want])
+
+
+def _in_slice(df: DataFrame, where: Mapping[str, Value]) -> DataFrame:
+    """``df`` with the columns of ``where``; a row that has another value there raises inside the engine."""
+    for column, value in where.items():
+        wanted = F.lit(value)
+        if column in df.columns:
+            outside = F.raise_error(F.lit(f"a row lies outside the slice of column {column}"))
+            wanted = F.when(F.col(_name(column)).eqNullSafe(wanted), F.col(_name(column))).otherwise(outside)
+        df = df.withColumn(column, wanted)
+    return df
+
+
+def _check_source(rows: DataFrame, table: str, key: Sequence[str], partition: str) -> set[str]:
+    """The partition values of ``rows``. Raises CitywellError when a key repeats or a partition is null."""
+    facts = rows.agg(
+        F.count(F.lit(1)).alias("rows"),
+        F.count_distinct(*[F.col(_name(k)) for k in key]).alias("keys"),
+        F.count(F.col(_name(partition))).alias("placed"),
+        F.collect_set(F.col(_name(partition))).alias("partitions"),
+    ).first()
+    assert facts is not None
+    if facts["placed"] != facts["rows"]:
+        raise CitywellError(
+            f"{facts['rows'] - facts['placed']} rows have no {partition}",
+            where=table,
+            do=f"give rows without a time a {partition} of their own, such as 'unknown'",
+        )
+    if facts["keys"] != facts["rows"]:
+        raise CitywellError(
+            f"{facts['rows'] - facts['keys']} rows repeat a key or have none",
+            where=table,
+            do=f"keep the newest row of each ({', '.join(key)}) before merging",
+        )
+    return set(facts["partitions"])
+
+
+def _look_up(
+    spark: SparkSession,
+    table: str,
+    rows: DataFrame,
+    at: int,
+    key: Sequence[str],
+    partition: str,
+    lake: Path | None,
+) -> tuple[set[str], bool]:
+    """Partitions that hold keys of ``rows`` in version ``at``, and whether any of those keys is there
+    twice.
+    """
+    keys = rows.select(*[F.col(_name(k)) for k in key])
+    held = read(spark, table, at, lake=lake).select(*[F.col(_name(c)) for c in (*key, partition)])
+    facts = (
+        held.join(keys, on=list(key), how="left_semi")
+        .agg(
+            F.count(F.lit(1)).alias("rows"),
+            F.count_distinct(*[F.col(_name(k)) for k in key]).alias("keys"),
+            F.collect_set(F.col(_name(partition))).alias("partitions"),
+        )
+        .first()
+    )
+    assert facts is not None
+    return set(facts["partitions"]), facts["rows"] != facts["keys"]
+
+
+def _merge_statement(
+    path: Path, key: Sequence[str], order: Sequence[str], partition: str, partitions: Sequence[str]
+) -> str:
+    same_key = " and ".join(f"t.{_name(k)} = s.{_name(k)}" for k in key)
+    literals = ", ".join(_literal(value) for value in partitions)
+    return (
+        f"merge into delta.{_name(str(path))} t using {{source}} s "
+        f"on {same_key} and t.{_name(partition)} in ({literals}) "
+        f"when matched and ({_newer(order)}) then update set * "
+        "when not matched then insert *"
+    )
+
+
+def _newer(order: Sequence[str]) -> str:
+    """SQL: source row ``s`` comes after target row ``t`` by ``order``, compared left to right."""
+    cases = []
+    for place, column in enumerate(order):
+        equal = [f"s.{_name(c)} = t.{_name(c)}" for c in order[:place]]
+        cases.append(" and ".join([*equal, f"s.{_name(column)} > t.{_name(column)}"]))
+    return " or ".join(f"({case})" for case in cases)
+
+
+def _drop_doubled(
+    spark: SparkSession,
+    table: str,
+    rows: DataFrame,
+    key: Sequence[str],
+    order: Sequence[str],
+    partition: str,
+    lake: Path | None,
+) -> None:
+    """Delete all but the newest row of each key of ``rows`` that two partitions hold."""
+    keys = rows.select(*[F.col(_name(k)) for k in key])
+    held = read(spark, table, lake=lake).join(keys, on=list(key), how="left_semi")
+    newest_first = [F.col(_name(c)).desc() for c in order]
+    place = F.row_number().over(Window.partitionBy(*key).orderBy(*newest_first))
+    losers = held.withColumn("_place", place).where("_place > 1").select(*key, partition)
+    same_row = " and ".join(f"t.{_name(c)} = s.{_name(c)}" for c in (*key, partition))
+    statement = (
+        f"merge into delta.{_name(str(path_of(table, lake)))} t using {{source}} s on {same_row} "
+        "when matched then delete"
+    )
+    _run_merge(spark, statement, losers, table)
+
+
+def _run_merge(spark: SparkSession, statement: str, source: DataFrame, table: str) -> None:
+    view = f"merge_source_{uuid.uuid4().hex}"
+    source.createOrReplaceTempView(view)
+    try:
+        _guarded(lambda: spark.sql(statement.format(source=view)).collect(), table)
+    finally:
+        with suppress(PySparkException):
+            spark.catalog.dropTempView(view)
+
+
+def _guarded(write: Callable[[], object], table: str) -> None:
+    """Run ``write``; turn a lost race and a refused write into errors that carry no values."""
+    try:
+        write()
+    except PySparkException as error:
+        if any(sign in str(error) for sign in _LOST_RACE_SIGNS):
+            raise _lost(table) from None
+        if is_unavailable(error):
+            raise
+        raise CitywellError(
+            f"the engine refused the write: {describe(error)}",
+            where=table,
+            do="look at the engine's log (`citywell status` names it); the table is as it was",
+        ) from None
+
+
+def _lost(table: str) -> LostRace:
+    return LostRace(
+        "another writer committed first", where=table, do="run the step again; nothing was written"
+    )
+
+
+def _name(identifier: str) -> str:
+    return "`" + identifier.replace("`", "``") + "`"
+
+
+def _literal(value: Value) -> str:
+    """SQL literal of ``value``; both engines read a backslash in a string as an escape."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, datetime):
+        return f"timestamp'{value.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}Z'"
+    if isinstance(value, date):
+        return f"date'{value.isoformat()}'"
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
