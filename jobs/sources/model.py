@@ -116,7 +116,7 @@ class Column(_Declared):
     min: float | None = None
     max: float | None = None
     not_before: Name | None = Field(
-        None, description="a column of the same table that is no later than this one"
+        default=None, description="a column of the same table that is no later than this one"
     )
     source: str | None = Field(default=None, description="where values, min or max come from")
     on_bad: Literal["quarantine"] = "quarantine"
