@@ -15,7 +15,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.identity.pseudonyms import Pseudonymiser, load_key
-from jobs.lake import instants, landing, lines
+from jobs.lake import landing, lines
+from jobs.lake.scrub import Scrubber, parse_target
 from jobs.silver import fhir
 
 ROWS_PER_BATCH = 8_192
@@ -57,8 +58,7 @@ SPARK_SCHEMA = (
 )
 
 TOMBSTONE_HASH = "deleted"
-_REFERENCE = re.compile(r"(?:.*/)?([A-Za-z]+)/([^/?#|]+)(?:/_history/[^/]+)?")
-_BY_IDENTIFIER = re.compile(r"(?:.*/)?([A-Za-z]+)\?identifier=([^&]+)")
+DELETION_BUNDLE = "Bundle"
 
 
 @dataclass(frozen=True)
@@ -96,21 +96,33 @@ class _DeletionBundle(msgspec.Struct):
     entry: list[_Entry] = []
 
 
-@dataclass
 class _Rows:
-    """Columns of SCHEMA under construction."""
+    """Rows of SCHEMA under construction; ``VARYING`` names what differs from row to row of a file."""
 
-    columns: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in SCHEMA.names})
+    VARYING = (
+        "line",
+        "line_hash",
+        "resource_type",
+        "key",
+        "version_at",
+        "version_number",
+        "has_version_instant",
+        "is_deleted",
+        "content_hash",
+        "rule",
+        "reason",
+        "record",
+    )
 
-    def add(self, **values: Any) -> None:
-        for name, column in self.columns.items():
-            column.append(values.get(name))
-
-    def __len__(self) -> int:
-        return len(self.columns["file"])
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.rows: list[tuple[Any, ...]] = []
 
     def batch(self) -> pa.RecordBatch:
-        return pa.RecordBatch.from_pydict(self.columns, schema=SCHEMA)
+        columns = zip(*self.rows, strict=True) if self.rows else ([] for _ in self.VARYING)
+        arrays = [pa.array([self.file] * len(self.rows), pa.string())]
+        arrays += [pa.array(c, SCHEMA.field(n).type) for n, c in zip(self.VARYING, columns, strict=True)]
+        return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
 
 
 class RecordReader:
@@ -121,55 +133,55 @@ class RecordReader:
 
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
-        self.zone = ZoneInfo(reading.time_zone)
         master = load_key(Path(reading.pseudonym_key))
         self.pseudonyms = Pseudonymiser(master, reading.source)
         self.line_key = hmac.digest(master, b"citywell/line-hash/v1", "sha256")
-        self.plain = msgspec.json.Decoder()
-        self.encoder = msgspec.json.Encoder(enc_hook=fhir.encode_hook)
-        self.decoders = {
-            name: msgspec.json.Decoder(shape, dec_hook=self._decode_hook) for name, shape in fhir.SHAPES.items()
-        }
-        self.bundles = msgspec.json.Decoder(_DeletionBundle)
+        self.landing_key = landing.load_key(Path(reading.landing_key))
+        self.encoder = msgspec.json.Encoder()
+        scrubber = Scrubber(self.pseudonyms, ZoneInfo(reading.time_zone))
+        self.scrubbers = {name: scrubber.compile(shape) for name, shape in fhir.SHAPES.items()}
 
     def rows(self, file: str, resource_type: str) -> Iterator[pa.RecordBatch]:
         """Batches of SCHEMA for a file of ``resource_type``; of an unmodelled type ``record`` stays null."""
-        rows = _Rows()
+        judge = self._modelled(resource_type) if resource_type in fhir.SHAPES else _unmodelled
+        rows = _Rows(file)
         for number, line in self._lines(file):
-            rows.add(file=file, line=number, resource_type=resource_type, **self._row(line, resource_type))
-            if len(rows) >= ROWS_PER_BATCH:
+            try:
+                if self._strict(line).get("resourceType") != resource_type:
+                    raise Rejected("wrong_resource_type", f"the file is declared to hold {resource_type}")
+                found = judge(line)
+            except Rejected as rejected:
+                found = _rejection(rejected)
+            rows.rows.append((number, self._line_hash(line), resource_type, *found))
+            if len(rows.rows) >= ROWS_PER_BATCH:
                 yield rows.batch()
-                rows = _Rows()
+                rows = _Rows(file)
         yield rows.batch()
 
     def deletions(self, file: str) -> Iterator[pa.RecordBatch]:
         """Batches of SCHEMA for a file of deletion bundles (Bulk Data ``deleted``): a row for each entry."""
-        rows = _Rows()
+        rows = _Rows(file)
         for number, line in self._lines(file):
-            for row in self._tombstones(line):
-                rows.add(file=file, line=number, line_hash=self._line_hash(line), **row)
+            origin = (number, self._line_hash(line))
+            try:
+                rows.rows.extend((*origin, *tombstone) for tombstone in self._tombstones(line))
+            except Rejected as rejected:
+                rows.rows.append((*origin, DELETION_BUNDLE, *_rejection(rejected)))
         yield rows.batch()
 
     def _lines(self, file: str) -> Iterator[tuple[int, bytes | None]]:
-        frames = landing.read_frames(Path(self.reading.landing_dir) / file, Path(self.reading.landing_key))
+        frames = landing.read_frames(Path(self.reading.landing_dir) / file, self.landing_key)
         return lines.split(frames)
 
     def _line_hash(self, line: bytes | None) -> str | None:
-        return None if line is None else hmac.digest(self.line_key, line, "sha256").hex()[:32]
-
-    def _row(self, line: bytes | None, resource_type: str) -> dict[str, Any]:
-        try:
-            raw = self._strict(line)
-            if raw.get("resourceType") != resource_type:
-                raise Rejected("wrong_resource_type", f"the file is declared to hold {resource_type}")
-            row = self._record(line, resource_type) if resource_type in self.decoders else {}
-        except Rejected as rejected:
-            rule, reason = rejected.args
-            row = {"rule": rule, "reason": reason}
-        row["line_hash"] = self._line_hash(line)
-        return row
+        return None if line is None else hashlib.blake2b(line, digest_size=16, key=self.line_key).hexdigest()
 
     def _strict(self, line: bytes | None) -> dict[str, Any]:
+        """The line as a JSON object (RFC 8259) without repeated keys. Raises Rejected.
+
+        Encoding drops the earlier of two equal keys, with at least two quotes; quotes in strings are kept. So equal
+        counts of quotes mean that no key was repeated.
+        """
         if line is None:
             raise Rejected("line_too_long", f"longer than {lines.LONGEST_LINE_BYTES} bytes")
         try:
@@ -177,118 +189,88 @@ class RecordReader:
         except UnicodeDecodeError as error:
             raise Rejected("invalid_utf8", f"byte {error.start} is not UTF-8") from None
         try:
-            raw = self.plain.decode(line)
+            raw = msgspec.json.decode(line)
         except (msgspec.DecodeError, RecursionError) as error:
             raise Rejected("invalid_json", str(error)) from None
         if not isinstance(raw, dict):
             raise Rejected("invalid_json", "not a JSON object")
         if b"\\u00" in line:
-            line = self._without_escapes(line)
+            line = _without_escaped_quotes(line)
         if line.count(b'"') != self.encoder.encode(raw).count(b'"'):
             raise Rejected("duplicate_key", "an object names the same key twice")
         return raw
 
-    def _without_escapes(self, line: bytes) -> bytes:
-        """The line with \\u0022 written as \\" so that quotes can be counted; a NUL is refused."""
-        if re.search(rb"(?<!\\)(?:\\\\)*\\u0000", line):
-            raise Rejected("nul_character", "a string holds the character NUL")
-        return re.sub(rb"(?<!\\)((?:\\\\)*)\\u0022", rb'\1\\"', line)
+    def _modelled(self, resource_type: str) -> Callable[[bytes | None], tuple[Any, ...]]:
+        decode = msgspec.json.Decoder(fhir.SHAPES[resource_type]).decode
+        scrub, encode = self.scrubbers[resource_type], self.encoder.encode
+        keys = self.pseudonyms.keyer(resource_type)
 
-    def _record(self, line: bytes | None, resource_type: str) -> dict[str, Any]:
-        try:
-            resource = self.decoders[resource_type].decode(line or b"")
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise Rejected("wrong_type", str(error)) from None
-        if not resource.id:
-            raise Rejected("missing_id", "the resource has no id")
-        key, meta = self.pseudonyms.key(resource_type, resource.id), resource.meta or fhir.Meta()
-        resource.id = resource.meta = None
-        record = self.encoder.encode(resource)
-        return {
-            "key": key,
-            **self._version(meta),
-            "is_deleted": False,
-            "content_hash": hashlib.blake2b(record, digest_size=16).hexdigest(),
-            "record": record.decode(),
-        }
+        def judge(line: bytes | None) -> tuple[Any, ...]:
+            try:
+                resource = decode(line or b"")
+                scrub(resource)
+            except msgspec.DecodeError as error:
+                raise Rejected("wrong_type", str(error)) from None
+            except ValueError as error:
+                raise Rejected("invalid_value", str(error)) from None
+            if not resource.id:
+                raise Rejected("missing_id", "the resource has no id")
+            key, version = keys(resource.id), self._version(resource.meta)
+            resource.id = resource.meta = None
+            record = encode(resource)
+            content_hash = hashlib.blake2b(record, digest_size=16).hexdigest()
+            return (key, *version, False, content_hash, None, None, record)
 
-    def _version(self, meta: fhir.Meta) -> dict[str, Any]:
-        updated = None if self.reading.is_snapshot or meta.lastUpdated is None else meta.lastUpdated.at
+        return judge
+
+    def _version(self, meta: Any) -> tuple[int, int, bool]:
+        """(version instant in microseconds, version number or 0, whether the record states the instant)."""
+        if meta is None:
+            return self.reading.transaction_us, 0, False
+        updated = None if self.reading.is_snapshot or not meta.lastUpdated else meta.lastUpdated["at"]
         if updated is not None and updated > self.reading.transaction_us + FUTURE_TOLERANCE_US:
             raise Rejected("version_in_future", "meta.lastUpdated is more than a day after the export")
         number = meta.versionId if self.reading.has_numeric_versions else None
-        return {
-            "version_at": self.reading.transaction_us if updated is None else updated,
-            "version_number": int(number) if number and re.fullmatch(r"\d{1,18}", number) else None,
-            "has_version_instant": updated is not None,
-        }
+        return (
+            self.reading.transaction_us if updated is None else updated,
+            int(number) if number and re.fullmatch(r"\d{1,18}", number) else 0,
+            updated is not None,
+        )
 
-    def _tombstones(self, line: bytes | None) -> Iterator[dict[str, Any]]:
+    def _tombstones(self, line: bytes | None) -> list[tuple[Any, ...]]:
+        self._strict(line)
         try:
-            self._strict(line)
-            bundle = self.bundles.decode(line or b"")
-            targets = [_target(entry.request) for entry in bundle.entry]
-        except Rejected as rejected:
-            rule, reason = rejected.args
-            yield {"rule": rule, "reason": reason, "resource_type": "Bundle"}
-            return
+            bundle = msgspec.json.decode(line or b"", type=_DeletionBundle)
         except msgspec.DecodeError as error:
-            yield {"rule": "wrong_type", "reason": str(error), "resource_type": "Bundle"}
-            return
-        for resource_type, identity in targets:
-            if identity is None:
-                yield {
-                    "rule": "invalid_deletion",
-                    "reason": "expected DELETE Type/id",
-                    "resource_type": "Bundle",
-                }
-            else:
-                yield {
-                    "resource_type": resource_type,
-                    "key": self.pseudonyms.key(resource_type, identity),
-                    "version_at": self.reading.transaction_us,
-                    "has_version_instant": False,
-                    "is_deleted": True,
-                    "content_hash": TOMBSTONE_HASH,
-                }
-
-    def _decode_hook(self, kind: type, value: Any) -> Any:
-        if kind is fhir.Withheld:
-            return fhir.Withheld()
-        if kind is fhir.DateTime:
-            return fhir.DateTime(*instants.parse(_string(value), self.zone))
-        if kind is fhir.BirthDate:
-            return fhir.BirthDate(*instants.parse_month(_string(value)))
-        if not isinstance(value, dict):
-            raise ValueError("expected an object")
-        if kind is fhir.IdentifierKey:
-            return fhir.IdentifierKey(self._identifier_key(value))
-        return self._reference(value)
-
-    def _reference(self, value: dict[str, Any]) -> fhir.Ref:
-        text, kind = value.get("reference"), value.get("type")
-        kind = kind if isinstance(kind, str) else None
-        if text is None:
-            identifier = value.get("identifier")
-            key = self._identifier_key(identifier) if isinstance(identifier, dict) else None
-            return fhir.Ref(key, kind)
-        text = _string(text)
-        if match := _BY_IDENTIFIER.fullmatch(text):
-            return fhir.Ref(self.pseudonyms.key("identifier", match[2]), match[1])
-        if match := _REFERENCE.fullmatch(text):
-            return fhir.Ref(self.pseudonyms.key(match[1], match[2]), match[1])
-        if text.startswith("urn:") and kind:
-            return fhir.Ref(self.pseudonyms.key(kind, text.rpartition(":")[2]), kind)
-        return fhir.Ref(None, kind)
-
-    def _identifier_key(self, identifier: dict[str, Any]) -> str | None:
-        system, value = identifier.get("system"), identifier.get("value")
-        if not (isinstance(system, str) and isinstance(value, str)):
-            return None
-        return self.pseudonyms.key("identifier", f"{system}|{value}")
+            raise Rejected("wrong_type", str(error)) from None
+        targets = [
+            parse_target(e.request.url) if e.request.method == "DELETE" else None for e in bundle.entry
+        ]
+        if bundle.resourceType != DELETION_BUNDLE or not targets:
+            raise Rejected("invalid_deletion", "not a Bundle of deletions")
+        at = self.reading.transaction_us
+        return [
+            (DELETION_BUNDLE, *_rejection(Rejected("invalid_deletion", "expected DELETE Type/id")))
+            if target is None
+            else (
+                target[0],
+                self.pseudonyms.key(*target),
+                at,
+                0,
+                False,
+                True,
+                TOMBSTONE_HASH,
+                None,
+                None,
+                None,
+            )
+            for target in targets
+        ]
 
 
-def read_records(reading: Reading, resource_type: str) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def read_records(
+    reading: Reading, resource_type: str
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """A ``mapInArrow`` function: batches with columns file and kind (output or deleted) in, SCHEMA out.
 
     Output files are read as ``resource_type``; of deletion bundles only that type's entries are kept.
@@ -312,12 +294,16 @@ def micros(moment: datetime) -> int:
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
-def _string(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("expected a string")
-    return value
+def _rejection(rejected: Rejected) -> tuple[Any, ...]:
+    return (None, None, None, None, None, None, *rejected.args, None)
 
 
-def _target(request: _Bundled) -> tuple[str, str | None]:
-    match = _REFERENCE.fullmatch(request.url)
-    return (match[1], match[2]) if match and request.method == "DELETE" else ("", None)
+def _unmodelled(line: bytes | None) -> tuple[Any, ...]:
+    return (None,) * 9
+
+
+def _without_escaped_quotes(line: bytes) -> bytes:
+    """The line with \\u0022 written as \\", so that quotes can be counted. Raises Rejected for an escaped NUL."""
+    if re.search(rb"(?<!\\)(?:\\\\)*\\u0000", line):
+        raise Rejected("nul_character", "a string holds the character NUL")
+    return re.sub(rb"(?<!\\)((?:\\\\)*)\\u0022", rb'\1\\"', line)

@@ -37,13 +37,21 @@ def _rules(table: Table) -> list[tuple[Column, Column, Column]]:
         if column.required:
             rules.append((value.isNull(), f"required:{name}", f"{name} is required"))
         if column.values:
-            rules.append((~value.isin(*column.values), f"value_set:{name}", f"{name} is outside its value set"))
+            rules.append(
+                (~value.isin(*column.values), f"value_set:{name}", f"{name} is outside its value set")
+            )
         if column.min is not None:
             rules.append((value < column.min, f"range:{name}", f"{name} is below {column.min}"))
         if column.max is not None:
             rules.append((value > column.max, f"range:{name}", f"{name} is above {column.max}"))
         if column.not_before:
-            rules.append((value < F.col(column.not_before), f"not_before:{name}", f"{name} is before {column.not_before}"))
+            rules.append(
+                (
+                    value < F.col(column.not_before),
+                    f"not_before:{name}",
+                    f"{name} is before {column.not_before}",
+                )
+            )
     literal = [(broken, F.lit(rule), F.lit(reason)) for broken, rule, reason in rules]
     return literal + (_limit_rules(table.limits) if table.limits else [])
 
@@ -55,8 +63,15 @@ def _limit_rules(limits: tuple[Limit, ...]) -> list[tuple[Column, Column, Column
         units: dict[str, list[str]] = {}
         for limit in limits:
             units.setdefault(limit.code, []).append(limit.unit)
-        outside = _any([(code == x.code) & (unit == x.unit) & ((number < x.low) | (number > x.high)) for x in limits])
-        strange = _any([(code == c) & number.isNotNull() & ~F.coalesce(unit, F.lit("")).isin(*u) for c, u in units.items()])
+        outside = _any(
+            [(code == x.code) & (unit == x.unit) & ((number < x.low) | (number > x.high)) for x in limits]
+        )
+        strange = _any(
+            [
+                (code == c) & number.isNotNull() & ~F.coalesce(unit, F.lit("")).isin(*u)
+                for c, u in units.items()
+            ]
+        )
         return outside, strange
 
     def anywhere(index: int) -> Column:
@@ -66,7 +81,11 @@ def _limit_rules(limits: tuple[Limit, ...]) -> list[tuple[Column, Column, Column
 
     return [
         (anywhere(1), F.lit("unexpected_unit"), F.lit("a value is not in a unit declared for its code")),
-        (anywhere(0), F.lit("implausible_value"), F.lit("a value is outside the limits declared for its code")),
+        (
+            anywhere(0),
+            F.lit("implausible_value"),
+            F.lit("a value is outside the limits declared for its code"),
+        ),
     ]
 
 

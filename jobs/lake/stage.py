@@ -74,7 +74,7 @@ def staged(
         "reason",
         record.alias("r"),
     )
-    return _finish(rules.apply(transform(received), table), facts, entity)
+    return _finish(rules.apply(_typed(transform(received), table), table), facts, entity)
 
 
 def read(spark: SparkSession, files: Sequence[StagedFile], reading: Reading, resource_type: str) -> DataFrame:
@@ -82,6 +82,14 @@ def read(spark: SparkSession, files: Sequence[StagedFile], reading: Reading, res
     listed = spark.createDataFrame([(f.file, f.kind) for f in files], "file string, kind string")
     return listed.repartition(min(READERS, len(files))).mapInArrow(
         read_records(reading, resource_type), SPARK_SCHEMA
+    )
+
+
+def _typed(rows: DataFrame, table: Table) -> DataFrame:
+    """Nested columns as declared: engines differ in the nullability they infer inside arrays."""
+    nested = {name: c.type for name, c in table.columns.items() if c.type.startswith(("array", "struct"))}
+    return (
+        rows.withColumns({name: F.col(name).cast(kind) for name, kind in nested.items()}) if nested else rows
     )
 
 

@@ -164,7 +164,10 @@ def append_batch(
     there = read(spark, table, lake=lake).where(F.col(BATCH_COLUMN) == batch_id).limit(1)
     if not there.select(BATCH_COLUMN).isEmpty():
         return _version(table, lake)
-    return replace_slice(spark, table, df, {BATCH_COLUMN: batch_id}, lake=lake)
+    rows = _conform(rows, table, lake)
+    path = str(path_of(table, lake))
+    _guarded(lambda: rows.write.format("delta").mode("append").save(path), table)
+    return _version(table, lake)
 
 
 def replace_slice(

@@ -69,12 +69,16 @@ def judge(arrivals: DataFrame, known: DataFrame) -> DataFrame:
         F.lit(False).alias("is_arrival"),
     ).distinct()
     records = before.unionByName(arrivals.select(*_ARRIVAL, F.lit(True).alias("is_arrival")))
-    order = Window.partitionBy("key").orderBy(*_ascending(ORDER), "is_arrival", F.asc_nulls_first("file"), F.asc_nulls_first("line"))
+    order = Window.partitionBy("key").orderBy(
+        *_ascending(ORDER), "is_arrival", F.asc_nulls_first("file"), F.asc_nulls_first("line")
+    )
     previous, following = F.lag("content_hash").over(order), F.lead("content_hash").over(order)
     marked = records.select(
         "*",
         (previous.isNull() | (previous != F.col("content_hash"))).alias("is_version"),
-        (following.eqNullSafe(F.col("content_hash")) & ~F.lead("is_arrival").over(order)).alias("precedes_its_equal"),
+        (following.eqNullSafe(F.col("content_hash")) & ~F.lead("is_arrival").over(order)).alias(
+            "precedes_its_equal"
+        ),
     )
     newest_first = Window.partitionBy("key").orderBy(F.desc("is_version"), *_descending(ORDER))
     headed = marked.select(
@@ -87,7 +91,13 @@ def judge(arrivals: DataFrame, known: DataFrame) -> DataFrame:
         .otherwise("superseded")
     )
     return headed.select(
-        "key", *ORDER, "file", "line", "is_arrival", "is_head", F.when(F.col("is_arrival"), outcome).alias("outcome")
+        "key",
+        *ORDER,
+        "file",
+        "line",
+        "is_arrival",
+        "is_head",
+        F.when(F.col("is_arrival"), outcome).alias("outcome"),
     )
 
 

@@ -4,11 +4,13 @@ Only what a shape names can enter the lake. ``Reference.display``, narrative ``t
 ``valueString``, names, telecom and address lines are named by none, so no reader can let them in.
 
 Shapes are decoded by msgspec, strictly: a value of another JSON type than FHIR's is an error with a path and without the
-value. Dates, references and numbers become what the lake keeps:
+value. The reader (``jobs.lake.reader``) then turns four kinds of leaves into what the lake keeps:
 
-* a date, dateTime or instant becomes microseconds since 1970 (UTC) and the precision it was written with;
-* a reference becomes the pseudonym of its target;
-* a decimal keeps its written digits as text (FHIR: the precision of a decimal is significant).
+* ``DateTime`` (date, dateTime, instant): microseconds since 1970 UTC, and the precision it was written with;
+* ``BirthDate``: year and month, never the day;
+* ``Ref`` and ``Identifier``: the pseudonym of their target;
+* ``Number``: the digits as written, as text (FHIR: the precision of a decimal is significant);
+* ``Withheld``: that a value was there, not what it was.
 
 Source: HL7 FHIR R4 (4.0.1), https://hl7.org/fhir/R4/datatypes.html and the pages of the resources.
 """
@@ -16,61 +18,40 @@ Source: HL7 FHIR R4 (4.0.1), https://hl7.org/fhir/R4/datatypes.html and the page
 from __future__ import annotations
 
 import re
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, NewType, get_args, get_origin, get_type_hints
 
 import msgspec
-
-NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,27})(\.[0-9]{1,28})?([eE][+-]?[0-9]{1,2})?")
-"""Decimals FHIR allows, bounded to what DECIMAL(38) and DOUBLE both hold."""
 
 POSTAL_DISTRICT_CHARACTERS = 3
 """HIPAA Safe Harbor keeps the first three characters of a postal code (45 CFR 164.514(b)(2)(i)(B))."""
 
-
-class DateTime:
-    """A FHIR date, dateTime or instant as microseconds UTC and precision (year, month, day, second)."""
-
-    __slots__ = ("at", "precision")
-
-    def __init__(self, at: int, precision: str) -> None:
-        self.at, self.precision = at, precision
-
-
-class BirthDate:
-    """A birth date without its day: year, month (None when not given) and the precision it was written with."""
-
-    __slots__ = ("month", "precision", "year")
-
-    def __init__(self, year: int, month: int | None, precision: str) -> None:
-        self.year, self.month, self.precision = year, month, precision
-
-
-class Ref:
-    """A reference as the pseudonym of its target and the target's type; None where it has no usable target."""
-
-    __slots__ = ("key", "type")
-
-    def __init__(self, key: str | None, type: str | None) -> None:
-        self.key, self.type = key, type
-
-
-class IdentifierKey:
-    """A business identifier as a pseudonym, so that references by identifier can be resolved."""
-
-    __slots__ = ("key",)
-
-    def __init__(self, key: str | None) -> None:
-        self.key = key
-
-
-class Withheld:
-    """A value that is neither coded nor numeric: that it was there is kept, what it was is not."""
-
-    __slots__ = ()
+DateTime = NewType("DateTime", str)
+BirthDate = NewType("BirthDate", str)
+Number = NewType("Number", msgspec.Raw)
+Withheld = NewType("Withheld", msgspec.Raw)
+ABSENT = Number(msgspec.Raw())
+UNUSED = Withheld(msgspec.Raw())
 
 
 class Shape(msgspec.Struct, omit_defaults=True):
     """A FHIR element of which the named fields are kept and everything else is dropped."""
+
+
+class Identifier(Shape):
+    """A business identifier; becomes ``key``, its pseudonym, so that references by identifier can be resolved."""
+
+    system: str | None = None
+    value: str | None = None
+    key: str | None = None
+
+
+class Ref(Shape):
+    """A reference; becomes ``key``, the pseudonym of its target (None where it has no usable one)."""
+
+    reference: str | None = None
+    type: str | None = None
+    identifier: Identifier | None = None
+    key: str | None = None
 
 
 class Coding(Shape):
@@ -78,26 +59,16 @@ class Coding(Shape):
     code: str | None = None
     display: str | None = None
 
-    def __post_init__(self) -> None:
-        if not (self.system and self.code):
-            self.display = None
-
 
 class CodeableConcept(Shape):
     coding: list[Coding] | None = None
 
 
 class Quantity(Shape):
-    value: msgspec.Raw = msgspec.Raw()
+    value: Number = ABSENT
     comparator: str | None = None
     unit: str | None = None
-    system: str | None = None
     code: str | None = None
-
-    def __post_init__(self) -> None:
-        self.value = number_text(self.value)  # type: ignore[assignment]
-        self.unit = self.code or self.unit
-        self.code = None
 
 
 class Range(Shape):
@@ -196,10 +167,10 @@ class ObservationComponent(Shape):
     valueRange: Range | None = None
     valueRatio: Ratio | None = None
     valueSampledData: SampledData | None = None
-    valueString: Withheld | None = None
-    valueDateTime: Withheld | None = None
-    valueTime: Withheld | None = None
-    valuePeriod: Withheld | None = None
+    valueString: Withheld = UNUSED
+    valueDateTime: Withheld = UNUSED
+    valueTime: Withheld = UNUSED
+    valuePeriod: Withheld = UNUSED
     interpretation: list[CodeableConcept] | None = None
     dataAbsentReason: CodeableConcept | None = None
 
@@ -221,10 +192,10 @@ class Observation(Resource):
     valueRange: Range | None = None
     valueRatio: Ratio | None = None
     valueSampledData: SampledData | None = None
-    valueString: Withheld | None = None
-    valueDateTime: Withheld | None = None
-    valueTime: Withheld | None = None
-    valuePeriod: Withheld | None = None
+    valueString: Withheld = UNUSED
+    valueDateTime: Withheld = UNUSED
+    valueTime: Withheld = UNUSED
+    valuePeriod: Withheld = UNUSED
     interpretation: list[CodeableConcept] | None = None
     dataAbsentReason: CodeableConcept | None = None
     component: list[ObservationComponent] | None = None
@@ -256,7 +227,7 @@ class Immunization(Resource):
 
 
 class Organization(Resource):
-    identifier: list[IdentifierKey] | None = None
+    identifier: list[Identifier] | None = None
     active: bool | None = None
     type: list[CodeableConcept] | None = None
     name: str | None = None
@@ -264,13 +235,13 @@ class Organization(Resource):
 
 
 class Practitioner(Resource):
-    identifier: list[IdentifierKey] | None = None
+    identifier: list[Identifier] | None = None
     active: bool | None = None
     gender: str | None = None
 
 
 class Location(Resource):
-    identifier: list[IdentifierKey] | None = None
+    identifier: list[Identifier] | None = None
     status: str | None = None
     name: str | None = None
     type: list[CodeableConcept] | None = None
@@ -296,48 +267,36 @@ SHAPES: dict[str, type[Resource]] = {
 }
 """Modelled resource types by FHIR name."""
 
-_SQL_TYPES: dict[type, str] = {
+_SQL_TYPES: dict[Any, str] = {
     str: "string",
-    msgspec.Raw: "string",
     bool: "boolean",
     int: "bigint",
     DateTime: "struct<at:bigint,precision:string>",
     BirthDate: "struct<year:bigint,month:bigint,precision:string>",
-    Ref: "struct<key:string,type:string>",
-    IdentifierKey: "struct<key:string>",
+    Number: "string",
     Withheld: "boolean",
+    Ref: "struct<key:string>",
+    Identifier: "struct<key:string>",
 }
-
-
-def number_text(value: msgspec.Raw) -> str:
-    """The digits of a JSON number as written, or "" where there was none.
-
-    Raises ValueError for a JSON value that is no number or one beyond 28 digits and two exponent digits.
-    """
-    text = bytes(value).decode()
-    if text in ("", "null"):
-        return ""
-    if not NUMBER.fullmatch(text):
-        raise ValueError("expected a JSON number within range")
-    return text
 
 
 def sql_type(shape: Any) -> str:
     """Spark SQL type of a shape (or of a field's annotation) as the reader emits it."""
-    arguments = [a for a in get_args(shape) if a is not type(None)]
+    shape = element_type(shape)
     if get_origin(shape) is list:
-        return f"array<{sql_type(arguments[0])}>"
-    if arguments:
-        return sql_type(arguments[0])
+        return f"array<{sql_type(get_args(shape)[0])}>"
     if shape in _SQL_TYPES:
         return _SQL_TYPES[shape]
+    return "struct<" + ",".join(f"`{name}`:{sql_type(hint)}" for name, _, hint in fields(shape)) + ">"
+
+
+def fields(shape: type[Shape]) -> list[tuple[str, str, Any]]:
+    """(FHIR name, attribute, annotation) of a shape's fields."""
     hints = get_type_hints(shape)
-    fields = {field.encode_name: hints[field.name] for field in msgspec.structs.fields(shape)}
-    return "struct<" + ",".join(f"`{name}`:{sql_type(hint)}" for name, hint in fields.items()) + ">"
+    return [(field.encode_name, field.name, hints[field.name]) for field in msgspec.structs.fields(shape)]
 
 
-def encode_hook(value: Any) -> Any:
-    """What msgspec writes for the kept forms of dates, references, identifiers and withheld values."""
-    if isinstance(value, Withheld):
-        return True
-    return {name: getattr(value, name) for name in value.__slots__ if getattr(value, name) is not None}
+def element_type(annotation: Any) -> Any:
+    """The annotation without ``| None``."""
+    arguments = [a for a in get_args(annotation) if a is not type(None)]
+    return arguments[0] if arguments and get_origin(annotation) is not list else annotation

@@ -99,7 +99,7 @@ def condition(records: DataFrame) -> DataFrame:
         r["subject"]["key"].alias("patient_key"),
         r["encounter"]["key"].alias("encounter_key"),
         *_code("", r["code"]),
-        r["code"]["coding"].alias("codings"),
+        _codings(r["code"]),
         _coding(_first(r["category"]))["code"].alias("category_code"),
         _coding(r["clinicalStatus"])["code"].alias("clinical_status"),
         verification.alias("verification_status"),
@@ -135,7 +135,7 @@ def observation(records: DataFrame) -> DataFrame:
         r["status"].alias("status"),
         _coding(_first(r["category"]))["code"].alias("category_code"),
         *_code("", r["code"]),
-        r["code"]["coding"].alias("codings"),
+        _codings(r["code"]),
         _at(start).alias("effective_at"),
         start["precision"].alias("effective_precision"),
         end_at.alias("effective_end_at"),
@@ -161,7 +161,7 @@ def medication_request(records: DataFrame) -> DataFrame:
         r["status"].alias("status"),
         r["intent"].alias("intent"),
         *_code("", r["medicationCodeableConcept"]),
-        r["medicationCodeableConcept"]["coding"].alias("codings"),
+        _codings(r["medicationCodeableConcept"]),
         r["medicationReference"]["key"].alias("medication_key"),
         authored_at.alias("authored_at"),
         r["requester"]["key"].alias("requester_key"),
@@ -177,7 +177,7 @@ def medication(records: DataFrame) -> DataFrame:
     return _select(
         records,
         *_code("", r["code"]),
-        r["code"]["coding"].alias("codings"),
+        _codings(r["code"]),
         r["status"].alias("status"),
         is_entered_in_error=r["status"] == "entered-in-error",
         valid_from=F.lit(None).cast("timestamp"),
@@ -195,7 +195,7 @@ def immunization(records: DataFrame) -> DataFrame:
         r["encounter"]["key"].alias("encounter_key"),
         r["status"].alias("status"),
         *_code("", r["vaccineCode"]),
-        r["vaccineCode"]["coding"].alias("codings"),
+        _codings(r["vaccineCode"]),
         _at(occurred).alias("occurred_at"),
         occurred["precision"].alias("occurred_precision"),
         _at(r["recorded"]).alias("recorded_at"),
@@ -296,8 +296,30 @@ def _coding(concept: Column) -> Column:
 def _code(prefix: str, concept: Column) -> list[Column]:
     """Columns (prefix_)system or code_system, code and display of a concept's first coding."""
     coding = _coding(concept)
-    names = (f"{prefix}_system", f"{prefix}_code", f"{prefix}_display") if prefix else ("code_system", "code", "code_display")
-    return [coding[field].alias(name) for field, name in zip(("system", "code", "display"), names, strict=True)]
+    names = (
+        (f"{prefix}_system", f"{prefix}_code", f"{prefix}_display")
+        if prefix
+        else ("code_system", "code", "code_display")
+    )
+    return [part.alias(name) for part, name in zip(_parts(coding), names, strict=True)]
+
+
+def _parts(coding: Column) -> tuple[Column, Column, Column]:
+    """System, code and display; the display only beside a code of a system, else it is free text."""
+    system, code = coding["system"], coding["code"]
+    return system, code, F.when(system.isNotNull() & code.isNotNull(), coding["display"])
+
+
+def _codings(concept: Column) -> Column:
+    def parts(coding: Column) -> Column:
+        return F.struct(
+            *(
+                part.alias(name)
+                for part, name in zip(_parts(coding), ("system", "code", "display"), strict=True)
+            )
+        )
+
+    return F.transform(concept["coding"], parts).alias("codings")
 
 
 def _identifier_keys(resource: Column) -> Column:
@@ -305,12 +327,12 @@ def _identifier_keys(resource: Column) -> Column:
     return F.filter(keys, lambda x: x.isNotNull())
 
 
-def _digits(quantity: Column) -> Column:
-    return F.nullif(quantity["value"], F.lit(""))
-
-
 def _number(quantity: Column) -> Column:
-    return _digits(quantity).try_cast("double")
+    return quantity["value"].try_cast("double")
+
+
+def _unit(quantity: Column) -> Column:
+    return F.coalesce(quantity["code"], quantity["unit"])
 
 
 def _value(value: Value) -> list[Column]:
@@ -337,22 +359,25 @@ def _value(value: Value) -> list[Column]:
     integer = value("valueInteger")
     return [
         kind.alias("value_type"),
-        F.coalesce(_number(quantity), integer.cast("double"), _number(ratio["numerator"]), _number(sampled["origin"])).alias(
-            "value_number"
-        ),
-        F.coalesce(_digits(quantity), integer.cast("string"), _digits(ratio["numerator"]), sampled["data"]).alias(
-            "value_text"
-        ),
+        F.coalesce(
+            _number(quantity), integer.cast("double"), _number(ratio["numerator"]), _number(sampled["origin"])
+        ).alias("value_number"),
+        F.coalesce(
+            quantity["value"], integer.cast("string"), ratio["numerator"]["value"], sampled["data"]
+        ).alias("value_text"),
         quantity["comparator"].alias("value_comparator"),
         F.coalesce(
-            quantity["unit"], bounds["low"]["unit"], bounds["high"]["unit"], ratio["numerator"]["unit"], sampled["origin"]["unit"]
+            *(
+                _unit(q)
+                for q in (quantity, bounds["low"], bounds["high"], ratio["numerator"], sampled["origin"])
+            )
         ).alias("unit"),
         _coding(concept)["system"].alias("value_code_system"),
         _coding(concept)["code"].alias("value_code"),
-        _coding(concept)["display"].alias("value_display"),
+        _parts(_coding(concept))[2].alias("value_display"),
         value("valueBoolean").alias("value_boolean"),
         _number(bounds["low"]).alias("value_low"),
         _number(bounds["high"]).alias("value_high"),
         _number(ratio["denominator"]).alias("value_denominator"),
-        ratio["denominator"]["unit"].alias("value_denominator_unit"),
+        _unit(ratio["denominator"]).alias("value_denominator_unit"),
     ]
