@@ -1,0 +1,1 @@
+"""How the two Spark Connect engines are started."""

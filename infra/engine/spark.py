@@ -1,0 +1,109 @@
+"""Apache Spark with Delta Lake: one JVM that serves Spark Connect.
+
+Spark's own jars come with ``pyspark``; Delta's are fetched once by Maven (``pom.xml``) and put on the class path,
+because ``--jars`` and ``spark.jars.packages`` leave some sessions without them. There is no metastore: a session
+registers the Delta directories it reads.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyspark
+
+from infra.engine.launch import Command, Engine, free_port, running, worker_env
+from jobs.errors import CitywellError
+
+HERE = Path(__file__).resolve().parent
+JARS = HERE / "jars"
+NEEDED_JAVA = 17
+
+
+def spark_command(host: str, port: int, directory: Path, cores: int | None = None, memory: str = "2g") -> Command:
+    """Starts Spark's Connect server on ``host:port``.
+
+    directory: takes the warehouse and scratch files. cores: worker threads, by default all of the machine.
+    Shuffles have as many partitions as there are cores and a Delta snapshot two, since the defaults (200, 50) start
+    that many tasks for a table of ten rows.
+    """
+    workers = cores or os.cpu_count() or 2
+    home = Path(pyspark.__file__).parent
+    config = {
+        "spark.driver.extraClassPath": f"{JARS}/*",
+        "spark.executor.extraClassPath": f"{JARS}/*",
+        "spark.driver.memory": memory,
+        "spark.driver.host": host,
+        "spark.driver.bindAddress": host,
+        "spark.connect.grpc.binding.address": host,
+        "spark.connect.grpc.binding.port": str(port),
+        "spark.local.dir": str(directory / "scratch"),
+        "spark.sql.warehouse.dir": str(directory / "warehouse"),
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.sql.shuffle.partitions": str(workers),
+        "spark.sql.session.timeZone": "UTC",
+        "spark.ui.enabled": "false",
+        "spark.log.level": "WARN",
+    }
+    argv = [
+        str(home / "bin" / "spark-submit"),
+        "--class",
+        "org.apache.spark.sql.connect.service.SparkConnectServer",
+        "--master",
+        f"local[{workers}]",
+        *[part for key, value in config.items() for part in ("--conf", f"{key}={value}")],
+        "spark-internal",
+    ]
+    env = {**worker_env(), "SPARK_HOME": str(home), "PYSPARK_PYTHON": sys.executable, "SPARK_NO_DAEMONIZE": "1"}
+    return Command(argv, env)
+
+
+def missing_tools() -> list[str]:
+    """What this engine needs and the machine lacks, in words; empty when nothing is missing."""
+    java = _java_major()
+    missing = [] if java >= NEEDED_JAVA else [f"Java {NEEDED_JAVA} (found {java or 'none'})"]
+    if not any(JARS.glob("delta-spark_*.jar")) and shutil.which("mvn") is None:
+        missing.append("Maven")
+    return missing
+
+
+def fetch_jars() -> None:
+    """Fetch Delta's jars into ``infra/engine/jars`` unless they are there."""
+    if any(JARS.glob("delta-spark_*.jar")):
+        return
+    fetched = subprocess.run(
+        ["mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), "package"], capture_output=True, text=True, check=False
+    )
+    if fetched.returncode != 0:
+        raise CitywellError(
+            "Delta's jars could not be fetched",
+            where="infra/engine/pom.xml",
+            do="run `mvn -f infra/engine/pom.xml package` and see what Maven says",
+        )
+
+
+@contextmanager
+def running_spark(directory: Path, cores: int | None = None) -> Iterator[Engine]:
+    """A Spark on a free loopback port, its log and scratch files in ``directory``, while the block lasts."""
+    fetch_jars()
+    port = free_port()
+    command = spark_command("127.0.0.1", port, directory, cores)
+    with running(command, port, directory / "spark.log") as engine:
+        yield engine
+
+
+def _java_major() -> int:
+    """Major version of the ``java`` on the path, 0 when there is none."""
+    if shutil.which("java") is None:
+        return 0
+    told = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
+    quoted = told.split('"')[1] if told.count('"') >= 2 else "0"
+    return int(quoted.split(".")[0])
