@@ -26,6 +26,7 @@ from jobs.settings import settings
 
 DATABASE = "control"
 ROLE = "control"
+LOCK_PATIENCE_MS = 2_000
 
 Connection = psycopg.Connection[Any]
 BatchStatus = Literal["open", "landed", "staged", "checked", "merged", "published", "failed"]
@@ -233,15 +234,20 @@ def migrate(conn: Connection) -> None:
 def lock(conn: Connection, name: str) -> Iterator[None]:
     """Holds the lock ``name`` on this connection's session.
 
-    Raises CitywellError at once when another holds it.
+    Waits LOCK_PATIENCE_MS, in which the server notices that a killed holder is gone; raises CitywellError
+    when another session still holds it.
     """
     key = f"citywell:{name}"
-    if not _scalar(conn, "select pg_try_advisory_lock(hashtextextended(%s, 0))", key):
+    try:
+        with conn.transaction():
+            conn.execute("select set_config('lock_timeout', %s, true)", (str(LOCK_PATIENCE_MS),))
+            conn.execute("select pg_advisory_lock(hashtextextended(%s, 0))", (key,))
+    except psycopg.errors.LockNotAvailable:
         raise CitywellError(
             f"Another run is at work on {name}",
             where=f"lock {name!r} of the control database",
             do="wait for it to end; if its task was killed, its connection ends shortly and frees the lock",
-        )
+        ) from None
     try:
         yield
     finally:
