@@ -1,0 +1,277 @@
+"""Judges the staged tables of one batch with Great Expectations, and publishes the verdict without any row
+value.
+
+Flow: suites -> Great Expectations over the engine (Spark Connect) -> counts only -> rows of
+``quality.validations`` and Data Docs. One call judges all tables of a batch, because importing Great
+Expectations takes seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from expectations import checks as declared
+from expectations import docs
+from expectations.checks import Check
+from jobs.errors import CitywellError
+from jobs.sources import find_endpoint
+
+if TYPE_CHECKING:
+    from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
+
+RESULT_FORMAT = {"result_format": "SUMMARY", "include_unexpected_rows": False, "partial_unexpected_count": 0}
+_COUNTS = (
+    "element_count",
+    "missing_count",
+    "missing_percent",
+    "unexpected_count",
+    "unexpected_percent",
+    "unexpected_percent_nonmissing",
+    "unexpected_percent_total",
+)
+_ERROR_KIND = re.compile(r"\b[A-Z]\w*(?:Error|Exception)\b")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Records of one table in a batch, as the receipts have them."""
+
+    received: int
+    quarantined: int
+
+    @property
+    def quarantined_pct(self) -> float:
+        return 100 * self.quarantined / self.received if self.received else 0.0
+
+
+@dataclass(frozen=True)
+class ValidationRow:
+    """One row of ``quality.validations``: the result of one check of one table of one batch."""
+
+    batch_id: str
+    source: str
+    table: str
+    expectation: str
+    column: str | None
+    severity: str
+    success: bool
+    observed: str | None
+    """JSON of aggregate numbers and column names, or the kind of error that kept the check from running."""
+    element_count: int | None
+    unexpected_count: int | None
+    why: str
+    checked_at: datetime
+
+
+@dataclass(frozen=True)
+class ValidationOutcome:
+    """``passed``: no critical check failed. Warnings are in ``rows`` only."""
+
+    passed: bool
+    rows: list[ValidationRow]
+
+    @property
+    def failures(self) -> list[ValidationRow]:
+        """The failed critical checks."""
+        return [row for row in self.rows if not row.success and row.severity == "critical"]
+
+
+def validate(
+    tables: Mapping[str, DataFrame],
+    counts: Mapping[str, Counts],
+    *,
+    batch_id: str,
+    source: str,
+    docs_dir: Path,
+    suites: Path = declared.SUITES,
+) -> ValidationOutcome:
+    """Judge the staged rows of every table of a batch.
+
+    tables: table name (``hospital__observation``) -> its staged rows; rejected ones and tombstones are left
+    out here. counts: the same names -> what the receipts count. source: the endpoint. Data Docs are written
+    to ``docs_dir`` and their inputs, for the next run's index, beside it. Raises CitywellError when a table
+    is not declared or its counts are missing; a failed check is an outcome, not an error.
+    """
+    definition, _ = find_endpoint(source)
+    gx = _great_expectations()
+    context = _context(gx)
+    checked_at = datetime.now(UTC)
+    rows: list[ValidationRow] = []
+    results: list[ExpectationSuiteValidationResult] = []
+    for name, frame in tables.items():
+        entity = name.removeprefix(f"{definition.name}__")
+        if entity not in definition.tables or name not in counts:
+            raise CitywellError(
+                "A table cannot be checked: it is not declared, or nothing was counted for it.",
+                where=f"table {name}, batch {batch_id}",
+                do=f"Declare {entity} in jobs/sources/{definition.name}.yml and count its records.",
+            )
+        suite = declared.suite(name, definition.tables[entity], definition.checks, suites)
+        judged = _judge(gx, context, name, _present(frame), counts[name], suite)
+        results.append(judged)
+        rows += [
+            _row(result, batch_id=batch_id, source=source, table=name, checked_at=checked_at)
+            for result in judged.results
+        ]
+    docs.publish(docs_dir, results, batch_id=batch_id, checked_at=checked_at)
+    return ValidationOutcome(all(row.success or row.severity != "critical" for row in rows), rows)
+
+
+def _great_expectations() -> Any:
+    """Great Expectations, imported late (6 s), telemetry off, its log quiet: its messages may quote
+    values.
+    """
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    import great_expectations
+
+    logging.getLogger("great_expectations").setLevel(logging.CRITICAL + 1)
+    return great_expectations
+
+
+def _context(gx: Any) -> Any:
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    return context
+
+
+def _present(frame: DataFrame) -> DataFrame:
+    """The rows that carry content: neither tombstones nor rows a rule has rejected."""
+    return frame.where(F.col("rule").isNull() & ~F.col("is_deleted")).drop("rule", "reason")
+
+
+def _judge(
+    gx: Any, context: Any, name: str, frame: DataFrame, counts: Counts, suite: Sequence[Check]
+) -> ExpectationSuiteValidationResult:
+    """The result of ``suite`` over the rows and the counts of one table, stripped to what may be shown."""
+    import pandas as pd
+
+    counted = pd.DataFrame(
+        [
+            {
+                "received": counts.received,
+                "quarantined": counts.quarantined,
+                "quarantined_pct": counts.quarantined_pct,
+            }
+        ]
+    )
+    results = []
+    for part, datasource, data in (
+        ("rows", context.data_sources.add_spark(f"{name}.rows", persist=False), frame),
+        ("counts", context.data_sources.add_pandas(f"{name}.counts"), counted),
+    ):
+        batch = datasource.add_dataframe_asset(name).add_batch_definition_whole_dataframe("batch")
+        expectations = [_expectation(check) for check in suite if check.on == part]
+        definition = gx.ValidationDefinition(
+            name=f"{name}.{part}",
+            data=batch,
+            suite=context.suites.add(gx.ExpectationSuite(f"{name}.{part}", expectations=expectations)),
+        )
+        results.append(
+            context.validation_definitions.add(definition).run(
+                batch_parameters={"dataframe": data}, result_format=RESULT_FORMAT
+            )
+        )
+    return _merged(name, results)
+
+
+def _expectation(check: Check) -> Any:
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+    from great_expectations.expectations.metadata_types import FailureSeverity
+
+    return ExpectationConfiguration(
+        type=check.expectation,
+        kwargs=dict(check.kwargs),
+        severity=FailureSeverity(check.severity),
+        notes=check.why,
+    ).to_domain_obj()
+
+
+def _merged(name: str, parts: Sequence[Any]) -> ExpectationSuiteValidationResult:
+    """One result for the table from those of its rows and its counts, with allow-listed content."""
+    from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
+
+    results = [_stripped(result) for part in parts for result in part.results]
+    successful = sum(bool(result.success) for result in results)
+    statistics = {
+        "evaluated_expectations": len(results),
+        "successful_expectations": successful,
+        "unsuccessful_expectations": len(results) - successful,
+        "success_percent": 100 * successful / len(results) if results else None,
+    }
+    return ExpectationSuiteValidationResult(
+        success=successful == len(results),
+        results=results,
+        suite_name=name,
+        statistics=statistics,
+        meta={"active_batch_definition": {"data_asset_name": name}},
+    )
+
+
+def _stripped(result: Any) -> Any:
+    """The result with counts only; of an exception its kind, because its message may quote a value."""
+    from great_expectations.core.expectation_validation_result import ExpectationValidationResult
+
+    kind = _error_kind(result.exception_info)
+    kept = {key: result.result[key] for key in _COUNTS if result.result.get(key) is not None}
+    observed = result.result.get("observed_value")
+    if isinstance(observed, int | float):
+        kept["observed_value"] = observed
+    return ExpectationValidationResult(
+        success=bool(result.success) and kind is None,
+        expectation_config=result.expectation_config,
+        result=kept,
+        exception_info={
+            "raised_exception": kind is not None,
+            "exception_message": kind,
+            "exception_traceback": None,
+        },
+    )
+
+
+def _error_kind(info: Mapping[str, Any] | None) -> str | None:
+    """The class of the exception that kept a check from running; None when none was raised."""
+    found = [info or {}] if "raised_exception" in (info or {}) else list((info or {}).values())
+    raised = [each for each in found if each.get("raised_exception")]
+    if not raised:
+        return None
+    kinds = _ERROR_KIND.findall(str(raised[0].get("exception_traceback")))
+    return kinds[-1] if kinds else "Exception"
+
+
+def _row(result: Any, *, batch_id: str, source: str, table: str, checked_at: datetime) -> ValidationRow:
+    config, counted = result.expectation_config, result.result
+    check = Check(
+        expectation=config.type,
+        kwargs={k: v for k, v in config.kwargs.items() if k.startswith("column")},
+        severity=config.severity,
+        why=config.notes,
+    )
+    kind = result.exception_info["exception_message"]
+    observed = {"error": kind} if kind else dict(counted)
+    return ValidationRow(
+        batch_id=batch_id,
+        source=source,
+        table=table,
+        expectation=check.expectation,
+        column=check.column,
+        severity=check.severity,
+        success=result.success,
+        observed=json.dumps(observed, sort_keys=True) if observed else None,
+        element_count=counted.get("element_count"),
+        unexpected_count=counted.get("unexpected_count"),
+        why=check.why,
+        checked_at=checked_at,
+    )
