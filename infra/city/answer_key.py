@@ -1,0 +1,143 @@
+"""What is true of the city, kept where no hospital serves it: ``<home>/city/answer_key/``.
+
+Parquet unless said otherwise; ``source`` is ``hospital_<name>``, ids are FHIR ids at that source, ``*_at`` UTC timestamps.
+Only what has happened by the city's clock is published; the rest waits in the segments.
+
+discharges         source, encounter_id (the stay's last encounter), patient_id, person_id, admitted_at, discharged_at,
+                   true_risk, readmitted_30d (as drawn), readmission_at (null if none), is_observable (30 days have passed),
+                   and the inputs of the true risk: age_years, stay_days, is_emergency, emergency_visits_180d, stays_365d,
+                   haemoglobin_g_dl, sodium_mmol_l, creatinine_mg_dl, disposition_code, conditions (keys, comma-separated)
+persons            person_id, source, patient_id: one person may have several rows
+unit_slips         source, resource_type, resource_id, kind, served_value, served_unit, true_value, true_unit, visible_at
+corrupt_lines      source, resource_type, resource_id, kind, line_sha256, visible_at
+late               source, resource_type, resource_id, last_updated_at, visible_at
+deleted            source, resource_type, resource_id, visible_at (= deleted), came_back_at (null if it stays away)
+entered_in_error   source, resource_type, resource_id, visible_at
+changed            source, resource_type, resource_id, visible_at
+duplicates         source, resource_type, resource_id, kind (exact | older_version), visible_at
+oddities           source, resource_type, resource_id, kind, visible_at
+spurious_stays     source, resource_type, resource_id, patient_id, kind, visible_at
+canaries.json      list of strings that may be found in landing and vault only: names, phones, streets, ids
+canary_kinds.json  the same strings by kind
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+Row = dict[str, Any]
+
+_TEXT = pa.string()
+_AT = pa.timestamp("ms", tz="UTC")
+_RECORD = [("source", _TEXT), ("resource_type", _TEXT), ("resource_id", _TEXT)]
+SCHEMAS: dict[str, pa.Schema] = {
+    "discharges": pa.schema(
+        [
+            ("source", _TEXT),
+            ("encounter_id", _TEXT),
+            ("patient_id", _TEXT),
+            ("person_id", pa.int64()),
+            ("admitted_at", _AT),
+            ("discharged_at", _AT),
+            ("true_risk", pa.float64()),
+            ("readmitted_30d", pa.bool_()),
+            ("readmission_at", _AT),
+            ("is_observable", pa.bool_()),
+            ("age_years", pa.float64()),
+            ("stay_days", pa.float64()),
+            ("is_emergency", pa.bool_()),
+            ("emergency_visits_180d", pa.int64()),
+            ("stays_365d", pa.int64()),
+            ("haemoglobin_g_dl", pa.float64()),
+            ("sodium_mmol_l", pa.float64()),
+            ("creatinine_mg_dl", pa.float64()),
+            ("disposition_code", _TEXT),
+            ("conditions", _TEXT),
+        ]
+    ),
+    "persons": pa.schema([("person_id", pa.int64()), ("source", _TEXT), ("patient_id", _TEXT)]),
+    "unit_slips": pa.schema(
+        [
+            *_RECORD,
+            ("kind", _TEXT),
+            ("served_value", pa.float64()),
+            ("served_unit", _TEXT),
+            ("true_value", pa.float64()),
+            ("true_unit", _TEXT),
+            ("visible_at", _AT),
+        ]
+    ),
+    "corrupt_lines": pa.schema([*_RECORD, ("kind", _TEXT), ("line_sha256", _TEXT), ("visible_at", _AT)]),
+    "late": pa.schema([*_RECORD, ("last_updated_at", _AT), ("visible_at", _AT)]),
+    "deleted": pa.schema([*_RECORD, ("visible_at", _AT), ("came_back_at", _AT)]),
+    "entered_in_error": pa.schema([*_RECORD, ("visible_at", _AT)]),
+    "changed": pa.schema([*_RECORD, ("visible_at", _AT)]),
+    "duplicates": pa.schema([*_RECORD, ("kind", _TEXT), ("visible_at", _AT)]),
+    "oddities": pa.schema([*_RECORD, ("kind", _TEXT), ("visible_at", _AT)]),
+    "spurious_stays": pa.schema([*_RECORD, ("patient_id", _TEXT), ("kind", _TEXT), ("visible_at", _AT)]),
+}
+_WINDOW_MS = 30 * 86_400_000
+
+
+class AnswerKey:
+    """Rows noted while a segment is written: times are ms since 1970."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, list[Row]] = {name: [] for name in SCHEMAS}
+
+    def note(self, name: str, **row: Any) -> None:
+        self.rows[name].append(row)
+
+    def save(self, path: Path) -> None:
+        path.write_text(json.dumps(self.rows, separators=(",", ":")))
+
+
+def publish(folder: Path, segment_keys: Iterable[Path], now_ms: int) -> None:
+    """Write the parquet files from all segments' notes, as far as the clock has come."""
+    rows: dict[str, list[Row]] = {name: [] for name in SCHEMAS}
+    for path in segment_keys:
+        for name, found in json.loads(path.read_text()).items():
+            rows[name] += found
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, schema in SCHEMAS.items():
+        when = "discharged_at" if name == "discharges" else "visible_at"
+        past = [row for row in rows[name] if row.get(when, 0) <= now_ms]
+        if name == "discharges":
+            past = [{**row, "is_observable": row["discharged_at"] + _WINDOW_MS <= now_ms} for row in past]
+        if name == "deleted":
+            past = [_as_of(row, "came_back_at", now_ms) for row in past]
+        table = pa.Table.from_pylist([_with_times(row, schema) for row in past], schema=schema)
+        _replace(folder / f"{name}.parquet", table)
+
+
+def publish_canaries(folder: Path, by_kind: dict[str, list[str]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    strings = sorted({text for texts in by_kind.values() for text in texts})
+    (folder / "canaries.json").write_text(json.dumps(strings, ensure_ascii=False, indent=1))
+    (folder / "canary_kinds.json").write_text(json.dumps(by_kind, ensure_ascii=False, indent=1))
+
+
+def _as_of(row: Row, column: str, now_ms: int) -> Row:
+    """The row with a time that has not come yet made null."""
+    at = row[column]
+    return row if at is None or at <= now_ms else {**row, column: None}
+
+
+def _with_times(row: Row, schema: pa.Schema) -> Row:
+    return {
+        name: datetime.fromtimestamp(row[name] / 1000, UTC) if field_type == _AT and row[name] is not None else row[name]
+        for name, field_type in zip(schema.names, schema.types, strict=True)
+    }
+
+
+def _replace(path: Path, table: pa.Table) -> None:
+    part = path.with_suffix(".part")
+    pq.write_table(table, part)
+    part.replace(path)

@@ -1,0 +1,227 @@
+"""The people of the city: who they are, how they fare, and where they are known. Arrays, one element per person.
+
+What never changes about a person (name, phone, national id) is a hash of seed and number and is not stored; what the
+calendar changes (illnesses, stays, death, moves) is in ``People`` and is saved with the city.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from infra.city.habits import HOSPITALS
+from infra.city.ids import hashed
+from infra.city.vocabulary import (
+    CHRONIC,
+    DISTRICTS,
+    FAMILY_HEADS,
+    FAMILY_TAILS,
+    GIVEN_FEMALE,
+    GIVEN_MALE,
+    STREET_KINDS,
+    STREETS,
+)
+
+DAY_MS = 86_400_000
+NEVER = np.int64(1) << np.int64(62)
+HOSPITAL_COUNT = len(HOSPITALS)
+
+
+@dataclass
+class People:
+    """State of everyone. Times are milliseconds since 1970 UTC, NEVER where it has not happened.
+
+    birth_day: days since 1970. sex: 0 female, 1 male. onset_ms: people x lasting conditions. known: people x hospitals.
+    registered_ms, patient_version: of each hospital's Patient record (people x hospitals). recorded: people x hospitals x
+    lasting conditions already on that hospital's problem list. busy_until: end of the present stay. quiet_until: no unplanned
+    admission before (see simulation). readmission_ms/_hospital: drawn and still to come. notice_ms: when each hospital learns of
+    the death. haemoglobin … weight: the person's usual values.
+    """
+
+    birth_day: np.ndarray
+    sex: np.ndarray
+    frailty: np.ndarray
+    home: np.ndarray
+    known: np.ndarray
+    onset_ms: np.ndarray
+    registered_ms: np.ndarray
+    updated_ms: np.ndarray
+    patient_version: np.ndarray
+    notice_ms: np.ndarray
+    recorded: np.ndarray
+    moves: np.ndarray
+    busy_until: np.ndarray
+    quiet_until: np.ndarray
+    discharged_ms: np.ndarray
+    readmission_ms: np.ndarray
+    readmission_hospital: np.ndarray
+    dead_ms: np.ndarray
+    haemoglobin: np.ndarray
+    sodium: np.ndarray
+    creatinine: np.ndarray
+    glucose: np.ndarray
+    systolic: np.ndarray
+    cholesterol: np.ndarray
+    height: np.ndarray
+    weight: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.birth_day)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def joined(self, newcomers: People) -> People:
+        """Everyone here, then the newcomers."""
+        return People(
+            **{name: np.concatenate([a, getattr(newcomers, name)]) for name, a in self.arrays().items()}
+        )
+
+    def age_years(self, day: int) -> np.ndarray:
+        return (day - self.birth_day) / 365.25
+
+    def has(self, at_ms: int) -> np.ndarray:
+        """people x lasting conditions: present at that moment."""
+        return self.onset_ms <= at_ms
+
+
+def make_people(count: int, rng: np.random.Generator, day: int, *, newcomers: bool = False) -> People:
+    """``count`` people as of ``day``; newcomers register on that day, the others did so in the three years before."""
+    age = np.where(rng.random(count) < 0.2, rng.uniform(0, 20, count), rng.triangular(18, 55, 97, count))
+    sex = (rng.random(count) < 0.49).astype(np.int8)
+    onset = _onsets(age, rng, day)
+    ill = onset <= day * DAY_MS
+    home = rng.choice(HOSPITAL_COUNT, count, p=[0.4, 0.3, 0.3]).astype(np.int8)
+    known = np.zeros((count, HOSPITAL_COUNT), dtype=bool)
+    known[np.arange(count), home] = True
+    second = rng.random(count) < 0.14
+    other = (home + rng.integers(1, HOSPITAL_COUNT, count)) % HOSPITAL_COUNT
+    known[np.flatnonzero(second), other[second]] = True
+    known[rng.random(count) < 0.02] = True
+    since = np.zeros(count) if newcomers else rng.uniform(0, 1095, count)
+    registered = (day * DAY_MS + rng.integers(8 * 3_600_000, 18 * 3_600_000, count) - since.astype(np.int64) * DAY_MS)
+    if not newcomers:
+        registered -= DAY_MS
+    registered_ms = np.where(known, registered[:, None] + np.arange(HOSPITAL_COUNT) * 7_200_000, NEVER)
+    diabetes, kidney, cancer, hypertension = (ill[:, i] for i in (1, 2, 5, 0))
+    never = np.full(count, NEVER, dtype=np.int64)
+    height = np.where(sex == 1, rng.normal(177, 7, count), rng.normal(164, 6.5, count)) * np.minimum(1, 0.35 + age / 26)
+    return People(
+        birth_day=(day - age * 365.25).astype(np.int64),
+        sex=sex,
+        frailty=rng.gamma(1.6, 1 / 1.6, count),
+        home=home,
+        known=known,
+        onset_ms=onset,
+        registered_ms=registered_ms,
+        updated_ms=registered_ms.copy(),
+        patient_version=known.astype(np.int32),
+        notice_ms=np.full((count, HOSPITAL_COUNT), NEVER, dtype=np.int64),
+        recorded=np.zeros((count, HOSPITAL_COUNT, len(CHRONIC)), dtype=bool),
+        moves=np.zeros(count, dtype=np.int32),
+        busy_until=np.zeros(count, dtype=np.int64),
+        quiet_until=np.zeros(count, dtype=np.int64),
+        discharged_ms=np.zeros(count, dtype=np.int64),
+        readmission_ms=never.copy(),
+        readmission_hospital=np.full(count, -1, dtype=np.int8),
+        dead_ms=never.copy(),
+        haemoglobin=rng.normal(13.2, 1.0, count) + 0.9 * sex - 1.4 * kidney - 1.5 * cancer - 0.01 * np.maximum(age - 60, 0),
+        sodium=rng.normal(140, 1.8, count),
+        creatinine=np.exp(rng.normal(-0.2, 0.18, count) + 0.12 * sex + 0.6 * kidney),
+        glucose=rng.normal(97, 9, count) + diabetes * rng.gamma(4, 18, count),
+        systolic=rng.normal(116, 9, count) + 0.18 * np.maximum(age - 30, 0) + 12 * hypertension,
+        cholesterol=rng.normal(188, 32, count),
+        height=height,
+        weight=np.maximum(3.2, (height / 100) ** 2 * np.clip(rng.normal(26, 4.2, count), 17, 48) * np.minimum(1, 0.55 + age / 45)),
+    )
+
+
+def _onsets(age: np.ndarray, rng: np.random.Generator, day: int) -> np.ndarray:
+    """When each lasting condition began (people x conditions, ms), NEVER where the person does not have it."""
+    onset = np.full((len(age), len(CHRONIC)), NEVER, dtype=np.int64)
+    adult = age >= 18
+    for i, chronic in enumerate(CHRONIC):
+        prevalence = 1 / (1 + np.exp(-(chronic.at60 + chronic.per10 * (age - 60) / 10)))
+        has = adult & (rng.random(len(age)) < prevalence)
+        years = rng.uniform(0.2, 1.0, len(age)) * np.minimum(age - 17, 15)
+        onset[has, i] = (day - (years[has] * 365.25).astype(np.int64)) * DAY_MS
+    return onset
+
+
+def yearly_rates(people: People, day: int, admission_factor: float) -> dict[str, np.ndarray]:
+    """Expected events per person and year: outpatient, emergency_room, unplanned, planned, death."""
+    age = people.age_years(day)
+    ill = people.has(day * DAY_MS)
+    burden = np.ones(len(people))
+    for i, chronic in enumerate(CHRONIC):
+        burden *= np.where(ill[:, i], chronic.admission, 1.0)
+    adult = np.maximum(age - 30, 0)
+    return {
+        "outpatient": 1.5 + 0.012 * adult + 0.45 * ill.sum(axis=1),
+        "emergency_room": (0.20 + 0.09 * np.sqrt(burden)) * people.frailty,
+        "unplanned": admission_factor * 0.086 * np.exp(0.014 * adult) * burden * people.frailty,
+        "planned": admission_factor * np.where(age >= 18, 0.055 + 0.0019 * adult, 0.006),
+        "death": 0.0004 * np.exp(0.072 * adult) * np.sqrt(burden),
+    }
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Direct identifiers of some people, as lists of text in the order asked for."""
+
+    given: list[str]
+    family: list[str]
+    phone: list[str]
+    email: list[str]
+    street: list[str]
+    postal_code: list[str]
+    national_id: list[str]
+
+    def full_names(self) -> list[str]:
+        return [f"{g} {f}" for g, f in zip(self.given, self.family, strict=True)]
+
+
+def canary_numbers(seed: int, population: int) -> np.ndarray:
+    """Numbers of the people whose identifiers are planted to be searched for (up to 30, spread over the city)."""
+    wanted = min(30, population)
+    return np.unique((np.arange(wanted) * max(1, population // wanted)) + seed % max(1, population // wanted))
+
+
+def family_names(seed: int, numbers: np.ndarray, is_canary: np.ndarray) -> list[str]:
+    """Family names by number; a canary's is found nowhere else in the world."""
+    letters, vowels = "bcdfghklmnprstvz", "aeio"
+    names = []
+    for h, canary in zip(hashed(seed, 1, numbers).tolist(), is_canary.tolist(), strict=True):
+        name = FAMILY_HEADS[h % len(FAMILY_HEADS)] + FAMILY_TAILS[(h >> 16) % len(FAMILY_TAILS)]
+        if canary:
+            name += "zq" + "".join(letters[(h >> n) & 15] + vowels[(h >> (n + 2)) & 3] for n in (20, 28, 36, 44))
+        names.append(name)
+    return names
+
+
+def identities(
+    seed: int, numbers: np.ndarray, sex: np.ndarray, moves: np.ndarray, canaries: np.ndarray
+) -> Identity:
+    """Names, phones and addresses of people; ``moves`` counts changes of address and phone."""
+    given_hash = hashed(seed, 2, numbers).tolist()
+    contact = hashed(seed, 3, numbers.astype(np.uint64) * np.uint64(64) + moves.astype(np.uint64)).tolist()
+    national = hashed(seed, 4, numbers).tolist()
+    pools = (GIVEN_FEMALE, GIVEN_MALE)
+    given = [pools[s][h % len(pools[s])] for s, h in zip(sex.tolist(), given_hash, strict=True)]
+    family = family_names(seed, numbers, np.isin(numbers, canaries))
+    return Identity(
+        given=given,
+        family=family,
+        phone=[f"+1-{200 + c % 700}-555-{(c >> 12) % 10_000:04d}-{(c >> 30) % 1000:03d}" for c in contact],
+        email=[
+            f"{f.lower()}.{n}@mail.city.example" for f, n in zip(family, numbers.tolist(), strict=True)
+        ],
+        street=[
+            f"{1 + (c >> 20) % 9_899} {STREETS[(c >> 40) % len(STREETS)]} {STREET_KINDS[(c >> 50) % len(STREET_KINDS)]}"
+            f", Flat {1 + (c >> 8) % 480}"
+            for c in contact
+        ],
+        postal_code=[f"{DISTRICTS[(c >> 5) % len(DISTRICTS)]} {(c >> 34) % 90 + 10}{'ABCDEFGH'[c & 7]}" for c in contact],
+        national_id=[f"{h % 10**10:010d}-{h % 97:02d}" for h in national],
+    )
