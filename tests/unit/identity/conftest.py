@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import psycopg
 import pytest
 
+from infra.stack.postgres import Cluster
 from jobs.identity import vault
 
 
 @pytest.fixture
-def vault_owner(postgres: Any) -> Iterator[vault.Connection]:
+def vault_owner(postgres: Cluster) -> Iterator[vault.Connection]:
     """The owner of an empty vault."""
     with psycopg.connect(postgres.dsn("vault", vault.OWNER_ROLE), autocommit=True) as conn:
         conn.execute("drop schema if exists vault cascade")
@@ -21,7 +21,7 @@ def vault_owner(postgres: Any) -> Iterator[vault.Connection]:
 
 
 @pytest.fixture
-def vault_client(postgres: Any, vault_owner: vault.Connection) -> Iterator[vault.Connection]:
+def vault_client(postgres: Cluster, vault_owner: vault.Connection) -> Iterator[vault.Connection]:
     """The jobs' connection to that vault."""
     conn = psycopg.connect(postgres.dsn("vault", vault.CLIENT_ROLE))
     yield conn

@@ -1,0 +1,217 @@
+"""Risk scores for the people who act on them: ``serving.risk`` in PostgreSQL.
+
+Flow: ``scores.risk`` (newest per person and target, with the facility of the stay) -> COPY into a staging
+table -> one MERGE -> commit. Readers see the table before or after, never between.
+
+Rights: ``care`` reads the scores. ``analyst`` reads ``serving.risk_by_facility`` only: counts with small
+numbers suppressed. Nobody else reads anything; ``serving`` owns it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+from psycopg import sql
+from psycopg.types.json import Jsonb
+from pyspark.sql import SparkSession
+
+from jobs.errors import CitywellError
+from jobs.settings import settings
+
+OWNER_ROLE = "serving"
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+COLUMNS = (
+    "person_key",
+    "target",
+    "risk_key",
+    "patient_key",
+    "source",
+    "encounter_key",
+    "facility_key",
+    "facility_name",
+    "as_of",
+    "probability",
+    "band",
+    "reasons",
+    "model_name",
+    "model_version",
+    "scored_at",
+    "expires_at",
+)
+
+# The thresholds of the view are those of jobs.writeback.disclosure; a test holds the two together.
+_DDL = """
+create schema if not exists serving;
+revoke all on schema serving from public;
+revoke all on schema public from public;
+
+create table if not exists serving.risk (
+    person_key text not null,
+    target text not null,
+    risk_key text not null unique,
+    patient_key text not null,
+    source text not null,
+    encounter_key text,
+    facility_key text,
+    facility_name text,
+    as_of timestamptz not null,
+    probability double precision not null check (probability between 0 and 1),
+    band text not null,
+    reasons jsonb not null,
+    model_name text not null,
+    model_version text not null,
+    scored_at timestamptz not null,
+    expires_at timestamptz not null,
+    primary key (person_key, target)
+);
+comment on table serving.risk is 'One row per person and target: the newest risk score.';
+
+create table if not exists serving.load (
+    run_id text primary key,
+    loaded_at timestamptz not null default now(),
+    rows_loaded bigint not null,
+    rows_changed bigint not null,
+    model_versions text[] not null,
+    data_versions jsonb not null
+);
+comment on table serving.load is
+    'One row per run that loaded serving.risk: what it was made from, and how many rows changed.';
+
+create or replace view serving.risk_by_facility with (security_barrier) as
+select
+    source,
+    facility_key,
+    facility_name,
+    target,
+    band,
+    case when count(*) >= 5 then 5 * floor(count(*) / 5.0 + 0.5)::bigint end as people,
+    count(*) < 5 as is_suppressed
+from serving.risk
+group by source, facility_key, facility_name, target, band;
+comment on view serving.risk_by_facility is
+    'One row per facility, target and band: people, rounded to 5; null where fewer than 5.';
+
+revoke all on all tables in schema serving from public, care, analyst;
+grant usage on schema serving to care, analyst;
+grant select on serving.risk, serving.risk_by_facility, serving.load to care;
+grant select on serving.risk_by_facility to analyst;
+"""
+
+_NEWEST = """
+with ranked as (
+    select
+        *,
+        row_number() over (
+            partition by person_key, target order by as_of desc, scored_at desc, risk_key
+        ) as place
+    from scores.risk
+),
+
+facility as (
+    select facility_key, max(name) as facility_name
+    from gold.dim_facility
+    where is_current
+    group by facility_key
+)
+
+select
+    r.person_key, r.target, r.risk_key, r.patient_key, r.source, r.encounter_key, e.facility_key,
+    f.facility_name, r.as_of, r.probability, r.band, r.reasons, r.model_name, r.model_version, r.scored_at,
+    r.expires_at
+from ranked as r
+left join gold.fct_encounter as e on r.encounter_key = e.encounter_key
+left join facility as f on e.facility_key = f.facility_key
+where r.place = 1
+order by r.person_key, r.target
+"""
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """``rows``: people and targets with a score. ``changed``: rows added, updated or removed by this load."""
+
+    rows: int
+    changed: int
+
+
+def connect() -> Connection:
+    """A connection to ``serving`` as its owner. Raises CitywellError when it cannot be reached."""
+    try:
+        return psycopg.connect(settings().postgres_dsn("serving", OWNER_ROLE), connect_timeout=10)
+    except (psycopg.OperationalError, FileNotFoundError) as error:
+        raise CitywellError(
+            f"The serving database does not answer ({type(error).__name__}).",
+            where=f"PostgreSQL at {settings().host}:{settings().postgres_port}, database serving",
+            do="Run `citywell status`; start the stack with `citywell up`.",
+        ) from None
+
+
+def migrate(conn: Connection) -> None:
+    """Bring tables, views and rights to this version, as the owner. Changes nothing the second time."""
+    with conn.transaction():
+        conn.execute("select pg_advisory_xact_lock(hashtext('citywell serving migrate'))")
+        conn.execute(_DDL)
+
+
+def newest(spark: SparkSession) -> pa.Table:
+    """The newest score of each person and target with the facility of its stay: COLUMNS, as text where
+    JSON.
+    """
+    return spark.sql(_NEWEST).toArrow().select(list(COLUMNS))
+
+
+def load(conn: Connection, scores: pa.Table, *, run_id: str, data_versions: Mapping[str, int]) -> LoadResult:
+    """Make ``serving.risk`` equal to ``scores`` (COLUMNS) and record the load, in one transaction.
+
+    The same scores again change nothing. data_versions: the table versions the scores were read at. Raises
+    CitywellError when there are no scores: an empty table for everybody is more likely a mistake than a fact.
+    """
+    if scores.num_rows == 0:
+        raise CitywellError(
+            "There are no scores to load; what is in serving.risk stays.",
+            where=f"scores.risk, run {run_id}",
+            do="Run the score DAG first.",
+        )
+    names = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
+    with conn.transaction(), conn.cursor() as cursor:
+        cursor.execute("lock table serving.risk in share row exclusive mode")
+        cursor.execute("create temporary table staged (like serving.risk including defaults) on commit drop")
+        with cursor.copy(sql.SQL("copy staged ({}) from stdin").format(names)) as copy:
+            for batch in scores.select(list(COLUMNS)).to_batches(max_chunksize=10_000):
+                for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    copy.write_row(row)
+        cursor.execute(_merge())
+        changed = cursor.rowcount
+        cursor.execute(
+            "insert into serving.load (run_id, rows_loaded, rows_changed, model_versions, data_versions) "
+            "select %s, count(*), %s, array_agg(distinct model_name || ' ' || model_version), %s from staged "
+            "on conflict (run_id) do update set loaded_at = excluded.loaded_at, "
+            "rows_loaded = excluded.rows_loaded, rows_changed = excluded.rows_changed, "
+            "model_versions = excluded.model_versions, data_versions = excluded.data_versions "
+            "where excluded.rows_changed > 0",
+            (run_id, changed, Jsonb(dict(data_versions))),
+        )
+    return LoadResult(scores.num_rows, changed)
+
+
+def _merge() -> sql.Composed:
+    key = ("person_key", "target")
+    values = [name for name in COLUMNS if name not in key]
+    return sql.SQL(
+        "merge into serving.risk as held using staged as new on {on} "
+        "when matched and ({held}) is distinct from ({new}) then update set {update} "
+        "when not matched by target then insert ({names}) values ({all}) "
+        "when not matched by source then delete"
+    ).format(
+        on=sql.SQL(" and ").join(sql.SQL("held.{0} = new.{0}").format(sql.Identifier(n)) for n in key),
+        held=sql.SQL(", ").join(sql.Identifier("held", name) for name in values),
+        new=sql.SQL(", ").join(sql.Identifier("new", name) for name in values),
+        update=sql.SQL(", ").join(sql.SQL("{0} = new.{0}").format(sql.Identifier(n)) for n in values),
+        names=sql.SQL(", ").join(map(sql.Identifier, COLUMNS)),
+        all=sql.SQL(", ").join(sql.Identifier("new", name) for name in COLUMNS),
+    )
