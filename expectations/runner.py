@@ -49,10 +49,13 @@ class Counts:
 
     received: int
     quarantined: int
+    tolerated: int = 0
+    """Rejected records that say nothing about the batch, however few records it has."""
 
     @property
     def quarantined_pct(self) -> float:
-        return 100 * self.quarantined / self.received if self.received else 0.0
+        """Share of rejected records; 0 up to the tolerated number."""
+        return 100 * self.quarantined / self.received if self.quarantined > self.tolerated else 0.0
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     pseudonym_key: SecretStr | None = Field(
         None, description="pseudonym master key as hex, for workers that cannot read keys/pseudonym.key"
     )
+    crash_at: str | None = Field(None, description="named point at which a load kills itself, for fault tests")
     webhook_url: str | None = Field(None, description="receives a JSON POST when a task fails")
 
     @property

@@ -32,7 +32,7 @@ DATABASES: dict[str, tuple[str, ...]] = {
     "airflow": ("airflow",),
     "mlflow": ("mlflow",),
     "control": ("control",),
-    "vault": ("vault",),
+    "vault": ("vault", "vault_client"),
     "serving": ("serving", "care", "analyst"),
 }
 
@@ -55,6 +55,14 @@ class Cluster:
         password = (self.secrets / role).read_text().strip()
         return f"postgresql://{role}:{password}@{self.host}:{self.port}/{database}"
 
+    def sqlalchemy_url(self, role: str, driver: str) -> str:
+        """URL of the database of ``role`` without its password: the client finds that in ``passfile``."""
+        return f"postgresql+{driver}://{role}@{self.host}:{self.port}/{role}"
+
+    def passfile(self, role: str) -> Path:
+        """libpq password file of ``role``, for programs that get PGPASSFILE instead of the password itself."""
+        return self.secrets / "passfiles" / role
+
     def environment(self) -> dict[str, str]:
         """The settings under which ``jobs.settings`` finds this server and its ``home/secrets/postgres``."""
         return {
@@ -69,6 +77,7 @@ def initialise(cluster: Cluster) -> list[Path]:
 
     Built beside its place and renamed: an interrupted first start leaves nothing that looks complete.
     """
+    osuser.ensure_user()
     cluster.directory.mkdir(parents=True, exist_ok=True)
     osuser.own(cluster.directory)
     opened = osuser.open_way(cluster.data) + osuser.open_way(_programs() / "postgres")
@@ -119,22 +128,13 @@ def server_command(cluster: Cluster, *, durable: bool = True) -> list[str]:
 
 
 def provision(cluster: Cluster) -> None:
-    """Make missing roles and databases. Every role has one password, in ``secrets/<role>``."""
+    """Make missing roles and databases, and give every role the password in ``secrets/<role>``."""
     with psycopg.connect(cluster.dsn("postgres", SUPERUSER), autocommit=True) as connection:
         present = {name for (name,) in connection.execute("select rolname from pg_roles")}
         for role in (role for roles in DATABASES.values() for role in roles):
-            is_new_secret = not (cluster.secrets / role).exists()
-            password = ensure_secret(cluster.secrets / role)
-            if role not in present or is_new_secret:
-                verb = sql.SQL("alter role" if role in present else "create role")
-                verifier = connection.pgconn.encrypt_password(
-                    password.encode(), role.encode(), b"scram-sha-256"
-                )
-                connection.execute(
-                    sql.SQL("{} {} login password {}").format(
-                        verb, sql.Identifier(role), sql.Literal(verifier.decode())
-                    )
-                )
+            if role not in present:
+                connection.execute(sql.SQL("create role {} login").format(sql.Identifier(role)))
+            _set_password(connection, cluster, role)
         databases = {name for (name,) in connection.execute("select datname from pg_database")}
         for database in DATABASES:
             if database not in databases:
@@ -204,6 +204,16 @@ def _wait_ready(cluster: Cluster, process: subprocess.Popen[bytes], log: Path, s
                 do="see the message",
             )
         time.sleep(0.05)
+
+
+def _set_password(connection: psycopg.Connection, cluster: Cluster, role: str) -> None:
+    """The server is sent a SCRAM verifier, never the password, which its log might show."""
+    password = ensure_secret(cluster.secrets / role)
+    verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256")
+    connection.execute(
+        sql.SQL("alter role {} password {}").format(sql.Identifier(role), sql.Literal(verifier.decode()))
+    )
+    ensure_secret(cluster.passfile(role), lambda: f"*:*:*:{role}:{password}")
 
 
 def _create_database(connection: psycopg.Connection, database: str) -> None:

@@ -29,7 +29,7 @@ ROLE = "control"
 LOCK_PATIENCE_MS = 2_000
 
 Connection = psycopg.Connection[Any]
-BatchStatus = Literal["open", "landed", "staged", "checked", "merged", "published", "failed"]
+BatchStatus = Literal["open", "landed", "staged", "checked", "judged", "published", "failed"]
 JobState = Literal["running", "complete", "expired", "failed"]
 
 _PUBLICATIONS = "publications"
@@ -45,7 +45,7 @@ create table if not exists batch (
     is_first_load boolean not null,
     transaction_time timestamptz,
     status text not null default 'open' check (
-        status in ('open', 'landed', 'staged', 'checked', 'merged', 'published', 'failed')
+        status in ('open', 'landed', 'staged', 'checked', 'judged', 'published', 'failed')
     ),
     failure jsonb,
     opened_at timestamptz not null default now(),
@@ -231,16 +231,16 @@ def migrate(conn: Connection) -> None:
 
 
 @contextmanager
-def lock(conn: Connection, name: str) -> Iterator[None]:
+def lock(conn: Connection, name: str, *, patience_ms: int = LOCK_PATIENCE_MS) -> Iterator[None]:
     """Holds the lock ``name`` on this connection's session.
 
-    Waits LOCK_PATIENCE_MS, in which the server notices that a killed holder is gone; raises CitywellError
+    Waits ``patience_ms``, in which the server notices that a killed holder is gone; raises CitywellError
     when another session still holds it.
     """
     key = f"citywell:{name}"
     try:
         with conn.transaction():
-            conn.execute("select set_config('lock_timeout', %s, true)", (str(LOCK_PATIENCE_MS),))
+            conn.execute("select set_config('lock_timeout', %s, true)", (str(patience_ms),))
             conn.execute("select pg_advisory_lock(hashtextextended(%s, 0))", (key,))
     except psycopg.errors.LockNotAvailable:
         raise CitywellError(
@@ -330,19 +330,32 @@ def set_landed(conn: Connection, name: str, transaction_time: datetime) -> None:
     _update_batch(conn, name, "status = 'landed', failure = null, transaction_time = %s", transaction_time)
 
 
-def set_status(conn: Connection, name: str, status: Literal["staged", "checked", "merged"]) -> None:
+def set_status(conn: Connection, name: str, status: Literal["staged", "checked"]) -> None:
     """Records how far a batch has come."""
     _update_batch(conn, name, "status = %s", status)
 
 
-def mark_failed(conn: Connection, name: str, *, stage: str, what: str, where: str = "") -> None:
-    """Records why a batch stopped;
+def set_judged(conn: Connection, name: str, receipts: Sequence[Receipt]) -> None:
+    """Records what becomes of a batch's records before any of them is merged.
 
-    ``what`` carries no value of a record. A published batch stays published.
+    From here on a re-run merges and publishes, and judges nothing again: merged rows would look like duplicates.
+    Raises CitywellError when a receipt does not balance.
+    """
+    check_receipts(name, receipts)
+    with conn.transaction():
+        _save_receipts(conn, name, receipts)
+        _update_batch(conn, name, "status = 'judged'")
+
+
+def mark_failed(conn: Connection, name: str, *, stage: str, what: str, where: str = "") -> None:
+    """Records why a batch stopped; ``what`` carries no value of a record.
+
+    A judged batch goes on where it stopped, and a published one stays published.
     """
     failure = {"stage": stage, "what": what, "where": where, "at": datetime.now(UTC).isoformat()}
     conn.execute(
-        "update batch set status = 'failed', failure = %s, updated_at = now() "
+        "update batch set failure = %s, updated_at = now(), "
+        "status = case when status = 'judged' then status else 'failed' end "
         "where batch_id = %s and status <> 'published'",
         (Jsonb(failure), name),
     )
@@ -429,12 +442,7 @@ def publish(
                 f"Batch {name} failed and cannot be published", where="control database", do="run it again"
             )
         _claim_source(conn, batch.source)
-        conn.execute("delete from receipt where batch_id = %s", (name,))
-        with conn.cursor() as cursor:
-            cursor.executemany(
-                _query("insert into receipt ({columns}) values ({values})", Receipt),
-                [astuple(receipt) for receipt in receipts],
-            )
+        _save_receipts(conn, name, receipts)
         if watermark is not None:
             _move_watermark(conn, Watermark(batch.source, watermark, name))
         conn.execute(
@@ -443,6 +451,27 @@ def publish(
             (name,),
         )
         return _insert_publication(conn, "batch", name, tables)
+
+
+def newest_transaction(conn: Connection, source: str) -> datetime | None:
+    """The newest transaction time among the published batches of ``source``."""
+    moment: datetime | None = _scalar(
+        conn, "select max(transaction_time) from batch where source = %s and status = 'published'", source
+    )
+    return moment
+
+
+def unpublished(conn: Connection, *, status: BatchStatus | None = None) -> list[Batch]:
+    """Batches that nobody may see yet, of one status or of all, oldest first."""
+    with conn.cursor(row_factory=class_row(Batch)) as cursor:
+        return cursor.execute(
+            _query(
+                "select {columns} from batch where status <> 'published' "
+                "and (%(status)s::text is null or status = %(status)s) order by as_of, batch_id",
+                Batch,
+            ),
+            {"status": status},
+        ).fetchall()
 
 
 def publish_tables(conn: Connection, kind: str, run_id: str, tables: Mapping[str, int]) -> int:
@@ -509,6 +538,15 @@ def check_receipts(name: str, receipts: Sequence[Receipt]) -> None:
             f"{len(wrong)} of {len(receipts)} receipts do not balance: {'; '.join(wrong[:5])}",
             where=f"batch {name}",
             do="nothing of it was published; run it again, and report the files named if it happens again",
+        )
+
+
+def _save_receipts(conn: Connection, name: str, receipts: Sequence[Receipt]) -> None:
+    conn.execute("delete from receipt where batch_id = %s", (name,))
+    with conn.cursor() as cursor:
+        cursor.executemany(
+            _query("insert into receipt ({columns}) values ({values})", Receipt),
+            [astuple(receipt) for receipt in receipts],
         )
 
 

@@ -22,7 +22,6 @@ import os
 import struct
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -36,6 +35,7 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 from pydantic import TypeAdapter, ValidationError
 
 from jobs.errors import CitywellError
+from jobs.private_files import create_private, sync_directory
 
 SUFFIX = ".cwl"
 MANIFEST = "manifest.json"
@@ -132,7 +132,7 @@ def ensure_key(path: Path) -> LandingKey:
     Safe against two processes doing so at once.
     """
     if not path.exists():
-        _create_private(path, os.urandom(32).hex().encode() + b"\n")
+        create_private(path, os.urandom(32).hex().encode() + b"\n")
     return load_key(path)
 
 
@@ -219,7 +219,7 @@ class LandingWriter:
         try:
             os.fsync(self._out.fileno())
             os.replace(self._part, self.path)
-            _sync_directory(self.path.parent)
+            sync_directory(self.path.parent)
         except OSError as error:
             raise _said_plainly(error, self.path) from error
         self.landed = Landed(
@@ -316,7 +316,7 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
             out.flush()
             os.fsync(out.fileno())
         os.replace(part, directory / MANIFEST)
-        _sync_directory(directory)
+        sync_directory(directory)
     except OSError as error:
         raise _said_plainly(error, directory / MANIFEST) from error
     finally:
@@ -383,22 +383,6 @@ class _LineCounter:
         self._open_line = data[int(ends[-1]) + 1 :][:2]
 
 
-def _create_private(path: Path, content: bytes) -> None:
-    """Creates ``path`` with ``content``, readable by the owner alone; an existing file is left as it is."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
-        with suppress(FileExistsError):
-            os.link(part, path)
-        _sync_directory(path.parent)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _open_header(path: Path, header: bytes, key: LandingKey) -> tuple[bytes, int]:
     """Data key and frame size from a header."""
     if len(header) < _HEADER.size or header[:4] != _MAGIC:
@@ -448,14 +432,6 @@ def _name_in_batch(path: Path) -> bytes:
     """What a file is called independent of where the landing lies: batch and file name."""
     absolute = path.absolute()
     return f"{absolute.parent.name}/{absolute.name}".encode()
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _said_plainly(error: OSError, path: Path) -> CitywellError:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 BOM = b"\xef\xbb\xbf"
 LONGEST_LINE_BYTES = 64 * 1024 * 1024
-_BLANK = b" \t\r"
+_BLANK = b"\r"
 
 
 def split(frames: Iterable[bytes], longest: int = LONGEST_LINE_BYTES) -> Iterator[tuple[int, bytes | None]]:

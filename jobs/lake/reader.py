@@ -273,7 +273,8 @@ def read_records(
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """A ``mapInArrow`` function: batches with columns file and kind (output or deleted) in, SCHEMA out.
 
-    Output files are read as ``resource_type``; of deletion bundles only that type's entries are kept.
+    Output files are read as ``resource_type``; of deletion bundles only that type's entries are kept, or all of them
+    for the type Bundle.
     """
 
     def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -282,7 +283,8 @@ def read_records(
             for row in batch.to_pylist():
                 if row["kind"] == "deleted":
                     for rows in reader.deletions(row["file"]):
-                        yield rows.filter(pc.equal(rows["resource_type"], resource_type))
+                        is_wanted = pc.equal(rows["resource_type"], resource_type)
+                        yield rows if resource_type == DELETION_BUNDLE else rows.filter(is_wanted)
                 else:
                     yield from reader.rows(row["file"], resource_type)
 

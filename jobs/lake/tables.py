@@ -195,6 +195,21 @@ def replace_slice(
     return _version(table, lake)
 
 
+def delete_slice(table: str, where: Mapping[str, Value], *, lake: Path | None = None) -> int:
+    """Delete the rows for which every column of ``where`` has the value given there; the version afterwards.
+
+    Raises LostRace when another writer committed first. A missing table has no such rows: version -1.
+    """
+    if not exists(table, lake):
+        return -1
+    condition = " and ".join(f"{_name(column)} = {_literal(value)}" for column, value in where.items())
+    try:
+        _open(table, lake).delete(condition)
+    except CommitFailedError as error:
+        raise _lost(table) from error
+    return _version(table, lake)
+
+
 def merge_newest(
     spark: SparkSession,
     table: str,
@@ -203,9 +218,13 @@ def merge_newest(
     key: Sequence[str],
     order: Sequence[str],
     partition: str,
+    is_settled: bool = False,
     lake: Path | None = None,
 ) -> int:
     """Keep, for every key, the row that is greatest by ``order``; the table holds one row a key.
+
+    is_settled: the caller has found out which row is to stand, so one that differs by ``order`` replaces the
+    row held even when it comes before it.
 
     df: at most one row a key; read three times, so hand over a staged table rather than a computation. key,
     order and partition: columns without nulls; ``order`` compares left to right. A newer row may have another
@@ -230,7 +249,11 @@ def merge_newest(
             continue
         if batch_partitions:
             statement = _merge_statement(
-                path_of(table, lake), key, order, partition, sorted(batch_partitions | partitions)
+                path_of(table, lake),
+                key,
+                _differs(order) if is_settled else _newer(order),
+                partition,
+                sorted(batch_partitions | partitions),
             )
             _run_merge(spark, statement, rows, table)
         after = _version(table, lake)
@@ -285,8 +308,13 @@ def maintain(
     return _version(table, lake)
 
 
-def create_views(spark: SparkSession, versions: Mapping[str, int], *, lake: Path | None = None) -> None:
-    """Make each ``schema.table`` of ``versions`` readable by that name in this session, at that version."""
+def create_views(
+    spark: SparkSession, versions: Mapping[str, int], *, where: str | None = None, lake: Path | None = None
+) -> None:
+    """Make each ``schema.table`` of ``versions`` readable by that name in this session, at that version.
+
+    where: an SQL condition that the rows shown fulfil.
+    """
     for table, at in versions.items():
         schema, name = table.split(".")
         base = f"{_name(schema)}.{_name(f'{name}__all_versions')}"
@@ -296,7 +324,7 @@ def create_views(spark: SparkSession, versions: Mapping[str, int], *, lake: Path
         spark.sql(f"create table {base} using delta location {_literal(str(_existing(table, lake)))}")
         spark.sql(
             f"create view {_name(schema)}.{_name(name)} as "  # noqa: S608
-            f"select * from {base} version as of {int(at)}"
+            f"select * from {base} version as of {int(at)}" + (f" where {where}" if where else "")
         )
 
 
@@ -424,16 +452,21 @@ def _look_up(
 
 
 def _merge_statement(
-    path: Path, key: Sequence[str], order: Sequence[str], partition: str, partitions: Sequence[str]
+    path: Path, key: Sequence[str], replaces: str, partition: str, partitions: Sequence[str]
 ) -> str:
     same_key = " and ".join(f"t.{_name(k)} = s.{_name(k)}" for k in key)
     literals = ", ".join(_literal(value) for value in partitions)
     return (
         f"merge into delta.{_name(str(path))} t using {{source}} s "
         f"on {same_key} and t.{_name(partition)} in ({literals}) "
-        f"when matched and ({_newer(order)}) then update set * "
+        f"when matched and ({replaces}) then update set * "
         "when not matched then insert *"
     )
+
+
+def _differs(order: Sequence[str]) -> str:
+    """SQL: source row ``s`` differs from target row ``t`` by ``order``."""
+    return " or ".join(f"s.{_name(c)} <> t.{_name(c)}" for c in order)
 
 
 def _newer(order: Sequence[str]) -> str:

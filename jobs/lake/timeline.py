@@ -10,6 +10,8 @@ All functions are pure: DataFrame to DataFrame, with the columns of ORDER, ``key
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
@@ -19,15 +21,19 @@ OUTCOMES = ("published", "superseded", "duplicate", "deleted")
 _ARRIVAL = ("key", *ORDER, "is_entered_in_error", "file", "line")
 
 
-def versions(records: DataFrame, key: list[str]) -> DataFrame:
-    """Records without sightings and exact repeats: one row per version of ``key``, with the columns of ``records``.
+def versions_query(bronze: str, key: str, columns: Sequence[str]) -> str:
+    """SQL of a table's versions: its accepted records without sightings and exact repeats.
 
-    Of exact repeats the one received first stays (known_from, then file and line).
+    bronze: name of the table of accepted records. key: its key column beside ``source``. columns: what to select.
+    Of exact repeats the one received first stands (known_from, then file and line).
     """
-    order = Window.partitionBy(*key).orderBy(*_ascending(ORDER), "known_from", "file", "line")
-    previous = F.lag("content_hash").over(order)
-    marked = records.withColumn("_is_version", previous.isNull() | (previous != F.col("content_hash")))
-    return marked.where("_is_version").drop("_is_version")
+    kept = ", ".join(f"`{name}`" for name in columns)
+    order = ", ".join((*(f"`{name}` asc nulls first" for name in ORDER), "known_from", "file", "line"))
+    window = f"over (partition by source, `{key}` order by {order})"
+    return (
+        f"select {kept} from (select {kept}, content_hash as this_hash, lag(content_hash) {window} as previous_hash "  # noqa: S608
+        f"from {bronze} where rule is null) where previous_hash is null or previous_hash <> this_hash"
+    )
 
 
 def special_keys(arrivals: DataFrame, current: DataFrame) -> DataFrame:

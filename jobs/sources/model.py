@@ -188,6 +188,9 @@ class Checks(_Declared):
     max_quarantined_pct: float = Field(
         ge=0, le=100, description="share of received records rejected by row rules"
     )
+    tolerated_quarantined: int = Field(
+        default=0, ge=0, description="rejected records of a table that never stop a batch, small as it may be"
+    )
 
 
 class Source(_Declared):

@@ -1,0 +1,419 @@
+"""Loading one landed batch: stage, check, judge, merge, publish.
+
+Each step can be killed and run again. What a step has committed is found there by the next run; nothing is visible
+before the one transaction at the end, and a batch that fails its checks leaves nothing behind in bronze.
+
+    landed --stage--> staged --check--> checked --judge--> judged --merge, publish--> published
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import reduce
+from pathlib import Path
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.errors import CitywellError
+from jobs.identity import link, vault
+from jobs.identity.pseudonyms import key_id, load_key
+from jobs.lake import control, engine, landing, stage, tables
+from jobs.lake.control import Batch, Connection, Receipt
+from jobs.lake.judgement import Scope, judge
+from jobs.lake.landing import Manifest
+from jobs.lake.reader import DELETION_BUNDLE, Reading, micros
+from jobs.lake.timeline import ORDER
+from jobs.settings import settings
+from jobs.silver import hospital
+from jobs.sources import Endpoint, Source, find_endpoint
+
+log = logging.getLogger(__name__)
+
+MERGE_PATIENCE_MS = 30 * 60 * 1000
+MONTHLY_SINCE = 2024
+RECEIPTS, QUARANTINE, VALIDATIONS = "quality.receipts", "quality.quarantine", "quality.validations"
+LINKS = "silver.person_link"
+RECEIPT_SCHEMA = (
+    "batch_id string, source string, file string, resource_type string, received bigint, published bigint, "
+    "superseded bigint, duplicate bigint, deleted bigint, unmodelled bigint, quarantined bigint"
+)
+
+TRANSFORMS: dict[str, Mapping[str, Callable[[DataFrame], DataFrame]]] = {"hospital": hospital.TRANSFORMS}
+"""Entity transforms by source definition."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What became of a batch."""
+
+    batch_id: str
+    source: str
+    receipts: tuple[Receipt, ...]
+
+
+def load(batch_id: str) -> Loaded:
+    """Load a landed batch; a published one is left as it is.
+
+    Raises CitywellError when the batch has not landed, when its checks fail (the batch is then marked failed and its
+    source alone stops), or when its receipts do not balance.
+    """
+    with control.connect() as conn:
+        batch = control.get_batch(conn, batch_id)
+        with control.source_lock(conn, batch.source):
+            batch = control.get_batch(conn, batch_id)
+            if batch.status == "published":
+                return Loaded(batch_id, batch.source, tuple(control.receipts(conn, batch_id)))
+            try:
+                with engine.session() as spark:
+                    _run(Work.of(spark, conn, batch))
+            except CitywellError as error:
+                control.mark_failed(conn, batch_id, stage="load", what=error.what, where=error.where)
+                raise
+        return Loaded(batch_id, batch.source, tuple(control.receipts(conn, batch_id)))
+
+
+@dataclass(frozen=True)
+class Work:
+    """A batch at hand with what its steps need."""
+
+    spark: SparkSession
+    conn: Connection
+    batch: Batch
+    source: Source
+    endpoint: Endpoint
+    manifest: Manifest
+    directory: Path
+
+    @classmethod
+    def of(cls, spark: SparkSession, conn: Connection, batch: Batch) -> "Work":
+        source, endpoint = find_endpoint(batch.source)
+        directory = landing.batch_dir(settings().landing_dir, batch.source, batch.batch_id)
+        manifest = landing.read_manifest(directory)
+        if manifest is None:
+            raise CitywellError(
+                "The batch has not landed",
+                where=f"batch {batch.batch_id}",
+                do=f"run `citywell ingest {batch.source}`, which extracts it first",
+            )
+        return cls(spark, conn, batch, source, endpoint, manifest, directory)
+
+    def bronze(self, entity: str) -> str:
+        return f"bronze.{self.source.name}__{entity}"
+
+    def silver(self, entity: str) -> str:
+        return f"silver.{self.source.name}__{entity}"
+
+    @property
+    def reading(self) -> Reading:
+        return Reading(
+            source=self.batch.source,
+            landing_dir=str(self.directory),
+            landing_key=str(settings().keys_dir / "landing.key"),
+            pseudonym_key=str(settings().keys_dir / "pseudonym.key"),
+            transaction_us=micros(self.manifest.transaction_time),
+            time_zone=self.endpoint.time_zone,
+            is_snapshot=self.endpoint.absence_means_deletion,
+            has_numeric_versions=self.endpoint.declares_numeric_version_id,
+        )
+
+
+def _run(work: Work) -> None:
+    done = work.batch.status
+    if done in ("open", "landed", "failed"):
+        _stage(work)
+        control.set_status(work.conn, work.batch.batch_id, "staged")
+        done = "staged"
+    crash_point("staged")
+    if done == "staged":
+        _check(work)
+        control.set_status(work.conn, work.batch.batch_id, "checked")
+        crash_point("checked")
+    with control.lock(work.conn, f"merge {work.source.name}", patience_ms=MERGE_PATIENCE_MS):
+        for other in control.unpublished(work.conn, status="judged"):
+            if other.source in work.source.endpoints and other.batch_id != work.batch.batch_id:
+                log.warning("finishing %s, which was stopped while it was merged", other.batch_id)
+                _finish(Work.of(work.spark, work.conn, other))
+        if done != "judged":
+            _judge(work)
+        _finish(work)
+
+
+def _stage(work: Work) -> None:
+    deletions = [f for f in work.manifest.files if f.kind == "deleted"]
+    deleted_types = set(_deletions(work)) if deletions else set()
+    facts = stage.BatchFacts(
+        source=work.batch.source,
+        batch_id=work.batch.batch_id,
+        known_from=work.manifest.transaction_time,
+        is_first_load=work.batch.is_first_load,
+        key_id=key_id(load_key(settings().keys_dir / "pseudonym.key")),
+        monthly_since=MONTHLY_SINCE,
+    )
+    for entity, table in work.source.tables.items():
+        files = [
+            stage.StagedFile(f.file, f.kind)
+            for f in work.manifest.files
+            if (f.kind == "output" and f.resource_type == table.resource)
+            or (f.kind == "deleted" and table.resource in deleted_types)
+        ]
+        if not files:
+            continue
+        log.info("%s: reading %s", work.batch.batch_id, table.resource)
+        rows = stage.staged(
+            work.spark, files, work.reading, facts, entity, table, TRANSFORMS[work.source.name][entity]
+        )
+        crash_point(f"stage:{entity}")
+        tables.append_batch(work.spark, work.bronze(entity), rows, work.batch.batch_id)
+
+
+def _deletions(work: Work) -> Counter[str]:
+    """Entries of the batch's deletion bundles by resource type."""
+    rows = _read(work, "deleted", DELETION_BUNDLE)
+    return Counter(
+        {row["resource_type"]: row["count"] for row in rows.groupBy("resource_type").count().collect()}
+    )
+
+
+def _read(work: Work, kind: str, resource_type: str) -> DataFrame:
+    """Reader rows of the files of a kind; of deletion bundles, every entry (``resource_type`` is then Bundle)."""
+    files = [
+        stage.StagedFile(f.file, kind)
+        for f in work.manifest.files
+        if f.kind == kind and (kind == "deleted" or f.resource_type == resource_type)
+    ]
+    return stage.read(work.spark, files, work.reading, resource_type)
+
+
+def _check(work: Work) -> None:
+    from expectations import Counts, validate
+
+    staged = _staged(work)
+    if not staged:
+        return
+    names = {entity: f"{work.source.name}__{entity}" for entity in staged}
+    received = {entity: _rule_counts(rows) for entity, rows in staged.items()}
+    outcome = validate(
+        {names[entity]: rows for entity, rows in staged.items()},
+        {
+            names[entity]: Counts(
+                received=sum(counts.values()),
+                quarantined=sum(counts.values()) - counts[None],
+                tolerated=work.source.checks.tolerated_quarantined,
+            )
+            for entity, counts in received.items()
+        },
+        batch_id=work.batch.batch_id,
+        source=work.batch.source,
+        docs_dir=settings().home / "reports" / "data_docs",
+    )
+    results = pa.Table.from_pylist([asdict(row) for row in outcome.rows])
+    tables.append_batch(
+        work.spark,
+        VALIDATIONS,
+        work.spark.createDataFrame(results),
+        work.batch.batch_id,  # type: ignore[arg-type]
+    )
+    crash_point("validated")
+    if not outcome.passed:
+        failed = "; ".join(
+            f"{row.table}: {row.expectation} {row.column or ''} ({row.why})" for row in outcome.failures[:5]
+        )
+        for entity in staged:
+            tables.delete_slice(work.bronze(entity), {tables.BATCH_COLUMN: work.batch.batch_id})
+        raise CitywellError(
+            f"{len(outcome.failures)} checks failed: {failed}",
+            where=f"batch {work.batch.batch_id}",
+            do="look at the Data Docs; mend the source or the declaration, then run the ingest again",
+        )
+
+
+def _staged(work: Work) -> dict[str, DataFrame]:
+    """The batch's bronze rows by entity, for the entities it brought."""
+    found = {}
+    for entity in work.source.tables:
+        if tables.exists(work.bronze(entity)):
+            rows = tables.read(work.spark, work.bronze(entity)).where(
+                F.col("batch_id") == work.batch.batch_id
+            )
+            if not rows.select("line").isEmpty():
+                found[entity] = rows
+    return found
+
+
+def _rule_counts(rows: DataFrame) -> Counter[str | None]:
+    return Counter({row["rule"]: row["count"] for row in rows.groupBy("rule").count().collect()})
+
+
+def _scope(work: Work, entity: str) -> Scope:
+    hidden = [b.batch_id for b in control.unpublished(work.conn) if b.batch_id != work.batch.batch_id]
+    return Scope(
+        source=work.batch.source,
+        batch_id=work.batch.batch_id,
+        bronze=work.bronze(entity),
+        silver=work.silver(entity),
+        key=work.source.tables[entity].key,
+        hidden_batches=tuple(hidden),
+        seen_until=control.newest_transaction(work.conn, work.batch.source),
+    )
+
+
+def _judge(work: Work) -> None:
+    """Find out what becomes of every record, before anything is merged."""
+    outcomes: Counter[tuple[str, str, str]] = Counter()
+    for entity, rows in _staged(work).items():
+        resource = work.source.tables[entity].resource
+        for (file, outcome), count in judge(work.spark, _scope(work, entity)).outcomes.items():
+            outcomes[file, resource, outcome] += count
+        for row in rows.where("rule is not null").groupBy("file").count().collect():
+            outcomes[row["file"], resource, "quarantined"] += row["count"]
+    modelled = {table.resource for table in work.source.tables.values()}
+    for resource in {f.resource_type for f in work.manifest.files if f.kind == "output"} - modelled:
+        _count_others(_read(work, "output", resource), outcomes)
+    if any(f.kind == "deleted" for f in work.manifest.files):
+        others = ~F.col("resource_type").isin(*modelled)
+        _count_others(_read(work, "deleted", DELETION_BUNDLE).where(others), outcomes)
+    control.set_judged(work.conn, work.batch.batch_id, _receipts(work, outcomes))
+    crash_point("judged")
+
+
+def _count_others(rows: DataFrame, outcomes: Counter[tuple[str, str, str]]) -> None:
+    """Add the records of types that nobody models; those that are no valid record are quarantined."""
+    outcome = F.when(F.col("rule").isNull(), "unmodelled").otherwise("quarantined").alias("outcome")
+    for row in rows.groupBy("file", "resource_type", outcome).count().collect():
+        outcomes[row["file"], row["resource_type"], row["outcome"]] += row["count"]
+
+
+def _receipts(work: Work, outcomes: Mapping[tuple[str, str, str], int]) -> list[Receipt]:
+    """One receipt for each file and type. What output files received is what landing counted, not what was read."""
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for (file, resource, outcome), count in outcomes.items():
+        counts.setdefault((file, resource), Counter())[outcome] += count
+    landed = {}
+    for f in work.manifest.files:
+        if f.kind == "output":
+            landed[f.file] = f.lines - f.blank_lines
+            counts.setdefault((f.file, f.resource_type), Counter())
+    return [
+        Receipt(
+            batch_id=work.batch.batch_id,
+            source=work.batch.source,
+            file=file,
+            resource_type=resource,
+            received=landed.get(file, sum(found.values())),
+            **found,
+        )
+        for (file, resource), found in sorted(counts.items())
+    ]
+
+
+def _finish(work: Work) -> None:
+    """Merge the judged batch and publish it. Running it again merges the same rows."""
+    receipts = control.receipts(work.conn, work.batch.batch_id)
+    versions: dict[str, int] = {}
+    versions[LINKS] = _merge_links(work)
+    crash_point("linked")
+    staged = _staged(work)
+    for entity in staged:
+        settled = judge(work.spark, _scope(work, entity)).settled
+        if settled is None or settled.isEmpty():
+            continue
+        log.info("%s: merging %s", work.batch.batch_id, entity)
+        versions[work.silver(entity)] = tables.merge_newest(
+            work.spark,
+            work.silver(entity),
+            settled,
+            key=["source", work.source.tables[entity].key],
+            order=ORDER,
+            partition="month",
+            is_settled=True,
+        )
+        crash_point(f"merge:{entity}")
+    versions |= _write_quality(work, staged, receipts)
+    versions |= {work.bronze(entity): _newest(work.bronze(entity)) for entity in staged}
+    versions |= {
+        work.silver(entity): _newest(work.silver(entity))
+        for entity in staged
+        if tables.exists(work.silver(entity))
+    }
+    crash_point("before publish")
+    control.publish(
+        work.conn,
+        work.batch.batch_id,
+        versions,
+        receipts,
+        work.manifest.transaction_time if work.manifest.complete else None,
+    )
+    crash_point("published")
+
+
+def _merge_links(work: Work) -> int:
+    with vault.connect() as conn:
+        links = link.link_batch(work.batch.source, work.batch.batch_id, conn)
+    rows = work.spark.createDataFrame(links)  # type: ignore[arg-type]
+    return tables.merge_newest(
+        work.spark, LINKS, rows, key=["patient_key"], order=["linked_at"], partition="source"
+    )
+
+
+def _write_quality(
+    work: Work, staged: Mapping[str, DataFrame], receipts: Sequence[Receipt]
+) -> dict[str, int]:
+    """Receipts and quarantined records of the batch, beside its validations."""
+    batch_id = work.batch.batch_id
+    rejected = [
+        _quarantine(rows.withColumn("resource_type", F.lit(work.source.tables[entity].resource)), work)
+        for entity, rows in staged.items()
+    ]
+    modelled = {table.resource for table in work.source.tables.values()}
+    others = {r.resource_type for r in receipts if r.quarantined} - modelled
+    landed_types = {f.resource_type for f in work.manifest.files if f.kind == "output"}
+    rejected += [
+        _quarantine(_read(work, "output", resource), work) for resource in sorted(others & landed_types)
+    ]
+    if DELETION_BUNDLE in others:
+        rejected.append(_quarantine(_read(work, "deleted", DELETION_BUNDLE), work))
+    received = [tuple(asdict(receipt).values()) for receipt in receipts]
+    versions = {
+        RECEIPTS: tables.append_batch(
+            work.spark, RECEIPTS, work.spark.createDataFrame(received, RECEIPT_SCHEMA), batch_id
+        )
+    }
+    if rejected:
+        versions[QUARANTINE] = tables.append_batch(
+            work.spark, QUARANTINE, reduce(DataFrame.unionByName, rejected), batch_id
+        )
+    if tables.exists(VALIDATIONS):
+        versions[VALIDATIONS] = _newest(VALIDATIONS)
+    return versions
+
+
+def _quarantine(rows: DataFrame, work: Work) -> DataFrame:
+    return rows.where("rule is not null").select(
+        F.lit(work.batch.source).alias("source"),
+        F.lit(work.batch.batch_id).alias("batch_id"),
+        "file",
+        "line",
+        "line_hash",
+        "resource_type",
+        "rule",
+        "reason",
+        F.lit(work.manifest.transaction_time).alias("quarantined_at"),
+    )
+
+
+def _newest(table: str) -> int:
+    version = tables.version(table)
+    assert version is not None
+    return version
+
+
+def crash_point(name: str) -> None:
+    """Ends the process as ``kill -9`` would, when ``CITYWELL_CRASH_AT`` names this point: for the fault tests."""
+    if settings().crash_at == name:
+        os._exit(137)
