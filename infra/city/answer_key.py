@@ -132,7 +132,9 @@ def _as_of(row: Row, column: str, now_ms: int) -> Row:
 
 def _with_times(row: Row, schema: pa.Schema) -> Row:
     return {
-        name: datetime.fromtimestamp(row[name] / 1000, UTC) if field_type == _AT and row[name] is not None else row[name]
+        name: datetime.fromtimestamp(row[name] / 1000, UTC)
+        if field_type == _AT and row[name] is not None
+        else row[name]
         for name, field_type in zip(schema.names, schema.types, strict=True)
     }
 

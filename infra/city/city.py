@@ -23,6 +23,7 @@ import numpy as np
 
 from infra.city import answer_key, clinical, dirt
 from infra.city.habits import HOSPITALS, Habits
+from infra.city.ids import record_ids
 from infra.city.population import DAY_MS, HOSPITAL_COUNT, NEVER, People, canary_numbers, identities
 from infra.city.resources import CANARY_PRACTITIONERS, Scribe, practitioner_names, record_numbers
 from infra.city.simulation import Columns, World
@@ -39,7 +40,6 @@ from jobs.errors import CitywellError
 
 FORMAT = 1
 OPENING_DAYS_BEFORE = 1200
-STATIC_KEYS = ("Organization", "Location", "Practitioner", "Medication")
 Progress = Callable[[str], None]
 
 
@@ -102,6 +102,8 @@ class City:
         self._world: World | None = None
         self._counts: dict[str, int] = {}
         self._pending: list[Pending] = []
+        self._patient_ids: dict[str, frozenset[str]] = {}
+        self._patient_ids_of = -1
 
     # -- opening ------------------------------------------------------------------------------------------------
 
@@ -193,9 +195,7 @@ class City:
         for events in (world.visits, world.stays):
             for key in [k for k, times in events.items() if times[-1] < horizon]:
                 del events[key]
-        extra = _Extra(
-            world.day, world.visits, world.stays, world.stay_count, self._counts, self._pending
-        )
+        extra = _Extra(world.day, world.visits, world.stays, world.stay_count, self._counts, self._pending)
         path = self._state_path(number)
         path.parent.mkdir(exist_ok=True)
         packed = np.frombuffer(msgspec.msgpack.encode(extra), dtype=np.uint8)
@@ -212,6 +212,17 @@ class City:
     @property
     def now(self) -> str:
         return f"{np.datetime64(self.now_ms, 'ms').astype('datetime64[s]')}Z"
+
+    def patient_ids(self, habits: Habits) -> frozenset[str]:
+        """FHIR ids of everyone a hospital knows today."""
+        with self.lock:
+            if self._patient_ids_of != self.segments:
+                self._patient_ids, self._patient_ids_of = {}, self.segments
+            if habits.name not in self._patient_ids:
+                person = np.flatnonzero(self.world.people.registered_ms[:, habits.code] < self.now_ms)
+                ids = record_ids(habits, "Patient", person * HOSPITAL_COUNT + habits.code, self.options.seed)
+                self._patient_ids[habits.name] = frozenset(ids)
+            return self._patient_ids[habits.name]
 
     def _state_path(self, segments: int) -> Path:
         return self.root / "state" / f"{segments:05d}.npz"
@@ -357,7 +368,11 @@ class _SegmentWriter:
         code, rng = scribe.habits.code, self.rng
         rows = np.flatnonzero(self.encounters["hospital"] == code)
         t = {n: a[rows] for n, a in self.encounters.items()}
-        spurious = np.where(rows >= self.spurious_from, self.spurious_kinds[np.maximum(rows - self.spurious_from, 0)] if len(self.spurious_kinds) else -1, -1)
+        spurious = np.where(
+            rows >= self.spurious_from,
+            self.spurious_kinds[np.maximum(rows - self.spurious_from, 0)] if len(self.spurious_kinds) else -1,
+            -1,
+        )
         ended = t["end"] + rng.integers(60, 900, len(rows)) * 1000
         begun = t["start"] + rng.integers(60, 900, len(rows)) * 1000
         recorded = np.where(t["class_"] == IMP, begun, ended)
@@ -401,8 +416,17 @@ class _SegmentWriter:
         keeps = np.isin(table["ordinal"], t["ordinal"][f.keeps_older]) & (table["version"] == 1)
         lines = [line.encode() for line in scribe.encounters(table)]
         made = _Lines(table["ordinal"], table["version"], table["visible"], keeps, lines)
-        spoilable = np.flatnonzero(np.isin(table["ordinal"], t["ordinal"][eligible]) & (table["version"] == 1))
-        self._spoil("Encounter", scribe.habits, made, table, spoilable, ids_of=dict(zip(t["ordinal"].tolist(), ids, strict=True)))
+        spoilable = np.flatnonzero(
+            np.isin(table["ordinal"], t["ordinal"][eligible]) & (table["version"] == 1)
+        )
+        self._spoil(
+            "Encounter",
+            scribe.habits,
+            made,
+            table,
+            spoilable,
+            ids_of=dict(zip(t["ordinal"].tolist(), ids, strict=True)),
+        )
         return made, self._deletions(t["ordinal"], ids, f)
 
     def _make_clinical(self, type_: str, scribe: Scribe) -> tuple[_Lines, list[Deletion]]:
@@ -410,7 +434,9 @@ class _SegmentWriter:
         whole = self.tables[type_]
         rows = np.flatnonzero(whole["hospital"] == code)
         t = {n: a[rows] for n, a in whole.items()}
-        encounter_ids = np.array(scribe.ids("Encounter", self.encounters["ordinal"][t["encounter"]]), dtype=object)
+        encounter_ids = np.array(
+            scribe.ids("Encounter", self.encounters["ordinal"][t["encounter"]]), dtype=object
+        )
         t["encounter_id"] = encounter_ids
         ids = np.array(scribe.ids(type_, t["ordinal"]), dtype=object)
         count = len(rows)
@@ -438,7 +464,9 @@ class _SegmentWriter:
         second["status"][:] = _CHANGED_STATUS[type_]
         second["status"][f.is_error[changed]] = "entered-in-error"
         if type_ == "Observation":
-            second["value"] = np.where(second["value"] > 20, np.round(second["value"] * 1.04), second["value"])
+            second["value"] = np.where(
+                second["value"] > 20, np.round(second["value"] * 1.04), second["value"]
+            )
         revived = np.flatnonzero(f.revived < NEVER)
         third = self._again(t, revived, f.revived[revived], 2)
         self._note_fates(type_, scribe.habits, ids, f, t["recorded"])
@@ -452,10 +480,21 @@ class _SegmentWriter:
             "Procedure": scribe.procedures,
         }[type_]
         made = _Lines(
-            table["ordinal"], table["version"], table["visible"], keeps, [line.encode() for line in write(table)]
+            table["ordinal"],
+            table["version"],
+            table["visible"],
+            keeps,
+            [line.encode() for line in write(table)],
         )
         fateless = (f.changed == NEVER) & (f.deleted == NEVER)
-        self._spoil(type_, scribe.habits, made, table, np.flatnonzero(fateless), ids_of=dict(zip(t["ordinal"].tolist(), ids, strict=True)))
+        self._spoil(
+            type_,
+            scribe.habits,
+            made,
+            table,
+            np.flatnonzero(fateless),
+            ids_of=dict(zip(t["ordinal"].tolist(), ids, strict=True)),
+        )
         return made, self._deletions(t["ordinal"], ids, f)
 
     def _again(self, table: Columns, rows: np.ndarray, at: np.ndarray, version: int) -> Columns:
@@ -467,7 +506,8 @@ class _SegmentWriter:
 
     def _deletions(self, ordinals: np.ndarray, ids: np.ndarray, f: dirt.Fates) -> list[Deletion]:
         return [
-            Deletion(int(ordinals[row]), str(ids[row]), int(f.deleted[row])) for row in np.flatnonzero(f.deleted < NEVER)
+            Deletion(int(ordinals[row]), str(ids[row]), int(f.deleted[row]))
+            for row in np.flatnonzero(f.deleted < NEVER)
         ]
 
     def _note_fates(
@@ -540,7 +580,13 @@ class _SegmentWriter:
         for row in later.tolist():
             self.pending.append(
                 Pending(
-                    int(made.visible[row]), habits.code, type_, int(made.keys[row]), "", int(made.versions[row]), made.lines[row]
+                    int(made.visible[row]),
+                    habits.code,
+                    type_,
+                    int(made.keys[row]),
+                    "",
+                    int(made.versions[row]),
+                    made.lines[row],
                 )
             )
         for d in deletions:
@@ -551,8 +597,12 @@ class _SegmentWriter:
         gone += [Deletion(item.key, item.id, item.visible_ms) for item in due if item.line is None]
         now = np.flatnonzero(made.visible <= self.now_ms)
         keys = np.concatenate([made.keys[now], np.array([i.key for i in lines_due], dtype=np.int64)])
-        versions = np.concatenate([made.versions[now], np.array([i.version for i in lines_due], dtype=np.int64)])
-        visible = np.concatenate([made.visible[now], np.array([i.visible_ms for i in lines_due], dtype=np.int64)])
+        versions = np.concatenate(
+            [made.versions[now], np.array([i.version for i in lines_due], dtype=np.int64)]
+        )
+        visible = np.concatenate(
+            [made.visible[now], np.array([i.visible_ms for i in lines_due], dtype=np.int64)]
+        )
         stays = np.concatenate([made.stays[now], np.zeros(len(lines_due), dtype=bool)])
         lines = [made.lines[i] for i in now.tolist()] + [i.line for i in lines_due if i.line is not None]
 
@@ -576,14 +626,10 @@ class _SegmentWriter:
             write_segment_file(self.folder / habits.name, type_, visible[rows], keys[rows], kept, gone)
 
     def _id(self, habits: Habits, type_: str, ordinal: int) -> str:
-        from infra.city.ids import record_ids
-
         return record_ids(habits, type_, np.array([ordinal]), self.options.seed)[0]
 
     def _note_people(self) -> None:
         """Which hospital knows whom under which id, for people first registered in this segment."""
-        from infra.city.ids import record_ids
-
         registered = self.people.registered_ms
         for habits in HOSPITALS:
             at = registered[:, habits.code]
@@ -594,13 +640,18 @@ class _SegmentWriter:
 
     def _note_discharges(self) -> None:
         """Each index stay: the id of its last encounter at its hospital, its true risk and its drawn outcome."""
-        from infra.city.ids import record_ids
-
         e, s = self.encounters, self.stays
         inpatient = np.flatnonzero(e["stay"] >= 0)
         order = inpatient[np.lexsort((e["start"][inpatient], e["stay"][inpatient]))]
         last_of = dict(zip(e["stay"][order].tolist(), order.tolist(), strict=True))
-        names = ("age_years", "stay_days", "haemoglobin_g_dl", "sodium_mmol_l", "creatinine_mg_dl", "true_risk")
+        names = (
+            "age_years",
+            "stay_days",
+            "haemoglobin_g_dl",
+            "sodium_mmol_l",
+            "creatinine_mg_dl",
+            "true_risk",
+        )
         for habits in HOSPITALS:
             rows = np.flatnonzero(s["hospital"] == habits.code)
             last = np.array([last_of[n] for n in s["stay"][rows].tolist()], dtype=np.int64)

@@ -74,7 +74,12 @@ class _Measurements:
         self.parts: list[Columns] = []
 
     def add(
-        self, measure: str, encounter: np.ndarray, at: np.ndarray, value: np.ndarray, second: np.ndarray | None = None
+        self,
+        measure: str,
+        encounter: np.ndarray,
+        at: np.ndarray,
+        value: np.ndarray,
+        second: np.ndarray | None = None,
     ) -> None:
         rows = len(encounter)
         self.parts.append(
@@ -102,7 +107,10 @@ def observations(encounters: Columns, people: People, rng: np.random.Generator) 
     table = _with_who(_stack(into.parts), encounters)
     is_laboratory = np.isin(
         table["measure"],
-        [MEASURE_INDEX[k] for k in ("glucose", "hba1c", "creatinine", "haemoglobin", "sodium", "bnp", "cholesterol")]
+        [
+            MEASURE_INDEX[k]
+            for k in ("glucose", "hba1c", "creatinine", "haemoglobin", "sodium", "bnp", "cholesterol")
+        ]
         + [MEASURE_INDEX["leucocytes"], MEASURE_INDEX["antibody_titre"]],
     )
     rows = len(table["at"])
@@ -117,10 +125,21 @@ def _some(rows: np.ndarray, share: float | np.ndarray, rng: np.random.Generator)
 
 
 def _pressure(
-    into: _Measurements, rows: np.ndarray, at: np.ndarray, who: np.ndarray, people: People, rng: np.random.Generator
+    into: _Measurements,
+    rows: np.ndarray,
+    at: np.ndarray,
+    who: np.ndarray,
+    people: People,
+    rng: np.random.Generator,
 ) -> None:
     systolic = people.systolic[who] + rng.normal(0, 9, len(rows))
-    into.add("blood_pressure", rows, at, np.clip(systolic, 82, 230), np.clip(systolic * 0.6 + rng.normal(6, 6, len(rows)), 40, 130))
+    into.add(
+        "blood_pressure",
+        rows,
+        at,
+        np.clip(systolic, 82, 230),
+        np.clip(systolic * 0.6 + rng.normal(6, 6, len(rows)), 40, 130),
+    )
 
 
 def _office_values(
@@ -165,7 +184,12 @@ def _office_values(
     half = _some(np.arange(k), 0.5, rng)
     into.add("sodium", blood[half], at[half], people.sodium[who[half]] + rng.normal(0, 1.2, len(half)))
     half = _some(np.arange(k), 0.5, rng)
-    into.add("cholesterol", blood[half], at[half], np.clip(people.cholesterol[who[half]] + rng.normal(0, 10, len(half)), 90, 380))
+    into.add(
+        "cholesterol",
+        blood[half],
+        at[half],
+        np.clip(people.cholesterol[who[half]] + rng.normal(0, 10, len(half)), 90, 380),
+    )
     half = _some(np.arange(k), 0.5, rng)
     into.add("hba1c", blood[half], at[half], _hba1c(people.glucose[who[half]], rng))
 
@@ -211,7 +235,9 @@ def _ward_values(
     into.add("temperature", stay, at, rng.normal(37.1, 0.5, k))
     into.add("oxygen", stay, at, np.minimum(100, rng.normal(95.8, 1.9, k)))
     weighed = nth == 0
-    into.add("weight", stay[weighed], at[weighed], people.weight[who[weighed]] + rng.normal(0, 1.5, weighed.sum()))
+    into.add(
+        "weight", stay[weighed], at[weighed], people.weight[who[weighed]] + rng.normal(0, 1.5, weighed.sum())
+    )
 
     row, nth = _repeat(2 + length // (2 * DAY_MS))
     count = (2 + length // (2 * DAY_MS))[row]
@@ -221,13 +247,30 @@ def _ward_values(
     is_last = nth == count - 1
     wobble = np.where(is_last, 0.0, 1.0)
     illness = rng.gamma(1.2, 0.5, len(rows))[row] * (1 - progress)
-    into.add("haemoglobin", stay, at, encounters["haemoglobin"][stay] + wobble * rng.normal(0.2, 0.35, k) - 0.3 * illness)
+    into.add(
+        "haemoglobin",
+        stay,
+        at,
+        encounters["haemoglobin"][stay] + wobble * rng.normal(0.2, 0.35, k) - 0.3 * illness,
+    )
     into.add("sodium", stay, at, encounters["sodium"][stay] + wobble * rng.normal(0, 1.2, k) - 1.2 * illness)
-    into.add("creatinine", stay, at, encounters["creatinine"][stay] * np.exp(wobble * rng.normal(0, 0.06, k) + 0.12 * illness))
+    into.add(
+        "creatinine",
+        stay,
+        at,
+        encounters["creatinine"][stay] * np.exp(wobble * rng.normal(0, 0.06, k) + 0.12 * illness),
+    )
     into.add("glucose", stay, at, np.clip(people.glucose[who] + rng.normal(12, 22, k), 45, 520))
     into.add("leucocytes", stay, at, np.clip(rng.normal(7.5, 1.6, k) + 4 * illness, 1.2, 40))
-    failing = people.has(int(end.max(initial=0)))[who, CHRONIC_KEYS.index("heart_failure")] & (is_last | (nth == 0))
-    into.add("bnp", stay[failing], at[failing], np.exp(rng.normal(6.1, 0.6, failing.sum()) + 0.3 * illness[failing]))
+    failing = people.has(int(end.max(initial=0)))[who, CHRONIC_KEYS.index("heart_failure")] & (
+        is_last | (nth == 0)
+    )
+    into.add(
+        "bnp",
+        stay[failing],
+        at[failing],
+        np.exp(rng.normal(6.1, 0.6, failing.sum()) + 0.3 * illness[failing]),
+    )
     first = nth == 0
     into.add("hba1c", stay[first], at[first], _hba1c(people.glucose[who[first]], rng))
 

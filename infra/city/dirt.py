@@ -80,7 +80,9 @@ class Fates:
     keeps_older: np.ndarray
 
 
-def fates(rng: np.random.Generator, recorded: np.ndarray, eligible: np.ndarray, factor: float, least: int) -> Fates:
+def fates(
+    rng: np.random.Generator, recorded: np.ndarray, eligible: np.ndarray, factor: float, least: int
+) -> Fates:
     """Draw fates; a record has at most one. ``eligible`` are row numbers, ``least`` how many of each kind at least."""
     rows = len(recorded)
     f = Fates(
@@ -109,7 +111,9 @@ def fates(rng: np.random.Generator, recorded: np.ndarray, eligible: np.ndarray, 
     return f
 
 
-def unit_slips(rng: np.random.Generator, table: Columns, factor: float, least: int) -> list[tuple[int, Slip, float]]:
+def unit_slips(
+    rng: np.random.Generator, table: Columns, factor: float, least: int
+) -> list[tuple[int, Slip, float]]:
     """Change ``table["value"]`` in place; returns (row, slip, true value) of each."""
     planted: list[tuple[int, Slip, float]] = []
     for slip in SLIPS:
@@ -121,7 +125,9 @@ def unit_slips(rng: np.random.Generator, table: Columns, factor: float, least: i
     return planted
 
 
-def spurious_stays(rng: np.random.Generator, stays: Columns, factor: float, least: int) -> tuple[Columns, np.ndarray]:
+def spurious_stays(
+    rng: np.random.Generator, stays: Columns, factor: float, least: int
+) -> tuple[Columns, np.ndarray]:
     """Inpatient encounters that never were, in the 30 days after a discharge whose person did not come back.
 
     Returns encounter columns (see ``simulation``) and each row's kind (index of SPURIOUS_KINDS). All are withdrawn,

@@ -100,13 +100,17 @@ def make_people(count: int, rng: np.random.Generator, day: int, *, newcomers: bo
     known[np.flatnonzero(second), other[second]] = True
     known[rng.random(count) < 0.02] = True
     since = np.zeros(count) if newcomers else rng.uniform(0, 1095, count)
-    registered = (day * DAY_MS + rng.integers(8 * 3_600_000, 18 * 3_600_000, count) - since.astype(np.int64) * DAY_MS)
+    registered = (
+        day * DAY_MS + rng.integers(8 * 3_600_000, 18 * 3_600_000, count) - since.astype(np.int64) * DAY_MS
+    )
     if not newcomers:
         registered -= DAY_MS
     registered_ms = np.where(known, registered[:, None] + np.arange(HOSPITAL_COUNT) * 7_200_000, NEVER)
     diabetes, kidney, cancer, hypertension = (ill[:, i] for i in (1, 2, 5, 0))
     never = np.full(count, NEVER, dtype=np.int64)
-    height = np.where(sex == 1, rng.normal(177, 7, count), rng.normal(164, 6.5, count)) * np.minimum(1, 0.35 + age / 26)
+    height = np.where(sex == 1, rng.normal(177, 7, count), rng.normal(164, 6.5, count)) * np.minimum(
+        1, 0.35 + age / 26
+    )
     return People(
         birth_day=(day - age * 365.25).astype(np.int64),
         sex=sex,
@@ -126,14 +130,23 @@ def make_people(count: int, rng: np.random.Generator, day: int, *, newcomers: bo
         readmission_ms=never.copy(),
         readmission_hospital=np.full(count, -1, dtype=np.int8),
         dead_ms=never.copy(),
-        haemoglobin=rng.normal(13.2, 1.0, count) + 0.9 * sex - 1.4 * kidney - 1.5 * cancer - 0.01 * np.maximum(age - 60, 0),
+        haemoglobin=rng.normal(13.2, 1.0, count)
+        + 0.9 * sex
+        - 1.4 * kidney
+        - 1.5 * cancer
+        - 0.01 * np.maximum(age - 60, 0),
         sodium=rng.normal(140, 1.8, count),
         creatinine=np.exp(rng.normal(-0.2, 0.18, count) + 0.12 * sex + 0.6 * kidney),
         glucose=rng.normal(97, 9, count) + diabetes * rng.gamma(4, 18, count),
         systolic=rng.normal(116, 9, count) + 0.18 * np.maximum(age - 30, 0) + 12 * hypertension,
         cholesterol=rng.normal(188, 32, count),
         height=height,
-        weight=np.maximum(3.2, (height / 100) ** 2 * np.clip(rng.normal(26, 4.2, count), 17, 48) * np.minimum(1, 0.55 + age / 45)),
+        weight=np.maximum(
+            3.2,
+            (height / 100) ** 2
+            * np.clip(rng.normal(26, 4.2, count), 17, 48)
+            * np.minimum(1, 0.55 + age / 45),
+        ),
     )
 
 
@@ -195,7 +208,9 @@ def family_names(seed: int, numbers: np.ndarray, is_canary: np.ndarray) -> list[
     for h, canary in zip(hashed(seed, 1, numbers).tolist(), is_canary.tolist(), strict=True):
         name = FAMILY_HEADS[h % len(FAMILY_HEADS)] + FAMILY_TAILS[(h >> 16) % len(FAMILY_TAILS)]
         if canary:
-            name += "zq" + "".join(letters[(h >> n) & 15] + vowels[(h >> (n + 2)) & 3] for n in (20, 28, 36, 44))
+            name += "zq" + "".join(
+                letters[(h >> n) & 15] + vowels[(h >> (n + 2)) & 3] for n in (20, 28, 36, 44)
+            )
         names.append(name)
     return names
 
@@ -214,14 +229,15 @@ def identities(
         given=given,
         family=family,
         phone=[f"+1-{200 + c % 700}-555-{(c >> 12) % 10_000:04d}-{(c >> 30) % 1000:03d}" for c in contact],
-        email=[
-            f"{f.lower()}.{n}@mail.city.example" for f, n in zip(family, numbers.tolist(), strict=True)
-        ],
+        email=[f"{f.lower()}.{n}@mail.city.example" for f, n in zip(family, numbers.tolist(), strict=True)],
         street=[
             f"{1 + (c >> 20) % 9_899} {STREETS[(c >> 40) % len(STREETS)]} {STREET_KINDS[(c >> 50) % len(STREET_KINDS)]}"
             f", Flat {1 + (c >> 8) % 480}"
             for c in contact
         ],
-        postal_code=[f"{DISTRICTS[(c >> 5) % len(DISTRICTS)]} {(c >> 34) % 90 + 10}{'ABCDEFGH'[c & 7]}" for c in contact],
+        postal_code=[
+            f"{DISTRICTS[(c >> 5) % len(DISTRICTS)]} {(c >> 34) % 90 + 10}{'ABCDEFGH'[c & 7]}"
+            for c in contact
+        ],
         national_id=[f"{h % 10**10:010d}-{h % 97:02d}" for h in national],
     )

@@ -69,7 +69,13 @@ class Scribe:
     """Writes the records of one hospital as of ``now_ms``."""
 
     def __init__(self, habits: Habits, seed: int, people: People, identity: Identity, now_ms: int) -> None:
-        self.habits, self.seed, self.people, self.identity, self.now_ms = habits, seed, people, identity, now_ms
+        self.habits, self.seed, self.people, self.identity, self.now_ms = (
+            habits,
+            seed,
+            people,
+            identity,
+            now_ms,
+        )
         everyone = np.arange(len(people))
         self.full_names = np.array(identity.full_names(), dtype=object)
         self.patient_ids = np.array(
@@ -100,7 +106,11 @@ class Scribe:
         if type_ in self.habits.unversioned:
             return [""] * len(table["ordinal"])
         if self.habits.opaque_versions:
-            marks = hashed(self.seed, 9, table["ordinal"].astype(np.uint64) * np.uint64(64) + table["version"].astype(np.uint64))
+            marks = hashed(
+                self.seed,
+                9,
+                table["ordinal"].astype(np.uint64) * np.uint64(64) + table["version"].astype(np.uint64),
+            )
             versions = [f"{m >> 24:010x}" for m in marks.tolist()]
         else:
             versions = [str(v) for v in table["version"].tolist()]
@@ -132,7 +142,9 @@ class Scribe:
         who = self.identity
         doctors = self.doctor_names[(variant % PRACTITIONERS).astype(np.int64)].tolist()
         return [
-            texts[v % len(texts)].format(name=self.full_names[p], phone=who.phone[p], street=who.street[p], doctor=d)
+            texts[v % len(texts)].format(
+                name=self.full_names[p], phone=who.phone[p], street=who.street[p], doctor=d
+            )
             for p, v, d in zip(person.tolist(), variant.astype(np.int64).tolist(), doctors, strict=True)
         ]
 
@@ -152,7 +164,9 @@ class Scribe:
         lines = []
         for i, n in enumerate(p):
             h, name = quirk[i], self.full_names[n]
-            gender = "other" if h % 311 == 0 else "unknown" if h % 313 == 1 else ("female", "male")[people.sex[n]]
+            gender = (
+                "other" if h % 311 == 0 else "unknown" if h % 313 == 1 else ("female", "male")[people.sex[n]]
+            )
             precision = 4 if h % 67 == 0 else 7 if h % 67 == 1 else 10
             narrative = (
                 f'"text":{{"status":"generated","div":"<div xmlns=\\"http://www.w3.org/1999/xhtml\\">{name}, '
@@ -160,9 +174,7 @@ class Scribe:
                 if self.habits.narrative
                 else ""
             )
-            national = (
-                f',{{"system":"{NATIONAL_ID}","value":"{who.national_id[n]}"}}' if h % 13 else ""
-            )
+            national = f',{{"system":"{NATIONAL_ID}","value":"{who.national_id[n]}"}}' if h % 13 else ""
             contact = (
                 f',"contact":[{{"relationship":[{{"text":"next of kin"}}],"name":{{"family":"{who.family[n]}","given":'
                 f'["{GIVEN_FEMALE[int(kin[i]) % len(GIVEN_FEMALE)]}"]}},"telecom":[{{"system":"phone","value":"{who.phone[n]}"}}]}}]'
@@ -188,7 +200,9 @@ class Scribe:
         t = table
         class_ = t["class_"]
         ward = np.where(
-            class_ == AMB, 5, np.where(class_ == EMER, 0, 1 + (hashed(self.seed, 12, t["ordinal"]) % np.uint64(4)).astype(int))
+            class_ == AMB,
+            5,
+            np.where(class_ == EMER, 0, 1 + (hashed(self.seed, 12, t["ordinal"]) % np.uint64(4)).astype(int)),
         )
         acute = self.habits.name == "university"
         codes = [
@@ -196,13 +210,19 @@ class Scribe:
             for c, pr in zip(class_.tolist(), t["priority"].tolist(), strict=True)
         ]
         reasons = [
-            f'"reasonCode":[{{"coding":[{{"system":"{ICD10}","code":"{r.code}","display":"{r.display}"}}]}}],' for r in REASONS
+            f'"reasonCode":[{{"coding":[{{"system":"{ICD10}","code":"{r.code}","display":"{r.display}"}}]}}],'
+            for r in REASONS
         ]
         sources = [
-            f'"admitSource":{{"coding":[{{"system":"{TERMINOLOGY}/admit-source","code":"{c}"}}]}}' if c else "" for c in ADMIT_SOURCES
+            f'"admitSource":{{"coding":[{{"system":"{TERMINOLOGY}/admit-source","code":"{c}"}}]}}'
+            if c
+            else ""
+            for c in ADMIT_SOURCES
         ]
         ways = [
-            f'"dischargeDisposition":{{"coding":[{{"system":"{TERMINOLOGY}/discharge-disposition","code":"{c}"}}]}}' if c else ""
+            f'"dischargeDisposition":{{"coding":[{{"system":"{TERMINOLOGY}/discharge-disposition","code":"{c}"}}]}}'
+            if c
+            else ""
             for c in DISPOSITIONS
         ]
         template = (
@@ -257,10 +277,27 @@ class Scribe:
         t = table
         quirk = hashed(self.seed, 13, t["ordinal"])
         onset_day = np.datetime_as_string((t["at"] // DAY_MS).astype("datetime64[D]")).tolist()
-        ended = self.instants(np.minimum(t["at"] + (3 + quirk % np.uint64(20)).astype(np.int64) * DAY_MS, t["updated"]))
+        ended = self.instants(
+            np.minimum(t["at"] + (3 + quirk % np.uint64(20)).astype(np.int64) * DAY_MS, t["updated"])
+        )
         clinical = '"clinicalStatus":{"coding":[{"system":"%s/condition-clinical","code":"%s"}]},'
         lines = []
-        for id_, meta, status, chronic, reason, h, at, day, person, encounter, subject, recorded, doctor, end in zip(
+        for (
+            id_,
+            meta,
+            status,
+            chronic,
+            reason,
+            h,
+            at,
+            day,
+            person,
+            encounter,
+            subject,
+            recorded,
+            doctor,
+            end,
+        ) in zip(
             self.ids("Condition", t["ordinal"]),
             self.metas("Condition", t),
             t["status"].tolist(),
@@ -282,11 +319,16 @@ class Scribe:
                 code, display = codes[(person * 7) % len(codes)]
                 category, onset = "problem-list-item", day[: (4, 7, 10)[h % 3]]
             else:
-                code, display, category, onset = REASONS[reason].code, REASONS[reason].display, "encounter-diagnosis", at
+                code, display, category, onset = (
+                    REASONS[reason].code,
+                    REASONS[reason].display,
+                    "encounter-diagnosis",
+                    at,
+                )
             wrong = status == "entered-in-error"
             lines.append(
                 f'{{"resourceType":"Condition","id":"{id_}",{meta}'
-                f'{"" if wrong else clinical % (TERMINOLOGY, status)}'
+                f"{'' if wrong else clinical % (TERMINOLOGY, status)}"
                 f'"verificationStatus":{{"coding":[{{"system":"{TERMINOLOGY}/condition-ver-status","code":'
                 f'"{"entered-in-error" if wrong else "confirmed"}"}}]}},"category":[{{"coding":[{{"system":'
                 f'"{TERMINOLOGY}/condition-category","code":"{category}"}}]}}],"code":{{"coding":[{{"system":"{ICD10}","code":'
@@ -342,7 +384,9 @@ class Scribe:
             sub = {name: t[name][rows] for name in ("value", "second", "person", "at")}
             values[rows] = self._values_of(m, sub)
         for i in np.flatnonzero(quirk % 200 == 7).tolist():
-            values[i] = f',"dataAbsentReason":{{"coding":[{{"system":"{TERMINOLOGY}/data-absent-reason","code":"unknown"}}]}}'
+            values[i] = (
+                f',"dataAbsentReason":{{"coding":[{{"system":"{TERMINOLOGY}/data-absent-reason","code":"unknown"}}]}}'
+            )
         return list(values)
 
     def _values_of(self, m: int, t: Columns) -> list[str]:
@@ -356,7 +400,9 @@ class Scribe:
                 for v, mark in zip(value.tolist(), marks, strict=True)
             ]
         if measure.value_type == "Components":
-            return [_PRESSURE % (round(s), round(d)) for s, d in zip(value.tolist(), second.tolist(), strict=True)]
+            return [
+                _PRESSURE % (round(s), round(d)) for s, d in zip(value.tolist(), second.tolist(), strict=True)
+            ]
         whole = np.where(np.isnan(value), 0, value).astype(np.int64).tolist()
         if measure.value_type == "CodeableConcept":
             return [
@@ -416,7 +462,10 @@ class Scribe:
 
     def immunizations(self, table: Columns) -> list[str]:
         t = table
-        codes = [f'"vaccineCode":{{"coding":[{{"system":"{CVX}","code":"{c}","display":"{d}"}}],"text":"{d}"}}' for c, d in VACCINES]
+        codes = [
+            f'"vaccineCode":{{"coding":[{{"system":"{CVX}","code":"{c}","display":"{d}"}}],"text":"{d}"}}'
+            for c, d in VACCINES
+        ]
         template = (
             '{{"resourceType":"Immunization","id":"{}",{}"status":"{}",{},"patient":{},"encounter":{{"reference":"Encounter/{}"}},'
             '"occurrenceDateTime":"{}","recorded":"{}","primarySource":true,"performer":[{{"actor":{}}}]}}'
@@ -437,7 +486,10 @@ class Scribe:
 
     def procedures(self, table: Columns) -> list[str]:
         t = table
-        codes = [f'"code":{{"coding":[{{"system":"{ICD10_PCS}","code":"{c}","display":"{d}"}}],"text":"{d}"}}' for c, d in PROCEDURES]
+        codes = [
+            f'"code":{{"coding":[{{"system":"{ICD10_PCS}","code":"{c}","display":"{d}"}}],"text":"{d}"}}'
+            for c, d in PROCEDURES
+        ]
         template = (
             '{{"resourceType":"Procedure","id":"{}",{}"status":"{}",{},"subject":{},"encounter":{{"reference":"Encounter/{}"}},'
             '"performedDateTime":"{}","performer":[{{"actor":{}}}]}}'
@@ -508,20 +560,30 @@ class Scribe:
         number = int(hashed(self.seed, 15, np.array([self.habits.code * 1000 + i]))[0])
         return {
             "active": True,
-            "identifier": [{"system": "http://hl7.org/fhir/sid/us-npi", "value": f"{1_000_000_000 + number % 10**9}"}],
+            "identifier": [
+                {"system": "http://hl7.org/fhir/sid/us-npi", "value": f"{1_000_000_000 + number % 10**9}"}
+            ],
             "name": [{"family": family, "given": [given], "prefix": ["Dr"]}],
-            "telecom": [{"system": "email", "value": f"{family.lower()}.{i}@{self.habits.name}.city.example"}],
+            "telecom": [
+                {"system": "email", "value": f"{family.lower()}.{i}@{self.habits.name}.city.example"}
+            ],
         }
 
     def _medication(self, i: int) -> dict[str, object]:
         code, display = MEDICATIONS[i]
-        return {"status": "active", "code": {"coding": [{"system": ATC, "code": code, "display": display}], "text": display}}
+        return {
+            "status": "active",
+            "code": {"coding": [{"system": ATC, "code": code, "display": display}], "text": display},
+        }
 
 
 def record_numbers(habits: Habits, seed: int, person: np.ndarray) -> list[str]:
     """Medical record numbers of people at one hospital."""
     numbers = hashed(seed, 40 + habits.code, person).tolist()
-    return [f"{habits.name[0].upper()}{n % 10**8:08d}-{p % 97:02d}" for n, p in zip(numbers, person.tolist(), strict=True)]
+    return [
+        f"{habits.name[0].upper()}{n % 10**8:08d}-{p % 97:02d}"
+        for n, p in zip(numbers, person.tolist(), strict=True)
+    ]
 
 
 def practitioner_names(habits: Habits, seed: int) -> list[str]:

@@ -188,8 +188,12 @@ class World:
         emergency_room = np.setdiff1d(emergency_room, outpatient)
         self._visit(encounters, outpatient, AMB, rng, day_start)
         self._visit(encounters, emergency_room, EMER, rng, day_start)
-        self._admit(encounters, stays, np.flatnonzero(returning | unplanned | planned), planned, rng, day_start)
-        self._die(np.flatnonzero(dying), day_start + rng.integers(20 * HOUR_MS, 23 * HOUR_MS, dying.sum()), rng)
+        self._admit(
+            encounters, stays, np.flatnonzero(returning | unplanned | planned), planned, rng, day_start
+        )
+        self._die(
+            np.flatnonzero(dying), day_start + rng.integers(20 * HOUR_MS, 23 * HOUR_MS, dying.sum()), rng
+        )
         self._move(moving, rng, day_start)
         self._learn_of_deaths(day_start, day_end)
         self.day += 1
@@ -205,13 +209,19 @@ class World:
         age = p.age_years(self.day)
         for i, chronic in enumerate(CHRONIC):
             prevalence = 1 / (1 + np.exp(-(chronic.at60 + chronic.per10 * (age - 60) / 10)))
-            falls = (rng.random(len(p)) < 0.06 * prevalence * 30 / 365.25) & (age >= 18) & (p.onset_ms[:, i] == NEVER)
+            falls = (
+                (rng.random(len(p)) < 0.06 * prevalence * 30 / 365.25)
+                & (age >= 18)
+                & (p.onset_ms[:, i] == NEVER)
+            )
             p.onset_ms[falls, i] = self.day * DAY_MS
 
     def _hospital_for(self, who: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The home hospital three times of four; otherwise another one that knows the person, if any."""
         p = self.people
-        preference = rng.random((len(who), HOSPITAL_COUNT)) + 0.6 * (np.arange(HOSPITAL_COUNT) == p.home[who, None])
+        preference = rng.random((len(who), HOSPITAL_COUNT)) + 0.6 * (
+            np.arange(HOSPITAL_COUNT) == p.home[who, None]
+        )
         return np.where(p.known[who], preference, -1.0).argmax(axis=1).astype(np.int8)
 
     def _reason_for(self, who: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:
@@ -279,10 +289,14 @@ class World:
         age = (self.day - p.birth_day[who]) / 365.25
         ill = p.has(day_start)[who]
         burden = ill.sum(axis=1)
-        hospital = np.where(returning, p.readmission_hospital[who], self._hospital_for(who, rng)).astype(np.int8)
+        hospital = np.where(returning, p.readmission_hospital[who], self._hospital_for(who, rng)).astype(
+            np.int8
+        )
         hour = np.where(planned, rng.uniform(7, 11, k), rng.uniform(0, 24, k))
         start = np.where(returning, p.readmission_ms[who], day_start + (hour * HOUR_MS).astype(np.int64))
-        reason = np.where(planned, self._reason_for(who, "planned", rng), self._reason_for(who, "unplanned", rng))
+        reason = np.where(
+            planned, self._reason_for(who, "planned", rng), self._reason_for(who, "unplanned", rng)
+        )
         typical = np.array([r.days for r in REASONS])[reason]
         days = typical * np.exp(rng.normal(0, 0.5, k) + 0.004 * (age - 60) + 0.04 * burden)
         end = start + (np.clip(days, 0.7, 45) * DAY_MS).astype(np.int64)
@@ -311,7 +325,9 @@ class World:
         risk = true_risk(inputs)
         is_index = (disposition != DIED) & (disposition != HOSPICE)
         readmitted = is_index & (rng.random(k) < risk)
-        back_after = EARLIEST_RETURN_DAYS + (LATEST_RETURN_DAYS - EARLIEST_RETURN_DAYS) * rng.beta(0.95, 1.5, k)
+        back_after = EARLIEST_RETURN_DAYS + (LATEST_RETURN_DAYS - EARLIEST_RETURN_DAYS) * rng.beta(
+            0.95, 1.5, k
+        )
         due = end + (back_after * DAY_MS).astype(np.int64)
         earliest = np.maximum(p.quiet_until[who] + 6 * HOUR_MS, end + int(EARLIEST_RETURN_DAYS * DAY_MS))
         latest = end + int(LATEST_RETURN_DAYS * DAY_MS)
@@ -398,14 +414,21 @@ class World:
         return np.where(away | within, middle, -1), np.where(away, other, hospital).astype(np.int8)
 
     def _last_values(
-        self, who: np.ndarray, ill: np.ndarray, planned: np.ndarray, reason: np.ndarray, rng: np.random.Generator
+        self,
+        who: np.ndarray,
+        ill: np.ndarray,
+        planned: np.ndarray,
+        reason: np.ndarray,
+        rng: np.random.Generator,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Last haemoglobin (g/dL), sodium (mmol/L), creatinine (mg/dL) of each stay, as the laboratory reports them."""
         p, k = self.people, len(who)
         codes = np.array([r.code for r in REASONS])[reason]
         failing = ill[:, CHRONIC_KEYS.index("heart_failure")]
         bleeding = np.isin(codes, ["K92.2", "S72.001A", "M16.11", "M17.11"])
-        haemoglobin = p.haemoglobin[who] - rng.gamma(1.4, 0.75, k) * np.where(planned, 0.5, 1.0) - 1.3 * bleeding
+        haemoglobin = (
+            p.haemoglobin[who] - rng.gamma(1.4, 0.75, k) * np.where(planned, 0.5, 1.0) - 1.3 * bleeding
+        )
         sodium = p.sodium[who] - rng.gamma(1.2, 1.7, k) * np.where(planned, 0.4, 1.0)
         sodium -= 2.2 * failing + 5.0 * (codes == "E87.1")
         creatinine = p.creatinine[who] * np.exp(rng.normal(0.05, 0.2, k)) + 0.7 * (codes == "N17.9")

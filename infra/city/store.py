@@ -38,7 +38,12 @@ class Piece:
 
 
 def write_segment_file(
-    folder: Path, type_: str, visible: np.ndarray, keys: np.ndarray, lines: list[bytes], deletions: list[Deletion]
+    folder: Path,
+    type_: str,
+    visible: np.ndarray,
+    keys: np.ndarray,
+    lines: list[bytes],
+    deletions: list[Deletion],
 ) -> None:
     """Write one type of one hospital, ordered by visibility; equal times keep their order."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +74,9 @@ class Store:
     def types(self, hospital: str, count: int) -> list[str]:
         """Resource types any of the first ``count`` segments has."""
         found = {
-            p.name.removesuffix(".ndjson") for n in range(count) for p in self.folder(n, hospital).glob("*.ndjson")
+            p.name.removesuffix(".ndjson")
+            for n in range(count)
+            for p in self.folder(n, hospital).glob("*.ndjson")
         }
         return sorted(found)
 

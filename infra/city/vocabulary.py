@@ -89,7 +89,12 @@ CHRONIC: tuple[Chronic, ...] = (
     Chronic("copd", (("J44.9", "Chronic obstructive lung disease"),), -2.4, 0.40, 1.70, (6, 7)),
     Chronic(
         "cancer",
-        (("C34.90", "Lung cancer"), ("C50.919", "Breast cancer"), ("C18.9", "Colon cancer"), ("C61", "Prostate cancer")),
+        (
+            ("C34.90", "Lung cancer"),
+            ("C50.919", "Breast cancer"),
+            ("C18.9", "Colon cancer"),
+            ("C61", "Prostate cancer"),
+        ),
         -2.8,
         0.45,
         1.60,
@@ -178,7 +183,12 @@ REASON_RANGES = {
     "outpatient": (len(REASONS) - len(OUTPATIENT_VISIT), len(REASONS)),
 }
 
-VACCINES = (("140", "Influenza"), ("33", "Pneumococcal"), ("115", "Tetanus, diphtheria, pertussis"), ("309", "COVID-19"))
+VACCINES = (
+    ("140", "Influenza"),
+    ("33", "Pneumococcal"),
+    ("115", "Tetanus, diphtheria, pertussis"),
+    ("309", "COVID-19"),
+)
 
 PROCEDURES = (
     ("0SRD0J9", "Knee replacement"),
