@@ -1,12 +1,19 @@
-"""Fixtures that several kinds of tests share."""
+"""Fixtures that several kinds of tests share: servers of the test run, and a lake of a module's own."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
+from infra.engine import sail, spark
+from infra.engine.launch import Engine
 from infra.stack.postgres import Cluster, throwaway
+from jobs.settings import settings
+from tests.support.lake import TestLake, use_home
+
+APACHE_SPARK = pytest.param("spark", marks=pytest.mark.spark)
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +21,33 @@ def postgres() -> Iterator[Cluster]:
     """A PostgreSQL server of this test run, with all roles and databases."""
     with throwaway() as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def sail_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A Sail of this test run."""
+    with sail.running_sail(tmp_path_factory.mktemp("sail")) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def spark_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """An Apache Spark of this test run; without Java and Maven its tests are skipped, in CI they fail."""
+    if missing := spark.missing_tools():
+        message = f"the Apache Spark engine needs {' and '.join(missing)}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    with spark.running_spark(tmp_path_factory.mktemp("spark")) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module", params=["sail"])
+def lake(
+    request: pytest.FixtureRequest, postgres: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestLake]:
+    """An empty lake of the module's own, on Sail; ``@pytest.mark.parametrize("lake", …, indirect=True)`` for both."""
+    engine: Engine = request.getfixturevalue(f"{request.param}_engine")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        yield use_home(monkeypatch, tmp_path_factory.mktemp("home"), postgres, engine.remote)
+    settings.cache_clear()

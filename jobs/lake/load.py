@@ -91,7 +91,7 @@ class Work:
     directory: Path
 
     @classmethod
-    def of(cls, spark: SparkSession, conn: Connection, batch: Batch) -> "Work":
+    def of(cls, spark: SparkSession, conn: Connection, batch: Batch) -> Work:
         source, endpoint = find_endpoint(batch.source)
         directory = landing.batch_dir(settings().landing_dir, batch.source, batch.batch_id)
         manifest = landing.read_manifest(directory)
@@ -168,8 +168,27 @@ def _stage(work: Work) -> None:
         rows = stage.staged(
             work.spark, files, work.reading, facts, entity, table, TRANSFORMS[work.source.name][entity]
         )
+        if work.endpoint.absence_means_deletion and work.batch.is_full and work.manifest.complete:
+            rows = _with_absences(work, entity, rows)
         crash_point(f"stage:{entity}")
         tables.append_batch(work.spark, work.bronze(entity), rows, work.batch.batch_id)
+
+
+def _with_absences(work: Work, entity: str, rows: DataFrame) -> DataFrame:
+    if not tables.exists(work.bronze(entity)):
+        return rows
+    own = work.manifest.transaction_time
+    hidden = [batch.batch_id for batch in control.unpublished(work.conn)]
+    earlier = tables.read(work.spark, work.bronze(entity)).where(
+        (F.col("source") == work.batch.source) & F.col("rule").isNull() & ~F.col("batch_id").isin(*hidden)
+    )
+    later = [
+        stage.Snapshot(b.batch_id, b.transaction_time)
+        for b in control.batches(work.conn, work.batch.source, limit=1000)
+        if b.status == "published" and b.is_full and b.transaction_time and b.transaction_time > own
+    ]
+    key = work.source.tables[entity].key
+    return stage.with_absences(rows, earlier, key, stage.Snapshot(work.batch.batch_id, own), later)
 
 
 def _deletions(work: Work) -> Counter[str]:
@@ -315,8 +334,7 @@ def _receipts(work: Work, outcomes: Mapping[tuple[str, str, str], int]) -> list[
 def _finish(work: Work) -> None:
     """Merge the judged batch and publish it. Running it again merges the same rows."""
     receipts = control.receipts(work.conn, work.batch.batch_id)
-    versions: dict[str, int] = {}
-    versions[LINKS] = _merge_links(work)
+    versions = _merge_links(work)
     crash_point("linked")
     staged = _staged(work)
     for entity in staged:
@@ -352,13 +370,17 @@ def _finish(work: Work) -> None:
     crash_point("published")
 
 
-def _merge_links(work: Work) -> int:
+def _merge_links(work: Work) -> dict[str, int]:
     with vault.connect() as conn:
         links = link.link_batch(work.batch.source, work.batch.batch_id, conn)
+    if not links.num_rows:
+        return {}
     rows = work.spark.createDataFrame(links)  # type: ignore[arg-type]
-    return tables.merge_newest(
-        work.spark, LINKS, rows, key=["patient_key"], order=["linked_at"], partition="source"
-    )
+    return {
+        LINKS: tables.merge_newest(
+            work.spark, LINKS, rows, key=["patient_key"], order=["linked_at"], partition="source"
+        )
+    }
 
 
 def _write_quality(

@@ -14,13 +14,14 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.lake import rules
-from jobs.lake.reader import SPARK_SCHEMA, Reading, read_records
+from jobs.lake.reader import SPARK_SCHEMA, TOMBSTONE_HASH, Reading, read_records
 from jobs.silver import fhir
 from jobs.sources import Table
 
 READERS = 2
 """Files read side by side: one per core of the smallest machine we mean to run on."""
 UNDATED, DELETED = "undated", "deleted"
+ABSENT_FILE = "(absent from the export)"
 
 
 @dataclass(frozen=True)
@@ -120,3 +121,71 @@ def _finish(rows: DataFrame, facts: BatchFacts, entity: str) -> DataFrame:
         F.when(is_good, month).alias("month"),
         F.lit(facts.key_id).alias("key_id"),
     )
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A full export of a source for which absence means deletion."""
+
+    batch_id: str
+    transaction_time: datetime
+
+
+def with_absences(
+    rows: DataFrame, earlier: DataFrame, key: str, own: Snapshot, later: Sequence[Snapshot]
+) -> DataFrame:
+    """``rows`` of a full export and a tombstone for each record that it, or a later full export, leaves out.
+
+    earlier: the source's accepted bronze rows of other batches. A record is deleted as of this export when it was
+    alive before and is not in ``rows``; and as of a later export (which was loaded first) when it is in ``rows`` but
+    not there. So the order in which full exports are loaded makes no difference.
+    """
+    newest = F.max_by(
+        F.col("is_deleted"), F.struct("version_at", "version_number", "is_deleted", "content_hash")
+    )
+    present = rows.where(F.col("rule").isNull()).select(key).distinct()
+    alive = (
+        earlier.where(F.col("version_at") < own.transaction_time)
+        .groupBy(key)
+        .agg(newest.alias("is_gone"))
+        .where(~F.col("is_gone"))
+        .select(key)
+    )
+    result = rows.unionByName(
+        _tombstones(alive.join(present, key, "left_anti"), rows, key, own.transaction_time)
+    )
+    for snapshot in later:
+        held = earlier.where(F.col("batch_id") == snapshot.batch_id).select(key).distinct()
+        gone = present.join(held, key, "left_anti")
+        result = result.unionByName(_tombstones(gone, rows, key, snapshot.transaction_time))
+    return result
+
+
+def _tombstones(keys: DataFrame, like: DataFrame, key: str, at: datetime) -> DataFrame:
+    """Tombstones of ``keys`` as of ``at`` with the columns of ``like``, a batch's staged rows."""
+    moment = F.lit(at)
+    values = {
+        key: F.col(key),
+        "file": F.lit(ABSENT_FILE),
+        "line": F.lit(0).cast("bigint"),
+        "version_at": moment,
+        "version_number": F.lit(0).cast("bigint"),
+        "has_version_instant": F.lit(False),
+        "is_deleted": F.lit(True),
+        "is_entered_in_error": F.lit(False),
+        "content_hash": F.lit(TOMBSTONE_HASH),
+        "available_at": moment,
+        "usable_at": moment,
+        "month": F.lit(DELETED),
+    }
+    constant = like.select("source", "batch_id", "known_from", "key_id").limit(1)
+    kept = ("source", "batch_id", "known_from", "key_id")
+    columns = [
+        values[f.name].alias(f.name)
+        if f.name in values
+        else F.col(f.name)
+        if f.name in kept
+        else F.lit(None).cast(f.dataType).alias(f.name)
+        for f in like.schema.fields
+    ]
+    return keys.crossJoin(constant).select(*columns)
