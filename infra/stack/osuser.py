@@ -16,12 +16,14 @@ USER = "citywell_postgres"
 
 
 def server_user() -> str | None:
-    """Name of the user to switch to, made if missing; None where no switch is needed."""
-    if os.geteuid() != 0:
-        return None
-    if USER not in {entry.pw_name for entry in pwd.getpwall()}:
+    """Name of the user to switch to; None where no switch is needed."""
+    return USER if os.geteuid() == 0 else None
+
+
+def ensure_user() -> None:
+    """Make the server's user where one is needed and missing."""
+    if server_user() is not None and USER not in {entry.pw_name for entry in pwd.getpwall()}:
         subprocess.run(["useradd", "--system", "--no-create-home", "--shell", "/bin/false", USER], check=True)
-    return USER
 
 
 def identity() -> dict[str, Any]:

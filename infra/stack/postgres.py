@@ -60,7 +60,7 @@ class Cluster:
         return f"postgresql+{driver}://{role}@{self.host}:{self.port}/{role}"
 
     def passfile(self, role: str) -> Path:
-        """libpq password file of ``role``, for programs that get PGPASSFILE instead of the password itself."""
+        """libpq password file of ``role``, for programs that get PGPASSFILE and not the password itself."""
         return self.secrets / "passfiles" / role
 
     def environment(self) -> dict[str, str]:

@@ -1,0 +1,47 @@
+"""Ports, looked at before a program is started on them."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+import psutil
+
+from infra.stack.model import Program
+from jobs.errors import CitywellError
+
+
+def check_free(program: Program, host: str) -> None:
+    """Raises CitywellError with the port, its holder where one can be seen, and the setting that moves it."""
+    if program.port is None:
+        return
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, program.port.number))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise CitywellError(
+                    f"{program.name} cannot listen on {host} port {program.port.number}: {error.strerror}",
+                    where=program.port.setting,
+                    do="set it to a port above 1023, and CITYWELL_HOST to an address of this machine",
+                ) from error
+            raise CitywellError(
+                f"port {program.port.number} is in use by another program{_holder(program.port.number)}",
+                where=f"{program.name} on {host}",
+                do=f"stop that program, or set {program.port.setting} to a free port",
+            ) from error
+
+
+def _holder(port: int) -> str:
+    """`` (name, pid 123)`` of the process that listens on ``port``; empty where the system does not tell."""
+    try:
+        pids = {
+            connection.pid
+            for connection in psutil.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+        }
+        names = [f"{psutil.Process(pid).name()}, pid {pid}" for pid in pids if pid]
+    except psutil.Error:
+        return ""
+    return f" ({'; '.join(names)})" if names else ""

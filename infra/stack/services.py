@@ -1,0 +1,183 @@
+"""What the stack consists of. Nothing here starts anything."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from infra.engine.launch import Command
+from infra.stack import airflow, health, osuser, postgres
+from infra.stack.model import Port, Program, Service, Tell
+from infra.stack.postgres import Cluster
+from jobs.settings import Settings
+
+NO_TELEMETRY = {
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+    "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+}
+CITY_ONLY = frozenset({"city_population", "city_seed", "city_years", "hospital_data"})
+
+
+def services(config: Settings) -> tuple[Service, ...]:
+    """Every service, each behind those it waits for."""
+    database = cluster(config)
+    return (
+        _postgres(config, database),
+        _engine(config),
+        _city(config),
+        _mlflow(config, database),
+        _airflow(config, database),
+    )
+
+
+def cluster(config: Settings) -> Cluster:
+    """The stack's PostgreSQL."""
+    return Cluster(
+        config.home / "postgres", config.secrets_dir / "postgres", config.host, config.postgres_port
+    )
+
+
+def common_environment() -> dict[str, str]:
+    """What every program gets: this environment's commands first, no telemetry, no proxy on loopback.
+
+    SPT_NOENV keeps programs that rename themselves from wiping the environment by which they are recognised.
+    """
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return {**NO_TELEMETRY, "PATH": path, "NO_PROXY": "127.0.0.1,localhost", "SPT_NOENV": "1"}
+
+
+def settings_environment(config: Settings, *, leave_out: frozenset[str] = frozenset()) -> dict[str, str]:
+    """The settings as environment variables, so that a program sees those of the ``up`` that started it."""
+    return {
+        f"CITYWELL_{name.upper()}": str(value.resolve() if isinstance(value, Path) else value)
+        for name, value in config
+        if value is not None and not isinstance(value, SecretStr) and name not in leave_out
+    }
+
+
+def _postgres(config: Settings, database: Cluster) -> Service:
+    def prepare(tell: Tell) -> None:
+        for opened in postgres.initialise(database):
+            if not opened.is_relative_to(config.home):
+                tell(f"made {opened} searchable for the user {osuser.USER}, which PostgreSQL runs as")
+
+    program = Program(
+        name="postgres",
+        command=postgres.server_command(database),
+        directory=database.directory,
+        is_healthy=partial(postgres.is_ready, database),
+        user=osuser.server_user(),
+        port=Port(config.postgres_port, "CITYWELL_POSTGRES_PORT"),
+        address=f"{config.host}:{config.postgres_port}",
+        stop_signal="INT",  # PostgreSQL's fast shutdown
+        is_signalled_with_children=False,
+        stop_seconds=30,
+    )
+    return Service("postgres", (program,), prepare=prepare, provision=partial(postgres.provision, database))
+
+
+def _engine(config: Settings) -> Service:
+    command = _engine_command(config)
+    program = Program(
+        name="engine",
+        command=command.argv,
+        directory=config.home / "engine",
+        is_healthy=partial(health.grpc_ready, f"{config.host}:{config.engine_port}"),
+        environment={**settings_environment(config, leave_out=CITY_ONLY), **command.env},
+        port=Port(config.engine_port, "CITYWELL_ENGINE_PORT"),
+        address=config.engine_remote,
+    )
+    return Service("engine", (program,))
+
+
+def _engine_command(config: Settings) -> Command:
+    if config.engine == "spark":
+        from infra.engine.spark import spark_command  # imports pyspark
+
+        return spark_command(config.host, config.engine_port, config.home / "engine")
+    from infra.engine.sail import sail_command
+
+    return sail_command(config.host, config.engine_port)
+
+
+def _city(config: Settings) -> Service:
+    program = Program(
+        name="city",
+        command=[sys.executable, "-m", "infra.city", "serve"],
+        directory=config.city_dir,
+        is_healthy=partial(health.http_ok, f"{config.city_url}/city/clock"),
+        environment=settings_environment(config),
+        port=Port(config.city_port, "CITYWELL_CITY_PORT"),
+        address=config.city_url,
+    )
+    return Service("city", (program,), start_seconds=300)
+
+
+def _mlflow(config: Settings, database: Cluster) -> Service:
+    artifacts = config.home / "mlflow" / "artifacts"
+
+    def prepare(tell: Tell) -> None:
+        artifacts.mkdir(parents=True, exist_ok=True)
+
+    listen = ["--host", config.host, "--port", str(config.mlflow_port), "--workers", "1"]
+    program = Program(
+        name="mlflow",
+        command=[
+            str(Path(sys.executable).with_name("mlflow")),
+            *("server", *listen, "--artifacts-destination", str(artifacts)),
+        ],
+        directory=config.home / "mlflow",
+        is_healthy=partial(health.http_ok, f"{config.mlflow_url}/health"),
+        environment={
+            "MLFLOW_BACKEND_STORE_URI": database.sqlalchemy_url("mlflow", "psycopg2"),
+            "PGPASSFILE": str(database.passfile("mlflow")),
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        },
+        port=Port(config.mlflow_port, "CITYWELL_MLFLOW_PORT"),
+        address=config.mlflow_url,
+    )
+    return Service("mlflow", (program,), after=("postgres",), prepare=prepare)
+
+
+def _airflow(config: Settings, database: Cluster) -> Service:
+    environment = {
+        **settings_environment(config, leave_out=CITY_ONLY),
+        "AIRFLOW_HOME": str(airflow.directory(config)),
+        "PGPASSFILE": str(database.passfile("airflow")),
+        "MLFLOW_TRACKING_URI": config.mlflow_url,
+    }
+
+    def prepare(tell: Tell) -> None:
+        airflow.write_configuration(config, database)
+        airflow.migrate(config, database, {**common_environment(), **environment}, tell)
+
+    def component(name: str, arguments: list[str], monitored: str, port: Port | None = None) -> Program:
+        return Program(
+            name=name,
+            command=[airflow.executable(), *arguments],
+            directory=airflow.directory(config),
+            is_healthy=partial(health.airflow_component, config.airflow_url, monitored),
+            environment=environment,
+            port=port,
+            address=config.airflow_url if port else "",
+            stop_seconds=30,
+        )
+
+    api_port = Port(config.airflow_port, "CITYWELL_AIRFLOW_PORT")
+    return Service(
+        "airflow",
+        (
+            component("airflow-api", ["api-server"], "metadatabase", api_port),
+            component("airflow-scheduler", ["scheduler", "--skip-serve-logs"], "scheduler"),
+            component("airflow-dags", ["dag-processor"], "dag_processor"),
+        ),
+        after=("postgres",),
+        prepare=prepare,
+        start_seconds=300,
+    )
