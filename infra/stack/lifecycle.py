@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from infra.stack import leftovers, ports
+from infra.stack.keys import ensure_keys
 from infra.stack.model import Program, Service
 from infra.stack.services import common_environment, services
 from infra.stack.supervision import ALIVE, FAILED, RUNNING, Supervisor
@@ -43,6 +44,7 @@ def up(config: Settings, report: Report) -> list[str]:
     programs = [program for service in wanted for program in service.programs]
     supervisor = supervisor_of(config)
     prepare_home(config)
+    ensure_keys(config)
     with _exclusively(config):
         was_running = supervisor.is_running()
         if was_running:
@@ -173,20 +175,27 @@ def _failure(supervisor: Supervisor, program: Program, what: str) -> CitywellErr
 def _stop(wanted: Sequence[Service], names: set[str], supervisor: Supervisor, report: Report) -> None:
     """Stop the programs called ``names``: services nobody waits for first, PostgreSQL last."""
     for layer in reversed(_layers(wanted)):
-        programs = [
-            (service, program) for service in layer for program in service.programs if program.name in names
-        ]
-        for service, program in programs:
-            report(service.name, "stopping", "")
-            supervisor.stop(program.name)
-        deadline = time.monotonic() + max((program.stop_seconds for _, program in programs), default=0) + 5
-        while time.monotonic() < deadline:
-            states = supervisor.states()
-            if not any(states.get(program.name, ("", 0))[0] in ALIVE for _, program in programs):
-                break
+        running = {service.name: _programs_of(service, names) for service in layer}
+        for service_name, programs in running.items():
+            for program in programs:
+                report(service_name, "stopping", program.name)
+                supervisor.stop(program.name)
+        patience = max(
+            (program.stop_seconds for programs in running.values() for program in programs), default=0
+        )
+        deadline = time.monotonic() + patience + 5
+        while any(running.values()) and time.monotonic() < deadline:
             time.sleep(POLL_S / 2)
-        for service, _ in programs:
-            report(service.name, "stopped", "")
+            states = supervisor.states()
+            for service_name, programs in running.items():
+                alive = [program for program in programs if states[program.name][0] in ALIVE]
+                if programs and not alive:
+                    report(service_name, "stopped", "")
+                running[service_name] = alive
+
+
+def _programs_of(service: Service, names: set[str]) -> list[Program]:
+    return [program for program in service.programs if program.name in names]
 
 
 def _layers(wanted: Sequence[Service]) -> list[list[Service]]:

@@ -47,8 +47,9 @@ def test_a_wrong_password_is_refused(postgres):
 def test_passwords_are_kept_as_scram_and_in_files_of_the_owner(postgres):
     are_scram = "select bool_and(rolpassword like 'SCRAM-SHA-256$%') from pg_authid where rolcanlogin"
     assert answer(postgres, "postgres", "postgres", are_scram) is True
-    modes = {stat.S_IMODE(path.stat().st_mode) for path in postgres.secrets.iterdir()}
-    assert modes == {0o600}
+    files = [path for path in postgres.secrets.rglob("*") if path.is_file()]
+    assert {path.name for path in files} >= {"postgres", "control", "vault", "serving", "care", "analyst"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
 
 
 def test_it_listens_on_loopback_only(postgres):
