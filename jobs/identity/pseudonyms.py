@@ -16,12 +16,12 @@ environment. It is never an argument of a query.
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 
 from jobs.errors import CitywellError
+from jobs.private_files import create_private
 from jobs.settings import settings
 
 KEY_BYTES = 32
@@ -31,24 +31,12 @@ _INFO = "citywell/pseudonym/v1/"
 
 
 def ensure_key(path: Path) -> bytes:
-    """The master key in ``path``, made at first call (32 random bytes as hex, mode 0600).
+    """The master key in ``path``, made at the first call (32 random bytes as hex, mode 0600).
 
-    Safe against two first calls at once: whoever links the finished file first wins, and both read that one.
+    Safe against two first calls at once.
     """
     if not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_bytes(KEY_BYTES).hex() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(fresh, path)
-        except FileExistsError:
-            return load_key(path)
-        finally:
-            fresh.unlink()
+        create_private(path, secrets.token_bytes(KEY_BYTES).hex().encode() + b"\n")
     return load_key(path)
 
 

@@ -1,0 +1,115 @@
+"""A risk score as a FHIR R4 RiskAssessment. Pure.
+
+Source: HL7 FHIR R4 (4.0.1), https://hl7.org/fhir/R4/riskassessment.html
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+IDENTIFIER_SYSTEM = "urn:citywell:risk"
+TARGET_SYSTEM = "urn:citywell:target"
+MODEL_SYSTEM = "urn:citywell:model"
+PROBABILITY_SYSTEM = "http://terminology.hl7.org/CodeSystem/risk-probability"
+DIGITS = 6
+"""Decimals of a probability at the hospital."""
+
+_TARGET_WORDS = {"readmission_30d": "Unplanned readmission within 30 days of discharge"}
+_PROBABILITY_CODES = {"low": "low", "medium": "moderate", "high": "high"}
+_DAYS = re.compile(r"_(\d+)d$")
+
+Resource = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One row of ``scores.risk``, the newest of its ``risk_key``.
+
+    ``risk_key`` stands for person, target and encounter: a newer score of the same has the same key, and so
+    takes the place of the older one at the hospital. ``reasons``: JSON array of {"label", "effect"}, or None.
+    """
+
+    risk_key: str
+    patient_key: str
+    encounter_key: str | None
+    source: str
+    target: str
+    as_of: datetime
+    probability: float
+    band: str
+    model_name: str
+    model_version: str
+    reasons: str | None = None
+
+
+def resource(score: Score, patient_id: str, encounter_id: str | None) -> Resource:
+    """The RiskAssessment of ``score`` under the hospital's own ids."""
+    target = {
+        "coding": [{"system": TARGET_SYSTEM, "code": score.target}],
+        "text": _TARGET_WORDS.get(score.target, score.target),
+    }
+    prediction: Resource = {
+        "outcome": target,
+        "probabilityDecimal": round(score.probability, DIGITS),
+        "qualitativeRisk": {"text": score.band},
+    }
+    if code := _PROBABILITY_CODES.get(score.band):
+        prediction["qualitativeRisk"]["coding"] = [{"system": PROBABILITY_SYSTEM, "code": code}]
+    if days := _DAYS.search(score.target):
+        unit = {"unit": "d", "system": "http://unitsofmeasure.org", "code": "d"}
+        prediction["whenRange"] = {"low": {"value": 0, **unit}, "high": {"value": int(days[1]), **unit}}
+    if rationale := _rationale(score.reasons):
+        prediction["rationale"] = rationale
+    model = {"system": MODEL_SYSTEM, "code": score.model_name, "version": score.model_version}
+    assessment: Resource = {
+        "resourceType": "RiskAssessment",
+        "identifier": [{"system": IDENTIFIER_SYSTEM, "value": score.risk_key}],
+        "status": "final",
+        "method": {"coding": [model], "text": f"{score.model_name}, version {score.model_version}"},
+        "code": target,
+        "subject": {"reference": f"Patient/{patient_id}"},
+        "occurrenceDateTime": _instant(score.as_of),
+        "prediction": [prediction],
+    }
+    if encounter_id is not None:
+        assessment["encounter"] = {"reference": f"Encounter/{encounter_id}"}
+    return assessment
+
+
+def digest(score: Score) -> str:
+    """Says whether two scores make the same RiskAssessment (the ids behind their keys do not change)."""
+    text = json.dumps(resource(score, score.patient_key, score.encounter_key), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def is_same(held: Resource, expected: Resource) -> bool:
+    """Whether what a hospital holds says what we sent. Servers add ids, meta, narrative and display texts."""
+    return all(_covers(held.get(name), value) for name, value in expected.items())
+
+
+def identifier(held: Resource) -> str | None:
+    """Our identifier of a RiskAssessment; None when it is not one of ours."""
+    values = [i.get("value") for i in held.get("identifier", []) if i.get("system") == IDENTIFIER_SYSTEM]
+    return values[0] if values else None
+
+
+def _covers(held: Any, expected: Any) -> bool:
+    if isinstance(expected, dict):
+        return isinstance(held, dict) and all(_covers(held.get(k), v) for k, v in expected.items())
+    if isinstance(expected, list):
+        return isinstance(held, list) and len(held) == len(expected) and all(map(_covers, held, expected))
+    return bool(held == expected)
+
+
+def _instant(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _rationale(reasons: str | None) -> str | None:
+    labels = [reason["label"] for reason in json.loads(reasons)] if reasons else []
+    return "; ".join(labels) or None

@@ -1,0 +1,216 @@
+"""Each score arrives once at the hospital it belongs to, under its own ids, whatever goes wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+
+from jobs.errors import CitywellError
+from jobs.extract.waiting import Clock
+from jobs.identity import vault
+from jobs.identity.pseudonyms import Pseudonymiser
+from jobs.lake import control
+from jobs.writeback import fhir
+from jobs.writeback.fhir import WritebackResult
+from jobs.writeback.risk_assessment import Score
+
+SOURCE = "hospital_given"
+AS_OF = datetime(2026, 1, 2, tzinfo=UTC)
+PSEUDONYMS = Pseudonymiser(bytes(32), SOURCE)
+
+
+class World:
+    """A hospital, the databases, and scores of its patients; risk keys are the test's own."""
+
+    def __init__(
+        self, name: str, hospital: Any, conn: control.Connection, vault_conn: vault.Connection
+    ) -> None:
+        self.name, self.hospital, self.conn, self.vault_conn = name, hospital, conn, vault_conn
+        self.slept: list[float] = []
+        self.clock = Clock(sleep=self.slept.append)
+
+    def score(self, number: int, **more: Any) -> Score:
+        patient, encounter = (
+            PSEUDONYMS.key("Patient", f"p{number}"),
+            PSEUDONYMS.key("Encounter", f"e{number}"),
+        )
+        known = [
+            vault.Identity(patient, "k", SOURCE, "Patient", f"p{number}", AS_OF),
+            vault.Identity(encounter, "k", SOURCE, "Encounter", f"e{number}", AS_OF),
+        ]
+        vault.register(self.vault_conn, "batch", known, method="test")
+        values: dict[str, Any] = {
+            "risk_key": f"{self.name}-{number}",
+            "patient_key": patient,
+            "encounter_key": encounter,
+            "source": SOURCE,
+            "target": "readmission_30d",
+            "as_of": AS_OF,
+            "probability": 0.1 + number / 1000,
+            "band": "medium",
+            "model_name": "readmission",
+            "model_version": "3",
+            "reasons": '[{"label": "two stays in the last year", "effect": 0.3}]',
+        }
+        return Score(**values | more)
+
+    def send(self, *scores: Score) -> WritebackResult:
+        return fhir.write_back(
+            SOURCE, scores, conn=self.conn, vault_conn=self.vault_conn, run_id="run", clock=self.clock
+        )
+
+    def verify(self, *scores: Score) -> fhir.Verification:
+        return fhir.verify(SOURCE, scores, vault_conn=self.vault_conn, run_id="run", clock=self.clock)
+
+    def held(self, *scores: Score) -> list[dict[str, Any]]:
+        with fhir._hospital(SOURCE, self.clock) as hospital:
+            return list(hospital.search([score.risk_key for score in scores]))
+
+    def states(self) -> list[tuple[Any, ...]]:
+        query = "select state, attempts, last_status, last_reason from writeback order by risk_key"
+        return self.conn.execute(query).fetchall()
+
+
+@pytest.fixture
+def world(
+    request: pytest.FixtureRequest,
+    hospital: Any,
+    control_conn: psycopg.Connection[Any],
+    vault_conn: vault.Connection,
+) -> World:
+    return World(str(abs(hash(request.node.name))), hospital, control_conn, vault_conn)
+
+
+def test_a_score_arrives_under_the_hospitals_own_ids(world: World) -> None:
+    score = world.score(1)
+    assert world.send(score) == WritebackResult(sent=1, refused=0, pending=0)
+    [held] = world.held(score)
+    assert held["subject"] == {"reference": "Patient/p1"}
+    assert held["encounter"] == {"reference": "Encounter/e1"}
+    assert held["identifier"] == [{"system": "urn:citywell:risk", "value": score.risk_key}]
+    assert held["occurrenceDateTime"] == "2026-01-02T00:00:00Z"
+    assert held["method"]["text"] == "readmission, version 3"
+    [prediction] = held["prediction"]
+    assert prediction["outcome"]["coding"] == [{"system": "urn:citywell:target", "code": "readmission_30d"}]
+    assert prediction["probabilityDecimal"] == 0.101
+    assert prediction["qualitativeRisk"]["coding"][0]["code"] == "moderate"
+    assert prediction["whenRange"]["high"]["value"] == 30
+    assert prediction["rationale"] == "two stays in the last year"
+    assert score.patient_key not in str(held)
+
+
+def test_sending_again_makes_no_second_one_and_no_new_version(world: World) -> None:
+    scores = [world.score(number) for number in range(10)]
+    assert world.send(*scores) == world.send(*scores) == WritebackResult(sent=10, refused=0, pending=0)
+    held = world.held(*scores)
+    assert [resource["meta"]["versionId"] for resource in held] == ["1"] * 10
+
+
+def test_a_run_killed_before_it_recorded_makes_no_second_one(world: World) -> None:
+    score = world.score(1)
+    world.send(score)
+    world.conn.execute("update writeback set state = 'pending', server_id = null")
+    world.send(score)
+    assert len(world.held(score)) == 1
+
+
+def test_a_newer_score_takes_the_place_of_the_older(world: World) -> None:
+    score = world.score(1)
+    world.send(score)
+    newer = dataclasses.replace(score, probability=0.9, band="high", as_of=datetime(2026, 1, 3, tzinfo=UTC))
+    assert world.send(newer).sent == 1
+    [held] = world.held(newer)
+    assert held["prediction"][0]["probabilityDecimal"] == 0.9
+    assert held["meta"]["versionId"] == "2"
+
+
+def test_a_refusal_is_recorded_without_values_and_tried_again(world: World) -> None:
+    world.hospital.fault(kind="refuse", times=1)
+    score = world.score(1)
+    assert world.send(score) == WritebackResult(sent=0, refused=1, pending=0)
+    [(state, attempts, status, reason)] = world.states()
+    assert (state, attempts, status) == ("refused", 1, 422)
+    assert "p1" not in reason
+    assert world.send(score) == WritebackResult(sent=1, refused=0, pending=0)
+    assert world.states() == [("sent", 2, 201, None)]
+
+
+def test_a_patient_the_hospital_no_longer_has_is_refused(world: World) -> None:
+    gone, here = world.score(999), world.score(1)
+    assert world.send(gone, here) == WritebackResult(sent=1, refused=1, pending=0)
+
+
+def test_a_patient_the_vault_does_not_know_is_refused_unsent(world: World) -> None:
+    stranger = world.score(1, patient_key="f" * 32)
+    assert world.send(stranger) == WritebackResult(sent=0, refused=1, pending=0)
+    assert world.states() == [("refused", 1, None, "the vault knows no such patient of this hospital")]
+
+
+@pytest.mark.parametrize("kind", ["too_many", "unavailable", "server_error"])
+def test_a_busy_hospital_is_asked_again(world: World, kind: str) -> None:
+    scores = [world.score(number) for number in range(5)]
+    world.hospital.fault(kind=kind, where="risk", times=2)
+    assert world.send(*scores) == WritebackResult(sent=5, refused=0, pending=0)
+    assert len(world.slept) == 2
+    assert len(world.held(*scores)) == 5
+
+
+def test_an_expired_token_is_renewed(world: World) -> None:
+    scores = [world.score(number) for number in range(5)]
+    world.hospital.fault(kind="revoke_tokens", where="risk", skip=2, times=1)
+    assert world.send(*scores) == WritebackResult(sent=5, refused=0, pending=0)
+
+
+def test_a_hospital_that_is_down_leaves_all_for_the_next_run(world: World) -> None:
+    scores = [world.score(number) for number in range(40)]
+    world.hospital.fault(kind="unavailable", where="risk", times=-1)
+    result = world.send(*scores)
+    assert (result.sent, result.refused, result.pending) == (0, 0, 40)
+    assert result.trouble is not None
+    assert "503" in result.trouble.what
+    world.hospital.mend()
+    assert world.send(*scores) == WritebackResult(sent=40, refused=0, pending=0)
+    assert len(world.held(*scores)) == 40
+
+
+def test_a_sign_in_that_fails_leaves_all_for_the_next_run(world: World) -> None:
+    world.hospital.fault(kind="clock_skew", seconds=3600)
+    result = world.send(world.score(1), world.score(2))
+    assert result.pending == 2
+    assert result.trouble is not None
+    assert "clock" in str(result.trouble)
+
+
+def test_each_read_of_the_vault_is_audited(world: World, postgres: Any) -> None:
+    scores = [world.score(number) for number in range(3)]
+    world.send(*scores)
+    world.send(*scores)
+    with psycopg.connect(postgres.dsn("vault", vault.OWNER_ROLE)) as owner:
+        audit = owner.execute(
+            "select actor, purpose, run_id, keys_requested from vault.access_audit"
+        ).fetchall()
+    assert audit == [("writeback", f"write risk scores back to {SOURCE}", "run", 6)]
+
+
+def test_verify_finds_what_is_missing_and_what_differs(world: World) -> None:
+    scores = [world.score(number) for number in range(50)]
+    world.send(*scores[:-1])
+    assert world.verify(*scores[:-1]).matching == 49
+    changed = dataclasses.replace(scores[0], probability=0.99)
+    found = world.verify(changed, *scores[1:])
+    assert (found.expected, found.matching) == (50, 48)
+    assert found.different == (changed.risk_key,)
+    assert found.missing == (scores[-1].risk_key,)
+
+
+def test_one_run_at_a_time(world: World, postgres: Any) -> None:
+    with (
+        psycopg.connect(postgres.dsn("control", "control"), autocommit=True) as other,
+        control.lock(other, f"writeback {SOURCE}"),
+        pytest.raises(CitywellError, match="Another run"),
+    ):
+        world.send(world.score(1))
