@@ -1,0 +1,50 @@
+"""What all DAGs share: assets, retries, the date parameter, and what happens when a task fails."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import Asset, Param, get_current_context
+
+GOLD = Asset("citywell://gold")
+CHAMPION = Asset("citywell://models/readmission_30d/champion")
+SCORES = Asset("citywell://scores/risk")
+
+AS_OF = Param(
+    None,
+    type=["null", "string"],
+    format="date-time",
+    title="As of",
+    description="Logical instant of the run (ISO 8601). Default: the run's logical date, else now.",
+)
+
+
+def silver(source: str) -> Asset:
+    """The silver tables of a source."""
+    return Asset(f"citywell://silver/{source}")
+
+
+def as_of() -> str:
+    """The instant this run is for, ISO 8601 in UTC; the same for every try of every task of the run."""
+    context = get_current_context()
+    given = context["params"].get("as_of")
+    moment = datetime.fromisoformat(given) if given else context["dag_run"].logical_date
+    return (moment or context["dag_run"].run_after).astimezone(UTC).isoformat()
+
+
+def report_failure(context: dict[str, Any]) -> None:
+    """Send what failed to the webhook, if one is set. The message is the error's own; it holds no record's values."""
+    from jobs import alerts
+
+    task = context["ti"]
+    alerts.failed(dag=task.dag_id, task=task.task_id, run=task.run_id, error=context.get("exception"))
+
+
+DEFAULT_ARGS = {
+    "owner": "citywell",
+    "retries": 2,
+    "retry_delay": timedelta(seconds=20),
+    "execution_timeout": timedelta(hours=2),
+    "on_failure_callback": report_failure,
+}

@@ -1,0 +1,61 @@
+"""One DAG for each source definition: extract and load its endpoints side by side, then announce its silver tables.
+
+A bad batch stops its own endpoint; the others go on, and the announcement is made when at least one was loaded.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import common
+from airflow.sdk import DAG, Param, dag, get_current_context, task
+
+from jobs.sources import Source, load_all
+
+
+def ingest(source: Source) -> DAG:
+    scheduled = [name for name, endpoint in source.endpoints.items() if not endpoint.on_demand]
+
+    @dag(
+        dag_id=f"ingest_{source.name}",
+        description=source.description,
+        schedule=source.schedule,
+        start_date=datetime(2026, 1, 1),
+        catchup=False,
+        max_active_runs=1,
+        default_args=common.DEFAULT_ARGS,
+        params={
+            "as_of": common.AS_OF,
+            "endpoints": Param(scheduled, type="array", description="which of the source's endpoints to ingest"),
+        },
+        tags=["ingest", source.name],
+        doc_md=__doc__,
+    )
+    def build() -> None:
+        @task
+        def endpoints() -> list[str]:
+            return list(get_current_context()["params"]["endpoints"])
+
+        @task
+        def extract(endpoint: str) -> dict[str, object]:
+            from jobs import ingest
+
+            return ingest.extract(endpoint, common.as_of())
+
+        @task
+        def load(landed: dict[str, object]) -> dict[str, object]:
+            from jobs import ingest
+
+            return ingest.load(str(landed["batch_id"]))
+
+        @task(outlets=[common.silver(source.name)], trigger_rule="one_success")
+        def announce(loaded: list[dict[str, object]]) -> None:
+            print(f"{source.name}: {len(list(loaded))} batches published")
+
+        announce(load.expand(landed=extract.expand(endpoint=endpoints())))
+
+    return build()
+
+
+for definition in load_all().values():
+    globals()[f"ingest_{definition.name}"] = ingest(definition)

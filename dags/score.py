@@ -1,0 +1,31 @@
+"""Score the people discharged lately with the champion; without a champion there is nothing to do yet."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import common
+from airflow.sdk import AssetAny, dag, task
+
+
+@dag(
+    schedule=AssetAny(common.GOLD, common.CHAMPION),
+    start_date=datetime(2026, 1, 1),
+    catchup=False,
+    max_active_runs=1,
+    default_args=common.DEFAULT_ARGS,
+    params={"as_of": common.AS_OF},
+    tags=["models"],
+    doc_md=__doc__,
+)
+def score() -> None:
+    @task(outlets=[common.SCORES])
+    def score_people() -> dict[str, object]:
+        from ml import readmission
+
+        return readmission.score(common.as_of())
+
+    score_people()
+
+
+score()

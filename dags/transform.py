@@ -1,0 +1,33 @@
+"""Silver to gold: dbt builds and tests the marts; they become visible only when every test has passed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import common
+from airflow.sdk import AssetAny, dag, task
+
+from jobs.sources import load_all
+
+
+@dag(
+    schedule=AssetAny(*(common.silver(name) for name in load_all())),
+    start_date=datetime(2026, 1, 1),
+    catchup=False,
+    max_active_runs=1,
+    default_args=common.DEFAULT_ARGS,
+    params={"as_of": common.AS_OF},
+    tags=["gold"],
+    doc_md=__doc__,
+)
+def transform() -> None:
+    @task(outlets=[common.GOLD])
+    def build_gold() -> dict[str, object]:
+        from jobs import transform
+
+        return transform.run(common.as_of())
+
+    build_gold()
+
+
+transform()

@@ -1,0 +1,37 @@
+"""Take the scores to the people who act on them: the serving database, and each hospital's own FHIR server."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import common
+from airflow.sdk import dag, task
+
+
+@dag(
+    schedule=common.SCORES,
+    start_date=datetime(2026, 1, 1),
+    catchup=False,
+    max_active_runs=1,
+    default_args=common.DEFAULT_ARGS,
+    params={"as_of": common.AS_OF},
+    tags=["write back"],
+    doc_md=__doc__,
+)
+def writeback() -> None:
+    @task
+    def to_serving() -> dict[str, object]:
+        from jobs.writeback import tasks
+
+        return tasks.to_serving(common.as_of())
+
+    @task
+    def to_hospitals() -> dict[str, object]:
+        from jobs.writeback import tasks
+
+        return tasks.to_hospitals(common.as_of())
+
+    to_serving() >> to_hospitals()
+
+
+writeback()
