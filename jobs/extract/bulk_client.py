@@ -1,0 +1,400 @@
+"""The wire protocol of FHIR Bulk Data Access v2: kick-off, polling, manifest, files.
+
+Source: https://hl7.org/fhir/uv/bulkdata/STU2/export.html. Nothing here knows batches or landing. Messages
+name the endpoint, never a link the server handed out: links may hold tokens.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+from zoneinfo import ZoneInfo
+
+import httpx
+from pydantic import BaseModel, Field, ValidationError
+
+from jobs.errors import CitywellError
+from jobs.extract import web
+from jobs.extract.smart_auth import SmartClient, load_key
+from jobs.extract.waiting import SYSTEM_CLOCK, Clock, Transient, capped, retry_after_s
+from jobs.lake.landing import FileKind
+from jobs.sources import Endpoint, SmartSignIn
+
+log = logging.getLogger(__name__)
+
+_POLL_FIRST_S, _POLL_LONGEST_S = 1.0, 30.0
+_POLL_FAILURES = 8
+_GONE = (404, 410)
+_LINK_EXPIRED = (401, 403, 404, 410)
+_GZIP = b"\x1f\x8b"
+_PERCENT = re.compile(r"\d{1,3}(\.\d+)?\s*%")
+_ISSUE_CODE = re.compile(r"[a-z-]{1,30}")
+
+
+class ExportGone(Exception):
+    """The server no longer has the export, or says that it failed: only a new one can help."""
+
+
+class LinkExpired(Exception):
+    """A link of a manifest no longer gives its file."""
+
+
+class FileRefused(Exception):
+    """The server answers a link in a way that trying again will not mend."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """One file of a manifest."""
+
+    kind: FileKind
+    resource_type: str
+    url: str
+    count: int | None
+
+
+@dataclass(frozen=True)
+class BulkManifest:
+    """What an export offers. ``needs_token`` says whether the links ask for our token."""
+
+    transaction_time: datetime
+    needs_token: bool | None
+    links: tuple[Link, ...]
+
+
+class _File(BaseModel):
+    type: str = ""
+    url: str
+    count: int | None = Field(default=None, ge=0)
+
+
+class _Next(BaseModel):
+    relation: str = ""
+    url: str = ""
+
+
+class _Document(BaseModel):
+    transactionTime: datetime
+    requiresAccessToken: bool | None = None
+    output: list[_File] = []
+    deleted: list[_File] | None = None
+    error: list[_File] | None = None
+    link: list[_Next] | None = None
+
+
+class BulkClient:
+    """One endpoint's Bulk Data API."""
+
+    def __init__(
+        self, endpoint: Endpoint, client: httpx.Client, auth: httpx.Auth | None, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self.endpoint, self.client, self.auth, self.clock = endpoint, client, auth, clock
+        self.where = f"{endpoint.name} ({endpoint.base_url})"
+
+    def kick_off(self, types: Iterable[str] | None, since: datetime | None) -> str:
+        """Starts an export; the address at which its progress is asked for."""
+        params = {"_type": ",".join(types)} if types else {}
+        if since is not None:
+            params["_since"] = since.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        url = f"{self.endpoint.base_url}/{_operation(self.endpoint)}"
+        headers = {"Accept": "application/fhir+json", "Prefer": "respond-async"}
+        response = self._send(
+            lambda: self.client.build_request("GET", url, params=params, headers=headers),
+            "Starting the export",
+        )
+        address = response.headers.get("Content-Location")
+        if response.status_code != 202 or not address:
+            raise self._kick_off_refused(response, has_since=since is not None)
+        return self._followable(urljoin(url, address))
+
+    def wait(self, status_url: str) -> BulkManifest:
+        """Polls until the export is done; its manifest.
+
+        Raises ExportGone when it is lost, and CitywellError when the endpoint's deadline passes or the server
+        does not answer; the export goes on and may be polled again.
+        """
+        deadline = self.clock.monotonic() + self.endpoint.deadline_minutes * 60
+        guess_s, failures = _POLL_FIRST_S, 0
+        while True:
+            wait_s: float | None
+            try:
+                response = self.client.get(status_url, headers=_JSON, auth=self.auth)
+            except httpx.TransportError as error:
+                failures, wait_s = failures + 1, None
+                log.warning("%s: polling: %s", self.endpoint.name, web.network_trouble(error))
+            else:
+                if response.status_code == 200:
+                    return self._manifest(response, status_url)
+                wait_s = retry_after_s(response.headers.get("Retry-After"), self.clock.now())
+                is_failure = self._judge_poll(response)
+                failures = failures + 1 if is_failure else 0
+            if failures >= _POLL_FAILURES:
+                raise web.unavailable("Asking for the export's progress", self.where, "see the log", failures)
+            if wait_s is None:
+                wait_s, guess_s = guess_s, min(guess_s * 2, _POLL_LONGEST_S)
+            wait_s = capped(wait_s, self.endpoint.poll_cap_s, f"{self.endpoint.name}: polling")
+            if self.clock.monotonic() + wait_s > deadline:
+                raise CitywellError(
+                    f"The export was not done within {self.endpoint.deadline_minutes:g} minutes",
+                    where=self.where,
+                    do="run again to go on waiting for the same export; if exports take this long, raise "
+                    "deadline_minutes in the source definition, else ask the server's administrators",
+                )
+            self.clock.sleep(wait_s)
+
+    @contextmanager
+    def file(self, link: Link, *, needs_token: bool | None) -> Iterator[Iterator[bytes]]:
+        """The plain bytes behind a link, in pieces, gzip undone.
+
+        Raises Transient, LinkExpired, FileRefused; CitywellError when signing in fails.
+        """
+        try:
+            headers = {"Accept": "application/fhir+ndjson", "Accept-Encoding": "gzip"}
+            auth = self.auth if self._sends_token(link, needs_token) else None
+            with self.client.stream(
+                "GET", self._followable(link.url), headers=headers, auth=auth, follow_redirects=True
+            ) as response:
+                self._judge_file(response)
+                yield ungzipped(response.iter_raw(1 << 20))
+        except httpx.TransportError as error:
+            raise Transient(web.network_trouble(error)) from None
+        except httpx.TooManyRedirects:
+            raise FileRefused("redirected in a circle") from None
+        except httpx.InvalidURL:
+            raise FileRefused("its link is no link") from None
+
+    def discard(self, status_url: str) -> None:
+        """Tells the server that the export's files are no longer needed. A failure is only logged."""
+        try:
+            response = self.client.request("DELETE", status_url, auth=self.auth)
+        except (httpx.HTTPError, CitywellError) as error:
+            log.info("%s: the export could not be discarded: %s", self.endpoint.name, type(error).__name__)
+            return
+        if not response.is_success and response.status_code not in _GONE:
+            log.info(
+                "%s: the export could not be discarded: HTTP %d", self.endpoint.name, response.status_code
+            )
+
+    def _send(self, build: Callable[[], httpx.Request], what: str) -> httpx.Response:
+        return web.send(
+            self.client,
+            build,
+            what=what,
+            where=self.where,
+            clock=self.clock,
+            cap_s=self.endpoint.poll_cap_s,
+            auth=self.auth,
+        )
+
+    def _kick_off_refused(self, response: httpx.Response, *, has_since: bool) -> CitywellError:
+        status = response.status_code
+        said = f"HTTP {status}" + "".join(f", {code}" for code in issue_codes(response))
+        if status == 202:
+            what, do = (
+                "It did not say where to ask for progress (no Content-Location)",
+                "report it to the maker",
+            )
+        elif status == 401:
+            what, do = (
+                "It does not accept the token it gave us",
+                "run `citywell source check` for this endpoint",
+            )
+        elif status == 403:
+            what = "Our client may not export"
+            do = "have the hospital grant this client Bulk Data export of the types asked for"
+        elif status in (404, 405, 501):
+            what = f"It has no export at level {self.endpoint.export_level}"
+            do = "check base_url; set export_level in the source definition to what it supports"
+        elif has_since and status in (400, 422):
+            what = "It rejects the export, perhaps for its _since"
+            do = "set supports_since: false in the source definition if it does not know _since"
+        else:
+            what, do = "It rejects the export", "check types and export_level in the source definition"
+        return CitywellError(f"The server did not start an export ({said}). {what}", where=self.where, do=do)
+
+    def _judge_poll(self, response: httpx.Response) -> bool:
+        """Whether an answer to polling other than 200 counts as a failure;
+
+        False means that it is being done.
+        """
+        status = response.status_code
+        if status == 202:
+            percent = _PERCENT.search(response.headers.get("X-Progress", ""))
+            log.info("%s: export in progress %s", self.endpoint.name, percent[0] if percent else "")
+            return False
+        if status == 429:
+            log.info("%s: polled too often", self.endpoint.name)
+            return False
+        codes = issue_codes(response)
+        if status in (502, 503, 504) or (status >= 500 and (not codes or "transient" in codes)):
+            log.warning("%s: polling: HTTP %d", self.endpoint.name, status)
+            return True
+        if status == 401:
+            raise CitywellError(
+                "The server does not accept the token it gave us for the export's progress",
+                where=self.where,
+                do="run `citywell source check` for this endpoint; the export goes on and is polled again",
+            )
+        said = "".join(f", {code}" for code in codes)
+        raise ExportGone(f"the server answered HTTP {status}{said} when asked for the export's progress")
+
+    def _manifest(self, response: httpx.Response, status_url: str) -> BulkManifest:
+        pages = [self._page(response)]
+        while following := _next_page(pages[-1], status_url):
+            if len(pages) >= self.endpoint.max_manifest_pages:
+                raise CitywellError(
+                    f"The export's manifest has more than {len(pages)} pages",
+                    where=self.where,
+                    do="raise max_manifest_pages in the source definition if that is as it should be",
+                )
+            link = self._followable(following)
+            build = partial(self.client.build_request, "GET", link, headers=_JSON)
+            response = self._send(build, "Reading the manifest")
+            if response.status_code != 200:
+                raise ExportGone(f"a page of the manifest is missing (HTTP {response.status_code})")
+            pages.append(self._page(response))
+        moment = pages[0].transactionTime
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=ZoneInfo(self.endpoint.time_zone))
+        return BulkManifest(
+            transaction_time=moment.astimezone(UTC),
+            needs_token=pages[0].requiresAccessToken,
+            links=tuple(link for page in pages for link in _links(page, status_url)),
+        )
+
+    def _page(self, response: httpx.Response) -> _Document:
+        try:
+            return _Document.model_validate_json(response.content)
+        except ValidationError as error:
+            problem = error.errors(include_input=False, include_url=False)[0]
+            place = ".".join(map(str, problem["loc"])) or "the document"
+            raise CitywellError(
+                f"The export's manifest cannot be understood: {place}: {problem['type']}",
+                where=self.where,
+                do="report it to the maker of the server: Bulk Data Access v2 says what a manifest holds",
+            ) from None
+
+    def _judge_file(self, response: httpx.Response) -> None:
+        status = response.status_code
+        if status in _LINK_EXPIRED:
+            raise LinkExpired(f"HTTP {status}")
+        web.raise_if_transient(response, self.clock)
+        if status != 200:
+            raise FileRefused(f"HTTP {status}")
+        encoding = response.headers.get("Content-Encoding", "identity").lower()
+        if encoding not in ("identity", "gzip", "x-gzip"):
+            raise FileRefused("sent in an encoding not asked for")
+
+    def _sends_token(self, link: Link, needs_token: bool | None) -> bool:
+        """Where the manifest does not say, the token goes to the server's own links only."""
+        if needs_token is None:
+            return urlsplit(link.url)[:2] == urlsplit(self.endpoint.base_url)[:2]
+        return needs_token
+
+    def _followable(self, url: str) -> str:
+        web.refuse_downgrade(self.endpoint.base_url, url, self.where)
+        return url
+
+
+_JSON = {"Accept": "application/json"}
+
+
+@contextmanager
+def open_client(
+    endpoint: Endpoint,
+    keys_dir: Path,
+    *,
+    clock: Clock = SYSTEM_CLOCK,
+    transport: httpx.BaseTransport | None = None,
+) -> Iterator[BulkClient]:
+    """A client for ``endpoint``, signed in when first needed."""
+    with web.new_client(endpoint.base_url, transport) as client:
+        auth = None
+        if isinstance(endpoint.auth, SmartSignIn):
+            key = load_key(endpoint.key_path(keys_dir), endpoint.auth.alg)
+            auth = SmartClient(endpoint.name, endpoint.base_url, endpoint.auth, key, client, clock=clock)
+        yield BulkClient(endpoint, client, auth, clock)
+
+
+def ungzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """``pieces`` with gzip undone where they begin with its magic number, all members of it.
+
+    By content, not by header, since ``.ndjson.gz`` comes both ways; NDJSON cannot begin so. Raises Transient
+    when the stream is cut off or damaged.
+    """
+    stream = iter(pieces)
+    head = b""
+    for piece in stream:
+        head += piece
+        if len(head) >= len(_GZIP):
+            break
+    if not head.startswith(_GZIP):
+        if head:
+            yield head
+        yield from stream
+        return
+    yield from _gunzip(_chain(head, stream))
+
+
+def issue_codes(response: httpx.Response) -> list[str]:
+    """The issue codes of an OperationOutcome. Its texts may quote records and are left alone."""
+    try:
+        issues = response.json().get("issue", [])
+        codes = [issue.get("code") for issue in issues]
+    except (ValueError, AttributeError, TypeError):
+        return []
+    return [code for code in codes if isinstance(code, str) and _ISSUE_CODE.fullmatch(code)]
+
+
+def _gunzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    decoder = None
+    for piece in pieces:
+        rest = piece
+        while rest:
+            decoder = decoder or zlib.decompressobj(zlib.MAX_WBITS | 16)
+            try:
+                plain = decoder.decompress(rest)
+            except zlib.error:
+                raise Transient("the file's gzip stream is damaged") from None
+            if plain:
+                yield plain
+            rest = decoder.unused_data
+            if decoder.eof:
+                decoder = None
+    if decoder is not None:
+        raise Transient("the file's gzip stream is cut off")
+
+
+def _chain(head: bytes, stream: Iterator[bytes]) -> Iterator[bytes]:
+    yield head
+    yield from stream
+
+
+def _operation(endpoint: Endpoint) -> str:
+    return {
+        "patient": "Patient/$export",
+        "system": "$export",
+        "group": f"Group/{endpoint.group_id}/$export",
+    }[endpoint.export_level]
+
+
+def _links(page: _Document, status_url: str) -> Iterator[Link]:
+    for kind, files in _kinds(page):
+        for file in files:
+            yield Link(kind, file.type, urljoin(status_url, file.url), file.count)
+
+
+def _kinds(page: _Document) -> tuple[tuple[FileKind, list[_File]], ...]:
+    return ("output", page.output), ("deleted", page.deleted or []), ("error", page.error or [])
+
+
+def _next_page(page: _Document, status_url: str) -> str | None:
+    return next((urljoin(status_url, x.url) for x in page.link or [] if x.relation == "next" and x.url), None)

@@ -1,0 +1,199 @@
+"""Trying a source before relying on it: what works, what is wrong, and what to do about it, in words."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import httpx
+
+from jobs.errors import CitywellError
+from jobs.extract import web
+from jobs.extract.bulk_client import BulkClient, ExportGone, FileRefused, LinkExpired, open_client
+from jobs.extract.smart_auth import CLOCK_TOLERANCE_S, SmartClient
+from jobs.extract.waiting import SYSTEM_CLOCK, Clock, Transient
+from jobs.settings import settings
+from jobs.sources import Endpoint
+
+SMALL_TYPE = "Organization"
+_WAIT_MINUTES = 2.0
+_CONNECT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """One step of a check. ``do`` is empty when there is nothing to do."""
+
+    step: Literal["connection", "capability", "clock", "sign-in", "export"]
+    verdict: Literal["good", "warning", "wrong"]
+    message: str
+    do: str = ""
+
+
+def check(
+    endpoint: Endpoint,
+    *,
+    keys_dir: Path | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+    transport: httpx.BaseTransport | None = None,
+) -> list[Result]:
+    """Tries ``endpoint`` step by step: connection, capability, clock, sign-in, a small export.
+
+    The first step that is wrong ends the list: what comes after it could not work.
+    """
+    results = []
+    for result in _steps(endpoint, keys_dir or settings().keys_dir, clock, transport):
+        results.append(result)
+        if result.verdict == "wrong":
+            break
+    return results
+
+
+def _steps(
+    endpoint: Endpoint, keys_dir: Path, clock: Clock, transport: httpx.BaseTransport | None
+) -> Iterator[Result]:
+    yield _connection(endpoint)
+    try:
+        with open_client(endpoint, keys_dir, clock=clock, transport=transport) as client:
+            response = web.send(
+                client.client,
+                lambda: client.client.build_request(
+                    "GET", f"{endpoint.base_url}/metadata", headers=_FHIR_JSON
+                ),
+                what="Asking what the server can do",
+                where=client.where,
+                clock=clock,
+                cap_s=10,
+                attempts=2,
+            )
+            yield _capability(response, endpoint)
+            yield _clock(response, clock)
+            yield _sign_in(client)
+            yield _small_export(client)
+    except CitywellError as error:
+        yield Result("sign-in", "wrong", error.what, error.do)
+
+
+_FHIR_JSON = {"Accept": "application/fhir+json"}
+
+
+def _connection(endpoint: Endpoint) -> Result:
+    parts = urlsplit(endpoint.base_url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((host, port), timeout=_CONNECT_S).close()
+    except socket.gaierror:
+        return Result(
+            "connection",
+            "wrong",
+            f"The name {host} is not known to the name service",
+            "check base_url in the source definition, and this machine's DNS or VPN",
+        )
+    except OSError as error:
+        reason = "nothing answers in time" if isinstance(error, TimeoutError) else "the connection is refused"
+        return Result(
+            "connection",
+            "wrong",
+            f"{host} port {port}: {reason}",
+            "check that the server is up, base_url in the source definition, and the firewalls between",
+        )
+    return Result("connection", "good", f"{host} port {port} answers")
+
+
+def _capability(response: httpx.Response, endpoint: Endpoint) -> Result:
+    statement = _object(response)
+    if response.status_code != 200 or statement.get("resourceType") != "CapabilityStatement":
+        return Result(
+            "capability",
+            "warning",
+            f"The server shows no capability statement at /metadata (HTTP {response.status_code})",
+            "check base_url in the source definition; if the steps below are good, this does not matter",
+        )
+    version = str(statement.get("fhirVersion", "unknown"))
+    if not version.startswith("4."):
+        return Result(
+            "capability",
+            "wrong",
+            f"The server speaks FHIR {version[:10]}; Citywell reads R4",
+            "use the address of its R4 service as base_url",
+        )
+    if not _offers_export(statement):
+        return Result(
+            "capability",
+            "warning",
+            "The capability statement names no export operation",
+            "ask whether Bulk Data export is switched on; some servers support it without saying so",
+        )
+    return Result("capability", "good", f"FHIR {version} with Bulk Data export")
+
+
+def _clock(response: httpx.Response, clock: Clock) -> Result:
+    ahead_s = web.clock_difference_s(response, clock.now())
+    if ahead_s is None:
+        return Result(
+            "clock", "warning", "The server does not say what time it has", "compare the clocks by hand"
+        )
+    if abs(ahead_s) > CLOCK_TOLERANCE_S:
+        return Result(
+            "clock",
+            "warning",
+            f"The server's clock is {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} ours",
+            "set the clock that is wrong (NTP): signing in fails when they are minutes apart",
+        )
+    return Result("clock", "good", "The clocks agree")
+
+
+def _sign_in(client: BulkClient) -> Result:
+    if not isinstance(client.auth, SmartClient):
+        return Result("sign-in", "warning", "This endpoint is declared to need no sign-in", "")
+    client.auth.token()
+    return Result("sign-in", "good", "Signed in by SMART Backend Services")
+
+
+def _small_export(client: BulkClient) -> Result:
+    """Exports organisations, which are no patients' data, and counts them without keeping them."""
+    small = BulkClient(
+        client.endpoint.model_copy(update={"deadline_minutes": _WAIT_MINUTES}),
+        client.client,
+        client.auth,
+        client.clock,
+    )
+    status_url = None
+    try:
+        status_url = small.kick_off([SMALL_TYPE], None)
+        offer = small.wait(status_url)
+        lines = 0
+        for link in offer.links:
+            with small.file(link, needs_token=offer.needs_token) as pieces:
+                lines += sum(piece.count(b"\n") for piece in pieces)
+    except (ExportGone, FileRefused, LinkExpired, Transient) as error:
+        return Result("export", "wrong", f"A small export failed: {error}", "ask the server's administrators")
+    except CitywellError as error:
+        return Result("export", "wrong", error.what, error.do)
+    finally:
+        if status_url is not None:
+            small.discard(status_url)
+    files = f"{len(offer.links)} file{'' if len(offer.links) == 1 else 's'}"
+    return Result("export", "good", f"A small export ({SMALL_TYPE}) brought {lines} lines in {files}")
+
+
+def _offers_export(statement: dict[str, Any]) -> bool:
+    """Whether operations named export, or the Bulk Data guide, appear anywhere they may be declared."""
+    if any("bulkdata" in str(guide) for guide in statement.get("instantiates") or []):
+        return True
+    rest = [x for x in statement.get("rest") or [] if isinstance(x, dict)]
+    holders = rest + [r for x in rest for r in x.get("resource") or [] if isinstance(r, dict)]
+    names = [str(o.get("name")) for h in holders for o in h.get("operation") or [] if isinstance(o, dict)]
+    return any(name.lstrip("$").endswith("export") for name in names)
+
+
+def _object(response: httpx.Response) -> dict[str, Any]:
+    try:
+        document = response.json()
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
