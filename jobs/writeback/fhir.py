@@ -74,7 +74,6 @@ from (
     where source = '{source}'
 )
 where place = 1
-order by risk_key
 """
 
 
@@ -118,7 +117,7 @@ def migrate(conn: control.Connection) -> None:
 def newest(spark: SparkSession, source: str) -> list[Score]:
     """The newest score of every risk key of ``source``, from the published ``scores.risk``."""
     find_endpoint(source)
-    rows = spark.sql(_NEWEST.format(source=source)).toArrow().to_pylist()
+    rows = spark.sql(_NEWEST.format(source=source)).toArrow().sort_by("risk_key").to_pylist()
     return [Score(**{field.name: row[field.name] for field in fields(Score)}) for row in rows]
 
 

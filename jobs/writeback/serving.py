@@ -127,7 +127,6 @@ from ranked as r
 left join gold.fct_encounter as e on r.encounter_key = e.encounter_key
 left join facility as f on e.facility_key = f.facility_key
 where r.place = 1
-order by r.person_key, r.target
 """
 
 

@@ -1,22 +1,18 @@
-"""An engine of its own, started once for the tests of this directory."""
+"""A session on the engine of the test run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-from pysail.spark import SparkConnectServer
 from pyspark.sql import SparkSession
 
+from infra.engine.launch import Engine
 from jobs.lake import engine
 
 
 @pytest.fixture(scope="session")
-def spark() -> Iterator[SparkSession]:
-    """A session on Sail, inside this process and on a free port."""
-    server = SparkConnectServer("127.0.0.1", 0)
-    server.start(background=True)
-    host, port = server.listening_address
-    with engine.session(f"sc://{host}:{port}") as session:
+def spark(sail_engine: Engine) -> Iterator[SparkSession]:
+    """A session on Sail."""
+    with engine.session(sail_engine.remote) as session:
         yield session
-    server.stop()
