@@ -1,0 +1,72 @@
+{#-
+    The incremental strategy `replace_changed_slices`: the table is partitioned by a slice column; slices whose
+    fingerprint differs from the source's are replaced, all in one commit, and the others are not touched.
+
+    The model's SQL is always the whole table, so an incremental run and a full refresh cannot differ. The
+    fingerprint of a slice is the number of its rows and the exclusive or of their hashes, over the columns named in
+    `meta.fingerprint`, of the rows for which `meta.fingerprint_where` holds. It is compared by state, not by a
+    watermark: late, repeated, changed, deleted and newly resolved records all show, in any order of arrival, and an
+    interrupted run is made good by the next.
+
+    dbt-spark's own strategies do not serve: Sail has no `insert overwrite … partition`, and a MERGE of a thousand rows
+    costs more than building the table anew.
+-#}
+{% macro dbt_spark_validate_get_incremental_strategy(raw_strategy, file_format) %}
+    {%- if raw_strategy != 'replace_changed_slices' or file_format != 'delta' -%}
+        {%- do exceptions.raise_compiler_error(
+            "incremental models use the strategy replace_changed_slices and the file format delta"
+        ) -%}
+    {%- endif -%}
+    {%- do return(raw_strategy) -%}
+{% endmacro %}
+
+{% macro dbt_spark_get_incremental_sql(
+    strategy, source, target, existing, unique_key, incremental_predicates
+) %}
+    {%- set slices = changed_slices(source, target) -%}
+    {%- if slices -%}
+        {%- set condition = slice_column() ~ " in ('" ~ slices | join("', '") ~ "')" -%}
+        insert into table {{ target }} replace where {{ condition }}
+        select {{ model.columns | join(', ') }}
+        from {{ source }}
+        where {{ condition }}
+    {%- else -%}
+        select 'no slice changed' as outcome
+    {%- endif -%}
+{% endmacro %}
+
+{% macro changed_slices(source, target) %}
+    {%- call statement('changed_slices', fetch_result=True) -%}
+        select coalesce(s.slice, t.slice) as slice
+        from ({{ slice_fingerprints(source) }}) as s
+        full outer join ({{ slice_fingerprints(target) }}) as t
+            on s.slice = t.slice
+        where
+            s.slice is null
+            or t.slice is null
+            or s.row_count <> t.row_count
+            or s.fingerprint <> t.fingerprint
+        order by slice
+    {%- endcall -%}
+    {%- do return(load_result('changed_slices')['data'] | map('first') | list) -%}
+{% endmacro %}
+
+{% macro slice_fingerprints(relation) %}
+    select
+        {{ slice_column() }} as slice,
+        count(*) as row_count,
+        bit_xor(xxhash64({{ config.get('meta')['fingerprint'] | join(', ') }})) as fingerprint
+    from {{ relation }}
+    where {{ config.get('meta')['fingerprint_where'] }}
+    group by {{ slice_column() }}
+{% endmacro %}
+
+{% macro slice_column() %}
+    {%- set columns = config.get('partition_by') -%}
+    {%- do return(columns if columns is string else columns[0]) -%}
+{% endmacro %}
+
+{#- The table has the contract's columns (jobs/gold.py sees to it), so the query is held against the contract. -#}
+{% macro spark__process_schema_changes(on_schema_change, source_relation, target_relation) %}
+    {%- do get_assert_columns_equivalent(model.compiled_code) -%}
+{% endmacro %}

@@ -1,0 +1,318 @@
+"""Builds the gold tables: runs the dbt project in this process, on the caller's Spark Connect session.
+
+Flow: silver tables registered as ``silver.<table>`` -> dbt models and their tests -> Delta tables below
+``<lake>/gold`` -> their versions, for the caller to publish.
+
+dbt builds in a schema of its own (BUILD_SCHEMA), which is registered over the Delta directories and dropped
+again, so ``gold.*`` of any session goes on showing what is published. A build that fails leaves versions that
+nobody has published.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import deltalake
+import yaml
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
+from pyspark.sql.types import StructType
+
+from jobs.errors import CitywellError
+from jobs.lake import tables
+from jobs.settings import PROJECT_DIR
+from jobs.sources import reading
+from jobs.sources.model import RECORD_COLUMNS
+
+PROJECT = PROJECT_DIR / "dbt"
+SOURCES_FILE = PROJECT / "models" / "staging" / "_silver__sources.yml"
+SCHEMA = "gold"
+BUILD_SCHEMA = "gold_build"
+
+LINK_COLUMNS = {
+    "patient_key": "Pseudonym of the patient; identifies the row.",
+    "source": "Endpoint the patient is known at.",
+    "person_key": "The person it is linked to.",
+    "linked_at": "When it was linked, UTC.",
+}
+"""Columns of ``silver.person_link`` that the models read, and what they mean."""
+
+_MARTS = "marts"
+_LOGIC_FILE = "logic.sha256"
+_SESSION_CONFIG = ("spark.sql.session.timeZone", "spark.sql.ansi.enabled")
+
+
+@dataclass(frozen=True)
+class NodeRun:
+    """One model or test that dbt ran. failures: rows a test found; above zero at status ``warn``."""
+
+    name: str
+    status: str
+    seconds: float
+    failures: int = 0
+
+
+@dataclass(frozen=True)
+class GoldResult:
+    """A build whose models and tests have all passed. versions: ``gold.<model>`` to its Delta version."""
+
+    models: tuple[NodeRun, ...]
+    tests: tuple[NodeRun, ...]
+    versions: Mapping[str, int]
+
+    @property
+    def warnings(self) -> tuple[NodeRun, ...]:
+        """Tests that found something to know about, such as references that point at nothing yet."""
+        return tuple(test for test in self.tests if test.status == "warn")
+
+
+def build(
+    spark: SparkSession,
+    *,
+    lake_dir: Path,
+    target_dir: Path,
+    select: str | None = None,
+    full_refresh: bool = False,
+    unit_tests: bool = False,
+) -> GoldResult:
+    """Build and test the gold tables from the ``silver`` tables registered in ``spark``.
+
+    lake_dir: the lake, with or without gold tables. target_dir: dbt's compiled files, manifest and log; keeping
+    it between builds makes them faster. select: a dbt selector, by default everything. full_refresh: build
+    incremental tables anew; implied when the SQL has changed since ``target_dir`` saw it last. unit_tests: run
+    dbt's unit tests too, each before its model.
+
+    Raises CitywellError naming the models and tests that failed. Nothing is published here either way.
+    """
+    run = _Dbt(spark, lake_dir, target_dir)
+    with run.connected():
+        logic = _logic()
+        options = [] if select is None else ["--select", select]
+        if full_refresh or run.logic_seen() != logic:
+            options.append("--full-refresh")
+        if not unit_tests:
+            options += ["--exclude-resource-type", "unit_test"]
+        result = _results(run.invoke("build", *options), target_dir, run.marts, lake_dir)
+        if select is None:
+            run.remember_logic(logic)
+    return result
+
+
+def generate_docs(spark: SparkSession, *, lake_dir: Path, target_dir: Path) -> Path:
+    """Write dbt's documentation of sources, models, columns and lineage; the path of its one HTML page."""
+    run = _Dbt(spark, lake_dir, target_dir)
+    with run.connected():
+        run.invoke("docs", "generate", "--static")
+    return target_dir / "static_index.html"
+
+
+def sources_yaml() -> str:
+    """What SOURCES_FILE must hold: the silver tables as dbt sources, derived from the source definitions."""
+    declared = [
+        {
+            "name": f"{source.name}__{entity}",
+            "description": table.grain,
+            "columns": [
+                {"name": table.key, "description": f"Pseudonym of the {table.resource}; identifies the row."},
+                *(
+                    {"name": name, "description": column.description}
+                    for name, column in {**table.columns, **RECORD_COLUMNS}.items()
+                ),
+            ],
+        }
+        for source in reading.load_all().values()
+        for entity, table in source.tables.items()
+    ]
+    link = {
+        "name": "person_link",
+        "description": "One row per source patient and the person it is linked to.",
+        "columns": [{"name": n, "description": d} for n, d in LINK_COLUMNS.items()],
+    }
+    text = yaml.safe_dump(
+        {
+            "sources": [
+                {
+                    "name": "silver",
+                    "description": "Current rows of every source.",
+                    "tables": [*declared, link],
+                }
+            ]
+        },
+        sort_keys=False,
+        width=110,
+        allow_unicode=True,
+    )
+    return f"# Derived from jobs/sources/*.yml by `python -m jobs.gold`; do not edit.\n{text}"
+
+
+class _Dbt:
+    """One dbt invocation's surroundings: the session it runs in, its directories and its tables."""
+
+    def __init__(self, spark: SparkSession, lake_dir: Path, target_dir: Path) -> None:
+        self.spark, self.lake, self.target = spark, lake_dir, target_dir
+        self.manifest: Any = None
+
+    @property
+    def marts(self) -> list[Any]:
+        """The models that become gold tables, as dbt's manifest has them."""
+        return [
+            node
+            for node in self.manifest.nodes.values()
+            if node.resource_type == "model" and node.fqn[1] == _MARTS
+        ]
+
+    @contextmanager
+    def connected(self) -> Iterator[None]:
+        """dbt parsed, its cursor on the caller's session, BUILD_SCHEMA there for the time being."""
+        with _dbts_session(self.spark):
+            self.manifest = self.invoke("parse").result
+            self.spark.sql(f"drop schema if exists {BUILD_SCHEMA} cascade").collect()
+            self.spark.sql(f"create schema {BUILD_SCHEMA}").collect()
+            try:
+                for node in self.marts:
+                    self._register(node)
+                yield
+            finally:
+                self.spark.sql(f"drop schema if exists {BUILD_SCHEMA} cascade").collect()
+
+    def invoke(self, *command: str) -> Any:
+        """Run a dbt command; its dbtRunnerResult. Raises CitywellError when dbt itself fails."""
+        from dbt.cli.main import dbtRunner
+
+        variables = {"gold_dir": str(self.lake / SCHEMA)}
+        places = {
+            "--project-dir": PROJECT,
+            "--profiles-dir": PROJECT,
+            "--target-path": self.target,
+            "--log-path": self.target / "logs",
+            "--vars": json.dumps(variables),
+        }
+        quiet = ["--quiet", "--no-print", "--no-version-check", "--log-level-file", "info"]
+        arguments = [*command, *quiet, *(str(part) for pair in places.items() for part in pair)]
+        result = dbtRunner(manifest=self.manifest).invoke(arguments)
+        if result.exception is not None:
+            raise CitywellError(
+                f"dbt {command[0]} could not run: {_first_line(result.exception)}",
+                where=str(PROJECT),
+                do=f"read {_log(self.target)}",
+            )
+        return result
+
+    def logic_seen(self) -> str | None:
+        """The fingerprint of the SQL that the last whole build in this target directory ran."""
+        file = self.target / _LOGIC_FILE
+        return file.read_text() if file.exists() else None
+
+    def remember_logic(self, fingerprint: str) -> None:
+        """Keep the fingerprint of the SQL that a whole build ran."""
+        (self.target / _LOGIC_FILE).write_text(fingerprint)
+
+    def _register(self, node: Any) -> None:
+        """Make the Delta directory of a mart readable in BUILD_SCHEMA, laid out as its contract says.
+
+        Sail describes the table to dbt by the columns written here, but refuses them for a partitioned table.
+        """
+        table, partition = f"{SCHEMA}.{node.name}", node.config.get("partition_by")
+        columns = ", ".join(f"`{column.name}` {column.data_type}" for column in node.columns.values())
+        _lay_out(table, StructType.fromDDL(columns), partition, self.lake)
+        location = str(tables.path_of(table, self.lake)).replace("\\", "\\\\").replace("'", "\\'")
+        described = "" if partition else f"({columns})"
+        self.spark.sql(
+            f"create table {BUILD_SCHEMA}.{node.name} {described} using delta location '{location}'"
+        ).collect()
+
+
+def _lay_out(table: str, schema: StructType, partition_by: str | None, lake: Path) -> None:
+    """Give ``table`` the columns of ``schema``, all nullable; empty when they were others before.
+
+    An engine left to create the table writes down which columns happened to have no null this time, and Sail
+    never changes the columns of a table that is there.
+    """
+    partitions = [partition_by] if partition_by else []
+    tables.create(table, schema, partitions, lake=lake)
+    if tables.columns(table, lake).simpleString() != schema.simpleString():
+        DeltaTable.create(
+            str(tables.path_of(table, lake)),
+            schema=deltalake.Schema.from_json(schema.json()),
+            mode="overwrite",
+            partition_by=partitions,
+            configuration=dict(tables.TABLE_PROPERTIES),
+        )
+
+
+@contextmanager
+def _dbts_session(spark: SparkSession) -> Iterator[None]:
+    """Make ``spark`` the session that dbt's cursor finds, in every thread; leave its configuration as it was.
+
+    The cursor asks pyspark for the thread's active session, then for the process's default one. It also turns
+    ANSI mode off.
+    """
+    connect: Any = type(spark)
+    local = connect._active_session
+    default, active = connect._default_session, getattr(local, "session", None)
+    connect._default_session = local.session = spark
+    before = {key: spark.conf.get(key, None) for key in _SESSION_CONFIG}
+    remote = {name: os.environ.get(name) for name in ("SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED")}
+    spark.conf.set("spark.sql.session.timeZone", "UTC")
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is not None:
+                spark.conf.set(key, value)
+        connect._default_session, local.session = default, active
+
+
+def _results(run: Any, target_dir: Path, marts: Sequence[Any], lake: Path) -> GoldResult:
+    nodes = [
+        (
+            result.node.resource_type,
+            NodeRun(result.node.name, str(result.status), result.execution_time, result.failures or 0),
+        )
+        for result in run.result
+    ]
+    failed = [(kind, node) for kind, node in nodes if node.status in ("error", "fail")]
+    if failed or not run.success:
+        raise CitywellError(
+            "The gold tables did not pass: "
+            + "; ".join(
+                f"{kind} {node.name}" + (f" ({node.failures} rows)" if node.failures else " (error)")
+                for kind, node in failed
+            ),
+            where=str(PROJECT),
+            do=f"read {_log(target_dir)}; nothing was published, readers keep the last good tables",
+        )
+    names = [node.name for node in marts]
+    versions = {f"{SCHEMA}.{name}": tables.version(f"{SCHEMA}.{name}", lake) for name in names}
+    return GoldResult(
+        models=tuple(node for kind, node in nodes if kind == "model"),
+        tests=tuple(node for kind, node in nodes if kind != "model"),
+        versions={table: version for table, version in versions.items() if version is not None},
+    )
+
+
+def _logic() -> str:
+    """Fingerprint of the project's SQL and configuration."""
+    digest = hashlib.sha256()
+    for file in sorted((*PROJECT.glob("models/**/*.sql"), *PROJECT.glob("macros/**/*.sql"))):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _log(target_dir: Path) -> Path:
+    return target_dir / "logs" / "dbt.log"
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+if __name__ == "__main__":
+    SOURCES_FILE.write_text(sources_yaml())
