@@ -1,56 +1,86 @@
-"""The two write-backs as an orchestrator calls them: summaries of counts, no row values."""
+"""The steps of the write-back DAG: scores to the serving database, then to each hospital."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
+from pyspark.sql import SparkSession
+
 from jobs.errors import CitywellError
 from jobs.identity import vault
-from jobs.lake import catalog, control, tables
-from jobs.sources import load_all
+from jobs.lake import catalog, control, engine
 from jobs.writeback import fhir, serving
 
+log = logging.getLogger(__name__)
+
 SCORES = "scores.risk"
+TABLES = (SCORES, "gold.fct_encounter", "gold.dim_facility")
 
 
-def to_serving(run_id: str) -> dict[str, Any]:
-    """Load the newest scores into ``serving.risk``; ``{"scores": 0}`` when nobody has been scored yet."""
-    with control.connect() as conn:
-        versions = control.current_versions(conn)
-    if SCORES not in versions:
-        return {"scores": 0}
-    with catalog.lake_session() as spark:
+def to_serving(as_of: str) -> dict[str, Any]:
+    """Load the newest scores into ``serving.risk``. Returns rows and how many of them changed."""
+    with scored_lake() as (spark, versions):
         scores = serving.newest(spark)
-    if not scores.num_rows:
-        return {"scores": 0}
     with serving.connect() as conn:
         serving.migrate(conn)
-        result = serving.load(conn, scores, run_id=run_id, data_versions=versions)
-    return {"scores": scores.num_rows, **asdict(result)}
+        return asdict(serving.load(conn, scores, run_id=as_of, data_versions=versions))
 
 
-def to_hospitals(run_id: str) -> dict[str, Any]:
-    """Send the newest scores to the hospitals their people came from; refusals stay queued for the next run.
+def to_hospitals(as_of: str) -> dict[str, Any]:
+    """Send each hospital its scores. Returns states by source.
 
-    One hospital's trouble does not keep the others from theirs; it is raised at the end.
+    All hospitals are tried before the first that gave no answer is raised as CitywellError: one that is down
+    holds up nobody else. What a hospital refuses is logged and tried by the next run.
     """
-    if not tables.exists(SCORES):
-        return {}
-    sent: dict[str, Any] = {}
-    troubles: list[CitywellError] = []
-    with catalog.lake_session() as spark, control.connect() as conn, vault.connect() as vault_conn:
-        fhir.migrate(conn)
-        for source in (name for definition in load_all().values() for name in definition.endpoints):
-            scores = fhir.newest(spark, source)
-            if not scores:
-                continue
-            try:
-                result = fhir.write_back(source, scores, conn=conn, vault_conn=vault_conn, run_id=run_id)
-            except CitywellError as trouble:
-                troubles.append(trouble)
-            else:
-                sent[source] = asdict(result)
+    results: dict[str, fhir.WritebackResult] = {}
+    with scored_lake() as (spark, _), control.connect() as conn, vault.connect() as vault_conn:
+        for source in _sources(spark):
+            result = fhir.write_back(
+                source, fhir.newest(spark, source), conn=conn, vault_conn=vault_conn, run_id=as_of
+            )
+            results[source] = result
+            log.info(
+                "%s: %d sent, %d refused, %d pending", source, result.sent, result.refused, result.pending
+            )
+    troubles = [result.trouble for result in results.values() if result.trouble is not None]
     if troubles:
         raise troubles[0]
-    return sent
+    return {s: {"sent": r.sent, "refused": r.refused, "pending": r.pending} for s, r in results.items()}
+
+
+def verify_hospitals(as_of: str) -> dict[str, fhir.Verification]:
+    """Read every hospital's RiskAssessments back and compare them with ``scores.risk``."""
+    with scored_lake() as (spark, _), vault.connect() as vault_conn:
+        return {
+            source: fhir.verify(source, fhir.newest(spark, source), vault_conn=vault_conn, run_id=as_of)
+            for source in _sources(spark)
+        }
+
+
+@contextmanager
+def scored_lake() -> Iterator[tuple[SparkSession, Mapping[str, int]]]:
+    """A session with the published scores and what write-back reads beside them, and their versions.
+
+    Raises CitywellError when nobody has been scored yet.
+    """
+    with control.connect() as conn:
+        control.migrate(conn)
+        published = control.current_versions(conn)
+    versions = {table: published[table] for table in TABLES if table in published}
+    if len(versions) < len(TABLES):
+        raise CitywellError(
+            f"Not published yet: {', '.join(sorted(set(TABLES) - set(versions)))}",
+            where="control database, publications",
+            do="Run the transform, train and score DAGs first.",
+        )
+    with engine.session() as spark:
+        catalog.register(spark, versions)
+        yield spark, versions
+
+
+def _sources(spark: SparkSession) -> list[str]:
+    return sorted(row[0] for row in spark.sql(f"select distinct source from {SCORES}").collect())  # noqa: S608
