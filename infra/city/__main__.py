@@ -9,8 +9,9 @@ from pathlib import Path
 import uvicorn
 
 from infra.city.app import ServerOptions, make_app, make_servers
-from infra.city.city import City, Options
+from infra.city.city import City
 from infra.city.hospitals import GivenHospital
+from infra.city.options import Options
 from jobs.errors import CitywellError
 from jobs.settings import settings
 
@@ -55,6 +56,12 @@ def parser() -> argparse.ArgumentParser:
     return main
 
 
+def say(words: str) -> None:
+    """Progress, seen at once in a terminal and in a log."""
+    sys.stdout.write(f"{words}\n")
+    sys.stdout.flush()
+
+
 def open_city(args: argparse.Namespace) -> City:
     options = Options(
         population=args.population,
@@ -64,7 +71,7 @@ def open_city(args: argparse.Namespace) -> City:
         admission_factor=4.0 if args.admission_rich else args.admission_factor,
         dirt=args.dirt,
     )
-    return City.open(args.home / "city", options, lambda words: print(words, flush=True))  # noqa: T201
+    return City.open(args.home / "city", options, say)
 
 
 def serve(args: argparse.Namespace) -> None:
@@ -86,11 +93,8 @@ def serve(args: argparse.Namespace) -> None:
     servers = make_servers(options, city, given)
     if args.faults is not None:
         servers.faults.add(args.faults.read_bytes())
-    for name in servers.sites:
-        print(
-            f"{servers.sites[name].hospital.habits.title}: http://{args.host}:{args.port}/{name}/fhir",
-            flush=True,
-        )  # noqa: T201
+    for name, site in servers.sites.items():
+        say(f"{site.hospital.habits.title}: http://{args.host}:{args.port}/{name}/fhir")
     uvicorn.run(
         make_app(servers),
         host=args.host,
@@ -109,7 +113,7 @@ def main(argv: list[str] | None = None) -> int:
         else:
             open_city(args).close()
     except CitywellError as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        sys.stderr.write(f"{error}\n")
         return 1
     return 0
 

@@ -118,10 +118,14 @@ def publish(folder: Path, segment_keys: Iterable[Path], now_ms: int) -> None:
 
 
 def publish_canaries(folder: Path, by_kind: dict[str, list[str]]) -> None:
+    """Add to the published canaries; what was served once (a former address) stays one."""
     folder.mkdir(parents=True, exist_ok=True)
-    strings = sorted({text for texts in by_kind.values() for text in texts})
+    path = folder / "canary_kinds.json"
+    before: dict[str, list[str]] = json.loads(path.read_text()) if path.exists() else {}
+    merged = {kind: sorted({*texts, *before.get(kind, [])}) for kind, texts in by_kind.items()}
+    path.write_text(json.dumps(merged, ensure_ascii=False, indent=1))
+    strings = sorted({text for texts in merged.values() for text in texts})
     (folder / "canaries.json").write_text(json.dumps(strings, ensure_ascii=False, indent=1))
-    (folder / "canary_kinds.json").write_text(json.dumps(by_kind, ensure_ascii=False, indent=1))
 
 
 def _as_of(row: Row, column: str, now_ms: int) -> Row:

@@ -162,15 +162,15 @@ class BulkServer:
             snapshot = Snapshot(job.now_ms, job.segments)
             outputs, deleted = self.hospital.prepare(folder, job.types, job.since_ms, snapshot, report)
         except Exception:  # noqa: BLE001  a worker must report, not vanish
-            traceback.print_exc()
-            job.state = "failed"
-            if folder.exists():
+            if job.id in self._jobs:
+                traceback.print_exc()
+                job.state = "failed"
                 self._save(job)
             return
         job.outputs, job.deleted = outputs, deleted
         job.expires = max(time.time(), job.not_before) + self.link_seconds
         job.state = "complete"
-        if folder.exists():
+        if job.id in self._jobs:
             self._save(job)
 
     def _save(self, job: Job) -> None:
@@ -203,7 +203,9 @@ class BulkServer:
             self._add_error_file(job, faults["error_list"])
         files = job.files()
         links = [self._link(job, n, f, base) for n, f in enumerate(files)]
-        rows = [{"type": f.type, "url": u, "count": f.count} for f, u in zip(files, links, strict=True)]
+        rows: list[dict[str, Any]] = [
+            {"type": f.type, "url": u, "count": f.count} for f, u in zip(files, links, strict=True)
+        ]
         outputs, rest = rows[: len(job.outputs)], rows[len(job.outputs) :]
         deleted, errors = rest[: len(job.deleted)], rest[len(job.deleted) :]
         if "wrong_count" in faults:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from infra.city.admissions import HOUR_MS
 from infra.city.population import DAY_MS, HOSPITAL_COUNT, People
-from infra.city.simulation import HOUR_MS, Columns
+from infra.city.simulation import Columns
 from infra.city.vocabulary import (
     ACUTE_MEDICATIONS,
     AMB,

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from infra.city.admissions import HOUR_MS
 from infra.city.population import DAY_MS, NEVER
-from infra.city.simulation import HOUR_MS, Columns
+from infra.city.simulation import Columns
 from infra.city.vocabulary import EMD, EMERGENCY, HOME, IMP, MEASURE_INDEX
 
 FATE_RATES = {"changed": 0.010, "entered_in_error": 0.002, "deleted": 0.002, "revived": 0.0004, "late": 0.003}
@@ -111,6 +112,17 @@ def fates(
     return f
 
 
+def promise_tomorrow(rng: np.random.Generator, f: Fates, recent: np.ndarray, now_ms: int) -> None:
+    """Of the recent records without a fate, have one changed, one deleted and one delivered in the coming day."""
+    free = recent[(f.changed[recent] == NEVER) & (f.deleted[recent] == NEVER)]
+    for kind, row in zip(("change", "delete", "deliver"), pick(rng, free, 0.0, 3).tolist(), strict=False):
+        at = now_ms + int(rng.integers(HOUR_MS, 23 * HOUR_MS))
+        if kind == "deliver":
+            f.delivered[row] = at
+        elif f.delivered[row] <= now_ms:
+            (f.changed if kind == "change" else f.deleted)[row] = at
+
+
 def unit_slips(
     rng: np.random.Generator, table: Columns, factor: float, least: int
 ) -> list[tuple[int, Slip, float]]:
@@ -130,7 +142,7 @@ def spurious_stays(
 ) -> tuple[Columns, np.ndarray]:
     """Inpatient encounters that never were, in the 30 days after a discharge whose person did not come back.
 
-    Returns encounter columns (see ``simulation``) and each row's kind (index of SPURIOUS_KINDS). All are withdrawn,
+    Returns encounter columns (see ``simulation``) and each row's kind (one of SPURIOUS_KINDS). All are withdrawn,
     deleted or never come true before the 30 days are over.
     """
     quiet = np.flatnonzero(~stays["readmitted"])
@@ -152,7 +164,7 @@ def spurious_stays(
         "sodium": np.full(rows, np.nan),
         "creatinine": np.full(rows, np.nan),
     }
-    return columns, np.arange(rows) % len(SPURIOUS_KINDS)
+    return columns, np.array(SPURIOUS_KINDS, dtype=object)[np.arange(rows) % len(SPURIOUS_KINDS)]
 
 
 def corrupt(line: bytes, kind: str) -> bytes:

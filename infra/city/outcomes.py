@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi.responses import Response
-
 import msgspec
+from fastapi.responses import Response
 
 FHIR_JSON = "application/fhir+json"
 

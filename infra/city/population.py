@@ -21,6 +21,7 @@ from infra.city.vocabulary import (
     GIVEN_MALE,
     STREET_KINDS,
     STREETS,
+    Chronic,
 )
 
 DAY_MS = 86_400_000
@@ -153,13 +154,17 @@ def make_people(count: int, rng: np.random.Generator, day: int, *, newcomers: bo
 def _onsets(age: np.ndarray, rng: np.random.Generator, day: int) -> np.ndarray:
     """When each lasting condition began (people x conditions, ms), NEVER where the person does not have it."""
     onset = np.full((len(age), len(CHRONIC)), NEVER, dtype=np.int64)
-    adult = age >= 18
     for i, chronic in enumerate(CHRONIC):
-        prevalence = 1 / (1 + np.exp(-(chronic.at60 + chronic.per10 * (age - 60) / 10)))
-        has = adult & (rng.random(len(age)) < prevalence)
+        has = rng.random(len(age)) < prevalence(chronic, age)
         years = rng.uniform(0.2, 1.0, len(age)) * np.minimum(age - 17, 15)
         onset[has, i] = (day - (years[has] * 365.25).astype(np.int64)) * DAY_MS
     return onset
+
+
+def prevalence(chronic: Chronic, age: np.ndarray) -> np.ndarray:
+    """Share of people of an age (years) with a lasting condition; none below 18."""
+    share = 1 / (1 + np.exp(-(chronic.at60 + chronic.per10 * (age - 60) / 10)))
+    return np.where(age >= 18, share, 0.0)
 
 
 def yearly_rates(people: People, day: int, admission_factor: float) -> dict[str, np.ndarray]:

@@ -98,8 +98,8 @@ class Scribe:
         """FHIR instants in the hospital's zone and precision."""
         shifted = (ms + self.habits.zone_minutes * 60_000).astype("datetime64[ms]")
         zone = "Z" if not self.habits.zone_minutes else f"{self.habits.zone_minutes // 60:+03d}:00"
-        unit = "ms" if self.habits.milliseconds else "s"
-        return [text + zone for text in np.datetime_as_string(shifted, unit=unit).tolist()]
+        texts = np.datetime_as_string(shifted, unit="ms" if self.habits.milliseconds else "s")
+        return [text + zone for text in texts.tolist()]
 
     def metas(self, type_: str, table: Columns) -> list[str]:
         """``"meta":{…},`` of each record, or nothing where the hospital keeps none."""

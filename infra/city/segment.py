@@ -1,0 +1,507 @@
+"""One stretch of calendar turned into lines: records with their fates, dirt and answer key, hospital by hospital.
+
+A record is *unfolded* into its versions, each with the time from which an export has it. What lies beyond the
+clock is put off (``Pending``) and taken up by a later segment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from infra.city import clinical, dirt
+from infra.city.answer_key import AnswerKey, Row
+from infra.city.habits import HOSPITALS, Habits
+from infra.city.ids import record_ids
+from infra.city.options import Options
+from infra.city.population import DAY_MS, HOSPITAL_COUNT, NEVER, Identity
+from infra.city.resources import Scribe
+from infra.city.simulation import Columns, World
+from infra.city.store import Deletion, write_segment_file
+from infra.city.vocabulary import (
+    AMB,
+    CHRONIC_KEYS,
+    DISPOSITIONS,
+    IMP,
+    MEASURES,
+    PATIENT_TYPES,
+    VACCINES,
+)
+
+OPENED_DAYS_BEFORE = 1200
+RECENT_MS = 7 * DAY_MS
+Progress = Callable[[str], None]
+
+
+class Pending(msgspec.Struct):
+    """A line or a deletion (``line`` is None) that becomes visible later."""
+
+    visible_ms: int
+    hospital: int
+    type: str
+    key: int
+    id: str
+    version: int
+    line: bytes | None
+
+
+class Carry(msgspec.Struct):
+    """What one segment hands to the next: the next ordinal of each type, and what is put off."""
+
+    counts: dict[str, int] = {}
+    pending: list[Pending] = []
+
+    def number(self, type_: str, count: int) -> np.ndarray:
+        """The next ``count`` ordinals of a type."""
+        first = self.counts.get(type_, 0)
+        self.counts[type_] = first + count
+        return first + np.arange(count)
+
+
+@dataclass
+class Lines:
+    """Lines of one type at one hospital, before they are put in order.
+
+    keys are ordinals; ``stays`` marks an older version that is left in the feed beside the newer one.
+    """
+
+    keys: np.ndarray
+    versions: np.ndarray
+    visible: np.ndarray
+    stays: np.ndarray
+    lines: list[bytes]
+
+    def add_copies(self, rows: np.ndarray) -> None:
+        self.lines += [self.lines[row] for row in rows.tolist()]
+        self.keys = np.concatenate([self.keys, self.keys[rows]])
+        self.versions = np.concatenate([self.versions, self.versions[rows]])
+        self.visible = np.concatenate([self.visible, self.visible[rows]])
+        self.stays = np.concatenate([self.stays, self.stays[rows]])
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The days a segment covers: [before_ms, now_ms), and the number of the segment."""
+
+    number: int
+    before_ms: int
+    now_ms: int
+
+
+class SegmentWriter:
+    """Writes one segment of every hospital below ``folder``; adds to ``carry`` what comes later."""
+
+    def __init__(
+        self, folder: Path, options: Options, stretch: Stretch, world: World, carry: Carry, identity: Identity
+    ) -> None:
+        self.folder, self.options, self.stretch, self.carry = folder, options, stretch, carry
+        self.people, self.identity, self.now_ms = world.people, identity, stretch.now_ms
+        self.rng = np.random.default_rng([options.seed, 2, stretch.number])
+        self.least = 1 if stretch.number == 0 and options.dirt else 0
+        self.key = AnswerKey()
+
+    def write(self, encounters: Columns, stays: Columns, progress: Progress) -> None:
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+        self.spurious_from = len(encounters["start"])
+        spurious, self.spurious_kinds = dirt.spurious_stays(self.rng, stays, self.options.dirt, self.least)
+        self.encounters = {n: np.concatenate([a, spurious[n].astype(a.dtype)]) for n, a in encounters.items()}
+        self.encounters["ordinal"] = self.carry.number("Encounter", len(self.encounters["start"]))
+        tables = {
+            "Condition": clinical.conditions(encounters, self.people, self.rng),
+            "Observation": clinical.observations(encounters, self.people, self.rng),
+            "MedicationRequest": clinical.medication_requests(encounters, self.people, self.rng),
+            "Immunization": clinical.immunizations(encounters, self.rng),
+            "Procedure": clinical.procedures(encounters, self.rng),
+        }
+        for type_, table in tables.items():
+            table["ordinal"] = self.carry.number(type_, len(table["at"]))
+        due = [item for item in self.carry.pending if item.visible_ms <= self.now_ms]
+        self.carry.pending = [item for item in self.carry.pending if item.visible_ms > self.now_ms]
+        for habits in HOSPITALS:
+            scribe = Scribe(habits, self.options.seed, self.people, self.identity, self.now_ms)
+            if self.stretch.number == 0:
+                self._write_house(scribe)
+            for type_ in PATIENT_TYPES:
+                made, deletions = self._make(type_, scribe, tables)
+                mine = [i for i in due if i.hospital == habits.code and i.type == type_]
+                self._finish(type_, habits, made, deletions, mine)
+            progress(f"wrote {habits.title}")
+        self._note_people()
+        self._note_discharges(stays)
+        self.key.save(self.folder / "key.json")
+
+    def _write_house(self, scribe: Scribe) -> None:
+        """Organization, Location, Practitioner, Medication: there since long before the history begins."""
+        opened = (self.options.first_day - OPENED_DAYS_BEFORE) * DAY_MS
+        for type_, (ordinals, lines) in scribe.shared(opened).items():
+            visible = np.full(len(ordinals), opened)
+            encoded = [line.encode() for line in lines]
+            write_segment_file(self.folder / scribe.habits.name, type_, visible, ordinals, encoded, [])
+
+    def _make(self, type_: str, scribe: Scribe, tables: dict[str, Columns]) -> tuple[Lines, list[Deletion]]:
+        if type_ == "Patient":
+            return self._patients(scribe), []
+        if type_ == "Encounter":
+            return self._encounters(scribe)
+        rows = np.flatnonzero(tables[type_]["hospital"] == scribe.habits.code)
+        return self._clinical(type_, scribe, {n: a[rows] for n, a in tables[type_].items()})
+
+    # -- one type at one hospital -------------------------------------------------------------------------
+
+    def _patients(self, scribe: Scribe) -> Lines:
+        """Patients registered or changed in this stretch, as they are now."""
+        people, code = self.people, scribe.habits.code
+        updated = people.updated_ms[:, code]
+        person = np.flatnonzero((updated >= self.stretch.before_ms) & (updated < self.now_ms))
+        table = {
+            "person": person,
+            "ordinal": person * HOSPITAL_COUNT + code,
+            "version": people.patient_version[person, code],
+            "updated": updated[person],
+            "visible": updated[person],
+        }
+        return _lines(table, scribe.patients(table), np.zeros(len(person), dtype=bool))
+
+    def _encounters(self, scribe: Scribe) -> tuple[Lines, list[Deletion]]:
+        """Stays appear in progress and are finished later; visits appear finished; spurious stays are withdrawn."""
+        rng = self.rng
+        rows = np.flatnonzero(self.encounters["hospital"] == scribe.habits.code)
+        t = {n: a[rows] for n, a in self.encounters.items()}
+        spurious = np.full(len(rows), "", dtype=object)
+        is_spurious = rows >= self.spurious_from
+        spurious[is_spurious] = self.spurious_kinds[rows[is_spurious] - self.spurious_from]
+        begun, ended = (t[n] + rng.integers(60, 900, len(rows)) * 1000 for n in ("start", "end"))
+        booked = np.isin(spurious, ["cancelled", "planned"])
+        recorded = np.where(t["class_"] == IMP, begun, ended)
+        recorded = np.where(booked, t["start"] - DAY_MS, recorded)
+        harmless = np.flatnonzero((t["class_"] == AMB) & ~is_spurious)
+        f = self._fates(recorded, harmless)
+        f.deleted = np.where(spurious == "deleted", t["end"] + 3 * DAY_MS, f.deleted)
+        t["status"] = np.where(t["class_"] == IMP, "in-progress", "finished").astype(object)
+        t["status"][booked] = spurious[booked]
+        t["updated"], t["visible"] = recorded, f.delivered
+        t["version"] = np.ones(len(rows), dtype=np.int64)
+        finishing = np.flatnonzero((t["class_"] == IMP) & ~booked)
+        withdrawn = np.flatnonzero(spurious == "entered-in-error")
+        changed = _again(t, f.changed, 2)
+        changed["end"] = changed["end"] + 10 * clinical.MINUTE_MS
+        changed["status"][f.is_error[f.changed < NEVER]] = "entered-in-error"
+        table = _stacked(
+            [
+                t,
+                _again(t, _at(len(rows), finishing, ended), 2, "finished"),
+                _again(t, _at(len(rows), withdrawn, ended + DAY_MS), 3, "entered-in-error"),
+                changed,
+                _again(t, f.revived, 2),
+            ]
+        )
+        ids = np.array(scribe.ids("Encounter", t["ordinal"]), dtype=object)
+        for row in np.flatnonzero(is_spurious).tolist():
+            self.key.note(
+                "spurious_stays",
+                source=scribe.habits.source,
+                resource_type="Encounter",
+                resource_id=ids[row],
+                patient_id=scribe.patient_ids[t["person"][row]],
+                kind=spurious[row],
+                visible_at=int(t["visible"][row]),
+            )
+        made = _lines(table, scribe.encounters(table), np.zeros(len(table["ordinal"]), dtype=bool))
+        made.stays[: len(rows)] = f.keeps_older
+        return self._dirtied("Encounter", scribe.habits, made, ids, f, recorded, harmless)
+
+    def _clinical(self, type_: str, scribe: Scribe, t: Columns) -> tuple[Lines, list[Deletion]]:
+        """Records that hang on encounters, with versions, deletions and dirt."""
+        rows = len(t["at"])
+        ids = np.array(scribe.ids(type_, t["ordinal"]), dtype=object)
+        encounter_ordinals = self.encounters["ordinal"][t["encounter"]]
+        t["encounter_id"] = np.array(scribe.ids("Encounter", encounter_ordinals), dtype=object)
+        if type_ == "Observation":
+            self._slip_units(scribe.habits, t, ids)
+        f = self._fates(t["recorded"], np.arange(rows))
+        t["status"] = _first_status(type_, rows, self.rng)
+        t["updated"], t["visible"] = t["recorded"], f.delivered
+        t["version"] = np.ones(rows, dtype=np.int64)
+        changed = _again(t, f.changed, 2, _CHANGED_STATUS[type_])
+        changed["status"][f.is_error[f.changed < NEVER]] = "entered-in-error"
+        if type_ == "Observation":
+            changed["value"] = np.where(
+                changed["value"] > 10, changed["value"] * 1.04 + 0.1, changed["value"]
+            )
+        if type_ == "Immunization":
+            changed["vaccine"] = (changed["vaccine"] + 1) % len(VACCINES)
+        table = _stacked([t, changed, _again(t, f.revived, 2)])
+        write = {
+            "Condition": scribe.conditions,
+            "Observation": scribe.observations,
+            "MedicationRequest": scribe.medication_requests,
+            "Immunization": scribe.immunizations,
+            "Procedure": scribe.procedures,
+        }[type_]
+        made = _lines(table, write(table), np.zeros(len(table["ordinal"]), dtype=bool))
+        made.stays[:rows] = f.keeps_older
+        fateless = np.flatnonzero((f.changed == NEVER) & (f.deleted == NEVER))
+        return self._dirtied(type_, scribe.habits, made, ids, f, t["recorded"], fateless)
+
+    def _fates(self, recorded: np.ndarray, eligible: np.ndarray) -> dirt.Fates:
+        """Fates of records; the coming day brings at least one change, one deletion and one late record."""
+        f = dirt.fates(self.rng, recorded, eligible, self.options.dirt, self.least)
+        recent = eligible[
+            (recorded[eligible] <= self.now_ms) & (recorded[eligible] > self.now_ms - RECENT_MS)
+        ]
+        if self.options.dirt:
+            dirt.promise_tomorrow(self.rng, f, recent, self.now_ms)
+        return f
+
+    # -- dirt and its notes -------------------------------------------------------------------------------
+
+    def _slip_units(self, habits: Habits, t: Columns, ids: np.ndarray) -> None:
+        for row, slip, true in dirt.unit_slips(self.rng, t, self.options.dirt, self.least):
+            measure = MEASURES[t["measure"][row]]
+            self.key.note(
+                "unit_slips",
+                source=habits.source,
+                resource_type="Observation",
+                resource_id=ids[row],
+                kind=f"{slip.measure} in {slip.true_unit}",
+                served_value=round(float(t["value"][row]), measure.decimals),
+                served_unit=measure.unit,
+                true_value=round(true, measure.decimals),
+                true_unit=measure.unit,
+                visible_at=int(t["recorded"][row]),
+            )
+
+    def _dirtied(
+        self,
+        type_: str,
+        habits: Habits,
+        made: Lines,
+        ids: np.ndarray,
+        f: dirt.Fates,
+        recorded: np.ndarray,
+        spoilable: np.ndarray,
+    ) -> tuple[Lines, list[Deletion]]:
+        """Spoil lines among the first versions ``spoilable``, note everything, and list the deletions.
+
+        The first len(ids) lines of ``made`` are the first versions, in the order of ``ids`` and ``f``.
+        """
+        rng, factor = self.rng, self.options.dirt
+
+        def record(row: int) -> Row:
+            return {"source": habits.source, "resource_type": type_, "resource_id": ids[row]}
+
+        def seen(row: int) -> Row:
+            return {**record(row), "visible_at": int(made.visible[row])}
+
+        for row in np.flatnonzero(f.changed < NEVER).tolist():
+            name = "entered_in_error" if f.is_error[row] else "changed"
+            self.key.note(name, **record(row), visible_at=int(f.changed[row]))
+        for row in np.flatnonzero(f.deleted < NEVER).tolist():
+            back = int(f.revived[row]) if f.revived[row] < NEVER else None
+            self.key.note("deleted", **record(row), visible_at=int(f.deleted[row]), came_back_at=back)
+        for row in np.flatnonzero(f.delivered > recorded).tolist():
+            self.key.note("late", **seen(row), last_updated_at=int(recorded[row]))
+
+        corrupted = dirt.pick(rng, spoilable, dirt.CORRUPT_RATE * factor, self._least_kinds(type_))
+        for n, row in enumerate(corrupted.tolist()):
+            kind = dirt.CORRUPT_KINDS[n % len(dirt.CORRUPT_KINDS)]
+            made.lines[row] = dirt.corrupt(made.lines[row], kind)
+            digest = hashlib.sha256(made.lines[row]).hexdigest()
+            self.key.note("corrupt_lines", **seen(row), kind=kind, line_sha256=digest)
+        sound = np.setdiff1d(spoilable, corrupted, assume_unique=True)
+        odd = dirt.pick(rng, sound, dirt.ODDITY_RATE * factor, self.least * len(dirt.ODDITY_KINDS))
+        for n, row in enumerate(odd.tolist()):
+            kind = dirt.ODDITY_KINDS[n % len(dirt.ODDITY_KINDS)]
+            line = dirt.make_odd(made.lines[row], kind)
+            if line is not None:
+                made.lines[row] = line
+                self.key.note("oddities", **seen(row), kind=kind)
+        left = np.setdiff1d(sound, odd, assume_unique=True)
+        copied = dirt.pick(rng, left, dirt.DUPLICATE_RATE * factor, self.least)
+        for row in copied.tolist():
+            self.key.note("duplicates", **seen(row), kind="exact")
+        made.add_copies(copied)
+        deletions = [
+            Deletion(int(made.keys[row]), str(ids[row]), int(f.deleted[row]))
+            for row in np.flatnonzero(f.deleted < NEVER).tolist()
+        ]
+        return made, deletions
+
+    def _least_kinds(self, type_: str) -> int:
+        """How many corrupt lines at least: one of each kind among Observations, one of any among the others."""
+        return self.least * (len(dirt.CORRUPT_KINDS) if type_ == "Observation" else 1)
+
+    # -- putting together ---------------------------------------------------------------------------------
+
+    def _finish(
+        self, type_: str, habits: Habits, made: Lines, deletions: list[Deletion], due: list[Pending]
+    ) -> None:
+        """Put off what is not visible yet, drop what is superseded or deleted by now, and write the rest."""
+        for row in np.flatnonzero(made.visible > self.now_ms).tolist():
+            key, version = int(made.keys[row]), int(made.versions[row])
+            later = Pending(int(made.visible[row]), habits.code, type_, key, "", version, made.lines[row])
+            self.carry.pending.append(later)
+        for d in deletions:
+            if d.at_ms > self.now_ms:
+                self.carry.pending.append(Pending(d.at_ms, habits.code, type_, d.key, d.id, 0, None))
+        gone = [d for d in deletions if d.at_ms <= self.now_ms]
+        gone += [Deletion(i.key, i.id, i.visible_ms) for i in due if i.line is None]
+        come = [i for i in due if i.line is not None]
+        now = np.flatnonzero(made.visible <= self.now_ms)
+        keys = np.concatenate([made.keys[now], np.array([i.key for i in come], dtype=np.int64)])
+        versions = np.concatenate([made.versions[now], np.array([i.version for i in come], dtype=np.int64)])
+        visible = np.concatenate([made.visible[now], np.array([i.visible_ms for i in come], dtype=np.int64)])
+        stays = np.concatenate([made.stays[now], np.zeros(len(come), dtype=bool)])
+        lines = [made.lines[i] for i in now.tolist()] + [i.line for i in come if i.line is not None]
+
+        is_newest = _newest(keys, versions)
+        keep = is_newest | stays
+        gone_at = {d.key: d.at_ms for d in gone}
+        for row in np.flatnonzero(np.isin(keys, np.array(list(gone_at), dtype=np.int64))).tolist():
+            keep[row] &= bool(visible[row] > gone_at[int(keys[row])])
+        stale = np.flatnonzero(keep & ~is_newest)
+        visible[stale] = self._stale_times(keys, visible, stale)
+        for row, id_ in zip(stale.tolist(), self._ids(habits, type_, keys[stale]), strict=True):
+            self.key.note(
+                "duplicates",
+                source=habits.source,
+                resource_type=type_,
+                resource_id=id_,
+                kind="older_version",
+                visible_at=int(visible[row]),
+            )
+        rows = np.flatnonzero(keep)
+        if len(rows) or gone:
+            kept = [lines[i] for i in rows.tolist()]
+            write_segment_file(self.folder / habits.name, type_, visible[rows], keys[rows], kept, gone)
+
+    def _stale_times(self, keys: np.ndarray, visible: np.ndarray, stale: np.ndarray) -> np.ndarray:
+        """Every second older version that stays comes *after* the newer one in the feed."""
+        times = visible[stale].copy()
+        for n, row in enumerate(stale.tolist()):
+            if n % 2:
+                times[n] = min(int(visible[keys == keys[row]].max()) + 1, self.now_ms)
+        return times
+
+    def _ids(self, habits: Habits, type_: str, ordinals: np.ndarray) -> list[str]:
+        return record_ids(habits, type_, ordinals, self.options.seed)
+
+    # -- the answer key's people and discharges -----------------------------------------------------------
+
+    def _note_people(self) -> None:
+        """Which hospital knows whom under which id, for those first registered in this stretch."""
+        for habits in HOSPITALS:
+            at = self.people.registered_ms[:, habits.code]
+            person = np.flatnonzero((at >= self.stretch.before_ms) & (at < self.now_ms))
+            ids = self._ids(habits, "Patient", person * HOSPITAL_COUNT + habits.code)
+            for number, id_ in zip(person.tolist(), ids, strict=True):
+                self.key.note("persons", person_id=number, source=habits.source, patient_id=id_)
+
+    def _note_discharges(self, s: Columns) -> None:
+        """Each index stay: its last encounter at its hospital, its true risk and its drawn outcome."""
+        e = self.encounters
+        inpatient = np.flatnonzero(e["stay"] >= 0)
+        order = inpatient[np.lexsort((e["start"][inpatient], e["stay"][inpatient]))]
+        last_of = dict(zip(e["stay"][order].tolist(), order.tolist(), strict=True))
+        numbers = (
+            "age_years",
+            "stay_days",
+            "haemoglobin_g_dl",
+            "sodium_mmol_l",
+            "creatinine_mg_dl",
+            "true_risk",
+        )
+        for habits in HOSPITALS:
+            rows = np.flatnonzero(s["hospital"] == habits.code)
+            last = np.array([last_of[n] for n in s["stay"][rows].tolist()], dtype=np.int64)
+            encounter_ids = self._ids(habits, "Encounter", e["ordinal"][last])
+            patient_ids = self._ids(habits, "Patient", s["person"][rows] * HOSPITAL_COUNT + habits.code)
+            for row, encounter_id, patient_id in zip(rows.tolist(), encounter_ids, patient_ids, strict=True):
+                bits = int(s["conditions"][row])
+                readmitted = bool(s["readmitted"][row])
+                self.key.note(
+                    "discharges",
+                    source=habits.source,
+                    encounter_id=encounter_id,
+                    patient_id=patient_id,
+                    person_id=int(s["person"][row]),
+                    admitted_at=int(s["admitted"][row]),
+                    discharged_at=int(s["discharged"][row]),
+                    readmitted_30d=readmitted,
+                    readmission_at=int(s["readmission_due"][row]) if readmitted else None,
+                    is_emergency=bool(s["is_emergency"][row]),
+                    emergency_visits_180d=int(s["emergency_visits_180d"][row]),
+                    stays_365d=int(s["stays_365d"][row]),
+                    disposition_code=DISPOSITIONS[s["disposition"][row]],
+                    conditions=",".join(k for i, k in enumerate(CHRONIC_KEYS) if bits >> i & 1),
+                    **{name: float(s[name][row]) for name in numbers},
+                )
+
+
+_CHANGED_STATUS = {
+    "Condition": "resolved",
+    "Observation": "amended",
+    "MedicationRequest": "stopped",
+    "Immunization": "completed",
+    "Procedure": "stopped",
+}
+
+
+def _first_status(type_: str, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Status of new records: a few prescriptions are already completed, a few vaccinations were not done."""
+    usual, other, share = {
+        "Observation": ("final", "preliminary", 0.005),
+        "Condition": ("active", "active", 0.0),
+        "MedicationRequest": ("active", "completed", 0.25),
+        "Immunization": ("completed", "not-done", 0.01),
+        "Procedure": ("completed", "completed", 0.0),
+    }[type_]
+    return np.where(rng.random(count) < share, other, usual).astype(object)
+
+
+def _again(table: Columns, at: np.ndarray, version: int, status: str | None = None) -> Columns:
+    """A further version of the rows whose ``at`` is not NEVER, updated and visible then."""
+    rows = np.flatnonzero(at < NEVER)
+    again = {n: a[rows].copy() for n, a in table.items()}
+    again["updated"], again["visible"] = at[rows], at[rows]
+    again["version"] = np.full(len(rows), version, dtype=np.int64)
+    if status is not None:
+        again["status"][:] = status
+    return again
+
+
+def _at(count: int, rows: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """``times`` at ``rows``, NEVER elsewhere."""
+    at = np.full(count, NEVER)
+    at[rows] = times[rows]
+    return at
+
+
+def _lines(table: Columns, lines: list[str], stays: np.ndarray) -> Lines:
+    return Lines(
+        table["ordinal"], table["version"], table["visible"], stays, [line.encode() for line in lines]
+    )
+
+
+def _stacked(parts: list[Columns]) -> Columns:
+    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+
+
+def _newest(keys: np.ndarray, versions: np.ndarray) -> np.ndarray:
+    """Mask of rows that are of the highest version of their key."""
+    if not len(keys):
+        return np.zeros(0, dtype=bool)
+    order = np.lexsort((versions, keys))
+    sorted_keys, sorted_versions = keys[order], versions[order]
+    last = np.flatnonzero(np.append(sorted_keys[1:] != sorted_keys[:-1], True))
+    highest = np.repeat(sorted_versions[last], np.diff(np.append(-1, last)))
+    mask = np.empty(len(keys), dtype=bool)
+    mask[order] = sorted_versions == highest
+    return mask
