@@ -258,6 +258,9 @@ class SmartClient(httpx.Auth):
         elif any(word in hint for word in ("jti", "replay", "already used")):
             what = "it says this assertion was used before"
             do = "run again; if it stays, something between here and the hospital repeats our requests"
+        elif "aud" in hint:
+            what = "it says our assertion was meant for another, not the address its own configuration names"
+            do = "report it to its administrators; if they name another token address, set auth.token_url"
         elif any(word in hint for word in ("kid", "key", "signature", "jwks")):
             what = f"it has no key registered for us that fits our signature (our key: {self._key.kid})"
             do = "have the hospital register the .jwks.json that lies beside the private key"
