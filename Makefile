@@ -31,7 +31,7 @@ $(ENV_READY): requirements.lock pyproject.toml
 
 $(JARS_READY): infra/engine/pom.xml
 	@echo "Jars of the Spark engine ..."
-	@mvn --quiet --batch-mode --file infra/engine/pom.xml package
+	@mvn --quiet --batch-mode -Dstyle.color=never --file infra/engine/pom.xml package
 	@mkdir -p $(JARS) && touch $@
 
 demo: setup ## start the stack, take the city's records to risk scores, print results and addresses

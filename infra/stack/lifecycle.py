@@ -24,7 +24,7 @@ Phase = Literal["waiting", "starting", "ready", "failed", "stopping", "stopped"]
 Report = Callable[[str, Phase, str], None]
 """Called with the service, its phase and a detail for the person who watches; from several threads."""
 
-POLL_S = 0.2
+POLL_S = 0.3
 PRIVATE = ("secrets", "keys", "landing", "lake", "logs", "run", "city", "engine", "mlflow", "airflow")
 LOG_TAIL_CHARS = 1500
 
@@ -180,10 +180,8 @@ def _stop(wanted: Sequence[Service], names: set[str], supervisor: Supervisor, re
             for program in programs:
                 report(service_name, "stopping", program.name)
                 supervisor.stop(program.name)
-        patience = max(
-            (program.stop_seconds for programs in running.values() for program in programs), default=0
-        )
-        deadline = time.monotonic() + patience + 5
+        patience = [program.stop_seconds for programs in running.values() for program in programs]
+        deadline = time.monotonic() + max(patience, default=0) + 5
         while any(running.values()) and time.monotonic() < deadline:
             time.sleep(POLL_S / 2)
             states = supervisor.states()
