@@ -1,0 +1,134 @@
+"""Rejected records: what was rejected and why, a defect report for the sender, and replaying repaired lines.
+
+Quarantine names file, line, keyed hash, rule and reason; the values stay in landing, and a repaired line comes back
+through the same door as any other record.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from jobs.errors import CitywellError
+from jobs.lake import catalog, control, landing
+from jobs.lake.load import QUARANTINE, Loaded, load
+from jobs.settings import settings
+from jobs.sources import find_endpoint
+
+REPORT_COLUMNS = (
+    "source", "batch_id", "file", "line", "line_hash", "resource_type", "rule", "reason", "quarantined_at",
+)  # fmt: skip
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class RuleCount:
+    """How many records of a type one rule rejected at a source."""
+
+    source: str
+    resource_type: str
+    rule: str
+    reason: str
+    records: int
+
+
+def by_rule(source: str | None = None) -> list[RuleCount]:
+    """Rejected records of one endpoint, or of all, by rule; most first."""
+    with catalog.lake_session() as spark:
+        if not _is_published(spark):
+            return []
+        rows = spark.table(QUARANTINE)
+        if source is not None:
+            rows = rows.where(F.col("source") == source)
+        counted = rows.groupBy("source", "resource_type", "rule", "reason").agg(F.count(F.lit(1)).alias("records"))
+        ordered = counted.orderBy(F.desc("records"), "source", "resource_type", "rule", "reason")
+        return [RuleCount(**row.asDict()) for row in ordered.collect()]
+
+
+def records(source: str, *, batch_id: str | None = None) -> list[dict[str, Any]]:
+    """The rejected records of an endpoint, REPORT_COLUMNS, in the order received."""
+    with catalog.lake_session() as spark:
+        if not _is_published(spark):
+            return []
+        rows = spark.table(QUARANTINE).where(F.col("source") == source)
+        if batch_id is not None:
+            rows = rows.where(F.col("batch_id") == batch_id)
+        ordered = rows.select(*REPORT_COLUMNS).orderBy("batch_id", "file", "line")
+        return [row.asDict() for row in ordered.collect()]
+
+
+def write_report(source: str, out: TextIO) -> int:
+    """A defect report that can be sent to the sender, as CSV without any value; the number of its records."""
+    rejected = records(source)
+    writer = csv.DictWriter(out, REPORT_COLUMNS)
+    writer.writeheader()
+    writer.writerows(rejected)
+    return len(rejected)
+
+
+def replay(source: str, resource_type: str, repaired: Path, *, at: datetime | None = None) -> Loaded:
+    """Land the repaired lines in ``repaired`` (NDJSON) as a batch of their own and load it.
+
+    at: the instant the repair is known from, by default now. The receipt of the original file stays as it was judged;
+    the repaired lines have a receipt of their own. Raises CitywellError when the file is missing or empty.
+    """
+    find_endpoint(source)
+    if not repaired.is_file() or not repaired.stat().st_size:
+        raise CitywellError(
+            "There are no repaired lines", where=str(repaired), do="give an NDJSON file with one resource a line"
+        )
+    moment = (at or datetime.now(UTC)).replace(microsecond=0)
+    with control.connect() as conn:
+        control.migrate(conn)
+        batch = control.open_batch(conn, source, moment)
+        if batch.status == "open":
+            _land(conn, batch, resource_type, repaired, moment)
+    return load(batch.batch_id)
+
+
+def _land(conn: control.Connection, batch: control.Batch, resource_type: str, path: Path, at: datetime) -> None:
+    directory = landing.batch_dir(settings().landing_dir, batch.source, batch.batch_id)
+    key = landing.load_key(settings().keys_dir / "landing.key")
+    name = f"0000-{resource_type}.ndjson.cwl"
+    with landing.LandingWriter(directory / name, key) as writer, path.open("rb") as lines:
+        while chunk := lines.read(_CHUNK_BYTES):
+            writer.write(chunk)
+    landed = writer.landed
+    assert landed is not None
+    file = landing.LandedFile(
+        file=name,
+        resource_type=resource_type,
+        kind="output",
+        url_digest="",
+        bytes=landed.bytes,
+        lines=landed.lines,
+        blank_lines=landed.blank_lines,
+        sha256=landed.sha256,
+        expected_lines=None,
+    )
+    manifest = landing.Manifest(
+        batch_id=batch.batch_id,
+        source=batch.source,
+        as_of=batch.as_of,
+        since=batch.since,
+        transaction_time=at,
+        attempt=1,
+        key_id=key.key_id,
+        files=(file,),
+        findings=(),
+        complete=False,
+    )
+    landing.write_manifest(directory, manifest)
+    control.record_file(conn, batch.batch_id, file)
+    control.set_landed(conn, batch.batch_id, at)
+
+
+def _is_published(spark: SparkSession) -> bool:
+    with control.connect() as conn:
+        return QUARANTINE in control.current_versions(conn)

@@ -1,0 +1,104 @@
+"""Exports for tests: one small resource of each modelled type, and random histories of many records."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.support.lake import Export
+
+PERSON = {"reference": "Patient/p1", "display": "Canary Name"}
+META = {"lastUpdated": "2025-12-30T10:00:00Z", "versionId": "1"}
+
+
+def concept(system: str, code: str) -> dict[str, Any]:
+    return {"coding": [{"system": system, "code": code, "display": f"what {code} means"}], "text": "Canary Name"}
+
+
+LOINC, ICD10, ATC = "http://loinc.org", "http://hl7.org/fhir/sid/icd-10-cm", "http://www.whocc.no/atc"
+
+ONE_OF_EACH: dict[str, list[dict[str, Any]]] = {
+    "Patient": [{"id": "p1", "gender": "female", "birthDate": "1950-03-17", "name": [{"family": "Canary Name"}]}],
+    "Encounter": [
+        {
+            "id": "e1",
+            "status": "finished",
+            "class": {"code": "IMP"},
+            "subject": PERSON,
+            "period": {"start": "2025-11-01T08:00:00Z", "end": "2025-11-05T12:00:00Z"},
+            "serviceProvider": {"reference": "Organization/o1", "display": "Canary Name"},
+        }
+    ],
+    "Condition": [
+        {"id": "c1", "code": concept(ICD10, "I50.9"), "subject": PERSON, "recordedDate": "2025-11-02T09:00:00Z"}
+    ],
+    "Observation": [
+        {
+            "id": "b1",
+            "status": "final",
+            "code": concept(LOINC, "718-7"),
+            "subject": PERSON,
+            "effectiveDateTime": "2025-11-02",
+            "valueQuantity": {"value": 13.5, "code": "g/dL"},
+        }
+    ],
+    "MedicationRequest": [
+        {
+            "id": "m1",
+            "status": "active",
+            "intent": "order",
+            "medicationReference": {"reference": "Medication/d1"},
+            "subject": PERSON,
+            "authoredOn": "2025-11-03",
+        }
+    ],
+    "Medication": [{"id": "d1", "code": concept(ATC, "C03CA01")}],
+    "Immunization": [
+        {
+            "id": "i1",
+            "status": "completed",
+            "vaccineCode": concept("http://hl7.org/fhir/sid/cvx", "140"),
+            "patient": PERSON,
+            "occurrenceDateTime": "2025-10",
+        }
+    ],
+    "Organization": [{"id": "o1", "name": "North Hospital", "active": True}],
+    "Practitioner": [{"id": "r1", "gender": "male", "name": [{"family": "Canary Name"}]}],
+    "Location": [{"id": "l1", "name": "Ward 1", "status": "active"}],
+    "Procedure": [{"id": "x1"}],
+}
+
+
+def one_of_each(at: datetime) -> Export:
+    """One record of each modelled type, one of a type nobody models, and the deletion of one never sent."""
+    files = {
+        resource: [{"resourceType": resource, "meta": META, **record} for record in records]
+        for resource, records in ONE_OF_EACH.items()
+    }
+    return Export(at, files, deleted=["Observation/gone"])
+
+
+def random_histories(seed: int, first: datetime, *, exports: int = 4, people: int = 150) -> Sequence[Export]:
+    """Daily exports of Patients whose versions come repeated, late, out of order, reverted, deleted and revived."""
+    random_ = random.Random(seed)
+    instants = [first - timedelta(days=1) + timedelta(hours=18 * n) for n in range(exports + 2)]
+    made = []
+    for day in range(exports):
+        at = first + timedelta(days=day)
+        past = [instant for instant in instants if instant <= at]
+        lines = [
+            {
+                "resourceType": "Patient",
+                "id": f"p{person}",
+                "gender": random_.choice(["female", "male", "other"]),
+                "meta": {"lastUpdated": random_.choice(past).isoformat()},
+            }
+            for person in range(people)
+            for _ in range(random_.choice([0, 1, 1, 2]))
+        ]
+        random_.shuffle(lines)
+        gone = [f"Patient/p{person}" for person in range(people) if random_.random() < 0.15]
+        made.append(Export(at, {"Patient": lines}, deleted=gone))
+    return made
