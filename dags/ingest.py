@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import common
 from airflow.sdk import DAG, Param, dag, get_current_context, task
-
 from jobs.sources import Source, load_all
+
+import common
 
 
 def ingest(source: Source) -> DAG:
@@ -26,7 +26,9 @@ def ingest(source: Source) -> DAG:
         default_args=common.DEFAULT_ARGS,
         params={
             "as_of": common.AS_OF,
-            "endpoints": Param(scheduled, type="array", description="which of the source's endpoints to ingest"),
+            "endpoints": Param(
+                scheduled, type="array", description="which of the source's endpoints to ingest"
+            ),
         },
         tags=["ingest", source.name],
         doc_md=__doc__,
@@ -49,8 +51,8 @@ def ingest(source: Source) -> DAG:
             return ingest.load(str(landed["batch_id"]))
 
         @task(outlets=[common.silver(source.name)], trigger_rule="one_success")
-        def announce(loaded: list[dict[str, object]]) -> None:
-            print(f"{source.name}: {len(list(loaded))} batches published")
+        def announce(loaded: list[dict[str, object]]) -> int:
+            return len(list(loaded))
 
         announce(load.expand(landed=extract.expand(endpoint=endpoints())))
 

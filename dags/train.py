@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import common
 from airflow.sdk import Param, dag, task
+
+import common
 
 
 @dag(
@@ -33,10 +34,11 @@ def train() -> None:
     @task(outlets=[common.CHAMPION])
     def fit(features: dict[str, object]) -> dict[str, object]:
         from airflow.sdk import get_current_context
-
         from ml import readmission
 
-        return readmission.train(common.as_of(), candidates=tuple(get_current_context()["params"]["candidates"]))
+        return readmission.train(
+            common.as_of(), candidates=tuple(get_current_context()["params"]["candidates"])
+        )
 
     fit(build_features())
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import common
 from airflow.sdk import AssetAny, dag, task
-
 from jobs.sources import load_all
+
+import common
 
 
 @dag(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import common
 from airflow.sdk import dag, task
+
+import common
 
 
 @dag(

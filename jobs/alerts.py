@@ -18,16 +18,17 @@ def failed(*, dag: str, task: str, run: str, error: BaseException | None) -> boo
     url = settings().webhook_url
     if url is None:
         return False
-    known = isinstance(error, CitywellError)
     message = {
         "dag": dag,
         "task": task,
         "run": run,
         "error": type(error).__name__,
-        "what": error.what if known else "An unexpected error; the task's log has it",
-        "where": error.where if known else "",
-        "do": error.do if known else "Look at the task's log in Airflow",
+        "what": "An unexpected error; the task's log has it",
+        "where": "",
+        "do": "Look at the task's log in Airflow",
     }
+    if isinstance(error, CitywellError):
+        message |= {"what": error.what, "where": error.where, "do": error.do}
     try:
         httpx.post(url, json=message, timeout=TIMEOUT_S).raise_for_status()
     except httpx.HTTPError as problem:

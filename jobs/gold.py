@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,13 +35,15 @@ SOURCES_FILE = PROJECT / "models" / "staging" / "_silver__sources.yml"
 SCHEMA = "gold"
 BUILD_SCHEMA = "gold_build"
 
+SILVER = "silver"
+LINK = "person_link"
 LINK_COLUMNS = {
-    "patient_key": "Pseudonym of the patient; identifies the row.",
-    "source": "Endpoint the patient is known at.",
-    "person_key": "The person it is linked to.",
-    "linked_at": "When it was linked, UTC.",
+    "patient_key": ("string", "Pseudonym of the patient; identifies the row."),
+    "source": ("string", "Endpoint the patient is known at."),
+    "person_key": ("string", "The person it is linked to."),
+    "linked_at": ("timestamp", "When it was linked, UTC."),
 }
-"""Columns of ``silver.person_link`` that the models read, and what they mean."""
+"""Columns of the link table that the models read: type and meaning."""
 
 _MARTS = "marts"
 _LOGIC_FILE = "logic.sha256"
@@ -84,22 +85,22 @@ def build(
 ) -> GoldResult:
     """Build and test the gold tables from the ``silver`` tables registered in ``spark``.
 
-    lake_dir: the lake, with or without gold tables. target_dir: dbt's compiled files, manifest and log; keeping
-    it between builds makes them faster. select: a dbt selector, by default everything. full_refresh: build
-    incremental tables anew; implied when the SQL has changed since ``target_dir`` saw it last. unit_tests: run
-    dbt's unit tests too, each before its model.
+    lake_dir: the lake, with or without gold tables. target_dir: dbt's compiled files, manifest and log; kept
+    between builds, it makes them faster. select: a dbt selector, by default everything. full_refresh: build
+    incremental tables anew; implied when the SQL has changed since ``target_dir`` saw it last. unit_tests:
+    run dbt's unit tests too, each before its model.
 
     Raises CitywellError naming the models and tests that failed. Nothing is published here either way.
     """
     run = _Dbt(spark, lake_dir, target_dir)
     with run.connected():
-        logic = _logic()
+        fingerprint = logic()
         options = [] if select is None else ["--select", select]
         if full_refresh or run.logic_seen() != logic:
             options.append("--full-refresh")
         if not unit_tests:
             options += ["--exclude-resource-type", "unit_test"]
-        result = _results(run.invoke("build", *options), target_dir, run.marts, lake_dir)
+        result = _results(run.invoke("build", *options), target_dir, lake_dir)
         if select is None:
             run.remember_logic(logic)
     return result
@@ -131,15 +132,15 @@ def sources_yaml() -> str:
         for entity, table in source.tables.items()
     ]
     link = {
-        "name": "person_link",
+        "name": LINK,
         "description": "One row per source patient and the person it is linked to.",
-        "columns": [{"name": n, "description": d} for n, d in LINK_COLUMNS.items()],
+        "columns": [{"name": name, "description": text} for name, (_, text) in LINK_COLUMNS.items()],
     }
     text = yaml.safe_dump(
         {
             "sources": [
                 {
-                    "name": "silver",
+                    "name": SILVER,
                     "description": "Current rows of every source.",
                     "tables": [*declared, link],
                 }
@@ -152,6 +153,19 @@ def sources_yaml() -> str:
     return f"# Derived from jobs/sources/*.yml by `python -m jobs.gold`; do not edit.\n{text}"
 
 
+def source_columns() -> dict[str, dict[str, str]]:
+    """The silver tables that dbt knows, with the type of each column."""
+    declared = {
+        f"{source.name}__{entity}": {
+            table.key: "string",
+            **{name: column.type for name, column in {**table.columns, **RECORD_COLUMNS}.items()},
+        }
+        for source in reading.load_all().values()
+        for entity, table in source.tables.items()
+    }
+    return {**declared, LINK: {name: kind for name, (kind, _) in LINK_COLUMNS.items()}}
+
+
 class _Dbt:
     """One dbt invocation's surroundings: the session it runs in, its directories and its tables."""
 
@@ -162,25 +176,24 @@ class _Dbt:
     @property
     def marts(self) -> list[Any]:
         """The models that become gold tables, as dbt's manifest has them."""
-        return [
-            node
-            for node in self.manifest.nodes.values()
-            if node.resource_type == "model" and node.fqn[1] == _MARTS
-        ]
+        return [node for node in self.manifest.nodes.values() if _is_mart(node)]
 
     @contextmanager
     def connected(self) -> Iterator[None]:
         """dbt parsed, its cursor on the caller's session, BUILD_SCHEMA there for the time being."""
         with _dbts_session(self.spark):
             self.manifest = self.invoke("parse").result
-            self.spark.sql(f"drop schema if exists {BUILD_SCHEMA} cascade").collect()
-            self.spark.sql(f"create schema {BUILD_SCHEMA}").collect()
+            self._sql(f"drop schema if exists {BUILD_SCHEMA} cascade")
+            self._sql(f"create schema {BUILD_SCHEMA}")
+            stand_ins = self._stand_in_for_missing_sources()
             try:
                 for node in self.marts:
                     self._register(node)
                 yield
             finally:
-                self.spark.sql(f"drop schema if exists {BUILD_SCHEMA} cascade").collect()
+                self._sql(f"drop schema if exists {BUILD_SCHEMA} cascade")
+                for view in stand_ins:
+                    self._sql(f"drop view if exists {view}")
 
     def invoke(self, *command: str) -> Any:
         """Run a dbt command; its dbtRunnerResult. Raises CitywellError when dbt itself fails."""
@@ -194,7 +207,7 @@ class _Dbt:
             "--log-path": self.target / "logs",
             "--vars": json.dumps(variables),
         }
-        quiet = ["--quiet", "--no-print", "--no-version-check", "--log-level-file", "info"]
+        quiet = ["--log-level", "none", "--log-level-file", "info", "--no-print", "--no-version-check"]
         arguments = [*command, *quiet, *(str(part) for pair in places.items() for part in pair)]
         result = dbtRunner(manifest=self.manifest).invoke(arguments)
         if result.exception is not None:
@@ -221,12 +234,29 @@ class _Dbt:
         """
         table, partition = f"{SCHEMA}.{node.name}", node.config.get("partition_by")
         columns = ", ".join(f"`{column.name}` {column.data_type}" for column in node.columns.values())
-        _lay_out(table, StructType.fromDDL(columns), partition, self.lake)
+        _lay_out(table, _struct(columns), partition, self.lake)
         location = str(tables.path_of(table, self.lake)).replace("\\", "\\\\").replace("'", "\\'")
         described = "" if partition else f"({columns})"
-        self.spark.sql(
-            f"create table {BUILD_SCHEMA}.{node.name} {described} using delta location '{location}'"
-        ).collect()
+        self._sql(f"create table {BUILD_SCHEMA}.{node.name} {described} using delta location '{location}'")
+
+    def _stand_in_for_missing_sources(self) -> list[str]:
+        """Empty views for the silver tables that no export has brought yet; their names."""
+        self._sql(f"create schema if not exists {SILVER}")
+        there = {row.tableName for row in self.spark.sql(f"show tables in {SILVER}").collect()}
+        missing = {name: columns for name, columns in source_columns().items() if name not in there}
+        for name, columns in missing.items():
+            nulls = ", ".join(f"cast(null as {kind}) as {column}" for column, kind in columns.items())
+            self._sql(f"create view {SILVER}.{name} as select {nulls} where false")
+        return [f"{SILVER}.{name}" for name in missing]
+
+    def _sql(self, statement: str) -> None:
+        self.spark.sql(statement).collect()
+
+
+def _struct(ddl: str) -> StructType:
+    struct = StructType.fromDDL(ddl)
+    assert isinstance(struct, StructType)
+    return struct
 
 
 def _lay_out(table: str, schema: StructType, partition_by: str | None, lake: Path) -> None:
@@ -259,7 +289,6 @@ def _dbts_session(spark: SparkSession) -> Iterator[None]:
     default, active = connect._default_session, getattr(local, "session", None)
     connect._default_session = local.session = spark
     before = {key: spark.conf.get(key, None) for key in _SESSION_CONFIG}
-    remote = {name: os.environ.get(name) for name in ("SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED")}
     spark.conf.set("spark.sql.session.timeZone", "UTC")
     try:
         yield
@@ -270,7 +299,7 @@ def _dbts_session(spark: SparkSession) -> Iterator[None]:
         connect._default_session, local.session = default, active
 
 
-def _results(run: Any, target_dir: Path, marts: Sequence[Any], lake: Path) -> GoldResult:
+def _results(run: Any, target_dir: Path, lake: Path) -> GoldResult:
     nodes = [
         (
             result.node.resource_type,
@@ -278,6 +307,7 @@ def _results(run: Any, target_dir: Path, marts: Sequence[Any], lake: Path) -> Go
         )
         for result in run.result
     ]
+    built = [f"{SCHEMA}.{result.node.name}" for result in run.result if _is_mart(result.node)]
     failed = [(kind, node) for kind, node in nodes if node.status in ("error", "fail")]
     if failed or not run.success:
         raise CitywellError(
@@ -289,8 +319,7 @@ def _results(run: Any, target_dir: Path, marts: Sequence[Any], lake: Path) -> Go
             where=str(PROJECT),
             do=f"read {_log(target_dir)}; nothing was published, readers keep the last good tables",
         )
-    names = [node.name for node in marts]
-    versions = {f"{SCHEMA}.{name}": tables.version(f"{SCHEMA}.{name}", lake) for name in names}
+    versions = {table: tables.version(table, lake) for table in sorted(built)}
     return GoldResult(
         models=tuple(node for kind, node in nodes if kind == "model"),
         tests=tuple(node for kind, node in nodes if kind != "model"),
@@ -298,7 +327,11 @@ def _results(run: Any, target_dir: Path, marts: Sequence[Any], lake: Path) -> Go
     )
 
 
-def _logic() -> str:
+def _is_mart(node: Any) -> bool:
+    return bool(node.resource_type == "model" and node.fqn[1] == _MARTS)
+
+
+def logic() -> str:
     """Fingerprint of the project's SQL and configuration."""
     digest = hashlib.sha256()
     for file in sorted((*PROJECT.glob("models/**/*.sql"), *PROJECT.glob("macros/**/*.sql"))):

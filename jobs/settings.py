@@ -23,7 +23,9 @@ class Settings(BaseSettings):
         env_prefix="CITYWELL_", env_file=PROJECT_DIR / ".env", extra="ignore", frozen=True
     )
 
-    home: Path = Field(PROJECT_DIR / ".citywell", description="data directory: landing, lake, keys, logs, servers")
+    home: Path = Field(
+        PROJECT_DIR / ".citywell", description="data directory: landing, lake, keys, logs, servers"
+    )
     host: str = Field("127.0.0.1", description="address every server binds to")
     engine: Literal["sail", "spark"] = Field(
         "sail", validation_alias=AliasChoices("CITYWELL_ENGINE", "ENGINE"), description="Spark Connect engine"
@@ -48,7 +50,9 @@ class Settings(BaseSettings):
     pseudonym_key: SecretStr | None = Field(
         None, description="pseudonym master key as hex, for workers that cannot read keys/pseudonym.key"
     )
-    crash_at: str | None = Field(None, description="named point at which a load kills itself, for fault tests")
+    crash_at: str | None = Field(
+        None, description="named point at which a load kills itself, for fault tests"
+    )
     webhook_url: str | None = Field(None, description="receives a JSON POST when a task fails")
 
     @property

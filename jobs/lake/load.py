@@ -43,6 +43,22 @@ RECEIPT_SCHEMA = (
     "batch_id string, source string, file string, resource_type string, received bigint, published bigint, "
     "superseded bigint, duplicate bigint, deleted bigint, unmodelled bigint, quarantined bigint"
 )
+VALIDATION_SCHEMA = pa.schema(
+    [
+        ("batch_id", pa.string()),
+        ("source", pa.string()),
+        ("table", pa.string()),
+        ("expectation", pa.string()),
+        ("column", pa.string()),
+        ("severity", pa.string()),
+        ("success", pa.bool_()),
+        ("observed", pa.string()),
+        ("element_count", pa.int64()),
+        ("unexpected_count", pa.int64()),
+        ("why", pa.string()),
+        ("checked_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
 
 TRANSFORMS: dict[str, Mapping[str, Callable[[DataFrame], DataFrame]]] = {"hospital": hospital.TRANSFORMS}
 """Entity transforms by source definition."""
@@ -231,13 +247,8 @@ def _check(work: Work) -> None:
         source=work.batch.source,
         docs_dir=settings().home / "reports" / "data_docs",
     )
-    results = pa.Table.from_pylist([asdict(row) for row in outcome.rows])
-    tables.append_batch(
-        work.spark,
-        VALIDATIONS,
-        work.spark.createDataFrame(results),
-        work.batch.batch_id,  # type: ignore[arg-type]
-    )
+    results = pa.Table.from_pylist([asdict(row) for row in outcome.rows], schema=VALIDATION_SCHEMA)
+    tables.append_batch(work.spark, VALIDATIONS, work.spark.createDataFrame(results), work.batch.batch_id)
     crash_point("validated")
     if not outcome.passed:
         failed = "; ".join(
@@ -375,7 +386,7 @@ def _merge_links(work: Work) -> dict[str, int]:
         links = link.link_batch(work.batch.source, work.batch.batch_id, conn)
     if not links.num_rows:
         return {}
-    rows = work.spark.createDataFrame(links)  # type: ignore[arg-type]
+    rows = work.spark.createDataFrame(links)
     return {
         LINKS: tables.merge_newest(
             work.spark, LINKS, rows, key=["patient_key"], order=["linked_at"], partition="source"

@@ -46,7 +46,9 @@ def by_rule(source: str | None = None) -> list[RuleCount]:
         rows = spark.table(QUARANTINE)
         if source is not None:
             rows = rows.where(F.col("source") == source)
-        counted = rows.groupBy("source", "resource_type", "rule", "reason").agg(F.count(F.lit(1)).alias("records"))
+        counted = rows.groupBy("source", "resource_type", "rule", "reason").agg(
+            F.count(F.lit(1)).alias("records")
+        )
         ordered = counted.orderBy(F.desc("records"), "source", "resource_type", "rule", "reason")
         return [RuleCount(**row.asDict()) for row in ordered.collect()]
 
@@ -81,7 +83,9 @@ def replay(source: str, resource_type: str, repaired: Path, *, at: datetime | No
     find_endpoint(source)
     if not repaired.is_file() or not repaired.stat().st_size:
         raise CitywellError(
-            "There are no repaired lines", where=str(repaired), do="give an NDJSON file with one resource a line"
+            "There are no repaired lines",
+            where=str(repaired),
+            do="give an NDJSON file with one resource a line",
         )
     moment = (at or datetime.now(UTC)).replace(microsecond=0)
     with control.connect() as conn:
@@ -92,7 +96,9 @@ def replay(source: str, resource_type: str, repaired: Path, *, at: datetime | No
     return load(batch.batch_id)
 
 
-def _land(conn: control.Connection, batch: control.Batch, resource_type: str, path: Path, at: datetime) -> None:
+def _land(
+    conn: control.Connection, batch: control.Batch, resource_type: str, path: Path, at: datetime
+) -> None:
     directory = landing.batch_dir(settings().landing_dir, batch.source, batch.batch_id)
     key = landing.load_key(settings().keys_dir / "landing.key")
     name = f"0000-{resource_type}.ndjson.cwl"

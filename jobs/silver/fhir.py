@@ -1,10 +1,11 @@
 """The shapes of the FHIR R4 resources Citywell models: an allow-list, a type check and a schema in one declaration.
 
-Only what a shape names can enter the lake. ``Reference.display``, narrative ``text``, ``note``, ``CodeableConcept.text``,
-``valueString``, names, telecom and address lines are named by none, so no reader can let them in.
+Only what a shape names can enter the lake. ``Reference.display``, narrative ``text``, ``note``,
+``CodeableConcept.text``, ``valueString``, names, telecom and address lines are named by none, so no reader can let
+them in.
 
-Shapes are decoded by msgspec, strictly: a value of another JSON type than FHIR's is an error with a path and without the
-value. The reader (``jobs.lake.reader``) then turns four kinds of leaves into what the lake keeps:
+Shapes are decoded by msgspec, strictly: a value of another JSON type than FHIR's is an error with a path and without
+the value. The reader (``jobs.lake.reader``) then turns four kinds of leaves into what the lake keeps:
 
 * ``DateTime`` (date, dateTime, instant): microseconds since 1970 UTC, and the precision it was written with;
 * ``BirthDate``: year and month, never the day;

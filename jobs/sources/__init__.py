@@ -7,6 +7,7 @@ from jobs.sources.model import Checks as Checks
 from jobs.sources.model import Column as Column
 from jobs.sources.model import Endpoint as Endpoint
 from jobs.sources.model import Limit as Limit
+from jobs.sources.model import NoSignIn as NoSignIn
 from jobs.sources.model import SmartSignIn as SmartSignIn
 from jobs.sources.model import Source as Source
 from jobs.sources.model import Table as Table

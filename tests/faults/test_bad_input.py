@@ -1,4 +1,4 @@
-"""One bad line of each kind among good neighbours: its promised outcome, the neighbours published, receipts balanced."""
+"""One bad line of each kind among good ones: its promised outcome, the neighbours published, receipts balanced."""
 
 from __future__ import annotations
 

@@ -50,9 +50,7 @@ def test_any_order_of_exports(
         home = tmp_path / f"home{number}"
         (home / "keys").mkdir(parents=True)
         (home / "keys" / "pseudonym.key").write_text(key)
-        results.append(
-            loaded_in_order(monkeypatch, home, postgres, sail_engine, [exports[n] for n in order])
-        )
+        results.append(loaded_in_order(monkeypatch, home, postgres, sail_engine, [exports[n] for n in order]))
     in_time, *others = results
     assert len(in_time["silver.hospital__patient"]) > 100
     assert len(in_time["silver.hospital__patient_history"]) > len(in_time["silver.hospital__patient"])

@@ -11,7 +11,12 @@ from jobs.lake import quarantine
 from tests.support.lake import Export, TestLake, instant, totals
 
 SOURCE = "hospital_north"
-GOOD = {"resourceType": "Patient", "id": "p1", "gender": "female", "meta": {"lastUpdated": "2025-12-30T10:00:00Z"}}
+GOOD = {
+    "resourceType": "Patient",
+    "id": "p1",
+    "gender": "female",
+    "meta": {"lastUpdated": "2025-12-30T10:00:00Z"},
+}
 
 
 def test_a_repaired_line_is_published_and_the_first_receipt_stays(lake: TestLake, tmp_path: Path) -> None:

@@ -14,13 +14,18 @@ META = {"lastUpdated": "2025-12-30T10:00:00Z", "versionId": "1"}
 
 
 def concept(system: str, code: str) -> dict[str, Any]:
-    return {"coding": [{"system": system, "code": code, "display": f"what {code} means"}], "text": "Canary Name"}
+    return {
+        "coding": [{"system": system, "code": code, "display": f"what {code} means"}],
+        "text": "Canary Name",
+    }
 
 
 LOINC, ICD10, ATC = "http://loinc.org", "http://hl7.org/fhir/sid/icd-10-cm", "http://www.whocc.no/atc"
 
 ONE_OF_EACH: dict[str, list[dict[str, Any]]] = {
-    "Patient": [{"id": "p1", "gender": "female", "birthDate": "1950-03-17", "name": [{"family": "Canary Name"}]}],
+    "Patient": [
+        {"id": "p1", "gender": "female", "birthDate": "1950-03-17", "name": [{"family": "Canary Name"}]}
+    ],
     "Encounter": [
         {
             "id": "e1",
@@ -32,7 +37,12 @@ ONE_OF_EACH: dict[str, list[dict[str, Any]]] = {
         }
     ],
     "Condition": [
-        {"id": "c1", "code": concept(ICD10, "I50.9"), "subject": PERSON, "recordedDate": "2025-11-02T09:00:00Z"}
+        {
+            "id": "c1",
+            "code": concept(ICD10, "I50.9"),
+            "subject": PERSON,
+            "recordedDate": "2025-11-02T09:00:00Z",
+        }
     ],
     "Observation": [
         {
