@@ -1,0 +1,43 @@
+"""The city simulator: hospitals that cannot be told from real ones, and the truth about them kept aside.
+
+    python -m infra.city serve [--host --port --home --population --seed --years --hospital-data DIR …]
+    python -m infra.city make …           makes or continues the city and leaves
+
+Each hospital is a FHIR R4 server at ``http://HOST:PORT/<name>/fhir``: SMART Backend Services sign-in, Bulk Data
+Access v2 export of patients and of everything, and ``RiskAssessment`` to write and read. ``north``, ``harbour`` and
+``university`` are generated, each with its own habits (``habits``); ``given`` serves a directory of NDJSON
+(``--hospital-data``, alone with ``--only-given``).
+
+State lives in ``<home>/city``; a city that exists is continued, with the same clock and the same data. Public keys of
+the one client, ``citywell``, are read from ``<home>/keys/fhir_<source>.jwks.json``.
+
+The clock stands still until it is advanced. These answer to loopback addresses only, but for the first:
+
+    GET    /city/clock                      {"now": "2026-01-01T00:00:00Z"}
+    GET    /city/status                     clock, number of people, hospitals
+    POST   /city/advance   {"days": 1}      lives so many days (0 to 366); answers with the clock
+    GET    /city/faults                     faults in force; POST adds, DELETE removes: see ``faults``
+
+How it is made, in the order of the way:
+
+    options      what a city is made from
+    vocabulary   codes, words, name parts
+    population   people: arrays, one element each, and their identifiers, hashes of seed and number
+    simulation   the calendar, a day at a time, vectorised over people
+    admissions   inpatient stays, and how the drawn outcome and the label in the data agree
+    risk         the true 30-day readmission risk, and why it has that form
+    clinical     from encounters to conditions, measurements, prescriptions, vaccinations, procedures
+    dirt         what goes wrong in the feed
+    scribe, records   FHIR resources as lines, in each hospital's manner
+    segment      one stretch of calendar as lines, with versions, deletions, dirt and notes for the answer key
+    store        segments on disk and what an export of them contains
+    answer_key   what is true, as parquet outside of what is served
+    city         all of it: opened, continued, advanced
+    hospitals    what an export of a generated or a given hospital consists of
+    smart, bulk, risk_assessment, capability, outcomes, faults, app   the servers
+
+An admission-rich cohort of more than 16,000 discharges: ``--population 8000 --admission-rich``.
+
+What a real city has and this one has not: admission through an emergency encounter of its own (a stay that came that
+way has ``admitSource`` emd instead), readmission to another hospital, group-level export, ``_typeFilter``.
+"""

@@ -1,17 +1,17 @@
-"""Inpatient stays, settled on the day they begin: length, laboratory, way home, transfers, true risk, drawn outcome.
+"""Inpatient stays, settled on the day they begin: length, laboratory, way home, transfers, true risk, drawn
+outcome.
 
 The label agrees with the draw by construction:
 
-* Drawn "readmitted": the person comes back, unplanned, to the *same hospital* between 1.25 and 29.5 days after
-  the discharge, is alive until then and is admitted nowhere else before.
+* Drawn "readmitted": the person comes back, unplanned, to the *same hospital* between 1.25 and 29.5 days
+  after the discharge, is alive until then and is admitted nowhere else before.
 * Drawn "not readmitted": no unplanned admission anywhere for 31 days. A planned admission (priority EL) may
   fall into that time, from day 11; if the stay it starts is itself drawn "readmitted", that readmission waits
   until the 31 days are over and still lies within 30 days of its own discharge.
 * An *index stay* ends alive, not in hospice care and not by transfer out. Two encounters of one stay within a
   hospital (the first ends with ``other-hcf``, the second starts with ``hosp-trans`` at that moment) are one
-  stay, whose discharge is that of the second. After a transfer to another hospital, the stay there is the index
-  stay of that hospital; the first hospital has none.
-"""
+  stay, whose discharge is that of the second. After a transfer to another hospital, the stay there is the
+  index stay of that hospital; the first hospital has none."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ Table = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Arrivals:
-    """Who is admitted today; one element per admission. start in ms, reason indexes REASONS, ill is arrivals x
-    lasting conditions."""
+    """Who is admitted today; one element per admission. start in ms, reason indexes REASONS, ill is arrivals
+    x lasting conditions."""
 
     who: np.ndarray
     hospital: np.ndarray
@@ -75,8 +75,9 @@ class Arrivals:
 
 @dataclass(frozen=True)
 class Stays:
-    """How the stays go on and end. second_start is -1 without a transfer; known_start and last_hospital belong to
-    the part that ends in the discharge; laboratory is (haemoglobin g/dL, sodium mmol/L, creatinine mg/dL)."""
+    """How the stays go on and end. second_start is -1 without a transfer; known_start and last_hospital
+    belong to the part that ends in the discharge; laboratory is (haemoglobin g/dL, sodium mmol/L, creatinine
+    mg/dL)."""
 
     end: np.ndarray
     disposition: np.ndarray
@@ -94,7 +95,8 @@ class Stays:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Of each stay: its true risk and what it was computed from, whether it is an index stay, and the draw."""
+    """Of each stay: its true risk and what it was computed from, whether it is an index stay, and the
+    draw."""
 
     inputs: RiskInputs
     risk: np.ndarray
@@ -226,7 +228,8 @@ def _transfers(
 def _last_values(
     people: People, a: Arrivals, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Last haemoglobin (g/dL), sodium (mmol/L), creatinine (mg/dL) of each stay, as the laboratory reports them."""
+    """Last haemoglobin (g/dL), sodium (mmol/L), creatinine (mg/dL) of each stay, as the laboratory reports
+    them."""
     count = len(a)
     failing = a.ill[:, CHRONIC_KEYS.index("heart_failure")]
     haemoglobin = people.haemoglobin[a.who] - rng.gamma(1.4, 0.75, count) * np.where(a.planned, 0.5, 1.0)

@@ -1,22 +1,24 @@
 """What is true of the city, kept where no hospital serves it: ``<home>/city/answer_key/``.
 
-Parquet unless said otherwise; ``source`` is ``hospital_<name>``, ids are FHIR ids at that source, ``*_at`` UTC timestamps.
-Only what has happened by the city's clock is published; the rest waits in the segments.
+Parquet unless said otherwise; ``source`` is ``hospital_<name>``, ids are FHIR ids at that source, ``*_at`` UTC.
+Only what has happened by the city's clock is published; the rest waits in the segments. In all but the
+first two, the columns begin with source, resource_type, resource_id; ``visible_at`` is when an export first has it.
 
-discharges         source, encounter_id (the stay's last encounter), patient_id, person_id, admitted_at, discharged_at,
-                   true_risk, readmitted_30d (as drawn), readmission_at (null if none), is_observable (30 days have passed),
-                   and the inputs of the true risk: age_years, stay_days, is_emergency, emergency_visits_180d, stays_365d,
-                   haemoglobin_g_dl, sodium_mmol_l, creatinine_mg_dl, disposition_code, conditions (keys, comma-separated)
+discharges         source, encounter_id (the stay's last encounter), patient_id, person_id, admitted_at,
+                   discharged_at, true_risk, readmitted_30d (as drawn), readmission_at (null if none),
+                   is_observable (30 days have passed), and the inputs of the true risk: age_years, stay_days,
+                   is_emergency, emergency_visits_180d, stays_365d, haemoglobin_g_dl, sodium_mmol_l,
+                   creatinine_mg_dl, disposition_code, conditions (keys, comma-separated)
 persons            person_id, source, patient_id: one person may have several rows
-unit_slips         source, resource_type, resource_id, kind, served_value, served_unit, true_value, true_unit, visible_at
-corrupt_lines      source, resource_type, resource_id, kind, line_sha256, visible_at
-late               source, resource_type, resource_id, last_updated_at, visible_at
-deleted            source, resource_type, resource_id, visible_at (= deleted), came_back_at (null if it stays away)
-entered_in_error   source, resource_type, resource_id, visible_at
-changed            source, resource_type, resource_id, visible_at
-duplicates         source, resource_type, resource_id, kind (exact | older_version), visible_at
-oddities           source, resource_type, resource_id, kind, visible_at
-spurious_stays     source, resource_type, resource_id, patient_id, kind, visible_at
+unit_slips         kind, served_value, served_unit, true_value, true_unit, visible_at
+corrupt_lines      kind, line_sha256 (of the line without its newline), visible_at
+late               last_updated_at (what the record says), visible_at
+deleted            visible_at (when it was deleted), came_back_at (null if it stays away)
+entered_in_error   visible_at (of the version that says so)
+changed            visible_at (of the second version)
+duplicates         kind (exact | older_version), visible_at
+oddities           kind (see dirt.ODDITY_KINDS), visible_at
+spurious_stays     patient_id, kind (see dirt.SPURIOUS_KINDS), visible_at
 canaries.json      list of strings that may be found in landing and vault only: names, phones, streets, ids
 canary_kinds.json  the same strings by kind
 """

@@ -1,7 +1,8 @@
-"""The HTTP face of the city: one FHIR server per hospital below ``/<hospital>/fhir``, and the clock below ``/city``.
+"""The HTTP face of the city: one FHIR server per hospital below ``/<hospital>/fhir``, and the clock below
+``/city``.
 
-Routes only translate: parameters in, a call, an answer out. ``/city/...`` answers to loopback addresses alone.
-"""
+Routes only translate: parameters in, a call, an answer out. ``/city/...`` answers to loopback addresses
+alone."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ _KNOWN_PARAMETERS = {"_type", "_since", "_outputFormat"}
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """How the servers behave: lifetimes in seconds, how long an export takes at least, where keys and state live."""
+    """How the servers behave: lifetimes in seconds, how long an export takes at least, where keys and state
+    live."""
 
     home: Path
     token_seconds: int = 300
@@ -134,7 +136,8 @@ def make_app(servers: Servers) -> FastAPI:
 
 
 class _DateHeader:
-    """Adds the Date header by the hospital's own, perhaps skewed, clock. Plain ASGI, so that files stream at full speed."""
+    """Adds the Date header by the hospital's own, perhaps skewed, clock. Plain ASGI, so that files stream at
+    full speed."""
 
     def __init__(self, app: ASGIApp, faults: FaultBook) -> None:
         self.app, self.faults = app, faults
@@ -373,7 +376,8 @@ class _BigChunks(FileResponse):
 
 
 def _file_response(file: OutputFile, accepts_gzip: bool) -> Response:
-    """The file as it lies there: gzip-encoded where it is packed and the client takes it. Ranges are honoured."""
+    """The file as it lies there: gzip-encoded where it is packed and the client takes it. Ranges are
+    honoured."""
     if file.packed is not None and accepts_gzip:
         return _BigChunks(
             file.packed, media_type=NDJSON, headers={"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
@@ -390,7 +394,8 @@ def _unpacked(path: str) -> Iterator[bytes]:
 
 
 def _spoiled_file(file: OutputFile, accepts_gzip: bool, spec: FaultSpec) -> Response:
-    """Half of a file (or ``bytes`` of it): as if it were all (truncated), or with the connection breaking off (cut)."""
+    """Half of a file (or ``bytes`` of it): as if it were all (truncated), or with the connection breaking off
+    (cut)."""
     is_packed = file.packed is not None and (accepts_gzip or file.path is None)
     headers = {"Content-Encoding": "gzip"} if is_packed and spec.kind == "cut" else {}
     if spec.kind == "cut":

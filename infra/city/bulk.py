@@ -1,8 +1,8 @@
 """Bulk Data Access v2 ``$export`` of one hospital: kick-off, status, manifest, files, cancellation.
 
-A job is a directory ``exports/<hospital>/<id>/`` with ``job.json``; it survives a restart of the server, and a job that was
-running starts over from the same moment. Links carry an expiry and a signature. What the HTTP layer (``app``) needs is here as plain calls.
-"""
+A job is a directory ``exports/<hospital>/<id>/`` with ``job.json``; it survives a restart of the server, and
+a job that was running starts over from the same moment. Links carry an expiry and a signature. What the HTTP
+layer (``app``) needs is here as plain calls."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ class KickOff(msgspec.Struct):
 class BulkServer:
     """Exports of one hospital.
 
-    link_seconds: how long links live. export_seconds: an export takes at least so long, so that clients must poll.
-    """
+    link_seconds: how long links live. export_seconds: an export takes at least so long, so that clients must
+    poll."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class BulkServer:
             if job.state == "running":
                 self.pool.submit(self._run, job)
 
-    # -- kick-off -----------------------------------------------------------------------------------------------
+    # -- kick-off --------------------------------------------------------------------------------------------
 
     def kick_off(self, asked: KickOff, scope: str, ignore_since: bool = False) -> Job:
         """Start an export. Raises FhirError 400 or 403 for what is not supported or not allowed."""
@@ -178,7 +178,7 @@ class BulkServer:
         part.write_bytes(msgspec.json.encode(job))
         part.replace(part.with_name("job.json"))
 
-    # -- status -------------------------------------------------------------------------------------------------
+    # -- status ----------------------------------------------------------------------------------------------
 
     def job(self, job_id: str) -> Job:
         """A job that exists and whose links live. Raises FhirError 404."""
@@ -198,7 +198,8 @@ class BulkServer:
         return job.state != "running" and time.time() >= job.not_before
 
     def manifest(self, job: Job, base: str, faults: dict[str, FaultSpec]) -> dict[str, Any]:
-        """The manifest with absolute links; ``base`` is the hospital's FHIR address. Faults spoil it as asked."""
+        """The manifest with absolute links; ``base`` is the hospital's FHIR address. Faults spoil it as
+        asked."""
         if "error_list" in faults and not job.errors:
             self._add_error_file(job, faults["error_list"])
         files = job.files()
@@ -243,7 +244,7 @@ class BulkServer:
         job.errors = [OutputFile("OperationOutcome", path.name, len(lines), path=str(path))]
         self._save(job)
 
-    # -- files --------------------------------------------------------------------------------------------------
+    # -- files -----------------------------------------------------------------------------------------------
 
     def _link(self, job: Job, number: int, file: OutputFile, base: str) -> str:
         expires = int(job.expires)

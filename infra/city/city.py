@@ -30,7 +30,7 @@ from infra.city.population import (
     canary_numbers,
     identities,
 )
-from infra.city.resources import CANARY_PRACTITIONERS, practitioner_names, record_numbers
+from infra.city.scribe import CANARY_PRACTITIONERS, practitioner_names, record_numbers
 from infra.city.segment import Carry, Progress, SegmentWriter, Stretch
 from infra.city.simulation import World
 from infra.city.store import Store

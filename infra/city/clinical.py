@@ -1,10 +1,10 @@
-"""What clinicians write down: from encounters to conditions, measurements, prescriptions, vaccinations, procedures.
+"""What clinicians write down: from encounters to conditions, measurements, prescriptions, vaccinations,
+procedures.
 
-Every function takes the encounters of a stretch of days (a dict of equally long arrays, see ``simulation``) and gives such
-a dict for one resource type. Common columns: ``encounter`` (row among those encounters), ``person``, ``hospital``, ``at``
-(when the fact holds), ``recorded`` (when it was entered, ms) and what the type needs. Whatever a stay's true risk uses is recorded before
-the stay ends.
-"""
+Every function takes the encounters of a stretch of days (a dict of equally long arrays, see ``simulation``)
+and gives such a dict for one resource type. Common columns: ``encounter`` (row among those encounters),
+``person``, ``hospital``, ``at`` (when the fact holds), ``recorded`` (when it was entered, ms) and what the
+type needs. Whatever a stay's true risk uses is recorded before the stay ends."""
 
 from __future__ import annotations
 
@@ -30,10 +30,9 @@ MINUTE_MS = 60_000
 
 
 def conditions(encounters: Columns, people: People, rng: np.random.Generator) -> Columns:
-    """Problem-list items (a lasting condition, once per hospital, at the first encounter that meets it) and the reason of
-    each encounter as its diagnosis. ``chronic`` is the lasting condition or -1, ``onset`` when it began. Marks
-    ``people.recorded``.
-    """
+    """Problem-list items (a lasting condition, once per hospital, at the first encounter that meets it) and
+    the reason of each encounter as its diagnosis. ``chronic`` is the lasting condition or -1, ``onset`` when
+    it began. Marks ``people.recorded``."""
     parts: list[Columns] = []
     order = np.argsort(encounters["start"], kind="stable")
     person, hospital = encounters["person"][order], encounters["hospital"][order]
@@ -95,10 +94,9 @@ class _Measurements:
 
 
 def observations(encounters: Columns, people: People, rng: np.random.Generator) -> Columns:
-    """Vital signs, laboratory values and answers. ``measure`` indexes MEASURES; ``value`` and ``second`` (diastolic
-    pressure, upper end of a range, denominator) are numbers in the measure's own unit, text kinds carry a variant number.
-    ``issued`` is when the result was released, ``recorded`` a few seconds later.
-    """
+    """Vital signs, laboratory values and answers. ``measure`` indexes MEASURES; ``value`` and ``second``
+    (diastolic pressure, upper end of a range, denominator) are numbers in the measure's own unit, text kinds
+    carry a variant number. ``issued`` is when the result was released, ``recorded`` a few seconds later."""
     into = _Measurements()
     every = np.arange(len(encounters["start"]))
     class_ = encounters["class_"]
@@ -224,7 +222,8 @@ def _emergency_values(
 def _ward_values(
     into: _Measurements, rows: np.ndarray, encounters: Columns, people: People, rng: np.random.Generator
 ) -> None:
-    """Vital signs every day; blood on admission, every second day and, last, three to eight hours before discharge."""
+    """Vital signs every day; blood on admission, every second day and, last, three to eight hours before
+    discharge."""
     start, end, person = encounters["start"][rows], encounters["end"][rows], encounters["person"][rows]
     length = end - start
     last = np.maximum(end - rng.integers(3 * HOUR_MS, 8 * HOUR_MS, len(rows)), start + length * 6 // 10)
@@ -277,14 +276,14 @@ def _ward_values(
 
 
 def _hba1c(glucose: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Haemoglobin A1c in % from mean glucose in mg/dL: (glucose + 46.7) / 28.7 (Nathan and others, Diabetes Care 2008)."""
+    """Haemoglobin A1c in % from mean glucose in mg/dL: (glucose + 46.7) / 28.7 (Nathan and others, Diabetes
+    Care 2008)."""
     return np.clip((glucose + 46.7) / 28.7 + rng.normal(0, 0.25, len(glucose)), 3.9, 16.0)
 
 
 def medication_requests(encounters: Columns, people: People, rng: np.random.Generator) -> Columns:
-    """Prescriptions: for lasting conditions at some outpatient visits and before every discharge, for acute ones at visits
-    and in stays. ``medication`` indexes MEDICATIONS.
-    """
+    """Prescriptions: for lasting conditions at some outpatient visits and before every discharge, for acute
+    ones at visits and in stays. ``medication`` indexes MEDICATIONS."""
     parts: list[Columns] = []
     start, end, class_ = encounters["start"], encounters["end"], encounters["class_"]
     every = np.arange(len(start))

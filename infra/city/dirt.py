@@ -1,11 +1,10 @@
 """Planted dirt: what goes wrong in real feeds, at low rates, each case written into the answer key.
 
-Three ways to be dirty. *Fates* are what later happens to a record that was right: it is changed, withdrawn as entered in
-error, deleted (and sometimes comes back), or reaches the export late. *Slips* are wrong values in good records: units.
-*Line dirt* spoils the text: corrupt lines, unknown code systems, dangling references, values of the wrong type.
-Inpatient encounters and patients are spared what would destroy them, so that the labels in the data stay the drawn ones;
-instead spurious stays are planted that must not count.
-"""
+Three ways to be dirty. *Fates* are what later happens to a record that was right: it is changed, withdrawn as
+entered in error, deleted (and sometimes comes back), or reaches the export late. *Slips* are wrong values in
+good records: units. *Line dirt* spoils the text: corrupt lines, unknown code systems, dangling references,
+values of the wrong type. Inpatient encounters and patients are spared what would destroy them, so that the
+labels in the data stay the drawn ones; instead spurious stays are planted that must not count."""
 
 from __future__ import annotations
 
@@ -42,7 +41,8 @@ SPURIOUS_KINDS = ("entered-in-error", "cancelled", "planned", "deleted")
 
 @dataclass(frozen=True)
 class Slip:
-    """A value that keeps the unit it should have had but is in another one: served = factor * true + offset."""
+    """A value that keeps the unit it should have had but is in another one: served = factor * true +
+    offset."""
 
     measure: str
     factor: float
@@ -69,9 +69,8 @@ def pick(rng: np.random.Generator, rows: np.ndarray, rate: float, least: int = 0
 class Fates:
     """What happens to each record of a table; times in ms, NEVER where it does not.
 
-    changed: a second version appears. is_error: that version says entered-in-error. deleted, revived, delivered (when an
-    export first has it). keeps_older: the version before stays in the feed.
-    """
+    changed: a second version appears. is_error: that version says entered-in-error. deleted, revived,
+    delivered (when an export first has it). keeps_older: the version before stays in the feed."""
 
     changed: np.ndarray
     is_error: np.ndarray
@@ -84,7 +83,8 @@ class Fates:
 def fates(
     rng: np.random.Generator, recorded: np.ndarray, eligible: np.ndarray, factor: float, least: int
 ) -> Fates:
-    """Draw fates; a record has at most one. ``eligible`` are row numbers, ``least`` how many of each kind at least."""
+    """Draw fates; a record has at most one. ``eligible`` are row numbers, ``least`` how many of each kind at
+    least."""
     rows = len(recorded)
     f = Fates(
         changed=np.full(rows, NEVER),
@@ -113,7 +113,8 @@ def fates(
 
 
 def promise_tomorrow(rng: np.random.Generator, f: Fates, recent: np.ndarray, now_ms: int) -> None:
-    """Of the recent records without a fate, have one changed, one deleted and one delivered in the coming day."""
+    """Of the recent records without a fate, have one changed, one deleted and one delivered in the coming
+    day."""
     free = recent[(f.changed[recent] == NEVER) & (f.deleted[recent] == NEVER)]
     for kind, row in zip(("change", "delete", "deliver"), pick(rng, free, 0.0, 3).tolist(), strict=False):
         at = now_ms + int(rng.integers(HOUR_MS, 23 * HOUR_MS))
@@ -142,9 +143,8 @@ def spurious_stays(
 ) -> tuple[Columns, np.ndarray]:
     """Inpatient encounters that never were, in the 30 days after a discharge whose person did not come back.
 
-    Returns encounter columns (see ``simulation``) and each row's kind (one of SPURIOUS_KINDS). All are withdrawn,
-    deleted or never come true before the 30 days are over.
-    """
+    Returns encounter columns (see ``simulation``) and each row's kind (one of SPURIOUS_KINDS). All are
+    withdrawn, deleted or never come true before the 30 days are over."""
     quiet = np.flatnonzero(~stays["readmitted"])
     chosen = pick(rng, quiet, SPURIOUS_STAY_RATE * factor, least * len(SPURIOUS_KINDS) if factor else 0)
     start = stays["discharged"][chosen] + (rng.uniform(3, 18, len(chosen)) * DAY_MS).astype(np.int64)
@@ -197,7 +197,8 @@ _DATE = re.compile(rb'"(effectiveDateTime|authoredOn|recordedDate|occurrenceDate
 
 
 def make_odd(line: bytes, kind: str) -> bytes | None:
-    """A line that is sound JSON but not sound FHIR, or not what it should point to; None where the kind does not apply."""
+    """A line that is sound JSON but not sound FHIR, or not what it should point to; None where the kind does
+    not apply."""
     if kind == "unknown_system":
         return _replaced(_SYSTEM, b'"code":{"coding":[{"system":"urn:oid:1.3.6.1.4.1.99999.7"', line)
     if kind == "dangling_reference":

@@ -1,40 +1,41 @@
-"""Faults on demand: what a hospital's server does wrong, set over ``/city/faults`` (loopback only) or ``--faults FILE``.
+"""Faults on demand: what a hospital's server does wrong. For tests and drills.
 
-A fault is a JSON object:
+POST /city/faults (loopback only) takes one JSON object or a list; ``serve --faults FILE`` starts with such a list:
 
     kind       what goes wrong, see below (needed)
     hospital   north | harbour | university | given | * (default *)
-    where      which request: kickoff, status, download, token, risk, metadata, configuration, or * for any of the kind's usual places
-    type       only the download, count or error of this resource type
+    where      kickoff | status | download | token | risk | metadata | configuration; * (default): wherever the kind
+               may strike
+    type       strike only downloads, counts or errors of this resource type
     skip       let so many matching requests pass first (default 0)
     times      how many requests it hits; -1 for ever (default 1)
-    … and the parameters of the kind
+    …          the parameters of the kind
 
-kind                where (default)      does
-too_many            *                    429; retry_after: seconds (default) | http-date | epoch | none; seconds: how long (2)
-unavailable         *                    503; the same parameters, retry_after defaults to none
-server_error        *                    500 with an OperationOutcome; status: another code
-unauthorized        download             401 as for an expired token
-revoke_tokens       download             every token given out so far stops working, this request included
-cut                 download             the connection breaks after ``bytes`` (default half of the body)
-truncated           download             a well-formed answer that ends after ``bytes`` (default half), in the middle of a line
-expired_link        download             410 Gone; status: another code (403, 404). All links of that export die with it unless only_this is true
-missing_file        download             404
-failing_file        download             500, for ever unless times is given
-slow                *                    waits ``seconds`` (1) before it answers
-wrong_count         status               the manifest states ``by`` (default 1) more lines than there are, for ``type`` or the first file
-no_count            status               the manifest has no counts
-error_list          status               the manifest's ``error`` names a file of OperationOutcomes without final newline
-no_deleted          status               the manifest has no ``deleted``
-missing_output      status               the manifest leaves ``type`` (or the first file) out
-export_failed       status               the poll answers 500 with an OperationOutcome: the export has failed
-never_ending        status               the poll says 202 for ever (times defaults to -1)
-ignore_since        kickoff              a server without ``_since``: serves everything, lists no deletions (times defaults to -1)
-reject_since        kickoff              a server without ``_since``: 400 (times defaults to -1)
-refuse              risk                 422 with an OperationOutcome
-clock_skew          (server)             the server's clock is off by ``seconds``: token checks and Date header; stays until removed
+    kind           where     does
+    too_many       any       429; retry_after: seconds (default) | http-date | epoch | none; seconds: how long (2)
+    unavailable    any       503; the same parameters, but retry_after is none unless given
+    server_error   any       500 with an OperationOutcome; status: another code
+    slow           any       waits ``seconds`` (1) before it answers
+    unauthorized   download  401, as for an expired token
+    revoke_tokens  download  all tokens given out so far stop working, that of this request too
+    cut            download  the connection breaks after ``bytes`` of the body (default half of it)
+    truncated      download  a well-formed answer that ends after ``bytes`` of the file (default half)
+    expired_link   download  410 Gone (status: another code); all links of the export die unless only_this is true
+    missing_file   download  404
+    failing_file   download  500, for ever unless times is given
+    wrong_count    status    the manifest states ``by`` (1) lines too many, for ``type`` or the first file
+    no_count       status    the manifest states no counts
+    error_list     status    ``error`` names a file of OperationOutcomes without a final newline
+    no_deleted     status    the manifest has no ``deleted``
+    missing_output status    the manifest leaves ``type``, or the first file, out
+    export_failed  status    500 with an OperationOutcome: the export has failed
+    never_ending   status    202 for ever
+    ignore_since   kickoff   a server without ``_since``: serves everything, lists no deletions; for ever
+    reject_since   kickoff   a server without ``_since``: 400; for ever
+    refuse         risk      422 with an OperationOutcome for creates and updates
+    clock_skew     server    its clock is off by ``seconds``, for tokens and the Date header, until removed
 
-GET lists faults with how often each has hit; DELETE /city/faults removes all, DELETE /city/faults/{id} one.
+GET /city/faults lists them with how often each has hit; DELETE /city/faults removes all, DELETE /city/faults/ID one.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """The three hospitals and what each does its own way.
 
-north        lastUpdated on everything, milliseconds in UTC; UUIDs; medications inline; names in ``subject.display``;
-             big types split over several files. Signs in with RS384.
-harbour      instants with the offset ``+01:00`` and whole seconds; short lettered ids; MedicationRequests point at
-             Medication resources; one file per type. Signs in with ES384.
-university   no lastUpdated on Organization, Location, Practitioner and Immunization; opaque version ids; narrative ``text``;
-             files are named ``Location.1767225600000.ndjson``, arrive gzip-encoded and need no token, because the link
-             is the secret (``requiresAccessToken`` is false). Signs in with RS384.
+north        lastUpdated on everything, milliseconds in UTC; UUIDs; medications inline; names in
+             ``subject.display``; large types split over several files. Signs in with RS384.
+harbour      instants with the offset ``+01:00`` and whole seconds; short lettered ids; MedicationRequests point
+             at Medication resources; one file per type. Signs in with ES384.
+university   no meta on Organization, Location, Practitioner and Immunization; opaque version ids; narrative
+             ``text``; emergency stays of class ACUTE; files named ``Location.1767225600000.ndjson``, gzip-encoded,
+             that need no token because the link is the secret (``requiresAccessToken`` is false). Signs in with
+             RS384.
 given        a directory of NDJSON as it is. Signs in with RS384 or ES384.
 """
 
@@ -19,9 +20,8 @@ from dataclasses import dataclass, field
 class Habits:
     """What is peculiar to one hospital.
 
-    code: small number used in keys. zone_minutes: offset its instants are written with. lines_per_file: an export file
-    holds at most so many lines (0 = no limit).
-    """
+    code: small number used in keys. zone_minutes: offset its instants are written with. lines_per_file: an
+    export file holds at most so many lines (0 = no limit)."""
 
     name: str
     title: str

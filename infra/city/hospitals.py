@@ -1,7 +1,7 @@
 """What an export of a hospital consists of: files prepared from the city's segments, or a directory as it is.
 
-Both kinds answer the same questions: which types are there, when is now, and which files hold the records asked for.
-"""
+Both kinds answer the same questions: which types are there, when is now, and which files hold the records
+asked for."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ class Snapshot:
 
 
 class OutputFile(msgspec.Struct):
-    """One file of an export. ``path`` is plain NDJSON, ``packed`` the same gzip-encoded; one of them may be missing."""
+    """One file of an export. ``path`` is plain NDJSON, ``packed`` the same gzip-encoded; one of them may be
+    missing."""
 
     type: str
     name: str
@@ -152,10 +153,10 @@ def _packed(plain: Path, packed: Path) -> Path:
 class GivenHospital:
     """A directory of ``*.ndjson`` and ``*.ndjson.gz``, any resource types, served as it lies there.
 
-    It stands still: its transactionTime is the time of its newest file, ``_since`` is ignored and nothing is ever deleted. Files are
-    streamed, never loaded. Lines are counted once per file (blank lines do not count) and remembered in ``cache``.
-    Raises CitywellError for a directory without NDJSON and for a file whose resource type cannot be told.
-    """
+    It stands still: its transactionTime is the time of its newest file, ``_since`` is ignored and nothing is
+    ever deleted. Files are streamed, never loaded. Lines are counted once per file (blank lines do not count)
+    and remembered in ``cache``. Raises CitywellError for a directory without NDJSON and for a file whose
+    resource type cannot be told."""
 
     habits = GIVEN
 
@@ -232,7 +233,8 @@ _ID = re.compile(rb'"id"\s*:\s*"([A-Za-z0-9\-.]{1,64})"')
 
 
 def _type_of(path: Path) -> str:
-    """Resource type of a file: from its name (``Location.1767225600000.ndjson``), else from its first lines."""
+    """Resource type of a file: from its name (``Location.1767225600000.ndjson``), else from its first
+    lines."""
     match = _NAME.match(path.name)
     if match:
         return match[1]
@@ -251,8 +253,7 @@ def _type_of(path: Path) -> str:
 
 def _lines_of(path: Path) -> Iterator[bytes]:
     """The lines of a file that are not blank, one at a time."""
-    opened = gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb")
-    with opened as file:
+    with gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb") as file:
         for line in file:
             if line.strip():
                 yield line

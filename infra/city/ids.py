@@ -1,8 +1,7 @@
 """Ids and hashes: one number in, the same id out, in every run and on every machine.
 
-A record's *ordinal* counts the records of its type in the city; its id at a hospital is a bijection of the ordinal in
-that hospital's style, so ids never collide and need not be stored.
-"""
+A record's *ordinal* counts the records of its type in the city; its id at a hospital is a bijection of the
+ordinal in that hospital's style, so ids never collide and need not be stored."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The people of the city: who they are, how they fare, and where they are known. Arrays, one element per person.
+"""The people of the city: who they are, how they fare, and where they are known. Arrays, one element per
+person.
 
-What never changes about a person (name, phone, national id) is a hash of seed and number and is not stored; what the
-calendar changes (illnesses, stays, death, moves) is in ``People`` and is saved with the city.
-"""
+What never changes about a person (name, phone, national id) is a hash of seed and number and is not stored;
+what the calendar changes (illnesses, stays, death, moves) is in ``People`` and is saved with the city."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ HOSPITAL_COUNT = len(HOSPITALS)
 class People:
     """State of everyone. Times are milliseconds since 1970 UTC, NEVER where it has not happened.
 
-    birth_day: days since 1970. sex: 0 female, 1 male. onset_ms: people x lasting conditions. known: people x hospitals.
-    registered_ms, patient_version: of each hospital's Patient record (people x hospitals). recorded: people x hospitals x
-    lasting conditions already on that hospital's problem list. busy_until: end of the present stay. quiet_until: no unplanned
-    admission before (see simulation). readmission_ms/_hospital: drawn and still to come. notice_ms: when each hospital learns of
-    the death. haemoglobin … weight: the person's usual values.
-    """
+    birth_day: days since 1970. sex: 0 female, 1 male. onset_ms: people x lasting conditions. known: people x
+    hospitals. registered_ms, patient_version: of each hospital's Patient record (people x hospitals).
+    recorded: people x hospitals x lasting conditions already on that hospital's problem list. busy_until: end
+    of the present stay. quiet_until: no unplanned admission before (see simulation).
+    readmission_ms/_hospital: drawn and still to come. notice_ms: when each hospital learns of the death.
+    haemoglobin … weight: the person's usual values."""
 
     birth_day: np.ndarray
     sex: np.ndarray
@@ -88,7 +88,8 @@ class People:
 
 
 def make_people(count: int, rng: np.random.Generator, day: int, *, newcomers: bool = False) -> People:
-    """``count`` people as of ``day``; newcomers register on that day, the others did so in the three years before."""
+    """``count`` people as of ``day``; newcomers register on that day, the others did so in the three years
+    before."""
     age = np.where(rng.random(count) < 0.2, rng.uniform(0, 20, count), rng.triangular(18, 55, 97, count))
     sex = (rng.random(count) < 0.49).astype(np.int8)
     onset = _onsets(age, rng, day)
@@ -152,7 +153,8 @@ def make_people(count: int, rng: np.random.Generator, day: int, *, newcomers: bo
 
 
 def _onsets(age: np.ndarray, rng: np.random.Generator, day: int) -> np.ndarray:
-    """When each lasting condition began (people x conditions, ms), NEVER where the person does not have it."""
+    """When each lasting condition began (people x conditions, ms), NEVER where the person does not have
+    it."""
     onset = np.full((len(age), len(CHRONIC)), NEVER, dtype=np.int64)
     for i, chronic in enumerate(CHRONIC):
         has = rng.random(len(age)) < prevalence(chronic, age)
@@ -201,7 +203,8 @@ class Identity:
 
 
 def canary_numbers(seed: int, population: int) -> np.ndarray:
-    """Numbers of the people whose identifiers are planted to be searched for (up to 30, spread over the city)."""
+    """Numbers of the people whose identifiers are planted to be searched for (up to 30, spread over the
+    city)."""
     wanted = min(30, population)
     return np.unique((np.arange(wanted) * max(1, population // wanted)) + seed % max(1, population // wanted))
 
@@ -235,14 +238,16 @@ def identities(
         family=family,
         phone=[f"+1-{200 + c % 700}-555-{(c >> 12) % 10_000:04d}-{(c >> 30) % 1000:03d}" for c in contact],
         email=[f"{f.lower()}.{n}@mail.city.example" for f, n in zip(family, numbers.tolist(), strict=True)],
-        street=[
-            f"{1 + (c >> 20) % 9_899} {STREETS[(c >> 40) % len(STREETS)]} {STREET_KINDS[(c >> 50) % len(STREET_KINDS)]}"
-            f", Flat {1 + (c >> 8) % 480}"
-            for c in contact
-        ],
+        street=[_street(c) for c in contact],
         postal_code=[
             f"{DISTRICTS[(c >> 5) % len(DISTRICTS)]} {(c >> 34) % 90 + 10}{'ABCDEFGH'[c & 7]}"
             for c in contact
         ],
         national_id=[f"{h % 10**10:010d}-{h % 97:02d}" for h in national],
     )
+
+
+def _street(h: int) -> str:
+    """An address line from a hash."""
+    name, kind = STREETS[(h >> 40) % len(STREETS)], STREET_KINDS[(h >> 50) % len(STREET_KINDS)]
+    return f"{1 + (h >> 20) % 9_899} {name} {kind}, Flat {1 + (h >> 8) % 480}"

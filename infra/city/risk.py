@@ -1,22 +1,24 @@
 """The true risk of an unplanned readmission within 30 days, known exactly because the city draws from it.
 
-Form and rationale. The terms are those of two published bedside scores, so that a model may find the signal where real
-hospitals have it: LACE (van Walraven and others, CMAJ 2010: Length of stay, Acuity of admission, Comorbidity, Emergency
-visits in the six months before) and HOSPITAL (Donzé and others, JAMA Intern Med 2013: Haemoglobin below 12 g/dL, Oncology,
-Sodium below 135 mmol/L, urgent Index admission, Admissions in the year before, Length of stay). Age, kidney function and
-the way home are added. Three interactions make it more than a line: heart failure with low sodium, chronic lung disease with
-repeated emergency visits, and a long stay of someone of 75 or more. The weights are ours: chosen for a base rate of 12 to
-18 % and an area under the curve of the true risk near 0.77, about what the published scores would reach at best.
+Form and rationale. The terms are those of two published bedside scores, so that a model may find the signal
+where real hospitals have it: LACE (van Walraven and others, CMAJ 2010: Length of stay, Acuity of admission,
+Comorbidity, Emergency visits in the six months before) and HOSPITAL (Donzé and others, JAMA Intern Med 2013:
+Haemoglobin below 12 g/dL, Oncology, Sodium below 135 mmol/L, urgent Index admission, Admissions in the year
+before, Length of stay). Age, kidney function and the way home are added. Three interactions make it more than
+a line: heart failure with low sodium, chronic lung disease with repeated emergency visits, and a long stay of
+someone of 75 or more. The weights are ours: chosen for a base rate of 12 to 18 % and an area under the curve
+of the true risk near 0.77, about what the published scores would reach at best.
 
 Every term is served by the hospital *before* the discharge and refers to that hospital's own records only:
-age (Patient.birthDate), stay (Encounter.period, transfers within the hospital joined), acuity (Encounter.priority), lasting
-conditions (Condition), emergency visits that ended at home (Encounter of class EMER that began in the 180 days before the
-admission), earlier inpatient stays (class IMP, begun in the 365 days before the admission, joined), the last haemoglobin,
-sodium and creatinine of the stay (Observation), and Encounter.hospitalization.dischargeDisposition.
+age (Patient.birthDate), stay (Encounter.period, transfers within the hospital joined), acuity
+(Encounter.priority), lasting conditions (Condition), emergency visits that ended at home (Encounter of class
+EMER that began in the 180 days before the admission), earlier inpatient stays (class IMP, begun in the 365
+days before the admission, joined), the last haemoglobin, sodium and creatinine of the stay (Observation), and
+Encounter.hospitalization.dischargeDisposition.
 
-Competing death. The outcome is "readmitted, unplanned, within 30 days, before death". It is drawn once per index stay, at
-discharge; who is drawn does not die before the readmission, who is not may die, and then counts as not readmitted.
-"""
+Competing death. The outcome is "readmitted, unplanned, within 30 days, before death". It is drawn once per
+index stay, at discharge; who is drawn does not die before the readmission, who is not may die, and then
+counts as not readmitted."""
 
 from __future__ import annotations
 
@@ -45,9 +47,8 @@ DISPOSITION_WEIGHTS = {SNF: 0.20, REHAB: -0.20, AGAINST_ADVICE: 0.90}
 class RiskInputs:
     """What is known of each index stay at its discharge; all arrays have one element per stay.
 
-    age_years, stay_days, is_emergency, conditions (stays x len(CHRONIC_KEYS)), emergency_visits_180d, stays_365d,
-    haemoglobin_g_dl, sodium_mmol_l, creatinine_mg_dl, disposition (index of DISPOSITIONS).
-    """
+    age_years, stay_days, is_emergency, conditions (stays x len(CHRONIC_KEYS)), emergency_visits_180d,
+    stays_365d, haemoglobin_g_dl, sodium_mmol_l, creatinine_mg_dl, disposition (index of DISPOSITIONS)."""
 
     age_years: np.ndarray
     stay_days: np.ndarray

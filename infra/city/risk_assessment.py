@@ -1,9 +1,9 @@
-"""``RiskAssessment`` at the hospitals: create, conditional create, update, conditional update, read, vread, search.
+"""``RiskAssessment`` at the hospitals: create, conditional create, update, conditional update, read, vread,
+search.
 
-Kept in SQLite (``<home>/city/risk_assessment.sqlite``), every version, so that it survives restarts. A change is one
-transaction: of two identical conditional creates at the same time, one creates and one finds. ``meta.lastUpdated`` is the
-city's time.
-"""
+Kept in SQLite (``<home>/city/risk_assessment.sqlite``), every version, so that it survives restarts. A change
+is one transaction: of two identical conditional creates at the same time, one creates and one finds.
+``meta.lastUpdated`` is the city's time."""
 
 from __future__ import annotations
 
@@ -90,7 +90,8 @@ class RiskAssessments:
     def update(
         self, hospital: str, id_: str, body: Resource, now: str, if_match: str | None
     ) -> tuple[Resource, bool]:
-        """A new version of a resource, or a first one under that id. Raises FhirError 400 (id differs), 412 (version differs)."""
+        """A new version of a resource, or a first one under that id. Raises FhirError 400 (id differs), 412
+        (version differs)."""
         if body.get("id") != id_:
             raise FhirError(400, "value", "the resource's id is not that of the address")
         with self._transaction() as db:
@@ -128,7 +129,8 @@ class RiskAssessments:
         return resource
 
     def search(self, hospital: str, parameters: list[tuple[str, str]], base: str) -> Resource:
-        """A searchset Bundle, 100 a page unless ``_count`` says otherwise (at most 1,000), with a ``next`` link."""
+        """A searchset Bundle, 100 a page unless ``_count`` says otherwise (at most 1,000), with a ``next``
+        link."""
         asked = dict(parameters)
         count = min(_whole(asked.get("_count", "100")), 1000)
         offset = _whole(asked.get("_offset", "0"))
@@ -192,7 +194,8 @@ class RiskAssessments:
         return " and ".join(clauses), values
 
     def _matching(self, db: sqlite3.Connection, hospital: str, query: str) -> list[str]:
-        """Ids that match a condition (at most one). Raises FhirError 412 for none given or several matches."""
+        """Ids that match a condition (at most one). Raises FhirError 412 for none given or several
+        matches."""
         parameters = [(k, v) for k, v in parse_qsl(query.lstrip("?")) if v]
         if not any(k in ("identifier", "subject", "patient", "_id") for k, _ in parameters):
             raise FhirError(412, "required", "the condition must name an identifier, subject or _id")
@@ -240,7 +243,8 @@ _COMPARISONS = {"eq": "=", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
 def validated(raw: bytes, knows_patient: Callable[[str], bool]) -> Resource:
-    """The resource of a request body. Raises FhirError 400 (not JSON, another type) or 422 (breaks a rule)."""
+    """The resource of a request body. Raises FhirError 400 (not JSON, another type) or 422 (breaks a
+    rule)."""
     try:
         body = msgspec.json.decode(raw)
     except msgspec.DecodeError:

@@ -1,4 +1,5 @@
-"""One stretch of calendar turned into lines: records with their fates, dirt and answer key, hospital by hospital.
+"""One stretch of calendar turned into lines: records with their fates, dirt and answer key, hospital by
+hospital.
 
 A record is *unfolded* into its versions, each with the time from which an export has it. What lies beyond the
 clock is put off (``Pending``) and taken up by a later segment.
@@ -21,7 +22,8 @@ from infra.city.habits import HOSPITALS, Habits
 from infra.city.ids import record_ids
 from infra.city.options import Options
 from infra.city.population import DAY_MS, HOSPITAL_COUNT, NEVER, Identity
-from infra.city.resources import Scribe
+from infra.city.records import WRITERS
+from infra.city.scribe import Scribe
 from infra.city.simulation import Columns, World
 from infra.city.store import Deletion, write_segment_file
 from infra.city.vocabulary import (
@@ -170,7 +172,8 @@ class SegmentWriter:
         return _lines(table, scribe.patients(table), np.zeros(len(person), dtype=bool))
 
     def _encounters(self, scribe: Scribe) -> tuple[Lines, list[Deletion]]:
-        """Stays appear in progress and are finished later; visits appear finished; spurious stays are withdrawn."""
+        """Stays appear in progress and are finished later; visits appear finished; spurious stays are
+        withdrawn."""
         rng = self.rng
         rows = np.flatnonzero(self.encounters["hospital"] == scribe.habits.code)
         t = {n: a[rows] for n, a in self.encounters.items()}
@@ -213,7 +216,7 @@ class SegmentWriter:
                 kind=spurious[row],
                 visible_at=int(t["visible"][row]),
             )
-        made = _lines(table, scribe.encounters(table), np.zeros(len(table["ordinal"]), dtype=bool))
+        made = _lines(table, WRITERS["Encounter"](scribe, table), np.zeros(len(table["ordinal"]), dtype=bool))
         made.stays[: len(rows)] = f.keeps_older
         return self._dirtied("Encounter", scribe.habits, made, ids, f, recorded, harmless)
 
@@ -225,7 +228,7 @@ class SegmentWriter:
         t["encounter_id"] = np.array(scribe.ids("Encounter", encounter_ordinals), dtype=object)
         if type_ == "Observation":
             self._slip_units(scribe.habits, t, ids)
-        f = self._fates(t["recorded"], np.arange(rows))
+        f = self._fates(t["recorded"], np.arange(rows), promises=type_ == "Observation")
         t["status"] = _first_status(type_, rows, self.rng)
         t["updated"], t["visible"] = t["recorded"], f.delivered
         t["version"] = np.ones(rows, dtype=np.int64)
@@ -238,25 +241,18 @@ class SegmentWriter:
         if type_ == "Immunization":
             changed["vaccine"] = (changed["vaccine"] + 1) % len(VACCINES)
         table = _stacked([t, changed, _again(t, f.revived, 2)])
-        write = {
-            "Condition": scribe.conditions,
-            "Observation": scribe.observations,
-            "MedicationRequest": scribe.medication_requests,
-            "Immunization": scribe.immunizations,
-            "Procedure": scribe.procedures,
-        }[type_]
-        made = _lines(table, write(table), np.zeros(len(table["ordinal"]), dtype=bool))
+        made = _lines(table, WRITERS[type_](scribe, table), np.zeros(len(table["ordinal"]), dtype=bool))
         made.stays[:rows] = f.keeps_older
         fateless = np.flatnonzero((f.changed == NEVER) & (f.deleted == NEVER))
         return self._dirtied(type_, scribe.habits, made, ids, f, t["recorded"], fateless)
 
-    def _fates(self, recorded: np.ndarray, eligible: np.ndarray) -> dirt.Fates:
-        """Fates of records; the coming day brings at least one change, one deletion and one late record."""
+    def _fates(self, recorded: np.ndarray, eligible: np.ndarray, promises: bool = False) -> dirt.Fates:
+        """Fates of records; with ``promises`` the coming day brings a change, a deletion and a late record."""
         f = dirt.fates(self.rng, recorded, eligible, self.options.dirt, self.least)
         recent = eligible[
             (recorded[eligible] <= self.now_ms) & (recorded[eligible] > self.now_ms - RECENT_MS)
         ]
-        if self.options.dirt:
+        if self.options.dirt and promises:
             dirt.promise_tomorrow(self.rng, f, recent, self.now_ms)
         return f
 
@@ -335,7 +331,8 @@ class SegmentWriter:
         return made, deletions
 
     def _least_kinds(self, type_: str) -> int:
-        """How many corrupt lines at least: one of each kind among Observations, one of any among the others."""
+        """How many corrupt lines at least: one of each kind among Observations, one of any among the
+        others."""
         return self.least * (len(dirt.CORRUPT_KINDS) if type_ == "Observation" else 1)
 
     # -- putting together ---------------------------------------------------------------------------------

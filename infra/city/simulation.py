@@ -1,9 +1,8 @@
 """The calendar: what happens to people, one day at a time, vectorised over everyone.
 
 A day draws outpatient visits, emergency visits that end at home, unplanned and planned admissions (see
-``admissions``), illnesses, moves, deaths and newcomers. Each day has its own random stream, so that a day is the
-same whether it is lived as part of the history or by an advance of the clock.
-"""
+``admissions``), illnesses, moves, deaths and newcomers. Each day has its own random stream, so that a day is
+the same whether it is lived as part of the history or by an advance of the clock."""
 
 from __future__ import annotations
 
@@ -103,8 +102,8 @@ class Ledger:
 class World:
     """The city between two days. ``day`` is the next day to live (days since 1970).
 
-    visits, stays: start times (ms) of emergency visits and inpatient stays by person * HOSPITAL_COUNT + hospital.
-    """
+    visits, stays: start times (ms) of emergency visits and inpatient stays by person * HOSPITAL_COUNT +
+    hospital."""
 
     seed: int
     admission_factor: float
@@ -176,7 +175,8 @@ class World:
             self.people = self.people.joined(make_people(newcomers, rng, self.day, newcomers=True))
 
     def _fall_ill(self, rng: np.random.Generator) -> None:
-        """New lasting conditions of the coming 30 days, at a yearly rate of 6 % of the prevalence at that age."""
+        """New lasting conditions of the coming 30 days, at a yearly rate of 6 % of the prevalence at that
+        age."""
         p = self.people
         age = p.age_years(self.day)
         for i, chronic in enumerate(CHRONIC):
@@ -192,7 +192,8 @@ class World:
         return np.where(p.known[who], preference, -1.0).argmax(axis=1).astype(np.int8)
 
     def _reason_for(self, who: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:
-        """Index into REASONS by weight; a reason that goes with a lasting condition is likelier in who has it."""
+        """Index into REASONS by weight; a reason that goes with a lasting condition is likelier in who has
+        it."""
         first, last = REASON_RANGES[kind]
         ill = self.people.has(self.day * DAY_MS)[who]
         weights = np.tile([r.weight for r in REASONS[first:last]], (len(who), 1))
@@ -289,7 +290,8 @@ class World:
     def _die(
         self, who: np.ndarray, at: np.ndarray, rng: np.random.Generator, told_first: np.ndarray | None = None
     ) -> None:
-        """Set the time of death; hospitals hear of it after 1 to 12 days, the one where it happened in the hour."""
+        """Set the time of death; hospitals hear of it after 1 to 12 days, the one where it happened in the
+        hour."""
         p = self.people
         p.dead_ms[who] = at
         p.readmission_ms[who] = NEVER
@@ -299,7 +301,8 @@ class World:
         p.notice_ms[who] = np.where(p.known[who], notice, NEVER)
 
     def _move(self, who: np.ndarray, rng: np.random.Generator) -> None:
-        """New address and phone; every hospital that knows the person hears of it in the course of the day."""
+        """New address and phone; every hospital that knows the person hears of it in the course of the
+        day."""
         p = self.people
         told = self.day * DAY_MS + rng.integers(9 * HOUR_MS, 17 * HOUR_MS, (len(who), HOSPITAL_COUNT))
         p.moves[who] += 1

@@ -1,12 +1,12 @@
-"""SMART Backend Services sign-in of one hospital (HL7 SMART App Launch 2.x, "Backend Services" and "Asymmetric
-client authentication").
+"""SMART Backend Services sign-in of one hospital (HL7 SMART App Launch 2.x, "Backend Services" and
+"Asymmetric client authentication").
 
-A client proves itself with a ``private_key_jwt`` assertion: signed with a key of its registered JWKS by an algorithm the
-hospital takes (RS384 or ES384), ``iss`` = ``sub`` = client id, ``aud`` = the token address, ``exp`` at most five
-minutes ahead, and a ``jti`` never seen before. It gets a bearer token (HS256 JWT of the hospital's own) that lives
-``token_seconds``. The one registered client is ``citywell``; its public keys are read from
-``<home>/keys/fhir_<source>.jwks.json`` whenever a token is asked for, so that a rotated key counts at once.
-"""
+A client proves itself with a ``private_key_jwt`` assertion: signed with a key of its registered JWKS by an
+algorithm the hospital takes (RS384 or ES384), ``iss`` = ``sub`` = client id, ``aud`` = the token address,
+``exp`` at most five minutes ahead, and a ``jti`` never seen before. It gets a bearer token (HS256 JWT of the
+hospital's own) that lives ``token_seconds``. The one registered client is ``citywell``; its public keys are
+read from ``<home>/keys/fhir_<source>.jwks.json`` whenever a token is asked for, so that a rotated key counts
+at once."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ class AuthError(Exception):
 
 
 def is_allowed(scope: str, resource: str, interaction: str) -> bool:
-    """Whether granted scopes (v1 ``read``/``write``/``*`` or v2 ``cruds``) allow ``interaction`` (c, r, u, d or s)."""
+    """Whether granted scopes (v1 ``read``/``write``/``*`` or v2 ``cruds``) allow ``interaction`` (c, r, u, d
+    or s)."""
     for part in scope.split():
         match = _SCOPE.match(part)
         if not match or match[1] not in ("*", resource):
@@ -59,8 +60,8 @@ def is_allowed(scope: str, resource: str, interaction: str) -> bool:
 class SmartServer:
     """Tokens of one hospital.
 
-    folder holds the signing secret and the used ``jti``s, shared by the city's hospitals. clock gives wall-clock seconds.
-    """
+    folder holds the signing secret and the used ``jti``s, shared by the city's hospitals. clock gives
+    wall-clock seconds."""
 
     def __init__(
         self,
@@ -122,7 +123,8 @@ class SmartServer:
         }
 
     def authorise(self, header: str | None) -> str:
-        """The granted scopes of a bearer token. Raises FhirError 401 when it is missing, expired, revoked or not ours."""
+        """The granted scopes of a bearer token. Raises FhirError 401 when it is missing, expired, revoked or
+        not ours."""
         if not header or not header.lower().startswith("bearer "):
             raise _unauthorised("a bearer token is needed")
         try:

@@ -1,11 +1,12 @@
 """The city's records on disk: segments of lines, never rewritten, and what an export of them contains.
 
-A *segment* is what one stretch of calendar added: for each hospital and type a file of lines in the order they became
-visible, an index (visible_ms, key, byte offset of each line) and the deletions. The current records are, for each key, the lines
-of the newest segment that has it, unless a later deletion names it. Segments are immutable, so that a running export sees the city as it was.
+A *segment* is what one stretch of calendar added: for each hospital and type a file of lines in the order
+they became visible, an index (visible_ms, key, byte offset of each line) and the deletions. The current
+records are, for each key, the lines of the newest segment that has it, unless a later deletion names it.
+Segments are immutable, so that a running export sees the city as it was.
 
-Layout: ``segments/<number>/<hospital>/<Type>.ndjson``, ``<Type>.index.npy`` (int64, 3 x lines+1), ``<Type>.deleted.json``.
-"""
+Layout: ``segments/<number>/<hospital>/<Type>.ndjson``, ``<Type>.index.npy`` (int64, 3 x lines+1),
+``<Type>.deleted.json``."""
 
 from __future__ import annotations
 
@@ -102,7 +103,8 @@ class Store:
         return [d for d in recent if alive.get(d.key, 0) <= d.at_ms]
 
     def select(self, hospital: str, type_: str, count: int, since_ms: int | None) -> Iterator[Piece]:
-        """The current lines that became visible after ``since_ms`` (all of them for None), as runs of bytes."""
+        """The current lines that became visible after ``since_ms`` (all of them for None), as runs of
+        bytes."""
         indexes = self._indexes(hospital, type_, count)
         deleted = self.deletions(hospital, type_, count)
         gone_keys = np.array([d.key for d in deleted], dtype=np.int64)
@@ -136,7 +138,8 @@ class Store:
 
 
 def split_pieces(pieces: list[Piece], lines_per_file: int) -> list[list[Piece]]:
-    """Group pieces into files of about ``lines_per_file`` lines (0: one file); a long piece is cut at line ends."""
+    """Group pieces into files of about ``lines_per_file`` lines (0: one file); a long piece is cut at line
+    ends."""
     if not lines_per_file:
         return [pieces] if pieces else []
     files: list[list[Piece]] = [[]]

@@ -1,8 +1,8 @@
 """Codes, words and name parts the city speaks with. Displays are our own short words.
 
-Systems: ICD-10-CM for conditions, LOINC with UCUM units for observations, ATC for medications, CVX for vaccines.
-Nothing here depends on a seed; every table is a tuple, so that an index into it means the same in every run.
-"""
+Systems: ICD-10-CM for conditions, LOINC with UCUM units for observations, ATC for medications, CVX for
+vaccines. Nothing here depends on a seed; every table is a tuple, so that an index into it means the same in
+every run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ NO_DISPOSITION, HOME, TRANSFER_OUT, SNF, REHAB, HOSPICE, DIED, AGAINST_ADVICE = 
 
 @dataclass(frozen=True)
 class Chronic:
-    """A lasting condition: ICD-10-CM codes it may be recorded as, prevalence logit(p) = at60 + per10 * (age - 60) / 10.
+    """A lasting condition: ICD-10-CM codes it may be recorded as, prevalence logit(p) = at60 + per10 * (age -
+    60) / 10.
 
     ``admission`` multiplies the rate of unplanned admissions, ``medications`` are indexes of MEDICATIONS.
     """
@@ -113,7 +114,8 @@ CHRONIC_KEYS = tuple(c.key for c in CHRONIC)
 
 @dataclass(frozen=True)
 class Reason:
-    """Why someone comes: ICD-10-CM code, words, base weight, chronic key that makes it likelier, days of stay (median)."""
+    """Why someone comes: ICD-10-CM code, words, base weight, chronic key that makes it likelier, days of stay
+    (median)."""
 
     code: str
     display: str
@@ -203,7 +205,8 @@ PROCEDURES = (
 
 @dataclass(frozen=True)
 class Measure:
-    """One kind of Observation: LOINC code, words, category, value type, UCUM unit, decimals, plausible reference range."""
+    """One kind of Observation: LOINC code, words, category, value type, UCUM unit, decimals, plausible
+    reference range."""
 
     key: str
     code: str
@@ -248,29 +251,47 @@ SMOKING = (("LA18978-9", "Never smoker"), ("LA15920-4", "Former smoker"), ("LA18
 
 WARDS = ("Emergency", "Medicine", "Surgery", "Heart", "Lung", "Outpatients", "Rehabilitation", "Oncology")
 
-GIVEN_FEMALE = (
-    "Ada Amira Beatriz Bronwen Carmen Chiara Dalia Edith Elena Esther Fatou Freya Greta Hanna Hélène Ilse Imani Ingrid "
-    "Jasmin Joan Kaisa Keiko Leila Linnea Lucía Mabel Maren Mei Milena Nadia Naomi Nora Odile Olga Paloma Petra Priya "
-    "Quitterie Rania Rosa Ruth Saskia Sigrid Signe Tamar Teresa Ulla Valérie Vera Wanda Ximena Yara Yvette Zahra Zoë"
-).split()
-GIVEN_MALE = (
-    "Abdul Adrian Anselm Arjun Bastian Björn Caleb Cassian Dario Dmitri Edgar Emeka Enzo Esteban Felix Gareth Goran Hakan "
-    "Henrik Hugo Ibrahim Igor Ivo Jakob Jonas José Kenji Kwame Lars Leander Luca Magnus Malik Mateo Mihail Nils Noah Olaf "
-    "Omar Otto Pavel Pedro Quentin Rafael Ravi Rufus Søren Silas Tariq Tobias Ulrich Viktor Walter Xavier Yusuf Zoltán"
-).split()
-FAMILY_HEADS = (
-    "Ash Bell Birch Black Bren Brook Cald Carr Chal Clay Corn Dal Dun East Elm Fair Fen Ferr Glen Gold Grey Hal Hart Haver "
-    "Heath Holl Kel Kirk Lang Lark Lin Lock Marl Mel Mor North Oak Pell Quar Rad Raven Red Rook Sand Sher Stan Stone Sum "
-    "Thorn Tor Under Vas Wald Wel West Whit Wil Win Yar Yew"
-).split()
-FAMILY_TAILS = (
-    "aker berg bourne bridge bury by combe cott croft dale den ell feld field ford gate grove ham hurst ing ington "
-    "kvist land ley low man mere mont more quist rick ridge shaw son stead stein stow strom thorpe ton vale vik ward water "
-    "well wick wood worth"
-).split()
-STREETS = (
-    "Alder Anchor Aspen Bakehouse Beacon Canal Chapel Cooper Dock Elder Ferry Foundry Garden Granary Harbour Juniper Kiln "
-    "Lantern Linden Market Meadow Mill Orchard Quarry Quay Rope Saddler Station Tanner Tower Vine Weaver Willow Windmill"
-).split()
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+GIVEN_FEMALE = _words(
+    """
+    Ada Amira Beatriz Bronwen Carmen Chiara Dalia Edith Elena Esther Fatou Freya Greta Hanna Hélène Ilse
+    Imani Ingrid Jasmin Joan Kaisa Keiko Leila Linnea Lucía Mabel Maren Mei Milena Nadia Naomi Nora
+    Odile Olga Paloma Petra Priya Quitterie Rania Rosa Ruth Saskia Sigrid Signe Tamar Teresa Ulla
+    Valérie Vera Wanda Ximena Yara Yvette Zahra Zoë
+    """
+)
+GIVEN_MALE = _words(
+    """
+    Abdul Adrian Anselm Arjun Bastian Björn Caleb Cassian Dario Dmitri Edgar Emeka Enzo Esteban Felix
+    Gareth Goran Hakan Henrik Hugo Ibrahim Igor Ivo Jakob Jonas José Kenji Kwame Lars Leander Luca
+    Magnus Malik Mateo Mihail Nils Noah Olaf Omar Otto Pavel Pedro Quentin Rafael Ravi Rufus Søren Silas
+    Tariq Tobias Ulrich Viktor Walter Xavier Yusuf Zoltán
+    """
+)
+FAMILY_HEADS = _words(
+    """
+    Ash Bell Birch Black Bren Brook Cald Carr Chal Clay Corn Dal Dun East Elm Fair Fen Ferr Glen Gold
+    Grey Hal Hart Haver Heath Holl Kel Kirk Lang Lark Lin Lock Marl Mel Mor North Oak Pell Quar Rad
+    Raven Red Rook Sand Sher Stan Stone Sum Thorn Tor Under Vas Wald Wel West Whit Wil Win Yar Yew
+    """
+)
+FAMILY_TAILS = _words(
+    """
+    aker berg bourne bridge bury by combe cott croft dale den ell feld field ford gate grove ham hurst
+    ing ington kvist land ley low man mere mont more quist rick ridge shaw son stead stein stow strom
+    thorpe ton vale vik ward water well wick wood worth
+    """
+)
+STREETS = _words(
+    """
+    Alder Anchor Aspen Bakehouse Beacon Canal Chapel Cooper Dock Elder Ferry Foundry Garden Granary
+    Harbour Juniper Kiln Lantern Linden Market Meadow Mill Orchard Quarry Quay Rope Saddler Station
+    Tanner Tower Vine Weaver Willow Windmill
+    """
+)
 STREET_KINDS = ("Street", "Lane", "Road", "Row", "Walk", "Close", "Avenue")
 DISTRICTS = tuple(f"C{n}" for n in range(1, 13))

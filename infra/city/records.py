@@ -1,0 +1,359 @@
+"""Clinical FHIR R4 resources as lines of JSON, written column by column in a hospital's manner.
+
+Every function takes the hospital's ``Scribe`` and a table (see ``clinical`` and ``scribe``; ``status`` and, but for
+encounters, ``encounter_id`` beside the type's own columns) and returns one line per record. Templates, not objects: a
+city of 20,000 people is some two million lines.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+
+from infra.city.ids import hashed
+from infra.city.population import DAY_MS
+from infra.city.scribe import COMPLAINTS, NOTES, Scribe, narrative
+from infra.city.simulation import Columns
+from infra.city.vocabulary import (
+    ADMIT_SOURCES,
+    AMB,
+    ATC,
+    CHRONIC,
+    CLASSES,
+    CVX,
+    DIASTOLIC,
+    DISPOSITIONS,
+    EMER,
+    EMERGENCY,
+    ICD10,
+    ICD10_PCS,
+    IMP,
+    LOINC,
+    MEASURES,
+    MEDICATIONS,
+    PRIORITIES,
+    PROCEDURES,
+    REASONS,
+    SMOKING,
+    SYSTOLIC,
+    TERMINOLOGY,
+    UCUM,
+    VACCINES,
+    WARDS,
+    Measure,
+)
+
+OUTPATIENTS_WARD, EMERGENCY_WARD, INPATIENT_WARDS = 5, 0, (1, 2, 3, 4)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _concept(system: str, code: str, display: str = "") -> str:
+    """A CodeableConcept; with a display, that is its text as well."""
+    coding = {"system": system, "code": code, **({"display": display} if display else {})}
+    return _json({"coding": [coding], **({"text": display} if display else {})})
+
+
+def encounters(scribe: Scribe, t: Columns) -> list[str]:
+    """Encounters; ``status`` decides whether the end and the way home are known."""
+    class_, ordinals = t["class_"], t["ordinal"]
+    bed = hashed(scribe.seed, 12, ordinals) % np.uint64(len(INPATIENT_WARDS))
+    inpatient = np.array(INPATIENT_WARDS)[bed.astype(np.int64)]
+    ward = np.where(class_ == AMB, OUTPATIENTS_WARD, np.where(class_ == EMER, EMERGENCY_WARD, inpatient))
+    codes = np.array(CLASSES, dtype=object)[class_]
+    if scribe.habits.name == "university":
+        codes[(class_ == IMP) & (t["priority"] == EMERGENCY)] = "ACUTE"
+    places = [
+        f'"location":[{{"location":{{"reference":"Location/{id_}","display":"{name}"}}}}],'
+        for id_, name in zip(scribe.location_ids.tolist(), WARDS, strict=True)
+    ]
+    provider = _json({"reference": f"Organization/{scribe.ward_ids[0]}", "display": scribe.habits.title})
+    template = (
+        '{{"resourceType":"Encounter","id":"{}",{}"status":"{}","class":{{"system":"'
+        + TERMINOLOGY
+        + "/v3-ActCode"
+        '","code":"{}"}},"priority":{},"subject":{},"participant":[{{"individual":{}}}],"period":{{"start":"{}"{}}},'
+        '"reasonCode":[{}],{}{}"serviceProvider":{}}}'
+    )
+    is_closed = np.isin(t["status"], ["finished", "entered-in-error"])
+    ends = [
+        f',"end":"{end}"' if c else "" for end, c in zip(scribe.instants(t["end"]), is_closed, strict=True)
+    ]
+    ways = np.where(is_closed, t["disposition"], 0)
+    rows = zip(
+        scribe.ids("Encounter", ordinals),
+        scribe.metas("Encounter", t),
+        t["status"].tolist(),
+        codes.tolist(),
+        [_PRIORITIES[p] for p in t["priority"].tolist()],
+        scribe.subjects(t["person"]),
+        scribe.doctors(ordinals),
+        scribe.instants(t["start"]),
+        ends,
+        [_REASONS[r] for r in t["reason"].tolist()],
+        [_HOSPITALIZATIONS[s, w] for s, w in zip(t["admit_source"].tolist(), ways.tolist(), strict=True)],
+        [places[w] for w in ward.tolist()],
+        [provider] * len(ordinals),
+        strict=True,
+    )
+    return [template.format(*row) for row in rows]
+
+
+def conditions(scribe: Scribe, t: Columns) -> list[str]:
+    """Problem-list items (some with only the year or month of onset) and encounter diagnoses."""
+    quirk = hashed(scribe.seed, 13, t["ordinal"])
+    template = (
+        '{{"resourceType":"Condition","id":"{}",{}{},"category":[{}],"code":{},"subject":{},"encounter":{{"reference":'
+        '"Encounter/{}"}},"onsetDateTime":"{}"{},"recordedDate":"{}","asserter":{}}}'
+    )
+    days = np.datetime_as_string((t["at"] // DAY_MS).astype("datetime64[D]")).tolist()
+    partial = [day[: (4, 7, 10)[h % 3]] for day, h in zip(days, quirk.tolist(), strict=True)]
+    is_lasting = (t["chronic"] >= 0).tolist()
+    onset = [p if c else at for p, c, at in zip(partial, is_lasting, scribe.instants(t["at"]), strict=True)]
+    codes = [
+        _CHRONIC[c][n * 7 % len(_CHRONIC[c])] if c >= 0 else _REASONS[r]
+        for c, r, n in zip(t["chronic"].tolist(), t["reason"].tolist(), t["person"].tolist(), strict=True)
+    ]
+    lasted = (3 + quirk % np.uint64(20)).astype(np.int64) * DAY_MS
+    ended = scribe.instants(np.minimum(t["at"] + lasted, t["updated"]))
+    rows = zip(
+        scribe.ids("Condition", t["ordinal"]),
+        scribe.metas("Condition", t),
+        [_CLINICAL_STATUS[s] for s in t["status"].tolist()],
+        [_PROBLEM if c else _DIAGNOSIS for c in is_lasting],
+        codes,
+        scribe.subjects(t["person"]),
+        t["encounter_id"].tolist(),
+        onset,
+        [
+            f',"abatementDateTime":"{e}"' if s == "resolved" else ""
+            for e, s in zip(ended, t["status"], strict=True)
+        ],
+        scribe.instants(t["recorded"]),
+        scribe.doctors(t["ordinal"]),
+        strict=True,
+    )
+    return [template.format(*row) for row in rows]
+
+
+def observations(scribe: Scribe, t: Columns) -> list[str]:
+    """Observations of every value type; one in forty has a note, one in two hundred says why there is no value."""
+    quirk = (hashed(scribe.seed, 14, t["ordinal"]) % np.uint64(1_000_000)).astype(np.int64)
+    notes, texts = [""] * len(quirk), [""] * len(quirk)
+    noted = np.flatnonzero(quirk % 40 == 0)
+    for i, words in zip(noted.tolist(), scribe.sayings(NOTES, t["person"][noted], quirk[noted]), strict=True):
+        notes[i] = f',"note":[{{"text":"{words}"}}]'
+    if scribe.habits.narrative:
+        for i in np.flatnonzero(quirk % 16 == 3).tolist():
+            texts[i] = f'"text":{_json(narrative(scribe.full_names[t["person"][i]]))},'
+    template = (
+        '{{"resourceType":"Observation","id":"{}",{}{}"status":"{}",{},"subject":{},"encounter":{{"reference":'
+        '"Encounter/{}"}},"effectiveDateTime":"{}","issued":"{}","performer":[{}]{}{}}}'
+    )
+    rows = zip(
+        scribe.ids("Observation", t["ordinal"]),
+        scribe.metas("Observation", t),
+        texts,
+        t["status"].tolist(),
+        [_MEASURES[m] for m in t["measure"].tolist()],
+        scribe.subjects(t["person"]),
+        t["encounter_id"].tolist(),
+        scribe.instants(t["at"]),
+        scribe.instants(t["issued"]),
+        scribe.doctors(t["encounter"]),
+        _values(scribe, t, quirk),
+        notes,
+        strict=True,
+    )
+    return [template.format(*row) for row in rows]
+
+
+def medication_requests(scribe: Scribe, t: Columns) -> list[str]:
+    """Prescriptions, with the code inline or by reference as is the hospital's habit."""
+    drugs = [f'"medicationCodeableConcept":{_concept(ATC, code, display)}' for code, display in MEDICATIONS]
+    if scribe.habits.medication_resources:
+        drugs = [
+            f'"medicationReference":{{"reference":"Medication/{id_}","display":"{display}"}}'
+            for id_, (_, display) in zip(scribe.medication_ids.tolist(), MEDICATIONS, strict=True)
+        ]
+    template = (
+        '{{"resourceType":"MedicationRequest","id":"{}",{}"status":"{}","intent":"order",{},"subject":{},"encounter":'
+        '{{"reference":"Encounter/{}"}},"authoredOn":"{}","requester":{},"dosageInstruction":[{{"text":'
+        '"As discussed"}}]}}'
+    )
+    rows = zip(
+        scribe.ids("MedicationRequest", t["ordinal"]),
+        scribe.metas("MedicationRequest", t),
+        t["status"].tolist(),
+        [drugs[m] for m in t["medication"].tolist()],
+        scribe.subjects(t["person"]),
+        t["encounter_id"].tolist(),
+        scribe.instants(t["at"]),
+        scribe.doctors(t["encounter"]),
+        strict=True,
+    )
+    return [template.format(*row) for row in rows]
+
+
+def immunizations(scribe: Scribe, t: Columns) -> list[str]:
+    """Vaccinations, given or (status not-done) not."""
+    codes = [_concept(CVX, code, display) for code, display in VACCINES]
+    template = (
+        '{{"resourceType":"Immunization","id":"{}",{}"status":"{}","vaccineCode":{},"patient":{},"encounter":'
+        '{{"reference":"Encounter/{}"}},"occurrenceDateTime":"{}","recorded":"{}","primarySource":true,'
+        '"performer":[{{"actor":{}}}]}}'
+    )
+    rows = zip(
+        scribe.ids("Immunization", t["ordinal"]),
+        scribe.metas("Immunization", t),
+        t["status"].tolist(),
+        [codes[v] for v in t["vaccine"].tolist()],
+        scribe.subjects(t["person"]),
+        t["encounter_id"].tolist(),
+        scribe.instants(t["at"]),
+        scribe.instants(t["recorded"]),
+        scribe.doctors(t["encounter"]),
+        strict=True,
+    )
+    return [template.format(*row) for row in rows]
+
+
+def procedures(scribe: Scribe, t: Columns) -> list[str]:
+    """Procedures in stays."""
+    codes = [_concept(ICD10_PCS, code, display) for code, display in PROCEDURES]
+    template = (
+        '{{"resourceType":"Procedure","id":"{}",{}"status":"{}","code":{},"subject":{},"encounter":{{"reference":'
+        '"Encounter/{}"}},"performedDateTime":"{}","performer":[{{"actor":{}}}]}}'
+    )
+    rows = zip(
+        scribe.ids("Procedure", t["ordinal"]),
+        scribe.metas("Procedure", t),
+        t["status"].tolist(),
+        [codes[v] for v in t["procedure"].tolist()],
+        scribe.subjects(t["person"]),
+        t["encounter_id"].tolist(),
+        scribe.instants(t["at"]),
+        scribe.doctors(t["encounter"]),
+        strict=True,
+    )
+    return [template.format(*row) for row in rows]
+
+
+WRITERS: dict[str, Callable[[Scribe, Columns], list[str]]] = {
+    "Encounter": encounters,
+    "Condition": conditions,
+    "Observation": observations,
+    "MedicationRequest": medication_requests,
+    "Immunization": immunizations,
+    "Procedure": procedures,
+}
+
+
+def _values(scribe: Scribe, t: Columns, quirk: np.ndarray) -> list[str]:
+    """The value of each observation as JSON members, beginning with a comma."""
+    values = np.empty(len(quirk), dtype=object)
+    for m in np.unique(t["measure"]).tolist():
+        rows = np.flatnonzero(t["measure"] == m)
+        chosen = {name: t[name][rows] for name in ("value", "second", "person", "at")}
+        values[rows] = _values_of(scribe, MEASURES[m], chosen)
+    absent = f',"dataAbsentReason":{_concept(f"{TERMINOLOGY}/data-absent-reason", "unknown")}'
+    values[quirk % 200 == 7] = absent
+    return list(values)
+
+
+def _values_of(scribe: Scribe, measure: Measure, t: Columns) -> list[str]:
+    """Values of one measure, by its value type."""
+    first, second = t["value"].tolist(), t["second"].tolist()
+    unit = f'"unit":"{measure.unit}","system":"{UCUM}","code":"{measure.unit}"'
+    match measure.value_type:
+        case "Quantity":
+            marks = _interpretations(measure, first)
+            return [
+                f',"valueQuantity":{{"value":{v:.{measure.decimals}f},{unit}}}{mark}'
+                for v, mark in zip(first, marks, strict=True)
+            ]
+        case "Components":
+            return [_PRESSURE % (round(a), round(b)) for a, b in zip(first, second, strict=True)]
+        case "CodeableConcept":
+            return [f',"valueCodeableConcept":{_concept(LOINC, *SMOKING[int(v)])}' for v in first]
+        case "boolean":
+            return [f',"valueBoolean":{"true" if v else "false"}' for v in first]
+        case "integer":
+            return [f',"valueInteger":{v:.0f}' for v in first]
+        case "Range":
+            return [
+                f',"valueRange":{{"low":{{"value":{a:.0f},{unit}}},"high":{{"value":{b:.0f},{unit}}}}}'
+                for a, b in zip(first, second, strict=True)
+            ]
+        case "Ratio":
+            return [
+                f',"valueRatio":{{"numerator":{{"value":{a:.0f}}},"denominator":{{"value":{b:.0f}}}}}'
+                for a, b in zip(first, second, strict=True)
+            ]
+        case "dateTime":
+            days = (t["at"] // DAY_MS - t["value"].astype(np.int64)).astype("datetime64[D]")
+            return [f',"valueDateTime":"{day}"' for day in np.datetime_as_string(days).tolist()]
+    return [f',"valueString":"{words}"' for words in scribe.sayings(COMPLAINTS, t["person"], t["value"])]
+
+
+def _interpretations(measure: Measure, values: list[float]) -> list[str]:
+    """``interpretation`` members: H above, L below the reference range, nothing within it or without one."""
+    low, high = measure.low, measure.high
+    if low is None or high is None:
+        return [""] * len(values)
+    return [_MARKS["H"] if v > high else _MARKS["L"] if v < low else "" for v in values]
+
+
+def _hospitalizations() -> dict[tuple[int, int], str]:
+    """The ``hospitalization`` member for each admission source and way home, empty where there is neither."""
+    members = {}
+    for s, source in enumerate(ADMIT_SOURCES):
+        for w, way in enumerate(DISPOSITIONS):
+            parts = []
+            if source:
+                parts.append(f'"admitSource":{_concept(f"{TERMINOLOGY}/admit-source", source)}')
+            if way:
+                parts.append(
+                    f'"dischargeDisposition":{_concept(f"{TERMINOLOGY}/discharge-disposition", way)}'
+                )
+            members[s, w] = f'"hospitalization":{{{",".join(parts)}}},' if parts else ""
+    return members
+
+
+def _clinical_status(status: str) -> str:
+    """``clinicalStatus`` and ``verificationStatus``; a withdrawn condition has no clinical status (FHIR rule con-5)."""
+    verified = "entered-in-error" if status == "entered-in-error" else "confirmed"
+    verification = f'"verificationStatus":{_concept(f"{TERMINOLOGY}/condition-ver-status", verified)}'
+    if status == "entered-in-error":
+        return verification
+    return f'"clinicalStatus":{_concept(f"{TERMINOLOGY}/condition-clinical", status)},{verification}'
+
+
+def _measure(m: Measure) -> str:
+    category = _concept(f"{TERMINOLOGY}/observation-category", m.category)
+    return f'"category":[{category}],"code":{_concept(LOINC, m.code, m.display)}'
+
+
+def _component(code: tuple[str, str]) -> str:
+    unit = f'"unit":"mm[Hg]","system":"{UCUM}","code":"mm[Hg]"'
+    return f'{{"code":{_concept(LOINC, *code)},"valueQuantity":{{"value":%d,{unit}}}}}'
+
+
+_PRIORITIES = [_concept(f"{TERMINOLOGY}/v3-ActPriority", p) for p in PRIORITIES]
+_REASONS = [_concept(ICD10, r.code, r.display) for r in REASONS]
+_CHRONIC = [[_concept(ICD10, *code) for code in c.codes] for c in CHRONIC]
+_HOSPITALIZATIONS = _hospitalizations()
+_CLINICAL_STATUS = {s: _clinical_status(s) for s in ("active", "resolved", "entered-in-error")}
+_PROBLEM, _DIAGNOSIS = (
+    _concept(f"{TERMINOLOGY}/condition-category", c) for c in ("problem-list-item", "encounter-diagnosis")
+)
+_MEASURES = [_measure(m) for m in MEASURES]
+_PRESSURE = f',"component":[{_component(SYSTOLIC)},{_component(DIASTOLIC)}]'
+_MARKS = {
+    mark: f',"interpretation":[{_concept(f"{TERMINOLOGY}/v3-ObservationInterpretation", mark)}]'
+    for mark in "HL"
+}

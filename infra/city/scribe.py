@@ -1,0 +1,292 @@
+"""What one hospital knows of its people, staff and house, and how it writes: ids, instants, references, names.
+
+A ``Scribe`` knows one hospital at one moment. ``records`` writes the clinical resources with it. Tables are dicts of
+arrays, one element per record, with ``ordinal``, ``version`` and ``updated`` (meta.lastUpdated, ms) beside what the
+type needs; lines of text come back, one per record, without the newline.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from infra.city.habits import Habits
+from infra.city.ids import hashed, record_ids
+from infra.city.population import HOSPITAL_COUNT, Identity, People, family_names
+from infra.city.simulation import Columns
+from infra.city.vocabulary import (
+    ATC,
+    GIVEN_FEMALE,
+    GIVEN_MALE,
+    MEDICATIONS,
+    NATIONAL_ID,
+    TERMINOLOGY,
+    WARDS,
+)
+
+PRACTITIONERS = 24
+CANARY_PRACTITIONERS = 3
+_PRACTITIONER_NUMBERS = 1_000_000_000
+Resource = dict[str, Any]
+COMPLAINTS = (
+    "{name} says it began two days ago",
+    "{name} reports pain since the morning",
+    "Partner of {name} called because of confusion",
+    "{name}, reached at {phone}, feels short of breath",
+    "Seen before by {doctor}; {name} is worried about a relapse",
+    "{name} of {street} came on foot",
+)
+NOTES = (
+    "Result read to {name} by phone, {phone}",
+    "{doctor} asks for a repeat; {name} agrees",
+    "Letter to {name}, {street}",
+)
+
+
+class Scribe:
+    """How one hospital writes, as of ``now_ms``."""
+
+    def __init__(self, habits: Habits, seed: int, people: People, identity: Identity, now_ms: int) -> None:
+        self.habits, self.seed, self.people, self.identity, self.now_ms = (
+            habits,
+            seed,
+            people,
+            identity,
+            now_ms,
+        )
+        everyone = np.arange(len(people))
+        self.full_names = np.array(identity.full_names(), dtype=object)
+        self.patient_ids = np.array(
+            record_ids(habits, "Patient", everyone * HOSPITAL_COUNT + habits.code, seed), dtype=object
+        )
+        self.doctor_ids = np.array(self.ids("Practitioner", self._shared(PRACTITIONERS)), dtype=object)
+        self.doctor_names = np.array(practitioner_names(habits, seed), dtype=object)
+        self.ward_ids = np.array(self.ids("Organization", self._shared(len(WARDS) + 1)), dtype=object)
+        self.location_ids = np.array(self.ids("Location", self._shared(len(WARDS))), dtype=object)
+        self.medication_ids = np.array(self.ids("Medication", self._shared(len(MEDICATIONS))), dtype=object)
+
+    def _shared(self, count: int) -> np.ndarray:
+        """Ordinals of this hospital's own staff, wards and medications."""
+        return self.habits.code * 1000 + np.arange(count)
+
+    def ids(self, type_: str, ordinals: np.ndarray) -> list[str]:
+        return record_ids(self.habits, type_, ordinals, self.seed)
+
+    def instants(self, ms: np.ndarray) -> list[str]:
+        """FHIR instants in the hospital's zone and precision."""
+        shifted = (ms + self.habits.zone_minutes * 60_000).astype("datetime64[ms]")
+        zone = "Z" if not self.habits.zone_minutes else f"{self.habits.zone_minutes // 60:+03d}:00"
+        texts = np.datetime_as_string(shifted, unit="ms" if self.habits.milliseconds else "s")
+        return [text + zone for text in texts.tolist()]
+
+    def metas(self, type_: str, table: Columns) -> list[str]:
+        """``"meta":{…},`` of each record, or nothing where the hospital keeps none."""
+        if type_ in self.habits.unversioned:
+            return [""] * len(table["ordinal"])
+        if self.habits.opaque_versions:
+            marks = hashed(
+                self.seed,
+                9,
+                table["ordinal"].astype(np.uint64) * np.uint64(64) + table["version"].astype(np.uint64),
+            )
+            versions = [f"{m >> 24:010x}" for m in marks.tolist()]
+        else:
+            versions = [str(v) for v in table["version"].tolist()]
+        return [
+            f'"meta":{{"versionId":"{v}","lastUpdated":"{u}"}},'
+            for v, u in zip(versions, self.instants(table["updated"]), strict=True)
+        ]
+
+    def subjects(self, person: np.ndarray) -> list[str]:
+        """The reference to the patient, with the name where the hospital adds it."""
+        ids = self.patient_ids[person].tolist()
+        if not self.habits.subject_names:
+            return [f'{{"reference":"Patient/{i}"}}' for i in ids]
+        return [
+            f'{{"reference":"Patient/{i}","display":"{n}"}}'
+            for i, n in zip(ids, self.full_names[person].tolist(), strict=True)
+        ]
+
+    def doctors(self, ordinals: np.ndarray) -> list[str]:
+        """A reference with name to the practitioner who goes with each record."""
+        pick = (hashed(self.seed, 11, ordinals) % np.uint64(PRACTITIONERS)).astype(np.int64)
+        return [
+            f'{{"reference":"Practitioner/{i}","display":"{n}"}}'
+            for i, n in zip(self.doctor_ids[pick].tolist(), self.doctor_names[pick].tolist(), strict=True)
+        ]
+
+    def sayings(self, texts: tuple[str, ...], person: np.ndarray, variant: np.ndarray) -> list[str]:
+        """Free text with names, phones and addresses in it."""
+        who = self.identity
+        doctors = self.doctor_names[(variant % PRACTITIONERS).astype(np.int64)].tolist()
+        return [
+            texts[v % len(texts)].format(
+                name=self.full_names[p], phone=who.phone[p], street=who.street[p], doctor=d
+            )
+            for p, v, d in zip(person.tolist(), variant.astype(np.int64).tolist(), doctors, strict=True)
+        ]
+
+    def patients(self, table: Columns) -> list[str]:
+        """Patient records; ``person`` is the number of each. A few birth dates are only a year or a month."""
+        person, people, who = table["person"], self.people, self.identity
+        quirks = hashed(self.seed, 20 + self.habits.code, person).tolist()
+        births = np.datetime_as_string(people.birth_day[person].astype("datetime64[D]")).tolist()
+        told = people.notice_ms[person, self.habits.code] <= self.now_ms
+        deaths = self.instants(np.where(told, people.dead_ms[person], 0))
+        kin = hashed(self.seed, 30, person).tolist()
+        numbers = record_numbers(self.habits, self.seed, person)
+        lines = []
+        for i, (n, h, meta) in enumerate(
+            zip(person.tolist(), quirks, self.metas("Patient", table), strict=True)
+        ):
+            identifiers: list[Resource] = [
+                {
+                    "use": "usual",
+                    "type": {"coding": [{"system": f"{TERMINOLOGY}/v2-0203", "code": "MR"}]},
+                    "system": f"https://{self.habits.name}.city.example/mrn",
+                    "value": numbers[i],
+                }
+            ]
+            if h % 13:
+                identifiers.append({"system": NATIONAL_ID, "value": who.national_id[n]})
+            body: Resource = {
+                "identifier": identifiers,
+                "active": True,
+                "name": [
+                    {
+                        "use": "official",
+                        "family": who.family[n],
+                        "given": [who.given[n]],
+                        "text": self.full_names[n],
+                    }
+                ],
+                "telecom": [
+                    {"system": "phone", "value": who.phone[n], "use": "mobile"},
+                    {"system": "email", "value": who.email[n]},
+                ],
+                "gender": _gender(h, people.sex[n]),
+                "birthDate": births[i][: {0: 4, 1: 7}.get(h % 67, 10)],
+                "address": [
+                    {
+                        "use": "home",
+                        "line": [who.street[n]],
+                        "city": "Citywell",
+                        "postalCode": who.postal_code[n],
+                    }
+                ],
+            }
+            if told[i]:
+                body["deceasedDateTime"] = deaths[i]
+            if h % 3 == 0:
+                body["contact"] = [
+                    {
+                        "relationship": [{"text": "next of kin"}],
+                        "name": {
+                            "family": who.family[n],
+                            "given": [GIVEN_FEMALE[kin[i] % len(GIVEN_FEMALE)]],
+                        },
+                        "telecom": [{"system": "phone", "value": who.phone[n]}],
+                    }
+                ]
+            if self.habits.narrative:
+                body["text"] = narrative(f"{self.full_names[n]}, {who.street[n]}")
+            lines.append(as_line("Patient", self.patient_ids[n], meta, body))
+        return lines
+
+    def shared(self, opened_ms: int) -> dict[str, tuple[np.ndarray, list[str]]]:
+        """Ordinals and lines of Organization, Location, Practitioner and, where kept, Medication."""
+        bodies = {
+            "Organization": [self._organization(i) for i in range(len(WARDS) + 1)],
+            "Location": [self._location(i) for i in range(len(WARDS))],
+            "Practitioner": [self._practitioner(i) for i in range(PRACTITIONERS)],
+        }
+        if self.habits.medication_resources:
+            bodies["Medication"] = [_medication(*m) for m in MEDICATIONS]
+        made: dict[str, tuple[np.ndarray, list[str]]] = {}
+        for type_, resources in bodies.items():
+            ordinals = self._shared(len(resources))
+            ones = np.ones(len(ordinals), dtype=np.int64)
+            metas = self.metas(type_, {"ordinal": ordinals, "version": ones, "updated": ones * opened_ms})
+            rows = zip(self.ids(type_, ordinals), metas, resources, strict=True)
+            made[type_] = ordinals, [as_line(type_, id_, meta, body) for id_, meta, body in rows]
+        return made
+
+    def _organization(self, i: int) -> Resource:
+        """The hospital (0) or one of its wards."""
+        kind = "prov" if i == 0 else "dept"
+        body: Resource = {
+            "active": True,
+            "type": [{"coding": [{"system": f"{TERMINOLOGY}/organization-type", "code": kind}]}],
+            "name": self.habits.title if i == 0 else f"{self.habits.title}, {WARDS[i - 1]}",
+        }
+        if i:
+            body["partOf"] = {"reference": f"Organization/{self.ward_ids[0]}"}
+        return body
+
+    def _location(self, i: int) -> Resource:
+        return {
+            "status": "active",
+            "name": f"{WARDS[i]} ward",
+            "mode": "instance",
+            "managingOrganization": {"reference": f"Organization/{self.ward_ids[i + 1]}"},
+        }
+
+    def _practitioner(self, i: int) -> Resource:
+        given, family = self.doctor_names[i].removeprefix("Dr ").split(" ", 1)
+        number = int(hashed(self.seed, 15, np.array([self.habits.code * 1000 + i]))[0])
+        return {
+            "active": True,
+            "identifier": [
+                {"system": "http://hl7.org/fhir/sid/us-npi", "value": f"{1_000_000_000 + number % 10**9}"}
+            ],
+            "name": [{"family": family, "given": [given], "prefix": ["Dr"]}],
+            "telecom": [
+                {"system": "email", "value": f"{family.lower()}.{i}@{self.habits.name}.city.example"}
+            ],
+        }
+
+
+def as_line(type_: str, id_: str, meta: str, body: Resource) -> str:
+    """A resource as one line; ``meta`` is the ready member with its comma, or nothing."""
+    return f'{{"resourceType":"{type_}","id":"{id_}",{meta}{msgspec.json.encode(body).decode()[1:]}'
+
+
+def narrative(words: str) -> Resource:
+    """A FHIR narrative."""
+    return {"status": "generated", "div": f'<div xmlns="http://www.w3.org/1999/xhtml">{words}</div>'}
+
+
+def _medication(code: str, display: str) -> Resource:
+    coding = {"system": ATC, "code": code, "display": display}
+    return {"status": "active", "code": {"coding": [coding], "text": display}}
+
+
+def _gender(quirk: int, sex: int) -> str:
+    if quirk % 311 == 0:
+        return "other"
+    if quirk % 313 == 1:
+        return "unknown"
+    return ("female", "male")[sex]
+
+
+def record_numbers(habits: Habits, seed: int, person: np.ndarray) -> list[str]:
+    """Medical record numbers of people at one hospital."""
+    numbers = hashed(seed, 40 + habits.code, person).tolist()
+    return [
+        f"{habits.name[0].upper()}{n % 10**8:08d}-{p % 97:02d}"
+        for n, p in zip(numbers, person.tolist(), strict=True)
+    ]
+
+
+def practitioner_names(habits: Habits, seed: int) -> list[str]:
+    """``Dr Given Family`` of each practitioner; the first few families are canaries."""
+    numbers = _PRACTITIONER_NUMBERS + habits.code * 1000 + np.arange(PRACTITIONERS)
+    families = family_names(seed, numbers, np.arange(PRACTITIONERS) < CANARY_PRACTITIONERS)
+    picks = hashed(seed, 16, numbers).tolist()
+    pools = (GIVEN_MALE, GIVEN_FEMALE)
+    return [
+        f"Dr {pools[i % 2][h % len(pools[i % 2])]} {family}"
+        for i, (h, family) in enumerate(zip(picks, families, strict=True))
+    ]
