@@ -59,18 +59,11 @@ def _steps(
     yield _connection(endpoint)
     try:
         with open_client(endpoint, keys_dir, clock=clock, transport=transport) as client:
-            response = web.send(
-                client.client,
-                lambda: client.client.build_request(
-                    "GET", f"{endpoint.base_url}/metadata", headers=_FHIR_JSON
-                ),
-                what="Asking what the server can do",
-                where=client.where,
-                clock=clock,
-                cap_s=10,
-                attempts=2,
-            )
-            yield _capability(response, endpoint)
+            response = _metadata(client)
+            if isinstance(response, Result):
+                yield response
+                return
+            yield _capability(response)
             yield _clock(response, clock)
             yield _sign_in(client)
             yield _small_export(client)
@@ -104,7 +97,24 @@ def _connection(endpoint: Endpoint) -> Result:
     return Result("connection", "good", f"{host} port {port} answers")
 
 
-def _capability(response: httpx.Response, endpoint: Endpoint) -> Result:
+def _metadata(client: BulkClient) -> httpx.Response | Result:
+    """The answer that describes the server, or what kept it from answering."""
+    link = f"{client.endpoint.base_url}/metadata"
+    try:
+        return web.send(
+            client.client,
+            lambda: client.client.build_request("GET", link, headers=_FHIR_JSON),
+            what="Asking what the server can do",
+            where=client.where,
+            clock=client.clock,
+            cap_s=10,
+            attempts=2,
+        )
+    except CitywellError as error:
+        return Result("capability", "wrong", error.what, error.do)
+
+
+def _capability(response: httpx.Response) -> Result:
     statement = _object(response)
     if response.status_code != 200 or statement.get("resourceType") != "CapabilityStatement":
         return Result(

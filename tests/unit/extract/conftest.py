@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -12,7 +14,7 @@ from bulk_server import BulkServer, FakeClock, running
 
 from infra.stack.postgres import Cluster
 from jobs.extract.fhir_bulk import Places
-from jobs.extract.smart_auth import ensure_key, public_jwk
+from jobs.extract.smart_auth import ensure_key
 from jobs.lake import control
 from jobs.sources import Endpoint, SmartSignIn
 
@@ -31,12 +33,19 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+@pytest.fixture(scope="session")
+def registered_keys(keys_dir: Path) -> list[dict[str, Any]]:
+    """What the hospital has registered for us."""
+    return [
+        key for path in sorted(keys_dir.glob("*.jwks.json")) for key in json.loads(path.read_text())["keys"]
+    ]
+
+
 @pytest.fixture
-def server(clock: FakeClock, keys_dir: Path) -> Iterator[BulkServer]:
+def server(clock: FakeClock, registered_keys: list[dict[str, Any]]) -> Iterator[BulkServer]:
     """A server that knows our keys."""
     with running(clock) as server:
-        for name, alg in (("north", "RS384"), ("harbour", "ES384")):
-            server.jwks.append(public_jwk(ensure_key(keys_dir / f"fhir_{name}.pem", alg)))  # type: ignore[arg-type]
+        server.jwks = registered_keys
         yield server
 
 
