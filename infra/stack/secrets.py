@@ -7,22 +7,13 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from jobs.private_files import create_private
+
 
 def ensure_secret(path: Path, make: Callable[[], str] = lambda: secrets.token_urlsafe(32)) -> str:
-    """The secret kept in ``path``; made (mode 0600, directories 0700) at the first call.
-
-    Safe against two first calls at once: whoever links the finished file first wins, and both read that one.
-    """
+    """The secret kept in ``path``; made at the first call, and never replaced."""
     if not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        write_private(draft, make() + "\n")
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
+        create_private(path, f"{make()}\n".encode())
     return path.read_text().strip()
 
 

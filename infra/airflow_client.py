@@ -1,0 +1,248 @@
+"""Airflow 3 over its REST API: start a DAG run, watch it and the runs its assets set off, say what failed.
+
+No Airflow import: Airflow is a server here. All failures are CitywellError.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from jobs.errors import CitywellError
+from jobs.settings import Settings, settings
+
+ENDED = {"success", "failed"}
+TASK_FAILED = {"failed", "upstream_failed"}
+POLL_S = 1.0
+MESSAGE_CHARS = 2000
+
+
+@dataclass(frozen=True)
+class DagRun:
+    """One run of a DAG. ``state`` is queued, running, success or failed; times are UTC, null until known."""
+
+    dag_id: str
+    run_id: str
+    state: str
+    started_at: datetime | None
+    ended_at: datetime | None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in ENDED
+
+    @property
+    def seconds(self) -> float | None:
+        """From start to end; None until both are known."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return (self.ended_at - self.started_at).total_seconds()
+
+
+@dataclass(frozen=True)
+class TaskRun:
+    """One task of a run. ``map_index`` is -1 for a task that is not mapped; ``label`` tells mapped ones apart."""
+
+    task_id: str
+    map_index: int
+    label: str
+    state: str
+    try_number: int
+    seconds: float | None
+
+
+class AirflowClient:
+    """A signed-in client. Use as a context manager; the token is fetched at the first call."""
+
+    def __init__(self, base_url: str, user: str, password: str) -> None:
+        self._base_url, self._user, self._password = base_url, user, password
+        self._http = httpx.Client(base_url=base_url, timeout=30, trust_env=False)
+
+    @classmethod
+    def of_stack(cls, config: Settings | None = None) -> Self:
+        """The client of the local stack; its password is in ``secrets/airflow/admin``."""
+        config = config or settings()
+        path = config.secrets_dir / "airflow" / "admin"
+        if not path.exists():
+            raise CitywellError("the stack was never started", where=str(config.home), do="citywell up")
+        return cls(config.airflow_url, "admin", path.read_text().strip())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def dag_ids(self) -> list[str]:
+        """The DAGs Airflow has read so far."""
+        return sorted(dag["dag_id"] for dag in self._get("/api/v2/dags", limit=100)["dags"])
+
+    def import_errors(self) -> dict[str, str]:
+        """file -> last line of what Python said when Airflow read it."""
+        found = self._get("/api/v2/importErrors", limit=100)["import_errors"]
+        return {error["filename"]: error["stack_trace"].strip().splitlines()[-1] for error in found}
+
+    def wait_for_dag(self, dag_id: str, seconds: float = 60) -> None:
+        """Return once Airflow knows ``dag_id``; a DAG file that cannot be read, or no such DAG, is an error."""
+        deadline = time.monotonic() + seconds
+        while dag_id not in (known := self.dag_ids()):
+            problems = self.import_errors()
+            if problems or time.monotonic() > deadline:
+                listed = "; ".join(f"{file}: {message}" for file, message in problems.items())
+                raise CitywellError(
+                    f"Airflow knows no DAG {dag_id!r}" + (f" and could not read: {listed}" if listed else ""),
+                    where=f"{self._base_url}/dags",
+                    do=f"choose one of: {', '.join(known) or 'none yet'}; or mend the file",
+                )
+            time.sleep(POLL_S)
+
+    def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> DagRun:
+        """Start a run, unpausing the DAG first. ``conf`` reaches the tasks as ``dag_run.conf``."""
+        self._send("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
+        body = {"logical_date": None, "conf": conf or {}}
+        return _dag_run(self._send("POST", f"/api/v2/dags/{dag_id}/dagRuns", body))
+
+    def run(self, dag_id: str, run_id: str) -> DagRun:
+        return _dag_run(self._get(f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"))
+
+    def tasks(self, run: DagRun) -> list[TaskRun]:
+        """The tasks of ``run``, in the order in which they started; those that did not come last."""
+        path = f"/api/v2/dags/{run.dag_id}/dagRuns/{quote(run.run_id, safe='')}/taskInstances"
+        found = self._get(path, limit=500)["task_instances"]
+        found.sort(key=lambda task: (task["start_date"] is None, task["start_date"] or ""))
+        return [
+            TaskRun(
+                task_id=task["task_id"],
+                map_index=task["map_index"],
+                label=_label(task),
+                state=task["state"] or "waiting",
+                try_number=task["try_number"],
+                seconds=task["duration"],
+            )
+            for task in found
+        ]
+
+    def runs_set_off_by(self, run: DagRun) -> list[DagRun]:
+        """Runs that assets updated by ``run`` have triggered so far."""
+        events = self._get(
+            "/api/v2/assets/events", source_dag_id=run.dag_id, source_run_id=run.run_id, limit=200
+        )["asset_events"]
+        names = {(made["dag_id"], made["run_id"]) for event in events for made in event["created_dagruns"]}
+        return [self.run(*name) for name in sorted(names)]
+
+    def watch(self, run: DagRun, changed: Callable[[DagRun, list[TaskRun]], None], seconds: float) -> DagRun:
+        """Call ``changed`` at every poll until ``run`` has ended; the ended run, successful or not."""
+        deadline = time.monotonic() + seconds
+        while True:
+            run = self.run(run.dag_id, run.run_id)
+            changed(run, self.tasks(run))
+            if run.has_ended:
+                return run
+            if time.monotonic() > deadline:
+                raise CitywellError(
+                    f"{run.dag_id} has not ended after {seconds:.0f} seconds",
+                    where=self.address(run),
+                    do="watch it there; `citywell status` says whether the scheduler is well",
+                )
+            time.sleep(POLL_S)
+
+    def failures(self, run: DagRun) -> Iterator[tuple[TaskRun, str]]:
+        """Each failed task of ``run`` with what it said last: the error's message, or the end of its log."""
+        for task in self.tasks(run):
+            if task.state == "failed":
+                yield task, self.message(run, task)
+
+    def message(self, run: DagRun, task: TaskRun) -> str:
+        """The last error in the log of the task's last try."""
+        path = (
+            f"/api/v2/dags/{run.dag_id}/dagRuns/{quote(run.run_id, safe='')}"
+            f"/taskInstances/{task.task_id}/logs/{task.try_number}"
+        )
+        lines = self._get(path, map_index=task.map_index)["content"]
+        return _last_error([line for line in lines if isinstance(line, dict)])[:MESSAGE_CHARS]
+
+    def check(self, run: DagRun) -> None:
+        """Raises CitywellError naming every failed task and its message when ``run`` has failed."""
+        if run.state != "failed":
+            return
+        said = [f"{task.label}: {message}" for task, message in self.failures(run)]
+        raise CitywellError(
+            f"{run.dag_id} failed\n" + "\n".join(said),
+            where=self.address(run),
+            do="mend what the message says, then run it again: what is done already is not done twice",
+        )
+
+    def address(self, run: DagRun) -> str:
+        """Where a person sees the run."""
+        return f"{self._base_url}/dags/{run.dag_id}/runs/{quote(run.run_id, safe='')}"
+
+    def _get(self, path: str, **query: Any) -> Any:
+        return self._send("GET", path, None, query)
+
+    def _send(self, method: str, path: str, body: Any = None, query: dict[str, Any] | None = None) -> Any:
+        try:
+            if "Authorization" not in self._http.headers:
+                self._sign_in()
+            answer = self._http.request(method, path, json=body, params=query)
+        except httpx.HTTPError as error:
+            raise CitywellError(
+                f"Airflow does not answer ({type(error).__name__})", where=self._base_url, do="citywell up"
+            ) from error
+        if answer.is_error:
+            raise CitywellError(
+                f"Airflow refused: {answer.status_code} {_detail(answer)}",
+                where=f"{method} {path}",
+                do="see the log of airflow-api that `citywell status` names",
+            )
+        return answer.json()
+
+    def _sign_in(self) -> None:
+        answer = self._http.post("/auth/token", json={"username": self._user, "password": self._password})
+        if answer.is_error:
+            raise CitywellError(
+                f"Airflow did not accept the password of {self._user!r} ({answer.status_code})",
+                where=self._base_url,
+                do="`citywell down` and `citywell up` make it anew from secrets/airflow/admin",
+            )
+        self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+
+def _dag_run(found: dict[str, Any]) -> DagRun:
+    def instant(name: str) -> datetime | None:
+        return datetime.fromisoformat(found[name]) if found[name] else None
+
+    return DagRun(
+        found["dag_id"], found["dag_run_id"], found["state"], instant("start_date"), instant("end_date")
+    )
+
+
+def _label(task: dict[str, Any]) -> str:
+    if task["map_index"] < 0:
+        return str(task["task_id"])
+    return f"{task['task_id']} [{task['rendered_map_index'] or task['map_index']}]"
+
+
+def _last_error(lines: list[dict[str, Any]]) -> str:
+    """The exception of the last log line that carries one; else the last line of level error; else the last."""
+    for line in reversed(lines):
+        for error in line.get("error_detail") or []:
+            return f"{error['exc_type']}: {error['exc_value']}"
+    events = [str(line["event"]) for line in lines if line.get("level") in ("error", "critical")]
+    every = [str(line["event"]) for line in lines]
+    return (events or every or ["its log is empty"])[-1]
+
+
+def _detail(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json().get("detail", ""))
+    except ValueError:
+        return answer.text[:200]
