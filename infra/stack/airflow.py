@@ -136,7 +136,7 @@ def _options(config: Settings, database: Cluster, passwords: Path) -> dict[str, 
             "refresh_interval": 5,
             "min_file_process_interval": 120,
         },
-        "scheduler": {"scheduler_idle_sleep_time": 0.5},
+        "scheduler": {"scheduler_idle_sleep_time": 0.5, "orphaned_tasks_check_interval": 30},
     }
 
 

@@ -34,13 +34,15 @@ def supervisor_of(config: Settings) -> Supervisor:
     return Supervisor(config.home / "run", config.logs_dir)
 
 
-def up(config: Settings, report: Report) -> list[str]:
+def up(config: Settings, report: Report, wanted: Sequence[Service] | None = None) -> list[str]:
     """Start whatever of the stack does not run and wait until all is healthy; names of the services started.
 
     Ports are looked at before anything starts. Programs whose settings changed are restarted. On any failure,
     and on Ctrl-C, everything this call started is stopped again. Raises CitywellError.
+
+    wanted: by default the whole stack.
     """
-    wanted = services(config)
+    wanted = wanted or services(config)
     programs = [program for service in wanted for program in service.programs]
     supervisor = supervisor_of(config)
     prepare_home(config)
@@ -69,9 +71,9 @@ def up(config: Settings, report: Report) -> list[str]:
     return [service.name for service in wanted if any(program in idle for program in service.programs)]
 
 
-def down(config: Settings, report: Report) -> bool:
+def down(config: Settings, report: Report, wanted: Sequence[Service] | None = None) -> bool:
     """Stop the stack and whatever a killed supervisor left of it; False when nothing ran."""
-    wanted = services(config)
+    wanted = wanted or services(config)
     supervisor = supervisor_of(config)
     if not supervisor.run.is_dir():
         return False

@@ -166,7 +166,6 @@ def _airflow(config: Settings, database: Cluster) -> Service:
             environment=environment,
             port=port,
             address=config.airflow_url if port else "",
-            stop_seconds=30,
         )
 
     api_port = Port(config.airflow_port, "CITYWELL_AIRFLOW_PORT")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from infra.stack.lifecycle import supervisor_of
-from infra.stack.model import Program
+from infra.stack.model import Program, Service
 from infra.stack.services import services
 from infra.stack.supervision import RUNNING
 from jobs.settings import Settings
@@ -30,7 +30,7 @@ class ProgramStatus:
     log: Path
 
 
-def status(config: Settings) -> list[ProgramStatus]:
+def status(config: Settings, wanted: Sequence[Service] | None = None) -> list[ProgramStatus]:
     """Every program of the stack; health is asked of those that run, all at once."""
     supervisor = supervisor_of(config)
     states = supervisor.states()
@@ -48,7 +48,9 @@ def status(config: Settings) -> list[ProgramStatus]:
             log=supervisor.log(program.name),
         )
 
-    pairs = [(service.name, program) for service in services(config) for program in service.programs]
+    pairs = [
+        (service.name, program) for service in wanted or services(config) for program in service.programs
+    ]
     with ThreadPoolExecutor(len(pairs)) as pool:
         return list(pool.map(lambda pair: look(*pair), pairs))
 
