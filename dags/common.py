@@ -7,6 +7,8 @@ from typing import Any
 
 from airflow.sdk import Asset, Param, get_current_context
 
+from jobs.settings import settings
+
 GOLD = Asset("citywell://gold")
 CHAMPION = Asset("citywell://models/readmission_30d/champion")
 SCORES = Asset("citywell://scores/risk")
@@ -23,6 +25,11 @@ AS_OF = Param(
 def silver(source: str) -> Asset:
     """The silver tables of a source."""
     return Asset(f"citywell://silver/{source}")
+
+
+def cron(schedule: str | None) -> str | None:
+    """The schedule, unless schedules are off (setting ``schedules``)."""
+    return schedule if settings().schedules else None
 
 
 def as_of() -> str:

@@ -19,7 +19,7 @@ def ingest(source: Source) -> DAG:
     @dag(
         dag_id=f"ingest_{source.name}",
         description=source.description,
-        schedule=source.schedule,
+        schedule=common.cron(source.schedule),
         start_date=datetime(2026, 1, 1),
         catchup=False,
         max_active_runs=1,

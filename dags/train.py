@@ -10,7 +10,7 @@ import common
 
 
 @dag(
-    schedule="0 3 * * 0",
+    schedule=common.cron("0 3 * * 0"),
     start_date=datetime(2026, 1, 1),
     catchup=False,
     max_active_runs=1,

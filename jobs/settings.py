@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     pseudonym_key: SecretStr | None = Field(
         None, description="pseudonym master key as hex, for workers that cannot read keys/pseudonym.key"
     )
+    schedules: bool = Field(
+        False, description="run the DAGs by their cron schedules; off beside the simulated city, which has its own time"
+    )
     crash_at: str | None = Field(
         None, description="named point at which a load kills itself, for fault tests"
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from infra.engine.launch import Command
-from infra.stack import airflow, health, osuser, postgres
+from infra.stack import airflow, health, osuser, postgres, schemas
 from infra.stack.model import Port, Program, Service, Tell
 from infra.stack.postgres import Cluster
 from jobs.settings import Settings
@@ -79,7 +79,7 @@ def _postgres(config: Settings, database: Cluster) -> Service:
         is_signalled_with_children=False,
         stop_seconds=30,
     )
-    return Service("postgres", (program,), prepare=prepare, provision=partial(postgres.provision, database))
+    return Service("postgres", (program,), prepare=prepare, provision=partial(schemas.provision_all, database))
 
 
 def _engine(config: Settings) -> Service:
