@@ -1,0 +1,269 @@
+"""Gathers the City report's figures from the published lake, the control database and MLflow.
+
+Only aggregates leave the engine. A table that is not published yet leaves its section empty.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from infra.report.model import (
+    OUTCOMES,
+    Activity,
+    Checked,
+    Coverage,
+    Estimate,
+    Flow,
+    Group,
+    Model,
+    Quarantined,
+    Reason,
+    ReliabilityBin,
+    ReportData,
+    Scored,
+    Written,
+)
+from infra.report.page import render
+from jobs.lake import catalog, control, engine
+from jobs.settings import settings
+from jobs.writeback import fhir
+
+log = logging.getLogger(__name__)
+
+MODEL_NAME = "readmission_30d"
+CHAMPION = "champion"
+EVALUATION = "evaluation.json"
+MEASUREMENTS_SHOWN = 14
+_SHOWN_SCHEMAS = ("silver.", "gold.", "scores.", "features.", "quality.")
+
+_QUARANTINE = "select source, rule, count(*) as records from quality.quarantine group by source, rule"
+_CHECKS = """
+with newest as (
+    select source, max(checked_at) as checked_at from quality.validations group by source
+)
+
+select
+    v.source, v.table, count(*) as checks,
+    sum(case when not v.success and v.severity = 'critical' then 1 else 0 end) as failed,
+    sum(case when not v.success and v.severity <> 'critical' then 1 else 0 end) as warnings
+from quality.validations as v
+inner join newest as n on v.source = n.source and v.checked_at = n.checked_at
+group by v.source, v.table
+"""
+_ACTIVITY = """
+with daily as (
+    select
+        source, date, sum(arrivals) as arrivals, sum(admissions) as admissions, sum(occupancy) as occupancy
+    from gold.agg_facility_daily
+    group by source, date
+)
+
+select
+    source, cast(date_trunc('month', date) as date) as month, sum(arrivals) as arrivals,
+    sum(admissions) as admissions, avg(cast(occupancy as double)) as occupancy
+from daily
+group by source, cast(date_trunc('month', date) as date)
+"""
+_COVERAGE = """
+with measured as (
+    select source, code, max(code_display) as display, count(distinct person_key) as people
+    from gold.fct_measurement
+    where value_type is not null
+    group by source, code
+),
+
+people as (
+    select source, count(distinct person_key) as of_people from gold.dim_person group by source
+)
+
+select m.source, m.code, m.display, m.people, p.of_people
+from measured as m
+inner join people as p on m.source = p.source
+"""
+_NEWEST_SCORES = """
+select source, band, reasons, person_key from (
+    select
+        source, band, reasons, person_key,
+        row_number() over (partition by person_key, target order by as_of desc, scored_at desc) as place
+    from scores.risk
+)
+where place = 1
+"""
+_SCORED = f"select source, band, count(*) as people from ({_NEWEST_SCORES}) group by source, band"  # noqa: S608
+_REASONS = f"""
+select reason.label as label, count(distinct person_key) as people
+from (
+    select
+        person_key,
+        explode(from_json(reasons, 'array<struct<label: string, effect: double>>')) as reason
+    from ({_NEWEST_SCORES})
+)
+group by reason.label
+"""  # noqa: S608
+
+
+def build(path: Path, *, as_of: datetime, stages: Mapping[str, float]) -> Path:
+    """Collect everything as published now and write the page to ``path``. stages: seconds by name, in
+    order."""
+    with control.connect() as conn:
+        control.migrate(conn)
+        versions = control.current_versions(conn)
+        with engine.session() as spark:
+            catalog.register(
+                spark, {name: at for name, at in versions.items() if not name.startswith("bronze.")}
+            )
+            data = collect(spark, conn, versions, as_of=as_of, stages=stages, model=champion())
+    return render(data, path)
+
+
+def collect(
+    spark: SparkSession,
+    conn: control.Connection,
+    versions: Mapping[str, int],
+    *,
+    as_of: datetime,
+    stages: Mapping[str, float],
+    model: Model | None,
+) -> ReportData:
+    """The figures of the tables in ``versions``, registered in ``spark``, and of the control database."""
+
+    def rows(query: str, *tables: str) -> list[dict[str, Any]]:
+        if not set(tables) <= set(versions):
+            return []
+        return spark.sql(query).toArrow().to_pylist()
+
+    shown = sorted(name for name in versions if name.startswith(_SHOWN_SCHEMAS))
+    return ReportData(
+        as_of=as_of,
+        made_at=datetime.now(UTC),
+        engine="Sail" if engine.engine_kind(spark) == "sail" else "Apache Spark",
+        tables={name: _count(spark, name) for name in shown},
+        versions=dict(versions),
+        flows=_flows(control.receipts(conn)),
+        quarantine=tuple(Quarantined(**row) for row in rows(_QUARANTINE, "quality.quarantine")),
+        checks=tuple(
+            sorted(
+                (Checked(**row) for row in rows(_CHECKS, "quality.validations")),
+                key=lambda c: (c.source, c.table),
+            )
+        ),
+        activity=tuple(Activity(**row) for row in rows(_ACTIVITY, "gold.agg_facility_daily")),
+        coverage=_coverage(rows(_COVERAGE, "gold.fct_measurement", "gold.dim_person")),
+        model=model,
+        scored=tuple(Scored(**row) for row in rows(_SCORED, "scores.risk")),
+        reasons=tuple(Reason(**row) for row in rows(_REASONS, "scores.risk")),
+        written=_written(conn),
+        stages=dict(stages),
+    )
+
+
+def champion() -> Model | None:
+    """The registered champion and its evaluation; None while no model has passed the gate."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    client = MlflowClient(settings().mlflow_url, settings().mlflow_url)
+    try:
+        registered = client.get_model_version_by_alias(MODEL_NAME, CHAMPION)
+        with tempfile.TemporaryDirectory() as folder:
+            file = client.download_artifacts(str(registered.run_id), EVALUATION, folder)
+            evaluation = json.loads(Path(file).read_text(encoding="utf-8"))
+    except MlflowException as error:
+        log.warning("no champion to report on (%s)", type(error).__name__)
+        return None
+    return parse_model(MODEL_NAME, str(registered.version), evaluation)
+
+
+def parse_model(name: str, version: str, evaluation: Mapping[str, Any]) -> Model:
+    """A Model from the ``evaluation.json`` that training logs beside it."""
+    test = evaluation["test"]
+    trained_at = evaluation.get("trained_at")
+    return Model(
+        name=name,
+        version=version,
+        family=str(evaluation["model"]).replace("_", " "),
+        trained_at=datetime.fromisoformat(trained_at) if trained_at else None,
+        cases=test["n"],
+        events=test["events"],
+        threshold=evaluation.get("threshold"),
+        metrics=_estimates(evaluation["metrics"]),
+        roc=tuple((float(x), float(y)) for x, y in evaluation.get("roc", ())),
+        reliability=tuple(
+            ReliabilityBin(b["predicted"], b["observed"], b["n"]) for b in evaluation.get("reliability", ())
+        ),
+        groups=tuple(
+            Group(
+                g["group"],
+                str(g["level"]),
+                g["n"],
+                g["events"],
+                _estimates({key: figure for key, figure in g.items() if isinstance(figure, dict)}),
+            )
+            for g in evaluation.get("groups", ())
+        ),
+        candidates=_estimates({c["model"]: c["cv_auroc"] for c in evaluation.get("candidates", ())}),
+    )
+
+
+def _estimates(figures: Mapping[str, Mapping[str, float | None]]) -> dict[str, Estimate]:
+    return {
+        name: Estimate(figure["value"], figure.get("low"), figure.get("high"))
+        for name, figure in figures.items()
+        if figure["value"] is not None
+    }
+
+
+def _count(spark: SparkSession, table: str) -> int:
+    row = spark.sql(f"select count(*) from {table}").first()  # noqa: S608
+    return int(row[0]) if row is not None else 0
+
+
+def _flows(receipts: Sequence[control.Receipt]) -> tuple[Flow, ...]:
+    sums: dict[tuple[str, str], dict[str, int]] = {}
+    for receipt in receipts:
+        place = sums.setdefault((receipt.source, receipt.resource_type), {})
+        for name in ("received", *OUTCOMES):
+            place[name] = place.get(name, 0) + getattr(receipt, name)
+    return tuple(Flow(source, resource_type, **counts) for (source, resource_type), counts in sums.items())
+
+
+def _coverage(rows: Sequence[Mapping[str, Any]]) -> tuple[Coverage, ...]:
+    """The measurements that most people have, over all hospitals, with the words the hospitals use for
+    them."""
+    reach: dict[str, int] = {}
+    words: dict[str, str] = {}
+    for row in rows:
+        reach[row["code"]] = reach.get(row["code"], 0) + row["people"]
+        words[row["code"]] = max(words.get(row["code"], ""), row["display"] or "")
+    widest = sorted(reach, key=lambda code: (-reach[code], code))[:MEASUREMENTS_SHOWN]
+    return tuple(
+        Coverage(
+            row["source"],
+            f"{words[row['code']]} ({row['code']})" if words[row["code"]] else row["code"],
+            row["people"],
+            row["of_people"],
+        )
+        for row in rows
+        if row["code"] in widest
+    )
+
+
+def _written(conn: control.Connection) -> tuple[Written, ...]:
+    fhir.migrate(conn)
+    counts: dict[str, dict[str, int]] = {}
+    for source, state, scores in conn.execute(
+        "select source, state, count(*) from writeback group by source, state"
+    ):
+        counts.setdefault(source, {"sent": 0, "refused": 0, "pending": 0})[state] = scores
+    return tuple(Written(source, **states) for source, states in sorted(counts.items()))
