@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from functools import reduce
 from pathlib import Path
@@ -186,8 +189,8 @@ def _stage(work: Work) -> None:
         )
         if work.endpoint.absence_means_deletion and work.batch.is_full and work.manifest.complete:
             rows = _with_absences(work, entity, rows)
-        crash_point(f"stage:{entity}")
         tables.append_batch(work.spark, work.bronze(entity), rows, work.batch.batch_id)
+        crash_point(f"stage:{entity}")
 
 
 def _with_absences(work: Work, entity: str, rows: DataFrame) -> DataFrame:
@@ -446,7 +449,43 @@ def _newest(table: str) -> int:
     return version
 
 
+class Stages:
+    """Seconds spent in each stage of a load."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+        self._last = time.monotonic()
+
+    def passed(self, point: str) -> None:
+        """Book the time since the last point to the stage that ends at ``point``."""
+        now = time.monotonic()
+        self.seconds[point.partition(":")[0]] += now - self._last  # type: ignore[assignment]
+        self._last = now
+
+    def summary(self) -> str:
+        return ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.seconds.items())
+
+
+_watch: ContextVar[Stages | None] = ContextVar("stages of a load", default=None)
+
+
+@contextmanager
+def timed() -> Iterator[Stages]:
+    """The seconds by stage of the loads inside the block."""
+    stages = Stages()
+    token = _watch.set(stages)
+    try:
+        yield stages
+    finally:
+        _watch.reset(token)
+
+
 def crash_point(name: str) -> None:
-    """Ends the process as ``kill -9`` would, when ``CITYWELL_CRASH_AT`` names this point: for the fault tests."""
+    """A point a load has reached: where its time is read, and where the fault tests kill it.
+
+    Ends the process as ``kill -9`` would when ``CITYWELL_CRASH_AT`` names this point.
+    """
+    if stages := _watch.get():
+        stages.passed(name)
     if settings().crash_at == name:
         os._exit(137)

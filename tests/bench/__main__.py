@@ -1,0 +1,64 @@
+"""Benchmarks: ``python -m tests.bench [NAME …]``. Lines: name value unit peer ratio target pass|short."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.engine.sail import running_sail
+from infra.stack.postgres import throwaway
+from jobs.settings import PROJECT_DIR
+from tests.bench import loading, merging
+from tests.bench.rows import Row
+from tests.support.lake import TestLake, use_home
+
+TEST_DATA = Path(os.environ.get("CITYWELL_TEST_DATA", PROJECT_DIR.parent / "shared" / "data"))
+
+
+def load(lake: TestLake, scratch: Path) -> Iterator[Row]:
+    yield from loading.measure(lake, TEST_DATA / "synthea-150", scratch)
+
+
+def merge(lake: TestLake, scratch: Path) -> Iterator[Row]:
+    yield from merging.measure(scratch)
+
+
+def models(lake: TestLake, scratch: Path) -> Iterator[str]:
+    from ml import bench
+
+    for row in bench.rows(TEST_DATA / "diabetes-130"):
+        yield str(row)
+
+
+BENCHMARKS: dict[str, Callable[[TestLake, Path], Iterator[object]]] = {
+    "load": load,
+    "merge": merge,
+    "models": models,
+}
+
+
+def main(names: list[str]) -> None:
+    unknown = set(names) - set(BENCHMARKS)
+    if unknown:
+        sys.exit(f"no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(BENCHMARKS)}")
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        pytest.MonkeyPatch.context() as monkeypatch,
+        throwaway() as postgres,
+        running_sail(Path(directory)) as engine,
+    ):
+        for name in names or BENCHMARKS:
+            scratch = Path(directory) / name
+            scratch.mkdir()
+            lake = use_home(monkeypatch, scratch / "home", postgres, engine.remote)
+            for row in BENCHMARKS[name](lake, scratch):
+                print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
