@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def page(data: ReportData, tmp_path: Path) -> str:
 
 def text(html: str) -> str:
     """What a reader sees, white space collapsed."""
-    return re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.S))
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.S)))
 
 
 @pytest.mark.parametrize("data", [EMPTY, FULL], ids=["empty", "full"])
