@@ -6,14 +6,18 @@ from jobs.extract import smart_auth
 from jobs.identity import pseudonyms
 from jobs.lake import landing
 from jobs.settings import Settings
+from jobs.sources import load_all
 from jobs.sources.model import SmartSignIn
-from jobs.sources.reading import load_all
 
 
-def ensure_keys(config: Settings) -> None:
-    """The landing key, the pseudonym key and one signing key for each endpoint that signs in with SMART."""
+def ensure_lake_keys(config: Settings) -> None:
+    """The key that encrypts landing and the key of the pseudonyms."""
     landing.ensure_key(config.keys_dir / "landing.key")
     pseudonyms.ensure_key(config.keys_dir / "pseudonym.key")
+
+
+def ensure_sign_in_keys(config: Settings) -> None:
+    """A signing key, and its public half to register, for each endpoint that signs in with SMART."""
     for source in load_all().values():
         for endpoint in source.endpoints.values():
             if isinstance(endpoint.auth, SmartSignIn):

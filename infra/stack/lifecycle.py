@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Literal
 
 from infra.stack import leftovers, ports
-from infra.stack.keys import ensure_keys
 from infra.stack.model import Program, Service
 from infra.stack.services import common_environment, services
 from infra.stack.supervision import ALIVE, FAILED, RUNNING, Supervisor
@@ -46,7 +45,6 @@ def up(config: Settings, report: Report, wanted: Sequence[Service] | None = None
     programs = [program for service in wanted for program in service.programs]
     supervisor = supervisor_of(config)
     prepare_home(config)
-    ensure_keys(config)
     with _exclusively(config):
         was_running = supervisor.is_running()
         if was_running:

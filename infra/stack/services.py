@@ -79,10 +79,17 @@ def _postgres(config: Settings, database: Cluster) -> Service:
         is_signalled_with_children=False,
         stop_seconds=30,
     )
-    return Service("postgres", (program,), prepare=prepare, provision=partial(schemas.provision_all, database))
+    return Service(
+        "postgres", (program,), prepare=prepare, provision=partial(schemas.provision_all, database)
+    )
 
 
 def _engine(config: Settings) -> Service:
+    def prepare(tell: Tell) -> None:
+        from infra.stack.keys import ensure_lake_keys  # imports much
+
+        ensure_lake_keys(config)
+
     command = _engine_command(config)
     program = Program(
         name="engine",
@@ -93,7 +100,7 @@ def _engine(config: Settings) -> Service:
         port=Port(config.engine_port, "CITYWELL_ENGINE_PORT"),
         address=config.engine_remote,
     )
-    return Service("engine", (program,))
+    return Service("engine", (program,), prepare=prepare)
 
 
 def _engine_command(config: Settings) -> Command:
@@ -107,6 +114,11 @@ def _engine_command(config: Settings) -> Command:
 
 
 def _city(config: Settings) -> Service:
+    def prepare(tell: Tell) -> None:
+        from infra.stack.keys import ensure_sign_in_keys  # imports much
+
+        ensure_sign_in_keys(config)
+
     program = Program(
         name="city",
         command=[sys.executable, "-m", "infra.city", "serve"],
@@ -116,7 +128,7 @@ def _city(config: Settings) -> Service:
         port=Port(config.city_port, "CITYWELL_CITY_PORT"),
         address=config.city_url,
     )
-    return Service("city", (program,), start_seconds=300)
+    return Service("city", (program,), prepare=prepare, start_seconds=300)
 
 
 def _mlflow(config: Settings, database: Cluster) -> Service:
