@@ -22,6 +22,7 @@ from pathlib import Path
 
 import httpx
 
+from jobs.crash import crash_here
 from jobs.errors import CitywellError
 from jobs.extract.bulk_client import (
     BulkClient,
@@ -152,14 +153,17 @@ class _Extraction:
             log.info("%s: going on with export %d", self.batch.batch_id, last.attempt)
             return last
         status_url = self.client.kick_off(self.endpoint.types, self.batch.since)
+        crash_here("extract:kicked off")
         attempt = last.attempt + 1 if last else 1
         job = ExportJob(self.batch.batch_id, attempt, status_url, self.client.clock.now(), "running")
         with self.conn.transaction():
             control.forget_files(self.conn, self.batch.batch_id)
             control.save_job(self.conn, job)
+        crash_here("extract:job saved")
         return job
 
     def _land(self, job: ExportJob, offer: BulkManifest, *, tolerate_expired: bool) -> Manifest:
+        crash_here("extract:polled")
         links = _named(offer)
         landed, findings = self._fetch_all(links, offer.needs_token, tolerate_expired=tolerate_expired)
         was_offered = any(link.kind == "output" for link in links.values())
@@ -184,7 +188,9 @@ class _Extraction:
             complete=not findings,
         )
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        crash_here("extract:all files landed")
         landing.write_manifest(self.directory, manifest)
+        crash_here("extract:manifest written")
         for finding in findings:
             log.warning("%s: %s: %s", self.batch.batch_id, finding.file or "export", finding.message)
         return manifest
@@ -213,7 +219,9 @@ class _Extraction:
                             raise
                         findings.append(_failed(file, links[file], str(expired)))
                     else:
+                        crash_here("extract:file landed")
                         control.record_file(self.conn, self.batch.batch_id, landed[file])
+                        crash_here("extract:file recorded")
             except BaseException:
                 self.stop.set()
                 pool.shutdown(wait=True, cancel_futures=True)
