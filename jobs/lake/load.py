@@ -9,7 +9,6 @@ before the one transaction at the end, and a batch that fails its checks leaves 
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from jobs.crash import crash_here
 from jobs.errors import CitywellError
 from jobs.identity import link, vault
 from jobs.identity.pseudonyms import key_id, load_key
@@ -481,11 +481,7 @@ def timed() -> Iterator[Stages]:
 
 
 def crash_point(name: str) -> None:
-    """A point a load has reached: where its time is read, and where the fault tests kill it.
-
-    Ends the process as ``kill -9`` would when ``CITYWELL_CRASH_AT`` names this point.
-    """
+    """A point a load has reached: where its time is read, and where the fault tests kill it."""
     if stages := _watch.get():
         stages.passed(name)
-    if settings().crash_at == name:
-        os._exit(137)
+    crash_here(name)

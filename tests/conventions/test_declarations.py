@@ -1,0 +1,84 @@
+"""Declarations, shapes, transforms and tables hold together; each layer imports only what it may."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from jobs.lake.load import TRANSFORMS
+from jobs.settings import PROJECT_DIR
+from jobs.silver.fhir import SHAPES
+from jobs.sources import load_all
+from tests.support.exports import one_of_each
+from tests.support.lake import TestLake, instant
+
+ALLOWED = {
+    "jobs": {"jobs", "expectations"},
+    "expectations": {"expectations", "jobs"},
+    "ml": {"ml", "jobs"},
+    "infra": {"infra", "jobs", "ml", "expectations"},
+    "dags": {"common", "jobs", "ml"},
+}
+OURS = {"jobs", "ml", "infra", "expectations", "dags", "tests", "common"}
+ENGINES = {"dags": {"pyspark", "deltalake", "delta"}}
+
+
+def imports(file: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_layers(package: str) -> None:
+    for file in (PROJECT_DIR / package).rglob("*.py"):
+        found = imports(file)
+        assert found & OURS <= ALLOWED[package], file
+        assert "airflow" not in found or package == "dags", file
+        assert not found & ENGINES.get(package, set()), file
+
+
+def test_the_simulator_knows_nothing_of_the_jobs() -> None:
+    for file in (PROJECT_DIR / "infra" / "city").rglob("*.py"):
+        used = set(re.findall(r"^\s*(?:from|import) (jobs\.[a-z_.]+)", file.read_text(), re.MULTILINE))
+        assert used <= {"jobs.settings", "jobs.errors"}, file
+
+
+def test_every_declared_table_has_a_shape_and_a_transform() -> None:
+    for source in load_all().values():
+        assert set(TRANSFORMS[source.name]) == set(source.tables)
+        for entity, table in source.tables.items():
+            assert table.resource in SHAPES
+            assert table.key == f"{entity}_key"
+
+
+def test_bronze_and_silver_have_the_declared_columns(lake: TestLake) -> None:
+    from jobs.lake import catalog, tables
+    from jobs.sources import RECORD_COLUMNS
+
+    lake.ingest("hospital_north", one_of_each(instant("2026-01-01")))
+    for source in load_all().values():
+        for entity, declared in source.tables.items():
+            columns = {
+                f.name: f.dataType.simpleString() for f in tables.columns(f"bronze.{source.name}__{entity}")
+            }
+            expected = {declared.key: "string"} | {
+                name: c.type for name, c in {**RECORD_COLUMNS, **declared.columns}.items()
+            }
+            assert columns.keys() - {"rule", "reason"} == expected.keys()
+            assert {name: columns[name] for name in expected} == expected, entity
+            silver = tables.columns(f"silver.{source.name}__{entity}").names
+            assert set(silver) == expected.keys() - set(catalog.PROVENANCE)
+
+
+def test_no_host_of_a_registry_and_no_absolute_path_in_the_lock() -> None:
+    text = (PROJECT_DIR / "requirements.lock").read_text()
+    assert "://" not in text
+    assert not re.search(r"(^|\s)/\w", text)
