@@ -1,0 +1,157 @@
+"""The lake against the simulator's answer key: was what was planted found, and is what was published right?
+
+Runs inside the landing and vault zone: it turns the key's ids into pseudonyms to find them in the lake. It prints counts
+and shares, never a record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
+
+from jobs.errors import CitywellError
+from jobs.identity.pseudonyms import Pseudonymiser, load_key
+from jobs.lake import catalog, control
+from jobs.settings import settings
+from jobs.sources import load as load_source
+
+SOURCE = "hospital"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One figure: ``name value unit target pass|short``."""
+
+    name: str
+    value: float
+    unit: str
+    target: str
+    is_met: bool
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.value:g} {self.unit} {self.target} {'pass' if self.is_met else 'short'}"
+
+
+def evaluate() -> Iterator[Line]:
+    """Figures for everything whose truth the answer key knows. Raises CitywellError when there is no simulated city."""
+    key = settings().city_dir / "answer_key"
+    if not (key / "discharges.parquet").exists():
+        raise CitywellError(
+            "There is no answer key", where=str(key), do="run `make demo`; only the simulated city has one"
+        )
+    seen = _seen_until()
+    if not seen:
+        raise CitywellError(
+            "Nothing has been loaded yet",
+            where="control database",
+            do="run `make demo`, or ingest a hospital",
+        )
+    with catalog.lake_session() as spark:
+        yield _receipts_balance()
+        yield _corrupt_lines(spark, key, seen)
+        yield _unit_slips(spark, key, seen)
+        yield _deletions(spark, key, seen)
+        yield _entered_in_error(spark, key, seen)
+        yield _people(spark, key)
+
+
+def _seen_until() -> dict[str, pa.Scalar]:
+    """The transaction time of each endpoint's newest published batch."""
+    with control.connect() as conn:
+        times = {name: control.newest_transaction(conn, name) for name in load_source(SOURCE).endpoints}
+    return {name: pa.scalar(t, pa.timestamp("ms", tz="UTC")) for name, t in times.items() if t is not None}
+
+
+def _planted(path: Path, seen: dict[str, pa.Scalar]) -> pa.Table:
+    """Rows of a table of the key that an export we loaded could have had."""
+    table = pq.read_table(path)
+    parts = [
+        table.filter(pc.and_(pc.equal(table["source"], source), pc.less_equal(table["visible_at"], until)))
+        for source, until in seen.items()
+    ]
+    return pa.concat_tables(parts)
+
+
+def _keys(planted: pa.Table, resource_type: str) -> list[str]:
+    master = load_key(settings().keys_dir / "pseudonym.key")
+    makers: dict[str, Pseudonymiser] = {}
+    keys = []
+    for row in planted.filter(pc.equal(planted["resource_type"], resource_type)).to_pylist():
+        maker = makers.setdefault(row["source"], Pseudonymiser(master, row["source"]))
+        keys.append(maker.key(resource_type, row["resource_id"]))
+    return keys
+
+
+def _count(spark: SparkSession, entity: str, keys: list[str], condition: str) -> int:
+    """Current rows of ``entity`` among ``keys`` that fulfil ``condition``."""
+    if not keys:
+        return 0
+    table = load_source(SOURCE).tables[entity]
+    wanted = spark.createDataFrame([(key,) for key in keys], f"{table.key} string")
+    rows = spark.table(f"silver.{SOURCE}__{entity}").where(condition)
+    return rows.join(wanted, table.key, "left_semi").count()
+
+
+def _receipts_balance() -> Line:
+    with control.connect() as conn:
+        receipts = control.receipts(conn)
+    off = sum(r.received != r.accounted for r in receipts)
+    return Line("receipts_out_of_balance", off, "receipts", "==0", off == 0)
+
+
+def _corrupt_lines(spark: SparkSession, key: Path, seen: dict[str, pa.Scalar]) -> Line:
+    planted = _planted(key / "corrupt_lines.parquet", seen).num_rows
+    row = spark.sql(
+        "select count(*) as found from quality.quarantine where rule in ('invalid_json', 'invalid_utf8', "
+        "'duplicate_key', 'nul_character') and source <> 'hospital_given'"
+    ).first()
+    found = row["found"] if row else 0
+    return Line("corrupt_lines_quarantined", _share(found, planted), "share", ">=1", found >= planted)
+
+
+def _unit_slips(spark: SparkSession, key: Path, seen: dict[str, pa.Scalar]) -> Line:
+    planted = _planted(key / "unit_slips.parquet", seen)
+    keys = _keys(planted, "Observation")
+    published = _count(spark, "observation", keys, "not is_deleted and not is_entered_in_error")
+    return Line(
+        "unit_slips_published", _share(published, len(keys)), "share", "<=0.05", published <= 0.05 * len(keys)
+    )
+
+
+def _deletions(spark: SparkSession, key: Path, seen: dict[str, pa.Scalar]) -> Line:
+    planted = _planted(key / "deleted.parquet", seen)
+    gone = planted.filter(pc.is_null(planted["came_back_at"]))
+    alive = expected = 0
+    for entity, table in load_source(SOURCE).tables.items():
+        keys = _keys(gone, table.resource)
+        expected += len(keys)
+        alive += _count(spark, entity, keys, "not is_deleted")
+    return Line("deleted_records_still_published", _share(alive, expected), "share", "==0", alive == 0)
+
+
+def _entered_in_error(spark: SparkSession, key: Path, seen: dict[str, pa.Scalar]) -> Line:
+    planted = _planted(key / "entered_in_error.parquet", seen)
+    facts = 0
+    for entity, table in load_source(SOURCE).tables.items():
+        keys = _keys(planted, table.resource)
+        facts += _count(spark, entity, keys, "not is_deleted and not is_entered_in_error")
+    return Line("errors_published_as_facts", _share(facts, planted.num_rows), "share", "==0", facts == 0)
+
+
+def _people(spark: SparkSession, key: Path) -> Line:
+    planted = pq.read_table(key / "persons.parquet").num_rows
+    row = spark.sql("select count(*) as found from gold.dim_person where source <> 'hospital_given'").first()
+    found = row["found"] if row else 0
+    return Line(
+        "source_patients_published", _share(found, planted), "share", ">=0.95", found >= 0.95 * planted
+    )
+
+
+def _share(part: int, whole: int) -> float:
+    return round(part / whole, 4) if whole else 0.0
