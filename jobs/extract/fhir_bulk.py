@@ -239,7 +239,7 @@ class _Extraction:
                 yield file
 
     def _fetch(self, file: str, link: Link, needs_token: bool | None) -> LandedFile:
-        """One file into the landing; fetched a second time when its lines are not as many as announced."""
+        """One file into the landing; tried a second time when its lines are not as many as announced."""
         attempts = retrying(
             f"{self.batch.batch_id}: {file}",
             clock=self.client.clock,
@@ -248,10 +248,13 @@ class _Extraction:
         )
         try:
             landed = attempts(self._download, file, link, needs_token)
-            if link.count is not None and landed.lines - landed.blank_lines != link.count:
-                landed = attempts(self._download, file, link, needs_token)
         except Transient as last:
             raise FileRefused(f"{last.reason}, {_FILE_ATTEMPTS} times") from None
+        if link.count is not None and landed.lines - landed.blank_lines != link.count:
+            try:
+                landed = attempts(self._download, file, link, needs_token)
+            except (Transient, LinkExpired, FileRefused) as error:
+                log.warning("%s: %s: the first copy stays: %s", self.batch.batch_id, file, error)
         return LandedFile(
             file=file,
             resource_type=link.resource_type,

@@ -560,6 +560,17 @@ def test_a_file_short_of_lines_once_is_fetched_again(north: Installation, server
     assert north.content(result, PATIENT_FILE) == PATIENTS
 
 
+def test_a_short_file_that_cannot_be_fetched_again_stays_as_it_came(
+    north: Installation, server: BulkServer
+) -> None:
+    server.files["patient.ndjson"].count = 51
+    server.script["patient.ndjson"] = [Answer(200, {"X": "1"}, PATIENTS), Answer(410)]
+    result = north.extract()
+    assert [f.kind for f in result.findings] == ["count_mismatch"]
+    assert north.content(result, PATIENT_FILE) == PATIENTS
+    assert server.count("kickoff") == 1
+
+
 def test_a_cut_connection_restarts_that_file(north: Installation, server: BulkServer) -> None:
     server.script["patient.ndjson"] = [Answer(cut_at=300), Answer(503, {"Retry-After": "3"})]
     result = north.extract()
