@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 import pyarrow as pa
 
+from jobs.crash import crash_here
 from jobs.errors import CitywellError
 from jobs.identity import vault
 from jobs.identity.pseudonyms import Pseudonymiser, load_key
@@ -97,6 +98,7 @@ def link_batch(
             )
 
     vault.register(conn, batch_id, registered(), method=METHOD)
+    crash_here("link:registered")
     return links(conn, sorted(patients))
 
 

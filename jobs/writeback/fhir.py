@@ -22,6 +22,7 @@ from typing import Literal
 import httpx
 from pyspark.sql import SparkSession
 
+from jobs.crash import crash_here
 from jobs.errors import CitywellError
 from jobs.extract import web
 from jobs.extract.smart_auth import SmartClient, load_key
@@ -140,6 +141,7 @@ def write_back(
     trouble = None
     with control.lock(conn, f"writeback {source}"):
         _queue(conn, source, scores)
+        crash_here("writeback:queued")
         due = _due(conn, source, scores)
         if due:
             ids = _identities(vault_conn, due, f"write risk scores back to {source}", run_id)
@@ -296,12 +298,14 @@ def _send_all(
             if isinstance(outcome, CitywellError):
                 trouble = trouble or outcome
                 outcome = _Outcome(score.risk_key, "pending", None, "no answer")
+            crash_here("writeback:sent")
             if outcome is not None:
                 done.append(outcome)
             if len(done) >= _RECORD_EVERY:
                 _record(conn, done)
                 done = []
     _record(conn, done)
+    crash_here("writeback:recorded")
     return trouble
 
 

@@ -19,6 +19,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 from pyspark.sql import SparkSession
 
+from jobs.crash import crash_here
 from jobs.errors import CitywellError
 from jobs.settings import settings
 
@@ -184,6 +185,7 @@ def load(conn: Connection, scores: pa.Table, *, run_id: str, data_versions: Mapp
             for batch in scores.select(list(COLUMNS)).to_batches(max_chunksize=10_000):
                 for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                     copy.write_row(row)
+        crash_here("serving:staged")
         cursor.execute(_merge())
         changed = cursor.rowcount
         cursor.execute(
@@ -195,6 +197,8 @@ def load(conn: Connection, scores: pa.Table, *, run_id: str, data_versions: Mapp
             "where excluded.rows_changed > 0",
             (run_id, changed, Jsonb(dict(data_versions))),
         )
+        crash_here("serving:merged")
+    crash_here("serving:loaded")
     return LoadResult(scores.num_rows, changed)
 
 

@@ -1,0 +1,117 @@
+"""The report's figures come from what is published, and hold no person."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from infra.report.collect import collect, parse_model
+from infra.report.model import Activity, Coverage, Estimate, Flow, Reason, ReportData, Scored, Written
+from jobs.lake import catalog, control, engine, tables
+from jobs.writeback import fhir
+
+AS_OF = datetime(2026, 1, 2, tzinfo=UTC)
+TABLES = {
+    "gold.dim_person": """
+        select * from values ('p1', 'hospital_north'), ('p2', 'hospital_north') as t (person_key, source)""",
+    "gold.fct_measurement": """
+        select * from values
+            ('hospital_north', 'p1', '2345-7', 'Glucose', 'quantity'),
+            ('hospital_north', 'p1', '2345-7', 'Glucose', 'quantity'),
+            ('hospital_north', 'p2', '2345-7', null, 'quantity'),
+            ('hospital_north', 'p2', '718-7', 'Haemoglobin', 'quantity')
+        as t (source, person_key, code, code_display, value_type)""",
+    "gold.agg_facility_daily": """
+        select * from values
+            ('f1', 'hospital_north', date '2025-11-01', 3, 1, 10),
+            ('f2', 'hospital_north', date '2025-11-01', 2, 1, 5),
+            ('f1', 'hospital_north', date '2025-11-02', 4, 0, 6)
+        as t (facility_key, source, date, arrivals, admissions, occupancy)""",
+    "scores.risk": """
+        select *, 'readmission_30d' as target, timestamp '2026-01-01 00:00:00' as scored_at from values
+            ('p1', 'hospital_north', timestamp '2026-01-01 00:00:00', 'high', '[{"label": "many stays", "effect": 1}]'),
+            ('p1', 'hospital_north', timestamp '2026-01-02 00:00:00', 'low', '[]'),
+            ('p2', 'hospital_north', timestamp '2026-01-02 00:00:00', 'high', '[{"label": "age", "effect": 1}]')
+        as t (person_key, source, as_of, band, reasons)""",
+}
+
+
+@pytest.fixture(scope="module")
+def collected(lake: Any) -> ReportData:
+    with control.connect() as conn, engine.session() as spark:
+        versions = {
+            name: tables.append_batch(spark, name, spark.sql(query), "b") for name, query in TABLES.items()
+        }
+        catalog.register(spark, versions)
+        batch = control.open_batch(conn, "hospital_north", AS_OF)
+        control.set_landed(conn, batch.batch_id, AS_OF)
+        control.set_status(conn, batch.batch_id, "staged")
+        control.set_status(conn, batch.batch_id, "checked")
+        receipts = [
+            control.Receipt(batch.batch_id, "hospital_north", file, "Patient", 10, published=9, quarantined=1)
+            for file in ("a", "b")
+        ]
+        control.set_judged(conn, batch.batch_id, receipts)
+        fhir.migrate(conn)
+        for number, state in enumerate(("sent", "sent", "refused")):
+            conn.execute(
+                "insert into writeback (risk_key, source, digest, state) values (%s, 'hospital_north', '', %s)",
+                (str(number), state),
+            )
+        return collect(spark, conn, versions, as_of=AS_OF, stages={"train": 2.0}, model=None)
+
+
+def test_records_are_summed_by_source_and_type(collected: ReportData) -> None:
+    assert collected.flows == (Flow("hospital_north", "Patient", 20, published=18, quarantined=2),)
+
+
+def test_only_the_newest_score_of_a_person_counts(collected: ReportData) -> None:
+    assert set(collected.scored) == {Scored("hospital_north", "low", 1), Scored("hospital_north", "high", 1)}
+    assert collected.reasons == (Reason("age", 1),)
+
+
+def test_a_measurement_counts_a_person_once(collected: ReportData) -> None:
+    assert set(collected.coverage) == {
+        Coverage("hospital_north", "Glucose (2345-7)", 2, 2),
+        Coverage("hospital_north", "Haemoglobin (718-7)", 1, 2),
+    }
+
+
+def test_a_month_sums_arrivals_and_averages_beds(collected: ReportData) -> None:
+    assert collected.activity == (Activity("hospital_north", date(2025, 11, 1), 9, 2, 10.5),)
+
+
+def test_write_back_is_counted_by_state(collected: ReportData) -> None:
+    assert collected.written == (Written("hospital_north", sent=2, refused=1, pending=0),)
+
+
+def test_a_table_that_is_not_published_leaves_its_section_empty(collected: ReportData) -> None:
+    assert collected.checks == ()
+    assert collected.quarantine == ()
+    assert collected.tables == {name: count for name, count in zip(sorted(TABLES), (3, 2, 4, 3), strict=True)}
+
+
+def test_an_evaluation_becomes_the_reports_model() -> None:
+    evaluation = {
+        "model": "hist_gradient_boosting",
+        "trained_at": "2026-01-01T00:00:00+00:00",
+        "threshold": 0.2,
+        "test": {"n": 100, "events": 12},
+        "metrics": {"auroc": {"value": 0.8, "low": 0.7, "high": 0.9}, "f1": {"value": None}},
+        "roc": [[0, 0], [1, 1]],
+        "reliability": [{"predicted": 0.1, "observed": 0.2, "n": 50}],
+        "groups": [{"group": "sex", "level": "female", "n": 60, "events": 6, "auroc": {"value": 0.75}}],
+        "candidates": [{"model": "logistic", "cv_auroc": {"value": 0.74}}],
+    }
+    model = parse_model("readmission_30d", "2", evaluation)
+    assert (model.family, model.cases, model.events, model.threshold) == (
+        "hist gradient boosting",
+        100,
+        12,
+        0.2,
+    )
+    assert model.metrics == {"auroc": Estimate(0.8, 0.7, 0.9)}
+    assert model.groups[0].metrics == {"auroc": Estimate(0.75)}
+    assert model.candidates == {"logistic": Estimate(0.74)}
