@@ -1,0 +1,95 @@
+"""The steps of the write-back DAG, over a lake, a serving database and a hospital."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+
+from infra.stack.postgres import Cluster
+from jobs.errors import CitywellError
+from jobs.identity import vault
+from jobs.identity.pseudonyms import Pseudonymiser
+from jobs.lake import control, engine, tables
+from jobs.settings import settings
+from jobs.writeback import serving, tasks
+
+SOURCE = "hospital_given"
+AS_OF = "2026-01-02T00:00:00+00:00"
+PATIENTS = 12
+KEYS = Pseudonymiser(bytes(32), SOURCE)
+
+
+@pytest.fixture
+def scored(lake: Any, simulator: Any, postgres: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A lake whose scores are published, with settings that lead to it and to the simulator."""
+    monkeypatch.setenv("CITYWELL_CITY_PORT", simulator.url.rpartition(":")[2])
+    settings.cache_clear()
+    name = f"fhir_{SOURCE}.pem"
+    shutil.copy(simulator.home / "keys" / name, settings().keys_dir / name)
+    simulator.mend()
+    with psycopg.connect(postgres.dsn("serving", serving.OWNER_ROLE)) as owner:
+        owner.execute("drop schema if exists serving cascade")
+    patients = [KEYS.key("Patient", f"p{n}") for n in range(PATIENTS)]
+    with vault.connect() as conn:
+        seen_at = datetime(2026, 1, 1, tzinfo=UTC)
+        known = [
+            vault.Identity(key, "k", SOURCE, "Patient", f"p{n}", seen_at) for n, key in enumerate(patients)
+        ]
+        vault.register(conn, "batch", known, method="test")
+    _publish(patients)
+    yield
+    settings.cache_clear()
+
+
+def _publish(patients: list[str]) -> None:
+    people = ", ".join(f"('tasks-{n}', '{key}', {0.1 + n / 100}D)" for n, key in enumerate(patients))
+    queries = {
+        "scores.risk": f"""
+            select
+                risk_key, patient_key, patient_key as person_key, cast(null as string) as encounter_key,
+                '{SOURCE}' as source, 'readmission_30d' as target, timestamp '2026-01-02 00:00:00' as as_of,
+                probability, 'low' as band, '[]' as reasons, 'readmission' as model_name, '1' as model_version,
+                timestamp '2026-01-02 00:00:00' as scored_at, timestamp '2026-02-01 00:00:00' as expires_at
+            from values {people} as t (risk_key, patient_key, probability)""",
+        "gold.fct_encounter": "select 'e' as encounter_key, 'f' as facility_key",
+        "gold.dim_facility": "select 'f' as facility_key, 'Ward One' as name, true as is_current",
+    }
+    with engine.session() as spark, control.connect() as conn:
+        versions = {n: tables.append_batch(spark, n, spark.sql(q), "b") for n, q in queries.items()}
+        control.publish_tables(conn, "test", AS_OF, versions)
+
+
+def test_scores_reach_serving_and_the_hospital_once(scored: None, postgres: Cluster) -> None:
+    assert tasks.to_serving(AS_OF) == {"rows": PATIENTS, "changed": PATIENTS}
+    assert tasks.to_hospitals(AS_OF) == {SOURCE: {"sent": PATIENTS, "refused": 0, "pending": 0}}
+    assert tasks.to_serving(AS_OF) == {"rows": PATIENTS, "changed": 0}
+    assert tasks.to_hospitals(AS_OF) == {SOURCE: {"sent": PATIENTS, "refused": 0, "pending": 0}}
+    assert tasks.verify_hospitals(AS_OF)[SOURCE].matching == PATIENTS
+    with psycopg.connect(postgres.dsn("serving", "care")) as care:
+        [(versions,)] = care.execute("select data_versions from serving.load").fetchall()
+    assert set(versions) == set(tasks.TABLES)
+
+
+def test_a_hospital_that_is_down_fails_the_step_and_says_why(scored: None, simulator: Any) -> None:
+    with control.connect() as conn:
+        conn.execute("drop table if exists writeback")
+    simulator.fault(kind="refuse", times=-1)
+    assert tasks.to_hospitals(AS_OF) == {SOURCE: {"sent": 0, "refused": PATIENTS, "pending": 0}}
+    simulator.mend()
+    simulator.fault(kind="clock_skew", seconds=3600)
+    with pytest.raises(CitywellError, match="clock"):
+        tasks.to_hospitals(AS_OF)
+    simulator.mend()
+    assert tasks.to_hospitals(AS_OF)[SOURCE]["sent"] == PATIENTS
+
+
+def test_without_scores_it_says_what_to_run(scored: None) -> None:
+    with control.connect() as conn:
+        conn.execute("truncate publication")
+    with pytest.raises(CitywellError, match=r"scores\.risk"):
+        tasks.to_serving(AS_OF)
