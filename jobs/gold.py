@@ -46,7 +46,7 @@ LINK_COLUMNS = {
 """Columns of the link table that the models read: type and meaning."""
 
 _MARTS = "marts"
-_LOGIC_FILE = "logic.sha256"
+_LOGIC_FILE = ".logic.sha256"
 _SESSION_CONFIG = ("spark.sql.session.timeZone", "spark.sql.ansi.enabled")
 
 
@@ -87,8 +87,8 @@ def build(
 
     lake_dir: the lake, with or without gold tables. target_dir: dbt's compiled files, manifest and log; kept
     between builds, it makes them faster. select: a dbt selector, by default everything. full_refresh: build
-    incremental tables anew; implied when the SQL has changed since ``target_dir`` saw it last. unit_tests:
-    run dbt's unit tests too, each before its model.
+    incremental tables anew; implied when the SQL has changed since the last whole build. unit_tests: run
+    dbt's unit tests too, each before its model.
 
     Raises CitywellError naming the models and tests that failed. Nothing is published here either way.
     """
@@ -96,13 +96,13 @@ def build(
     with run.connected():
         fingerprint = logic()
         options = [] if select is None else ["--select", select]
-        if full_refresh or run.logic_seen() != logic:
+        if full_refresh or run.logic_seen() != fingerprint:
             options.append("--full-refresh")
         if not unit_tests:
             options += ["--exclude-resource-type", "unit_test"]
         result = _results(run.invoke("build", *options), target_dir, lake_dir)
         if select is None:
-            run.remember_logic(logic)
+            run.remember_logic(fingerprint)
     return result
 
 
@@ -219,13 +219,16 @@ class _Dbt:
         return result
 
     def logic_seen(self) -> str | None:
-        """The fingerprint of the SQL that the last whole build in this target directory ran."""
-        file = self.target / _LOGIC_FILE
-        return file.read_text() if file.exists() else None
+        """The fingerprint of the SQL that the last whole build of this lake ran."""
+        return self._logic_file.read_text() if self._logic_file.exists() else None
 
     def remember_logic(self, fingerprint: str) -> None:
         """Keep the fingerprint of the SQL that a whole build ran."""
-        (self.target / _LOGIC_FILE).write_text(fingerprint)
+        self._logic_file.write_text(fingerprint)
+
+    @property
+    def _logic_file(self) -> Path:
+        return self.lake / SCHEMA / _LOGIC_FILE
 
     def _register(self, node: Any) -> None:
         """Make the Delta directory of a mart readable in BUILD_SCHEMA, laid out as its contract says.

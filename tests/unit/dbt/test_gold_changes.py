@@ -1,0 +1,118 @@
+"""What a build does to tables that are there: nothing, only what changed, or nothing that a reader sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pyspark.sql.types import StructType
+
+from jobs import gold
+from jobs.errors import CitywellError
+from jobs.lake import tables
+from tests.unit.dbt.city import City
+
+MEASUREMENTS = "+fct_measurement +dim_person"
+
+
+def measured(key: str, month: str, *, parts: int = 0, patient: str = "p1", **more: Any) -> dict[str, Any]:
+    component = {"code": "part", "value_type": "quantity", "value_number": 1.0}
+    return {
+        "observation_key": key,
+        "patient_key": patient,
+        "status": "final",
+        "code": "whole",
+        "value_type": "none",
+        "month": month,
+        "components": [component] * parts,
+        **more,
+    }
+
+
+def test_measurements_follow_every_change_and_leave_other_months_alone(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New, changed, moved, deleted and newly resolved observations; equal to building everything anew.
+
+    Everything is built anew when the models' SQL is that of another release.
+    """
+    city.put(
+        patient=[{"patient_key": "p1"}],
+        person_link=[{"patient_key": "p1", "person_key": "p1"}],
+        observation=[
+            measured("untouched", "2026-01", parts=1),
+            measured("shrinks", "2026-02", parts=2),
+            measured("moves", "2026-02"),
+            measured("goes", "2025"),
+            measured("waits", "2026-03", patient="p2"),
+        ],
+    )
+    first = city.build()
+    city.build(MEASUREMENTS)
+    assert tables.version("gold.fct_measurement", city.lake) == first.versions["gold.fct_measurement"]
+
+    before = city.files("fct_measurement")
+    city.put(
+        patient=[{"patient_key": "p1"}, {"patient_key": "p2"}],
+        person_link=[{"patient_key": p, "person_key": p} for p in ("p1", "p2")],
+        observation=[
+            measured("untouched", "2026-01", parts=1),
+            measured("shrinks", "2026-02", parts=1),
+            measured("moves", "2026-04"),
+            measured("goes", "deleted", is_deleted=True),
+            measured("waits", "2026-03", patient="p2"),
+            measured("new", "2026-04"),
+        ],
+    )
+    city.build(MEASUREMENTS)
+    expected = {
+        ("untouched-0", "2026-01", True),
+        ("untouched-1", "2026-01", True),
+        ("shrinks-0", "2026-02", True),
+        ("shrinks-1", "2026-02", True),
+        ("moves-0", "2026-04", True),
+        ("waits-0", "2026-03", True),
+        ("new-0", "2026-04", True),
+    }
+    assert city.rows("fct_measurement", "measurement_key", "month", "is_person_resolved") == expected
+    kept = before & city.files("fct_measurement")
+    assert kept == {file for file in before if "month=2026-01" in file}
+
+    incremental = city.rows("fct_measurement")
+    monkeypatch.setattr(gold, "logic", lambda: "of another release")
+    city.build(MEASUREMENTS)
+    assert city.rows("fct_measurement") == incremental
+    assert not kept & city.files("fct_measurement")
+
+
+def test_a_failed_test_is_named_and_earlier_versions_stay_readable(city: City) -> None:
+    """A key that silver holds twice: the error names the test and carries no value of a record."""
+    encounter = {"encounter_key": "secret-key", "patient_key": "secret-patient", "status": "finished"}
+    city.put(encounter=[encounter])
+    published = city.build("+fct_encounter").versions["gold.fct_encounter"]
+    rows = city.rows("fct_encounter")
+
+    city.put(encounter=[encounter, {**encounter, "class_code": "IMP"}])
+    with pytest.raises(CitywellError) as caught:
+        city.build("+fct_encounter")
+    assert "unique_fct_encounter_encounter_key (1 rows)" in caught.value.what
+    assert "secret" not in str(caught.value)
+    assert city.rows("fct_encounter", version=published) == rows
+
+
+def test_a_model_that_cannot_be_built_is_named(city: City) -> None:
+    city.spark.sql("create schema if not exists silver")
+    city.spark.sql("drop table if exists silver.hospital__condition")
+    city.spark.sql("create or replace view silver.hospital__condition as select 'secret' as condition_key")
+    with pytest.raises(CitywellError, match="model stg_hospital__condition") as caught:
+        city.build("stg_hospital__condition")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_table_of_other_columns_gets_those_of_the_contract(city: City) -> None:
+    old = StructType.fromDDL("person_key string, shoe_size int")
+    assert isinstance(old, StructType)
+    tables.create("gold.dim_person", old, lake=city.lake)
+    city.put(patient=[{"patient_key": "p1"}], person_link=[{"patient_key": "p1", "person_key": "p1"}])
+    city.build("+dim_person")
+    assert city.rows("dim_person", "person_key", "sex") == {("p1", "unknown")}

@@ -1,0 +1,29 @@
+"""Gold is the same on both engines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from infra.engine.launch import Engine
+from tests.unit.dbt.city import a_city
+from tests.unit.dbt.silver_rows import SILVER
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_gold_is_the_same_on_sail_and_spark(
+    sail_engine: Engine, spark_engine: Engine, tmp_path: Path
+) -> None:
+    """Built, and built again after a change, with all tests and unit tests."""
+    tables = {}
+    for engine in (sail_engine, spark_engine):
+        with a_city(engine, tmp_path / engine.remote.rpartition(":")[2]) as city:
+            city.put(**SILVER)
+            city.build(unit_tests=True)
+            city.put(observation=SILVER["observation"][1:], patient=SILVER["patient"][:1])
+            result = city.build()
+            tables[engine] = {name: city.rows(name.removeprefix("gold.")) for name in result.versions}
+    assert tables[sail_engine] == tables[spark_engine]
+    assert all(rows for name, rows in tables[sail_engine].items() if name != "gold.fct_immunization")

@@ -1,0 +1,156 @@
+"""What stands in the gold tables, given the silver rows: built once, read many times."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from jobs import gold
+from tests.unit.dbt.city import City, at
+from tests.unit.dbt.silver_rows import SILVER
+
+
+@pytest.fixture(scope="module")
+def built(city: City) -> tuple[City, gold.GoldResult]:
+    city.put(**SILVER)
+    return city, city.build(unit_tests=True)
+
+
+def test_every_model_is_built_and_every_test_passes(built: tuple[City, gold.GoldResult]) -> None:
+    _, result = built
+    tables = {name.removeprefix("gold.") for name in result.versions}
+    assert tables == {
+        "agg_facility_daily",
+        "dim_facility",
+        "dim_person",
+        "fct_condition",
+        "fct_encounter",
+        "fct_immunization",
+        "fct_measurement",
+        "fct_medication_request",
+    }
+    assert {model.status for model in result.models} == {"success"}
+    assert {test.status for test in result.tests} == {"pass", "warn"}
+    assert "stays_are_present_across_midnight" in {test.name for test in result.tests}
+
+
+def test_references_that_point_at_nothing_are_warnings(built: tuple[City, gold.GoldResult]) -> None:
+    _, result = built
+    assert {warning.name: warning.failures for warning in result.warnings} == {
+        "holds_for_all_fct_condition_is_encounter_resolved": 1,
+        "holds_for_all_fct_encounter_is_facility_resolved": 3,
+        "holds_for_all_fct_encounter_is_person_resolved": 2,
+        "holds_for_all_fct_measurement_is_person_resolved": 1,
+        "holds_for_all_fct_medication_request_is_medication_resolved": 1,
+    }
+
+
+def test_persons(built: tuple[City, gold.GoldResult]) -> None:
+    columns = (
+        "person_key",
+        "patient_key",
+        "sex",
+        "birth_year",
+        "birth_month",
+        "is_deceased",
+        "postal_district",
+    )
+    assert built[0].rows("dim_person", *columns) == {
+        ("p1", "p1", "female", 1950, 3, False, "100"),
+        ("p2", "p2", "unknown", 2001, None, True, None),
+    }
+
+
+def test_facilities(built: tuple[City, gold.GoldResult]) -> None:
+    columns = ("facility_key", "facility_type", "is_current", "parent_facility_key", "location_count")
+    assert built[0].rows("dim_facility", *columns) == {
+        ("ward", "dept", True, None, 1),
+        ("annex", None, False, "ward", 0),
+    }
+
+
+def test_encounters(built: tuple[City, gold.GoldResult]) -> None:
+    columns = (
+        "encounter_key",
+        "person_key",
+        "facility_key",
+        "ended_at",
+        "is_inpatient",
+        "is_planned",
+        "length_of_stay_hours",
+        "is_person_resolved",
+        "is_facility_resolved",
+    )
+    assert built[0].rows("fct_encounter", *columns) == {
+        ("stay", "p1", "ward", at("2026-03-03 10:00"), True, True, 36.0, True, True),
+        ("lasting", "p2", "ward", None, True, False, None, True, True),
+        ("visit", "p2", "elsewhere", at("2026-03-04 09:30"), False, False, 1.5, True, False),
+        ("of_deleted", "deleted", None, None, False, False, None, False, False),
+        ("of_unknown", "p9", None, None, False, False, None, False, False),
+    }
+
+
+def test_conditions(built: tuple[City, gold.GoldResult]) -> None:
+    columns = ("condition_key", "code", "onset_at", "onset_precision", "is_encounter_resolved")
+    assert built[0].rows("fct_condition", *columns) == {
+        ("c1", "I50.9", at("2024-01-01"), "year", True),
+        ("c2", "J44.9", None, None, False),
+    }
+
+
+def test_measurements(built: tuple[City, gold.GoldResult]) -> None:
+    columns = (
+        "measurement_key",
+        "component_index",
+        "person_key",
+        "code",
+        "category_code",
+        "value_type",
+        "value_number",
+        "value_text",
+        "unit",
+        "is_person_resolved",
+        "is_encounter_resolved",
+    )
+    vital = "vital-signs"
+    assert built[0].rows("fct_measurement", *columns) == {
+        ("pressure-0", 0, "p1", "85354-9", vital, "none", None, None, None, True, True),
+        ("pressure-1", 1, "p1", "8480-6", vital, "quantity", 120.0, None, "mm[Hg]", True, True),
+        ("pressure-2", 2, "p1", "8462-4", vital, "quantity", 80.0, None, "mm[Hg]", True, True),
+        ("sodium-0", 0, "p9", "2951-2", None, "quantity", 140.5, "140.50", "mmol/L", False, None),
+    }
+
+
+def test_medication_requests(built: tuple[City, gold.GoldResult]) -> None:
+    columns = ("medication_request_key", "code_system", "code", "is_medication_resolved")
+    assert built[0].rows("fct_medication_request", *columns) == {
+        ("inline", None, "A10BA02", True),
+        ("referring", "atc", "C03CA01", True),
+        ("dangling", None, None, False),
+    }
+
+
+def test_a_type_nobody_sent_is_an_empty_table(built: tuple[City, gold.GoldResult]) -> None:
+    city, _ = built
+    assert city.rows("fct_immunization") == set()
+    assert "hospital__immunization" not in {
+        t.tableName for t in city.spark.sql("show tables in silver").collect()
+    }
+
+
+def test_facility_days(built: tuple[City, gold.GoldResult]) -> None:
+    columns = ("facility_key", "date", "arrivals", "admissions", "discharges", "occupancy")
+    assert built[0].rows("agg_facility_daily", *columns) == {
+        ("ward", date(2026, 3, 1), 1, 1, 0, 1),
+        ("ward", date(2026, 3, 2), 0, 0, 0, 1),
+        ("ward", date(2026, 3, 3), 1, 1, 1, 1),
+        ("ward", date(2026, 3, 4), 0, 0, 0, 1),
+        ("elsewhere", date(2026, 3, 4), 1, 0, 0, 0),
+    }
+
+
+def test_the_session_is_left_as_it_was(built: tuple[City, gold.GoldResult]) -> None:
+    spark = built[0].spark
+    assert spark.conf.get("spark.sql.ansi.enabled") == "true"
+    assert gold.BUILD_SCHEMA not in {row[0] for row in spark.sql("show databases").collect()}
