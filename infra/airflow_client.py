@@ -6,7 +6,7 @@ No Airflow import: Airflow is a server here. All failures are CitywellError.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -105,10 +105,10 @@ class AirflowClient:
                 )
             time.sleep(POLL_S)
 
-    def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> DagRun:
+    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> DagRun:
         """Start a run, unpausing the DAG first. ``conf`` reaches the tasks as ``dag_run.conf``."""
         self._send("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
-        body = {"logical_date": None, "conf": conf or {}}
+        body = {"logical_date": None, "conf": dict(conf or {})}
         return _dag_run(self._send("POST", f"/api/v2/dags/{dag_id}/dagRuns", body))
 
     def run(self, dag_id: str, run_id: str) -> DagRun:
@@ -131,13 +131,36 @@ class AirflowClient:
             for task in found
         ]
 
-    def runs_set_off_by(self, run: DagRun) -> list[DagRun]:
-        """Runs that assets updated by ``run`` have triggered so far."""
-        events = self._get(
-            "/api/v2/assets/events", source_dag_id=run.dag_id, source_run_id=run.run_id, limit=200
-        )["asset_events"]
-        names = {(made["dag_id"], made["run_id"]) for event in events for made in event["created_dagruns"]}
-        return [self.run(*name) for name in sorted(names)]
+    def runs_set_off_by(self, run: DagRun, seconds: float = 20) -> list[DagRun]:
+        """Runs triggered by the assets that the ended ``run`` updated.
+
+        The scheduler makes them a moment later: waits until each DAG scheduled on those assets has one, at
+        most ``seconds`` (a DAG that needs several assets may rightly not have started).
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            events = self._asset_events(run)
+            made = {(new["dag_id"], new["run_id"]) for event in events for new in event["created_dagruns"]}
+            expected = {dag for asset in {e["asset_id"] for e in events} for dag in self._scheduled_on(asset)}
+            if expected <= {dag_id for dag_id, _ in made} or time.monotonic() > deadline:
+                return [self.run(*name) for name in sorted(made)]
+            time.sleep(POLL_S)
+
+    def follow(
+        self, run: DagRun, changed: Callable[[DagRun, list[TaskRun]], None], seconds: float
+    ) -> Iterator[DagRun]:
+        """``watch`` the run, then the runs it set off, and theirs; yields each when it has succeeded.
+
+        seconds: longest wait for each run. Raises CitywellError for the first that fails.
+        """
+        waiting, seen = [run], {(run.dag_id, run.run_id)}
+        while waiting:
+            ended = self.watch(waiting.pop(0), changed, seconds)
+            self.check(ended)
+            yield ended
+            new = [r for r in self.runs_set_off_by(ended) if (r.dag_id, r.run_id) not in seen]
+            seen |= {(r.dag_id, r.run_id) for r in new}
+            waiting += new
 
     def watch(self, run: DagRun, changed: Callable[[DagRun, list[TaskRun]], None], seconds: float) -> DagRun:
         """Call ``changed`` at every poll until ``run`` has ended; the ended run, successful or not."""
@@ -184,6 +207,13 @@ class AirflowClient:
     def address(self, run: DagRun) -> str:
         """Where a person sees the run."""
         return f"{self._base_url}/dags/{run.dag_id}/runs/{quote(run.run_id, safe='')}"
+
+    def _asset_events(self, run: DagRun) -> list[dict[str, Any]]:
+        query = {"source_dag_id": run.dag_id, "source_run_id": run.run_id, "limit": 100}
+        return list(self._get("/api/v2/assets/events", **query)["asset_events"])
+
+    def _scheduled_on(self, asset_id: int) -> list[str]:
+        return [dag["dag_id"] for dag in self._get(f"/api/v2/assets/{asset_id}")["scheduled_dags"]]
 
     def _get(self, path: str, **query: Any) -> Any:
         return self._send("GET", path, None, query)

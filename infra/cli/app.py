@@ -1,0 +1,60 @@
+"""The commands and their order in ``citywell --help``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from infra.cli import demo, lake, quarantine, runs, source, stack
+
+app = typer.Typer(
+    name="citywell",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    add_completion=False,
+    help="""
+Citywell takes a city's hospital records to checked tables and to risk scores people can use.
+
+[bold]A first look[/bold]
+
+  citywell demo                   everything, end to end, on a simulated city
+  citywell demo --hospital-data DIR    the same with your own FHIR NDJSON too
+  citywell status                 what runs, is it well, where is its log
+
+[bold]Day by day[/bold]
+
+  citywell up                     start the stack, or what of it is down
+  citywell run ingest_hospital --date 2026-01-31 --follow
+  citywell sql "select * from quality.receipts"
+  citywell sql --serving --role care "select * from serving.risk limit 5"
+  citywell quarantine list        what was rejected, and by which rule
+  citywell source check hospital_north    can it be reached, signed in, read?
+  citywell down                   stop what was started, and nothing else
+
+Settings are CITYWELL_* variables, or lines in a file .env. Each command has its own --help.
+""",
+)
+
+
+@app.callback()
+def common(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show Python's traceback when something fails.")
+    ] = False,
+) -> None:
+    """Options before the command; ``main`` reads --debug itself, because failures pass through it."""
+
+
+app.command(rich_help_panel="The stack")(stack.up)
+app.command(rich_help_panel="The stack")(stack.down)
+app.command(rich_help_panel="The stack")(stack.status)
+app.command(rich_help_panel="Work")(demo.demo)
+app.command(rich_help_panel="Work")(runs.run)
+app.command(rich_help_panel="Work")(lake.ingest)
+app.command(rich_help_panel="Look")(lake.sql)
+app.command(rich_help_panel="Look")(demo.report)
+app.add_typer(quarantine.app, name="quarantine", rich_help_panel="Care")
+app.add_typer(source.app, name="source", rich_help_panel="Care")

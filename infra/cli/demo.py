@@ -1,0 +1,44 @@
+"""``citywell demo`` and ``citywell report``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    hospital_data: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="Directory of FHIR NDJSON (gzip too), served as one more hospital.",
+        ),
+    ] = None,
+) -> None:
+    """Start the stack, take the city's records to risk scores, and show what came of it.
+
+    The first time it begins the city's history; every further time it lives one more day.
+    """
+    from rich.console import Console
+
+    from infra import demo as driver
+    from jobs.settings import settings
+
+    if hospital_data is not None:
+        os.environ["CITYWELL_HOSPITAL_DATA"] = str(hospital_data.resolve())
+        settings.cache_clear()
+    driver.run(settings(), Console())
+
+
+def report(
+    out: Annotated[Path | None, typer.Option(help="HTML file to write. Default: reports/city.html.")] = None,
+) -> None:
+    """Write the City report, one HTML page, from what is published now."""
+    from infra.demo import write_report
+    from jobs.settings import settings
+
+    typer.echo(write_report(settings(), {}, out))

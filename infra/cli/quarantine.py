@@ -1,0 +1,80 @@
+"""``citywell quarantine``: rejected records, by the rule that rejected them; never their values."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True, help="Rejected records: which rule, which file and line; repair and replay."
+)
+
+Endpoint = Annotated[str, typer.Argument(metavar="SOURCE", help="An endpoint, such as hospital_north.")]
+
+
+@app.command("list")
+def list_rules(
+    source: Annotated[
+        str | None, typer.Argument(metavar="[SOURCE]", help="An endpoint; default: all.")
+    ] = None,
+) -> None:
+    """How many records each rule rejected, most first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from jobs.lake import quarantine
+
+    counts = quarantine.by_rule(source)
+    table = Table(box=None, header_style="bold")
+    for heading in ("source", "type", "rule", "records", "reason"):
+        table.add_column(heading, justify="right" if heading == "records" else "left")
+    for count in counts:
+        table.add_row(count.source, count.resource_type, count.rule, f"{count.records:,}", count.reason)
+    Console().print(table if counts else "Nothing is in quarantine.")
+
+
+@app.command()
+def show(
+    source: Endpoint,
+    batch: Annotated[str | None, typer.Option(help="Only this batch.")] = None,
+) -> None:
+    """Each rejected record of a source as CSV: batch, file, line, rule, reason."""
+    from jobs.lake import quarantine
+
+    writer = csv.DictWriter(sys.stdout, quarantine.REPORT_COLUMNS)
+    writer.writeheader()
+    writer.writerows(quarantine.records(source, batch_id=batch))
+
+
+@app.command()
+def report(
+    source: Endpoint,
+    out: Annotated[Path, typer.Option(help="CSV file to write.")] = Path("defects.csv"),
+) -> None:
+    """Write a defect report that can be sent to the sender; it holds no value of any record."""
+    from jobs.lake import quarantine
+
+    with out.open("w", newline="") as file:
+        records = quarantine.write_report(source, file)
+    typer.echo(f"{records:,} records in {out}")
+
+
+@app.command()
+def replay(
+    source: Endpoint,
+    resource_type: Annotated[str, typer.Argument(metavar="TYPE", help="FHIR type, such as Observation.")],
+    repaired: Annotated[
+        Path, typer.Argument(metavar="FILE", help="NDJSON: the repaired resources, one a line.")
+    ],
+) -> None:
+    """Take repaired records in, as a batch of their own, without a full rerun."""
+    from jobs.ingest import OUTCOMES
+    from jobs.lake import quarantine
+
+    loaded = quarantine.replay(source, resource_type, repaired)
+    sums = {name: sum(getattr(receipt, name) for receipt in loaded.receipts) for name in OUTCOMES}
+    typer.echo(f"{loaded.batch_id}: " + ", ".join(f"{name} {count:,}" for name, count in sums.items()))

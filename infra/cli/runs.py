@@ -1,0 +1,40 @@
+"""``citywell run``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def run(
+    dag: Annotated[str, typer.Argument(help="ingest_hospital, transform, train, score or writeback.")],
+    date: Annotated[
+        str | None,
+        typer.Option(help="What the run is for: 2026-01-31 or 2026-01-31T04:30:00Z. Default: now."),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option(help="Also watch the runs its results set off, one after another.")
+    ] = False,
+    minutes: Annotated[float, typer.Option(help="Longest wait for each run.")] = 120,
+) -> None:
+    """Start a DAG in Airflow, watch its tasks, and say in words what failed.
+
+    Example: citywell run ingest_hospital --date 2026-01-31 --follow
+    """
+    from rich.console import Console
+
+    from infra.airflow_client import AirflowClient
+    from infra.cli.board import RunBoard
+    from infra.cli.dates import instant
+
+    as_of = instant(date)
+    console = Console()
+    with AirflowClient.of_stack() as airflow:
+        airflow.wait_for_dag(dag)
+        started = airflow.trigger(dag, {"as_of": as_of} if as_of else {})
+        with RunBoard(console) as board:
+            for ended in airflow.follow(started, board.changed, minutes * 60):
+                board.succeeded(ended, airflow.address(ended))
+                if not follow:
+                    break

@@ -1,0 +1,48 @@
+"""``citywell source``: what is declared in jobs/sources/*.yml, and whether it works."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Declared sources, and whether they can be reached and read.")
+
+MARKS = {"good": "[green]●[/] ", "warning": "[yellow]![/] ", "wrong": "[red]✗[/] "}
+
+
+@app.command("list")
+def list_sources() -> None:
+    """Every endpoint with its address and schedule."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from jobs.sources import load_all
+
+    table = Table(box=None, header_style="bold")
+    for heading in ("endpoint", "protocol", "schedule", "address", "description"):
+        table.add_column(heading)
+    for source in load_all().values():
+        for endpoint in source.endpoints.values():
+            schedule = "on demand" if endpoint.on_demand else source.schedule
+            table.add_row(endpoint.name, source.protocol, schedule, endpoint.base_url, endpoint.description)
+    Console().print(table)
+
+
+@app.command()
+def check(name: Annotated[str, typer.Argument(help="An endpoint, such as hospital_north.")]) -> None:
+    """Connect, read its capabilities, compare clocks, sign in, export a little; say in words what is wrong."""
+    from rich.console import Console
+
+    from jobs.extract.source_check import check as run_check
+    from jobs.sources import find_endpoint
+
+    console = Console()
+    _, endpoint = find_endpoint(name)
+    results = run_check(endpoint)
+    for result in results:
+        console.print(f"{MARKS[result.verdict]}{result.step:<12}{result.message}")
+        if result.do:
+            console.print(f"  {'':<12}[dim]do:[/] {result.do}")
+    if results[-1].verdict == "wrong":
+        raise typer.Exit(1)

@@ -1,0 +1,70 @@
+"""``citywell up | down | status``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+COLOURS = {"running": "green", "stopped": "dim", "starting": "yellow", "stopping": "yellow"}
+
+
+def up() -> None:
+    """Start the stack, or whatever of it does not run, and wait until all of it is well.
+
+    Programs whose settings changed are restarted. When one service fails, what this call started is stopped again.
+    """
+    from infra.cli.board import StackBoard
+    from infra.stack import lifecycle
+    from jobs.settings import settings
+
+    with StackBoard() as board:
+        started = lifecycle.up(settings(), board.report)
+    board.console.print("The stack is up." if started else "The stack was up already.")
+
+
+def down() -> None:
+    """Stop what was started from this data directory, and nothing else."""
+    from infra.cli.board import StackBoard
+    from infra.stack import lifecycle
+    from jobs.settings import settings
+
+    with StackBoard() as board:
+        stopped = lifecycle.down(settings(), board.report)
+    board.console.print("The stack is down." if stopped else "Nothing was running.")
+
+
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list, for scripts.")] = False,
+) -> None:
+    """What runs, whether it is well, where it listens and where its log is. Exit code 1 when something is not well."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from infra.stack.status import status as look
+    from jobs.settings import settings
+
+    programs = look(settings())
+    if as_json:
+        typer.echo(json.dumps([asdict(program) for program in programs], default=str))
+    else:
+        table = Table(box=None, header_style="bold")
+        for heading in ("program", "state", "well", "address", "pid", "MB", "log"):
+            table.add_column(
+                heading, justify="right" if heading in ("pid", "MB") else "left", overflow="fold"
+            )
+        for program in programs:
+            table.add_row(
+                program.name,
+                f"[{COLOURS.get(program.state, 'red')}]{program.state}",
+                {True: "[green]yes", False: "[red]no", None: ""}[program.is_healthy],
+                program.address,
+                str(program.pid or ""),
+                f"{program.memory_mb:.0f}" if program.memory_mb is not None else "",
+                str(program.log),
+            )
+        Console().print(table)
+    if not all(program.is_healthy for program in programs):
+        raise typer.Exit(1)
