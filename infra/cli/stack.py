@@ -52,9 +52,7 @@ def status(
     else:
         table = Table(box=None, header_style="bold")
         for heading in ("program", "state", "well", "address", "pid", "MB", "log"):
-            table.add_column(
-                heading, justify="right" if heading in ("pid", "MB") else "left", overflow="fold"
-            )
+            table.add_column(heading, justify="right" if heading in ("pid", "MB") else "left", no_wrap=True)
         for program in programs:
             table.add_row(
                 program.name,
@@ -63,8 +61,10 @@ def status(
                 program.address,
                 str(program.pid or ""),
                 f"{program.memory_mb:.0f}" if program.memory_mb is not None else "",
-                str(program.log),
+                str(program.log.relative_to(settings().home)),
             )
-        Console().print(table)
+        console = Console()
+        console.print(table)
+        console.print(f"[dim]logs are below {settings().home}")
     if not all(program.is_healthy for program in programs):
         raise typer.Exit(1)
