@@ -469,6 +469,7 @@ def test_files_of_a_lost_export_do_not_stay(north: Installation, server: BulkSer
     server.script["encounter.ndjson"] = [Answer(410, before=another_export)]
     result = slow.extract()
     assert slow.on_disk() == ["0000-Encounter.ndjson.cwl"] == [f.file for f in result.files]
+    assert control.landed_files(slow.conn, result.batch_id) == list(result.files)
 
 
 def test_a_job_the_server_has_forgotten_is_replaced(north: Installation, server: BulkServer) -> None:
