@@ -1,4 +1,4 @@
-"""``citywell demo`` and ``citywell report``."""
+"""``citywell demo``, ``report`` and ``evaluate``."""
 
 from __future__ import annotations
 
@@ -42,3 +42,18 @@ def report(
     from jobs.settings import settings
 
     typer.echo(write_report(settings(), {}, out))
+
+
+def evaluate() -> None:
+    """Compare the lake with what the simulator planted; each line: name value unit target pass|short.
+
+    Exit code 1 when a figure falls short.
+    """
+    from infra import evaluate as driver
+
+    is_short = False
+    for line in driver.evaluate():
+        typer.echo(line)
+        is_short |= not line.is_met
+    if is_short:
+        raise typer.Exit(1)

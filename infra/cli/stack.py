@@ -50,9 +50,10 @@ def status(
     if as_json:
         typer.echo(json.dumps([asdict(program) for program in programs], default=str))
     else:
-        table = Table(box=None, header_style="bold")
-        for heading in ("program", "state", "well", "address", "pid", "MB", "log"):
+        table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
+        for heading in ("program", "state", "well", "address", "pid", "MB"):
             table.add_column(heading, justify="right" if heading in ("pid", "MB") else "left", no_wrap=True)
+        table.add_column("log", overflow="fold")
         for program in programs:
             table.add_row(
                 program.name,
