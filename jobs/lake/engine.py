@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import re
 import socket
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -25,6 +27,7 @@ from jobs.settings import settings
 log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 3.0
+USER = "citywell"
 PORTABLE_CONFIG = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
@@ -37,23 +40,27 @@ EngineKind = Literal["sail", "spark"]
 
 
 @contextmanager
-def session(remote: str | None = None) -> Iterator[SparkSession]:
+def session(remote: str | None = None, *, name: str | None = None) -> Iterator[SparkSession]:
     """A fresh Spark Connect session, stopped at exit.
 
-    remote: ``sc://host:port``; by default ``settings().engine_remote``. Each call has its own catalog of
-    views. The session is released and its channel closed explicitly: a client left open at interpreter exit
-    goes on calling the engine and can hang the process for minutes. Calls to an engine that went away are
-    retried for about ten seconds, not the ten minutes of the client's default.
+    remote: ``sc://host:port``; by default ``settings().engine_remote``. Each call has its own catalog of views.
+    name: what the session is for, such as ``load hospital_north``. An engine goes on working for a client that
+    was killed, and would commit after the task has been started again; a session with a name first ends what an
+    earlier one of that name left running. One at a time may have the name: its user holds a lock.
+
+    The session is released and its channel closed explicitly: a client left open at interpreter exit goes on
+    calling the engine and can hang the process for minutes. Calls to an engine that went away are retried for
+    about ten seconds, not the ten minutes of the client's default.
 
     Raises CitywellError when no engine answers at ``remote``, or when it goes away in the middle.
     """
     where = remote or settings().engine_remote
     _check_reachable(where)
-    spark = SparkSession.builder.remote(where).create()
+    note = _note_of(name) if name else None
+    if note:
+        _end_left_over(note)
+    spark = _connect(f"{where}/;user_id={USER};session_id={uuid.uuid4()}", note)
     try:
-        spark.client.set_retry_policies(
-            [DefaultPolicy(max_retries=6, initial_backoff=100, max_backoff=4_000)]
-        )
         for key, value in PORTABLE_CONFIG.items():
             spark.conf.set(key, value)
         yield spark
@@ -67,6 +74,8 @@ def session(remote: str | None = None) -> Iterator[SparkSession]:
         raise
     finally:
         spark.stop()
+        if note:
+            note.unlink(missing_ok=True)
 
 
 def engine_kind(spark: SparkSession) -> EngineKind:
@@ -98,6 +107,39 @@ def describe(error: BaseException) -> str:
     named = re.findall(r"\b[A-Z]\w*(?:Error|Exception)\b", str(error))
     kinds = dict.fromkeys([type(error).__name__, *([f"[{condition}]"] if condition else []), *named])
     return " ".join(list(kinds)[:4])
+
+
+def _connect(address: str, note: Path | None = None) -> SparkSession:
+    """A client of the session that ``address`` names, which goes into the file ``note`` first."""
+    if note:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(address)
+    spark = SparkSession.builder.remote(address).create()
+    spark.client.set_retry_policies([DefaultPolicy(max_retries=6, initial_backoff=100, max_backoff=4_000)])
+    return spark
+
+
+def _note_of(name: str) -> Path:
+    """Where the address of the session called ``name`` is kept while it is open."""
+    return settings().home / "sessions" / re.sub(r"\W+", "_", name)
+
+
+def _end_left_over(note: Path) -> None:
+    """Interrupt the session in ``note``, left by a process that was killed."""
+    if not note.exists():
+        return
+    address = note.read_text()
+    try:
+        _check_reachable(address.partition("/;")[0])
+        spark = _connect(address)
+        try:
+            ended = spark.interruptAll()
+            log.warning("ended %d operations that a killed run had left to the engine", len(ended))
+        finally:
+            spark.stop()
+    except (CitywellError, PySparkException) as error:
+        log.info("nothing left to end: %s", describe(error))
+    note.unlink(missing_ok=True)
 
 
 def _check_reachable(remote: str) -> None:
