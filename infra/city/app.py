@@ -77,6 +77,12 @@ class Servers:
             )
         return self.sites[name]
 
+    def close(self) -> None:
+        """Close the databases."""
+        self.risk.close()
+        for site in self.sites.values():
+            site.smart.close()
+
     def now(self, site: Site) -> str:
         return iso(site.hospital.snapshot().now_ms)
 
@@ -115,7 +121,7 @@ def make_app(servers: Servers) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         servers.pool.shutdown(wait=False, cancel_futures=True)
-        servers.risk.close()
+        servers.close()
 
     app = FastAPI(title="City of Citywell", openapi_url=None, lifespan=lifespan)
 
@@ -209,7 +215,7 @@ def _add_city_routes(app: FastAPI, servers: Servers) -> None:
         raw = await request.body()
         try:
             days = msgspec.json.decode(raw or b"{}", type=dict[str, int]).get("days", 1)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return JSONResponse({"error": 'send {"days": 1}'}, 400)
         if servers.city is None or not 0 <= days <= 366:
             return JSONResponse({"error": "days must be 0 to 366, and the city must be generated"}, 400)
@@ -424,7 +430,7 @@ async def _parameters(request: Request) -> list[tuple[str, str]]:
             (p["name"], str(next(v for k, v in p.items() if k.startswith("value"))))
             for p in body.get("parameter", [])
         ]
-    except (msgspec.DecodeError, AttributeError, KeyError, StopIteration):
+    except (msgspec.DecodeError, UnicodeDecodeError, AttributeError, KeyError, StopIteration):
         raise FhirError(400, "structure", "the body must be a Parameters resource") from None
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import re
 import secrets
 import shutil
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,6 +82,7 @@ class BulkServer:
     ) -> None:
         self.hospital, self.folder, self.pool = hospital, folder, pool
         self.link_seconds, self.export_seconds = link_seconds, export_seconds
+        self.clock: Callable[[], float] = time.time
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
         self._secret = secrets.token_bytes(32)
@@ -96,7 +99,7 @@ class BulkServer:
         """Take up the jobs of an earlier run of the server."""
         for path in sorted(self.folder.glob("*/job.json")):
             job = msgspec.json.decode(path.read_bytes(), type=Job)
-            if job.state == "complete" and job.expires < time.time():
+            if job.state == "complete" and job.expires < self.clock():
                 shutil.rmtree(path.parent)
                 continue
             self._jobs[job.id] = job
@@ -125,7 +128,7 @@ class BulkServer:
             since_ms=None if ignore_since else since_ms,
             now_ms=snapshot.now_ms,
             segments=snapshot.segments,
-            not_before=time.time() + self.export_seconds,
+            not_before=self.clock() + self.export_seconds,
         )
         (self.folder / job.id).mkdir()
         self._save(job)
@@ -168,7 +171,7 @@ class BulkServer:
                 self._save(job)
             return
         job.outputs, job.deleted = outputs, deleted
-        job.expires = max(time.time(), job.not_before) + self.link_seconds
+        job.expires = max(self.clock(), job.not_before) + self.link_seconds
         job.state = "complete"
         if job.id in self._jobs:
             self._save(job)
@@ -183,7 +186,7 @@ class BulkServer:
     def job(self, job_id: str) -> Job:
         """A job that exists and whose links live. Raises FhirError 404."""
         job = self._jobs.get(job_id)
-        if job is None or (job.state == "complete" and job.expires < time.time()):
+        if job is None or (job.state == "complete" and job.expires < self.clock()):
             raise FhirError(404, "not-found", "there is no such export, or it has expired")
         return job
 
@@ -195,7 +198,7 @@ class BulkServer:
         shutil.rmtree(self.folder / job_id, ignore_errors=True)
 
     def is_ready(self, job: Job) -> bool:
-        return job.state != "running" and time.time() >= job.not_before
+        return job.state != "running" and self.clock() >= job.not_before
 
     def manifest(self, job: Job, base: str, faults: dict[str, FaultSpec]) -> dict[str, Any]:
         """The manifest with absolute links; ``base`` is the hospital's FHIR address. Faults spoil it as
@@ -247,7 +250,7 @@ class BulkServer:
     # -- files -----------------------------------------------------------------------------------------------
 
     def _link(self, job: Job, number: int, file: OutputFile, base: str) -> str:
-        expires = int(job.expires)
+        expires = math.ceil(job.expires)
         return (
             f"{base}/bulkfiles/{job.id}/{number}/{file.name}"
             f"?expires={expires}&signature={self._signature(job.id, number, expires)}"
@@ -261,12 +264,12 @@ class BulkServer:
         """The file behind a link. Raises FhirError 403 (forged), 410 (expired) or 404 (gone)."""
         if not hmac.compare_digest(signature, self._signature(job_id, number, expires)):
             raise FhirError(403, "forbidden", "this link was not made here")
-        if expires < time.time():
+        if expires < self.clock():
             raise FhirError(410, "expired", "this link has expired; start the export again")
         job = self._jobs.get(job_id)
         if job is None or number >= len(job.files()):
             raise FhirError(404, "not-found", "there is no such file")
-        if job.expires < time.time():
+        if job.expires < self.clock():
             raise FhirError(410, "expired", "this link has expired; start the export again")
         return job.files()[number]
 

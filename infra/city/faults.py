@@ -114,7 +114,7 @@ class Fault:
             self.left != 0
             and spec.hospital in ("*", hospital)
             and where in self.places
-            and (spec.type is None or spec.type == type_)
+            and (where == "status" or spec.type in (None, type_))
         )
 
 
@@ -130,7 +130,7 @@ class FaultBook:
         """Add one fault or a list of them. Raises ValueError with words for the caller."""
         try:
             specs = msgspec.json.decode(raw, type=FaultSpec | list[FaultSpec])
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ValueError(str(error)) from None
         added = []
         for spec in specs if isinstance(specs, list) else [specs]:

@@ -263,7 +263,7 @@ def _ids_in(path: Path) -> Iterator[str]:
     for line in _lines_of(path):
         try:
             id_ = msgspec.json.decode(line, type=_WithId).id
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             continue
         yield id_
 

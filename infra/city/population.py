@@ -180,7 +180,7 @@ def yearly_rates(people: People, day: int, admission_factor: float) -> dict[str,
     return {
         "outpatient": 1.5 + 0.012 * adult + 0.45 * ill.sum(axis=1),
         "emergency_room": (0.20 + 0.09 * np.sqrt(burden)) * people.frailty,
-        "unplanned": admission_factor * 0.086 * np.exp(0.014 * adult) * burden * people.frailty,
+        "unplanned": admission_factor * 0.094 * np.exp(0.014 * adult) * burden * people.frailty,
         "planned": admission_factor * np.where(age >= 18, 0.055 + 0.0019 * adult, 0.006),
         "death": 0.0004 * np.exp(0.072 * adult) * np.sqrt(burden),
     }

@@ -247,7 +247,7 @@ def validated(raw: bytes, knows_patient: Callable[[str], bool]) -> Resource:
     rule)."""
     try:
         body = msgspec.json.decode(raw)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise FhirError(400, "structure", "the body is not JSON") from None
     if not isinstance(body, dict) or body.get("resourceType") != "RiskAssessment":
         raise FhirError(400, "structure", "the body is not a RiskAssessment")

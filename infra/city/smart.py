@@ -82,6 +82,9 @@ class SmartServer:
             "create table if not exists used (jti text primary key, expires real) without rowid"
         )
 
+    def close(self) -> None:
+        self._used.close()
+
     def configuration(self, base: str) -> dict[str, Any]:
         """``.well-known/smart-configuration``."""
         return {
