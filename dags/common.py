@@ -33,11 +33,27 @@ def cron(schedule: str | None) -> str | None:
 
 
 def as_of() -> str:
-    """The instant this run is for, ISO 8601 in UTC; the same for every try of every task of the run."""
+    """The instant this run is for, ISO 8601 in UTC; the same for every try of every task of the run.
+
+    The run's parameter; else the newest instant that the assets which set it off were made for; else its logical date.
+    """
     context = get_current_context()
     given = context["params"].get("as_of")
+    announced = [
+        event.extra["as_of"]
+        for events in context["triggering_asset_events"].values()
+        for event in events
+        if event.extra.get("as_of")
+    ]
+    if not given and announced:
+        given = max(announced)
     moment = datetime.fromisoformat(given) if given else context["dag_run"].logical_date
     return (moment or context["dag_run"].run_after).astimezone(UTC).isoformat()
+
+
+def announce(asset: Asset) -> None:
+    """Tell the DAGs that wait for ``asset`` which instant it was made for."""
+    get_current_context()["outlet_events"][asset].extra["as_of"] = as_of()
 
 
 def report_failure(context: dict[str, Any]) -> None:

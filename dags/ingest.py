@@ -52,6 +52,7 @@ def ingest(source: Source) -> DAG:
 
         @task(outlets=[common.silver(source.name)], trigger_rule="one_success")
         def announce(loaded: list[dict[str, object]]) -> int:
+            common.announce(common.silver(source.name))
             return len(list(loaded))
 
         announce(load.expand(landed=extract.expand(endpoint=endpoints())))

@@ -24,6 +24,7 @@ def score() -> None:
     def score_people() -> dict[str, object]:
         from ml import readmission
 
+        common.announce(common.SCORES)
         return readmission.score(common.as_of())
 
     score_people()

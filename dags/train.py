@@ -36,6 +36,7 @@ def train() -> None:
         from airflow.sdk import get_current_context
         from ml import readmission
 
+        common.announce(common.CHAMPION)
         return readmission.train(
             common.as_of(), candidates=tuple(get_current_context()["params"]["candidates"])
         )

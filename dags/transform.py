@@ -25,6 +25,7 @@ def transform() -> None:
     def build_gold() -> dict[str, object]:
         from jobs import transform
 
+        common.announce(common.GOLD)
         return transform.run(common.as_of())
 
     build_gold()
