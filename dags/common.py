@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Asset, Param, get_current_context
-
 from jobs.settings import settings
 
 GOLD = Asset("citywell://gold")
