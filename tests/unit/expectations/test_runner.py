@@ -11,8 +11,10 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from expectations import Counts, ValidationOutcome, ValidationRow, validate
+from infra.engine.launch import Engine
 from jobs import sources
 from jobs.errors import CitywellError
+from jobs.lake import engine
 
 TABLE = "hospital__patient"
 BATCH = "hospital_north.20260102T000000Z"
@@ -115,7 +117,10 @@ def test_an_empty_batch_passes(spark: SparkSession, tmp_path: Path) -> None:
 
 
 def test_no_value_of_a_row_is_shown_anywhere(
-    spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    spark: SparkSession,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     suites = tmp_path / "suites"
     suites.mkdir()
@@ -142,12 +147,24 @@ def test_no_value_of_a_row_is_shown_anywhere(
     assert not outcome.passed
     broken = [row for row in outcome.failures if row.observed and "error" in row.observed]
     assert [row.why for row in broken] == ["this check cannot run, and the engine says so with the value"]
-    shown = repr(outcome) + caplog.text
+    shown = repr(outcome) + caplog.text + "".join(capfd.readouterr())
     files = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".yml"]
     assert any(path.suffix == ".html" for path in files)
     shown += "".join(path.read_text(errors="replace") for path in files)
     assert "CANARY" not in shown
     assert "77777" not in shown
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_nor_does_apache_spark_show_one(
+    spark_engine: Engine,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with engine.session(spark_engine.remote) as session:
+        test_no_value_of_a_row_is_shown_anywhere(session, tmp_path, caplog, capfd)
 
 
 def test_data_docs_keep_earlier_batches(spark: SparkSession, tmp_path: Path) -> None:
