@@ -47,4 +47,4 @@ class Service:
     after: tuple[str, ...] = ()
     prepare: Callable[[Tell], None] | None = None
     provision: Callable[[], None] | None = None
-    start_seconds: int = 180
+    start_seconds: int = 600

@@ -128,7 +128,7 @@ def _city(config: Settings) -> Service:
         port=Port(config.city_port, "CITYWELL_CITY_PORT"),
         address=config.city_url,
     )
-    return Service("city", (program,), prepare=prepare, start_seconds=300)
+    return Service("city", (program,), prepare=prepare)
 
 
 def _mlflow(config: Settings, database: Cluster) -> Service:
@@ -190,5 +190,4 @@ def _airflow(config: Settings, database: Cluster) -> Service:
         ),
         after=("postgres",),
         prepare=prepare,
-        start_seconds=300,
     )
