@@ -221,10 +221,7 @@ class BulkClient:
         return CitywellError(f"The server did not start an export ({said}). {what}", where=self.where, do=do)
 
     def _judge_poll(self, response: httpx.Response) -> bool:
-        """Whether an answer to polling other than 200 counts as a failure;
-
-        False means that it is being done.
-        """
+        """Whether an answer to polling other than 200 is a failure; False means that it is being done."""
         status = response.status_code
         if status == 202:
             percent = _PERCENT.search(response.headers.get("X-Progress", ""))

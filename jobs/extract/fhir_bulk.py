@@ -122,10 +122,7 @@ class _Extraction:
         self.stop = threading.Event()
 
     def run(self) -> Manifest:
-        """Exports and lands;
-
-        starts the export anew, up to the endpoint's limit, when it is lost on the way.
-        """
+        """Exports and lands; starts anew, up to the endpoint's limit, when an export is lost on the way."""
         for started in range(1, self.endpoint.max_exports + 1):
             is_last = started == self.endpoint.max_exports
             job = self._job()

@@ -34,10 +34,7 @@ SYSTEM_CLOCK = Clock()
 
 
 class Transient(Exception):
-    """A failure worth trying again;
-
-    ``reason`` in words. ``retry_after_s`` is the wait the server asked for.
-    """
+    """A failure worth trying again: ``reason`` in words, ``retry_after_s`` the wait the server asked for."""
 
     def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
         super().__init__(reason)

@@ -1,8 +1,9 @@
 """The control database: batches, export jobs, landed files, watermarks, receipts and publications.
 
-A batch goes open -> landed -> staged -> checked -> merged -> published; failed from anywhere but published.
-What it wrote becomes visible by ``publish``: one transaction that records table versions, receipts and
-watermark together. Readers take their table versions from ``current_versions`` and so never see half a batch.
+A batch goes open -> landed -> staged -> checked -> judged -> published, or failed from anywhere before
+judged. What it wrote becomes visible by ``publish``: one transaction that records table versions, receipts
+and watermark together. Readers take their table versions from ``current_versions`` and so never see half a
+batch.
 
 Functions take an autocommit connection (``connect``) and open the transactions they need.
 """
@@ -338,8 +339,8 @@ def set_status(conn: Connection, name: str, status: Literal["staged", "checked"]
 def set_judged(conn: Connection, name: str, receipts: Sequence[Receipt]) -> None:
     """Records what becomes of a batch's records before any of them is merged.
 
-    From here on a re-run merges and publishes, and judges nothing again: merged rows would look like duplicates.
-    Raises CitywellError when a receipt does not balance.
+    From here on a re-run merges and publishes, and judges nothing again: merged rows would look like
+    duplicates. Raises CitywellError when a receipt does not balance.
     """
     check_receipts(name, receipts)
     with conn.transaction():
@@ -606,10 +607,7 @@ def _scalar(conn: Connection, query: str, *values: object) -> Any:
 
 
 def _query(template: LiteralString, row: type[Any]) -> sql.Composed:
-    """``template`` with {columns} and {values}:
-
-    the fields of the dataclass ``row`` and a placeholder for each.
-    """
+    """``template`` with {columns}, the fields of the dataclass ``row``, and {values}, a placeholder for each."""
     names = [field.name for field in fields(row)]
     return sql.SQL(template).format(
         columns=sql.SQL(", ").join(map(sql.Identifier, names)),

@@ -324,10 +324,7 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(directory: Path) -> Manifest | None:
-    """The manifest of a batch;
-
-    None when the batch has not landed. Raises CitywellError when it is damaged.
-    """
+    """The manifest of a batch, None when it has not landed. Raises CitywellError when it is damaged."""
     path = directory / MANIFEST
     try:
         return _MANIFEST_ADAPTER.validate_json(path.read_bytes())
