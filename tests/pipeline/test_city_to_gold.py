@@ -1,0 +1,79 @@
+"""A simulated city over real HTTP to tested gold tables: what the answer key says, and where names may be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from infra import evaluate
+from infra.engine.launch import Engine
+from infra.stack.postgres import Cluster
+from jobs import ingest, transform
+from jobs.settings import settings
+from tests.support.city import advance, clock, running_city
+from tests.support.lake import TestLake, use_home
+
+SOURCES = ("hospital_north", "hospital_harbour", "hospital_university")
+LAKE_ZONES = ("lake", "reports", "dbt", "logs")
+
+
+@pytest.fixture(scope="module")
+def city_lake(
+    postgres: Cluster, sail_engine: Engine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestLake]:
+    """Three hospitals read twice, a day apart, and modelled."""
+    home = tmp_path_factory.mktemp("home")
+    with (
+        pytest.MonkeyPatch.context() as monkeypatch,
+        running_city(home, "--population", "150", "--years", "1", "--dirt", "2") as url,
+    ):
+        lake = use_home(monkeypatch, home, postgres, sail_engine.remote)
+        monkeypatch.setenv("CITYWELL_CITY_PORT", url.rpartition(":")[2])
+        settings.cache_clear()
+        for days in (0, 2):
+            advance(url, days)
+            for source in SOURCES:
+                summary = ingest.ingest(source, clock(url))
+                assert summary["received"] == sum(summary[name] for name in ingest.OUTCOMES[1:])
+            transform.run(clock(url))
+        yield lake
+    settings.cache_clear()
+
+
+def test_what_was_planted_is_found(city_lake: TestLake) -> None:
+    short = [str(line) for line in evaluate.evaluate() if not line.is_met]
+    assert short == []
+
+
+def test_modelling_again_changes_nothing(city_lake: TestLake) -> None:
+    tables = ("gold.dim_person", "gold.fct_encounter", "gold.fct_measurement", "gold.agg_facility_daily")
+    before = {name: sorted(map(str, city_lake.rows(f"select * from {name}"))) for name in tables}
+    transform.run("2026-01-03T00:00:00+00:00")
+    assert {name: sorted(map(str, city_lake.rows(f"select * from {name}"))) for name in tables} == before
+    assert all(before.values())
+
+
+def test_no_planted_name_phone_or_id_outside_landing_and_vault(city_lake: TestLake) -> None:
+    canaries = json.loads((city_lake.home / "city" / "answer_key" / "canaries.json").read_text())
+    assert len(canaries) > 50
+    looked_at = 0
+    for zone in LAKE_ZONES:
+        for file in (city_lake.home / zone).rglob("*"):
+            if file.is_file():
+                looked_at += 1
+                text = _text(file)
+                assert [canary for canary in canaries if canary in text] == [], file.relative_to(
+                    city_lake.home
+                )
+    assert looked_at > 100
+
+
+def _text(file: Path) -> str:
+    """Everything readable in a file; of Parquet, the decoded values of every column."""
+    if file.suffix == ".parquet" and not file.name.startswith("."):
+        return str(pq.ParquetFile(file).read().to_pydict())
+    return file.read_bytes().decode("utf-8", errors="ignore")
