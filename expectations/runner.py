@@ -133,13 +133,16 @@ def validate(
 
 
 def _great_expectations() -> Any:
-    """Great Expectations, imported late (6 s), telemetry off, its log quiet: its messages may quote
-    values.
+    """Great Expectations, imported late (6 s), telemetry off.
+
+    Its log and PySpark's log of failed queries are shut: they quote values, the latter on stderr.
     """
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations
 
     logging.getLogger("great_expectations").setLevel(logging.CRITICAL + 1)
+    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+        PySparkLogger.getLogger(name).disabled = True
     return great_expectations
 
 
