@@ -120,11 +120,36 @@ def test_stages_are_recorded(conn: control.Connection) -> None:
     control.set_landed(conn, batch.batch_id, DAY_2)
     landed = control.get_batch(conn, batch.batch_id)
     assert (landed.status, landed.transaction_time) == ("landed", DAY_2)
-    for status in ("staged", "checked", "merged"):
+    for status in ("staged", "checked"):
         control.set_status(conn, batch.batch_id, status)
         assert control.get_batch(conn, batch.batch_id).status == status
     with pytest.raises(CitywellError, match="no batch unknown"):
         control.set_status(conn, "unknown", "staged")
+
+
+def test_a_judged_batch_keeps_its_receipts_and_goes_on_after_a_failure(conn: control.Connection) -> None:
+    batch = control.open_batch(conn, NORTH, DAY_1)
+    with pytest.raises(CitywellError, match="do not balance"):
+        control.set_judged(conn, batch.batch_id, [receipt(batch, received=1)])
+    judged = [receipt(batch, received=2, published=1, duplicate=1)]
+    control.set_judged(conn, batch.batch_id, judged)
+    control.mark_failed(conn, batch.batch_id, stage="merge", what="the engine went away")
+    assert control.open_batch(conn, NORTH, DAY_1).status == "judged"
+    assert control.receipts(conn, batch.batch_id) == judged
+    assert [b.batch_id for b in control.unpublished(conn, status="judged")] == [batch.batch_id]
+    assert control.unpublished(conn, status="open") == []
+    control.publish(conn, batch.batch_id, {"silver.t": 1}, judged, DAY_1)
+    assert control.unpublished(conn) == []
+    assert control.receipts(conn) == judged
+
+
+def test_the_newest_transaction_is_that_of_published_batches(conn: control.Connection) -> None:
+    for as_of in (DAY_2, DAY_1):
+        control.set_landed(conn, control.open_batch(conn, NORTH, as_of).batch_id, as_of)
+    assert control.newest_transaction(conn, NORTH) is None
+    publish(conn, DAY_2, {"silver.t": 2})
+    publish(conn, DAY_1, {"silver.t": 1})
+    assert control.newest_transaction(conn, NORTH) == DAY_2
 
 
 @pytest.mark.parametrize(
