@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,16 +87,17 @@ def build(
     """Build and test the gold tables from the ``silver`` tables registered in ``spark``.
 
     lake_dir: the lake, with or without gold tables. target_dir: dbt's compiled files, manifest and log; kept
-    between builds, it makes them faster. select: a dbt selector, by default everything. full_refresh: build
-    incremental tables anew; implied when the SQL has changed since the last whole build. unit_tests: run
-    dbt's unit tests too, each before its model.
+    between builds, it makes them faster. select: a dbt selector, by default everything;
+    ``resource_type:model`` leaves the tests out. full_refresh: build incremental tables anew; implied when
+    the SQL has changed since the last whole build. unit_tests: run dbt's unit tests too, each before its
+    model.
 
     Raises CitywellError naming the models and tests that failed. Nothing is published here either way.
     """
     run = _Dbt(spark, lake_dir, target_dir)
     with run.connected():
         fingerprint = logic()
-        options = [] if select is None else ["--select", select]
+        options = [] if select is None else ["--select", select, "--indirect-selection", "buildable"]
         if full_refresh or run.logic_seen() != fingerprint:
             options.append("--full-refresh")
         if not unit_tests:
@@ -210,9 +212,9 @@ class _Dbt:
         quiet = ["--log-level", "none", "--log-level-file", "info", "--no-print", "--no-version-check"]
         arguments = [*command, *quiet, *(str(part) for pair in places.items() for part in pair)]
         result = dbtRunner(manifest=self.manifest).invoke(arguments)
-        if result.exception is not None:
+        if result.exception is not None or (command[0] != "build" and not result.success):
             raise CitywellError(
-                f"dbt {command[0]} could not run: {_first_line(result.exception)}",
+                f"dbt {command[0]} could not run{_first_line(result.exception)}",
                 where=str(PROJECT),
                 do=f"read {_log(self.target)}",
             )
@@ -285,7 +287,7 @@ def _dbts_session(spark: SparkSession) -> Iterator[None]:
     """Make ``spark`` the session that dbt's cursor finds, in every thread; leave its configuration as it was.
 
     The cursor asks pyspark for the thread's active session, then for the process's default one. It also turns
-    ANSI mode off.
+    ANSI mode off, and asks for Hive, which Apache Spark refuses with a warning at every statement.
     """
     connect: Any = type(spark)
     local = connect._active_session
@@ -294,7 +296,9 @@ def _dbts_session(spark: SparkSession) -> Iterator[None]:
     before = {key: spark.conf.get(key, None) for key in _SESSION_CONFIG}
     spark.conf.set("spark.sql.session.timeZone", "UTC")
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Failed to set spark.sql.catalogImplementation")
+            yield
     finally:
         for key, value in before.items():
             if value is not None:
@@ -346,8 +350,9 @@ def _log(target_dir: Path) -> Path:
     return target_dir / "logs" / "dbt.log"
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _first_line(error: BaseException | None) -> str:
+    lines = str(error or "").strip().splitlines()
+    return f": {lines[0]}" if lines else ""
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from jobs.errors import CitywellError
 from jobs.lake import tables
 from tests.unit.dbt.city import City
 
-MEASUREMENTS = "+fct_measurement +dim_person"
+MEASUREMENTS = "+fct_measurement,resource_type:model"
 
 
 def measured(key: str, month: str, *, parts: int = 0, patient: str = "p1", **more: Any) -> dict[str, Any]:
