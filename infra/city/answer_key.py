@@ -16,7 +16,7 @@ late               last_updated_at (what the record says), visible_at
 deleted            visible_at (when it was deleted), came_back_at (null if it stays away)
 entered_in_error   visible_at (of the version that says so)
 changed            visible_at (of the second version)
-duplicates         kind (exact | older_version), visible_at
+duplicates         kind (exact | older_version | same_instant: other content, equal lastUpdated), visible_at
 oddities           kind (see dirt.ODDITY_KINDS), visible_at
 spurious_stays     patient_id, kind (see dirt.SPURIOUS_KINDS), visible_at
 canaries.json      list of strings that may be found in landing and vault only: names, phones, streets, ids

@@ -119,6 +119,7 @@ class BulkServer:
                 f"not supported: {', '.join(asked.others)}; use Prefer: handling=lenient",
             )
         since_ms = None if asked.since is None else _instant_ms(asked.since)
+        self._sweep()
         snapshot = self.hospital.snapshot()
         job = Job(
             id=secrets.token_hex(12),
@@ -136,6 +137,17 @@ class BulkServer:
             self._jobs[job.id] = job
         self.pool.submit(self._run, job)
         return job
+
+    def _sweep(self) -> None:
+        """Remove exports whose links have expired."""
+        now = self.clock()
+        for job in [j for j in self._jobs.values() if j.state == "complete" and j.expires < now]:
+            self._forget(job.id)
+
+    def _forget(self, job_id: str) -> None:
+        with self._lock:
+            self._jobs.pop(job_id, None)
+        shutil.rmtree(self.folder / job_id, ignore_errors=True)
 
     def _types(self, asked: KickOff, scope: str, snapshot: Snapshot) -> list[str]:
         there = self.hospital.types(snapshot)
@@ -193,9 +205,7 @@ class BulkServer:
     def cancel(self, job_id: str) -> None:
         """Forget a job and remove its files. Raises FhirError 404."""
         self.job(job_id)
-        with self._lock:
-            self._jobs.pop(job_id, None)
-        shutil.rmtree(self.folder / job_id, ignore_errors=True)
+        self._forget(job_id)
 
     def is_ready(self, job: Job) -> bool:
         return job.state != "running" and self.clock() >= job.not_before
@@ -261,16 +271,16 @@ class BulkServer:
         return hmac.new(self._secret, message, hashlib.sha256).hexdigest()[:32]
 
     def file(self, job_id: str, number: int, expires: int, signature: str) -> OutputFile:
-        """The file behind a link. Raises FhirError 403 (forged), 410 (expired) or 404 (gone)."""
+        """The file behind a link. Raises FhirError 403 (forged), 410 (expired or cancelled) or 404 (no such file)."""
         if not hmac.compare_digest(signature, self._signature(job_id, number, expires)):
             raise FhirError(403, "forbidden", "this link was not made here")
         if expires < self.clock():
             raise FhirError(410, "expired", "this link has expired; start the export again")
         job = self._jobs.get(job_id)
-        if job is None or number >= len(job.files()):
-            raise FhirError(404, "not-found", "there is no such file")
-        if job.expires < self.clock():
+        if job is None or job.expires < self.clock():
             raise FhirError(410, "expired", "this link has expired; start the export again")
+        if number >= len(job.files()):
+            raise FhirError(404, "not-found", "there is no such file")
         return job.files()[number]
 
     def expire(self, job_id: str) -> None:

@@ -36,7 +36,7 @@ from infra.city.simulation import World
 from infra.city.store import Store
 from jobs.errors import CitywellError
 
-FORMAT = 1
+FORMAT = 2
 
 
 class _Memory(msgspec.Struct):

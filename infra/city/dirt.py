@@ -23,6 +23,7 @@ UNIT_SLIP_RATE = 0.004
 CORRUPT_RATE = 0.0008
 ODDITY_RATE = 0.0008
 DUPLICATE_RATE = 0.001
+TWIN_RATE = 0.0003
 OLDER_VERSION_SHARE = 0.15
 SPURIOUS_STAY_RATE = 0.01
 CORRUPT_KINDS = (
@@ -186,6 +187,11 @@ def corrupt(line: bytes, kind: str) -> bytes:
     if kind == "nul":
         return line[: len(line) // 2] + b"\x00" + line[len(line) // 2 :]
     raise ValueError(f"unknown kind of corruption {kind!r}")
+
+
+def twin(line: bytes) -> bytes:
+    """The same observation, id and lastUpdated, with other content: two versions that claim one instant."""
+    return line.replace(b'"status":"final"', b'"status":"corrected"', 1)
 
 
 _SYSTEM = re.compile(rb'"code":\{"coding":\[\{"system":"[^"]+"')

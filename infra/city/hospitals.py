@@ -21,7 +21,7 @@ import msgspec
 from infra.city.city import City
 from infra.city.habits import GIVEN, Habits
 from infra.city.store import Piece, read_pieces, split_pieces
-from infra.city.vocabulary import SHARED_TYPES
+from infra.city.vocabulary import R4_TYPES, SHARED_TYPES
 from jobs.errors import CitywellError
 
 NOT_OF_A_PATIENT = frozenset(
@@ -236,7 +236,7 @@ def _type_of(path: Path) -> str:
     """Resource type of a file: from its name (``Location.1767225600000.ndjson``), else from its first
     lines."""
     match = _NAME.match(path.name)
-    if match:
+    if match and match[1] in R4_TYPES:
         return match[1]
     for n, line in enumerate(_lines_of(path)):
         found = _RESOURCE_TYPE.search(line)

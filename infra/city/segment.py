@@ -11,6 +11,7 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -169,7 +170,15 @@ class SegmentWriter:
             "updated": updated[person],
             "visible": updated[person],
         }
-        return _lines(table, scribe.patients(table), np.zeros(len(person), dtype=bool))
+        made = _lines(table, scribe.patients)
+        copied = dirt.pick(
+            self.rng, np.arange(len(person)), dirt.DUPLICATE_RATE * self.options.dirt, self.least
+        )
+        ids = scribe.patient_ids[person[copied]].tolist()
+        for row, id_ in zip(copied.tolist(), ids, strict=True):
+            self._note_duplicate(scribe.habits, "Patient", id_, "exact", int(made.visible[row]))
+        made.add_copies(copied)
+        return made
 
     def _encounters(self, scribe: Scribe) -> tuple[Lines, list[Deletion]]:
         """Stays appear in progress and are finished later; visits appear finished; spurious stays are
@@ -216,7 +225,7 @@ class SegmentWriter:
                 kind=spurious[row],
                 visible_at=int(t["visible"][row]),
             )
-        made = _lines(table, WRITERS["Encounter"](scribe, table), np.zeros(len(table["ordinal"]), dtype=bool))
+        made = _lines(table, partial(WRITERS["Encounter"], scribe))
         made.stays[: len(rows)] = f.keeps_older
         return self._dirtied("Encounter", scribe.habits, made, ids, f, recorded, harmless)
 
@@ -241,7 +250,7 @@ class SegmentWriter:
         if type_ == "Immunization":
             changed["vaccine"] = (changed["vaccine"] + 1) % len(VACCINES)
         table = _stacked([t, changed, _again(t, f.revived, 2)])
-        made = _lines(table, WRITERS[type_](scribe, table), np.zeros(len(table["ordinal"]), dtype=bool))
+        made = _lines(table, partial(WRITERS[type_], scribe))
         made.stays[:rows] = f.keeps_older
         fateless = np.flatnonzero((f.changed == NEVER) & (f.deleted == NEVER))
         return self._dirtied(type_, scribe.habits, made, ids, f, t["recorded"], fateless)
@@ -324,11 +333,28 @@ class SegmentWriter:
         for row in copied.tolist():
             self.key.note("duplicates", **seen(row), kind="exact")
         made.add_copies(copied)
+        if type_ == "Observation":
+            twins = dirt.pick(rng, np.setdiff1d(left, copied), dirt.TWIN_RATE * factor, self.least)
+            first = len(made.lines)
+            made.add_copies(twins)
+            for n, row in enumerate(twins.tolist()):
+                made.lines[first + n] = dirt.twin(made.lines[row])
+                self.key.note("duplicates", **seen(row), kind="same_instant")
         deletions = [
             Deletion(int(made.keys[row]), str(ids[row]), int(f.deleted[row]))
             for row in np.flatnonzero(f.deleted < NEVER).tolist()
         ]
         return made, deletions
+
+    def _note_duplicate(self, habits: Habits, type_: str, id_: str, kind: str, visible_ms: int) -> None:
+        self.key.note(
+            "duplicates",
+            source=habits.source,
+            resource_type=type_,
+            resource_id=id_,
+            kind=kind,
+            visible_at=visible_ms,
+        )
 
     def _least_kinds(self, type_: str) -> int:
         """How many corrupt lines at least: one of each kind among Observations, one of any among the
@@ -366,14 +392,7 @@ class SegmentWriter:
         stale = np.flatnonzero(keep & ~is_newest)
         visible[stale] = self._stale_times(keys, visible, stale)
         for row, id_ in zip(stale.tolist(), self._ids(habits, type_, keys[stale]), strict=True):
-            self.key.note(
-                "duplicates",
-                source=habits.source,
-                resource_type=type_,
-                resource_id=id_,
-                kind="older_version",
-                visible_at=int(visible[row]),
-            )
+            self._note_duplicate(habits, type_, id_, "older_version", int(visible[row]))
         rows = np.flatnonzero(keep)
         if len(rows) or gone:
             kept = [lines[i] for i in rows.tolist()]
@@ -481,10 +500,14 @@ def _at(count: int, rows: np.ndarray, times: np.ndarray) -> np.ndarray:
     return at
 
 
-def _lines(table: Columns, lines: list[str], stays: np.ndarray) -> Lines:
-    return Lines(
-        table["ordinal"], table["version"], table["visible"], stays, [line.encode() for line in lines]
-    )
+def _lines(table: Columns, write: Callable[[Columns], list[str]]) -> Lines:
+    """The table's lines, written some at a time, so that the text is not held twice."""
+    count = len(table["ordinal"])
+    lines: list[bytes] = []
+    for first in range(0, count, 20_000):
+        part = {name: values[first : first + 20_000] for name, values in table.items()}
+        lines += [line.encode() for line in write(part)]
+    return Lines(table["ordinal"], table["version"], table["visible"], np.zeros(count, dtype=bool), lines)
 
 
 def _stacked(parts: list[Columns]) -> Columns:

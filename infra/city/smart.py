@@ -33,7 +33,7 @@ SCOPES = (
     "system/RiskAssessment.write",
     "system/RiskAssessment.cruds",
 )
-_SCOPE = re.compile(r"^system/(\*|[A-Z][A-Za-z]+)\.(read|write|\*|c?r?u?d?s?)$")
+_SCOPE = re.compile(r"^system/(\*|[A-Z][A-Za-z]+)\.(read|write|\*|(?=[cruds])c?r?u?d?s?)$")
 
 
 class AuthError(Exception):

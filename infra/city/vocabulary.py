@@ -17,6 +17,42 @@ ICD10_PCS = "http://www.cms.gov/Medicare/Coding/ICD10"
 TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
 NATIONAL_ID = "https://id.city.example/national"
 
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+R4_TYPES = frozenset(
+    _words(
+        """
+        Account ActivityDefinition AdverseEvent AllergyIntolerance Appointment AppointmentResponse
+        AuditEvent Basic Binary BiologicallyDerivedProduct BodyStructure Bundle CapabilityStatement CarePlan
+        CareTeam CatalogEntry ChargeItem ChargeItemDefinition Claim ClaimResponse ClinicalImpression
+        CodeSystem Communication CommunicationRequest CompartmentDefinition Composition ConceptMap Condition
+        Consent Contract Coverage CoverageEligibilityRequest CoverageEligibilityResponse DetectedIssue
+        Device DeviceDefinition DeviceMetric DeviceRequest DeviceUseStatement DiagnosticReport
+        DocumentManifest DocumentReference EffectEvidenceSynthesis Encounter Endpoint EnrollmentRequest
+        EnrollmentResponse EpisodeOfCare EventDefinition Evidence EvidenceVariable ExampleScenario
+        ExplanationOfBenefit FamilyMemberHistory Flag Goal GraphDefinition Group GuidanceResponse
+        HealthcareService ImagingStudy Immunization ImmunizationEvaluation ImmunizationRecommendation
+        ImplementationGuide InsurancePlan Invoice Library Linkage List Location Measure MeasureReport Media
+        Medication MedicationAdministration MedicationDispense MedicationKnowledge MedicationRequest
+        MedicationStatement MedicinalProduct MedicinalProductAuthorization MedicinalProductContraindication
+        MedicinalProductIndication MedicinalProductIngredient MedicinalProductInteraction
+        MedicinalProductManufactured MedicinalProductPackaged MedicinalProductPharmaceutical
+        MedicinalProductUndesirableEffect MessageDefinition MessageHeader MolecularSequence NamingSystem
+        NutritionOrder Observation ObservationDefinition OperationDefinition OperationOutcome Organization
+        OrganizationAffiliation Parameters Patient PaymentNotice PaymentReconciliation Person PlanDefinition
+        Practitioner PractitionerRole Procedure Provenance Questionnaire QuestionnaireResponse RelatedPerson
+        RequestGroup ResearchDefinition ResearchElementDefinition ResearchStudy ResearchSubject
+        RiskAssessment RiskEvidenceSynthesis Schedule SearchParameter ServiceRequest Slot Specimen
+        SpecimenDefinition StructureDefinition StructureMap Subscription Substance SubstanceNucleicAcid
+        SubstancePolymer SubstanceProtein SubstanceReferenceInformation SubstanceSourceMaterial
+        SubstanceSpecification SupplyDelivery SupplyRequest Task TerminologyCapabilities TestReport
+        TestScript ValueSet VerificationResult VisionPrescription
+        """
+    )
+)
 PATIENT_TYPES = (
     "Patient",
     "Encounter",
@@ -252,10 +288,6 @@ SMOKING = (("LA18978-9", "Never smoker"), ("LA15920-4", "Former smoker"), ("LA18
 WARDS = ("Emergency", "Medicine", "Surgery", "Heart", "Lung", "Outpatients", "Rehabilitation", "Oncology")
 
 
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
-
-
 GIVEN_FEMALE = _words(
     """
     Ada Amira Beatriz Bronwen Carmen Chiara Dalia Edith Elena Esther Fatou Freya Greta Hanna Hélène Ilse
@@ -294,4 +326,4 @@ STREETS = _words(
     """
 )
 STREET_KINDS = ("Street", "Lane", "Road", "Row", "Walk", "Close", "Avenue")
-DISTRICTS = tuple(f"C{n}" for n in range(1, 13))
+DISTRICTS = tuple(f"C{n:02d}" for n in range(1, 13))

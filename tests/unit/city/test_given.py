@@ -25,7 +25,7 @@ def directory(tmp_path: Path) -> Path:
     (data / "Patient.ndjson").write_bytes(PATIENT + b"\n" + b'{"resourceType":"Patient","id":"p2"}')
     with gzip.open(data / "Location.1767225600000.ndjson.gz", "wb") as file:
         file.write(b'{"resourceType":"Location","id":"l1"}\n' * 3)
-    (data / "more" / "part-0.ndjson").write_bytes(b'not json\n{"id":"d1","resourceType":"Device"}\n')
+    (data / "more" / "Export-0.ndjson").write_bytes(b'not json\n{"id":"d1","resourceType":"Device"}\n')
     (data / "notes.txt").write_text("not served")
     for path in data.rglob("*.ndjson*"):
         os.utime(path, (NEWEST, NEWEST))
@@ -48,7 +48,7 @@ def test_every_line_of_every_file_is_served(given: tuple[Servers, Path]) -> None
     assert {(r["type"], r["url"].split("/")[-1].split("?")[0], r["count"]) for r in manifest["output"]} == {
         ("Patient", "Patient.ndjson", 2),
         ("Location", "Location.1767225600000.ndjson", 3),
-        ("Device", "part-0.ndjson", 2),
+        ("Device", "Export-0.ndjson", 2),
     }
     location = next(r for r in manifest["output"] if r["type"] == "Location")
     assert client.get(location["url"]).headers["content-encoding"] == "gzip"

@@ -166,7 +166,7 @@ def test_unit_slips_are_served_as_the_key_says(made_home: Path) -> None:
 def test_the_other_dirt_is_noted_and_served(made_home: Path) -> None:
     oddities = key(made_home, "oddities")
     assert {r["kind"] for r in oddities} == set(ODDITY_KINDS)
-    assert {r["kind"] for r in key(made_home, "duplicates")} == {"exact", "older_version"}
+    assert {r["kind"] for r in key(made_home, "duplicates")} == {"exact", "older_version", "same_instant"}
     assert {r["kind"] for r in key(made_home, "spurious_stays")} == {
         "entered-in-error",
         "cancelled",
