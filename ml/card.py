@@ -1,0 +1,123 @@
+"""The model card: what a model is for, what it was made from, how good it is and where it must not be used.
+
+After M. Mitchell et al., "Model Cards for Model Reporting", FAT* 2019. Holds aggregates only; groups with fewer than
+ten events are counted, not measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from ml import models
+from ml.metrics import Result
+from ml.question import Cases
+from ml.training import Candidate, Trained
+
+METRIC_TITLES = {
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "accuracy": "accuracy",
+    "recall": "recall",
+    "precision": "precision",
+    "f1": "F1",
+    "brier": "Brier score",
+    "calibration_error": "expected calibration error",
+    "calibration_in_the_large": "mean predicted minus observed",
+}
+
+
+def model_card(
+    trained: Trained,
+    *,
+    as_of: datetime,
+    data_versions: Mapping[str, int],
+    definition: str = "",
+    cohort: Mapping[str, int] | None = None,
+) -> str:
+    """The card as Markdown. definition: of the question, in Markdown. cohort: rows kept and left out, by reason."""
+    question, evaluation, lines = trained.question, trained.evaluation, trained.lines
+    family = models.family(trained.chosen.family)
+    sections = [
+        f"# {question.name}",
+        f"{question.title}. A {family.title}, trained on data as of {as_of:%Y-%m-%d %H:%M} UTC.",
+        "## Intended use",
+        f"To draw a care team's attention to people at high risk within {question.horizon_days} days, so that help is "
+        "offered. A person decides. Not for refusing care, for billing, for judging staff or hospitals, nor for people "
+        "outside the population below.",
+        "## Data",
+        _table(
+            ("part", "cases", "people", "events", "share"),
+            [
+                _part("training", trained.train),
+                _part("test", trained.test),
+            ],
+        ),
+        f"No person is in both parts. The test part begins at {str(trained.cut)[:10]}; every training label was known "
+        "before. Table versions: "
+        + ", ".join(f"{table} {version}" for table, version in sorted(data_versions.items()))
+        + ".",
+        _table(("cohort", "rows"), sorted((cohort or {}).items())) if cohort else "",
+        "## Choice of the model",
+        "Cross-validation on the training part, five folds, no person in two folds; the simplest family whose AUROC is "
+        "within one standard error of the best. The test part was used once, for the model chosen.",
+        _table(
+            ("family", "setting", "AUROC", "log loss", "calibration error", "seconds"),
+            [_candidate(c, trained.chosen) for c in trained.candidates],
+        ),
+        "## Results on the test part",
+        f"Alerts are cases with a probability of at least {lines.high:.3f}: the line above which lay "
+        f"{question.alert_budget:.0%} of the training cases. `medium` begins at {lines.medium:.3f}. In brackets: 95 % "
+        "intervals, bootstrapped over people.",
+        _metrics([evaluation.overall]),
+        f"A perfectly calibrated model would have a calibration error of up to {evaluation.ece_by_chance:.3f} on as "
+        "many cases by chance (95th percentile).",
+        "### By group",
+        _metrics(evaluation.groups),
+        "## Limits",
+        "A probability is about people like those in the training part, in these hospitals, under the care they "
+        "got then. It says nothing about causes: reasons are what the model went by, not what to treat. What other "
+        "hospitals know of a person is not seen until records are linked. Intervals in small groups are wide; "
+        "groups without numbers had fewer than ten events and nothing can be said of them.",
+    ]
+    if definition:
+        sections += ["## Definition", definition.strip()]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _part(name: str, cases: Cases) -> tuple[object, ...]:
+    events = int(cases.y.sum())
+    return name, len(cases), len(set(cases.person.tolist())), events, f"{events / len(cases):.1%}"
+
+
+def _candidate(candidate: Candidate, chosen: Candidate) -> tuple[object, ...]:
+    name = models.family(candidate.family).title
+    setting = ", ".join(
+        f"{key.removeprefix('estimator__')} {value}" for key, value in candidate.setting.items()
+    )
+    return (
+        f"**{name}**" if candidate is chosen else name,
+        setting,
+        f"{candidate.auroc:.3f}",
+        f"{candidate.log_loss:.3f}",
+        f"{candidate.calibration_error:.3f}",
+        f"{candidate.seconds:.1f}",
+    )
+
+
+def _metrics(results: Sequence[Result]) -> str:
+    rows = [
+        (
+            result.group,
+            result.cases,
+            result.events,
+            *(str(result.metrics[name]) if name in result.metrics else "" for name in METRIC_TITLES),
+        )
+        for result in results
+    ]
+    return _table(("group", "cases", "events", *METRIC_TITLES.values()), rows)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)

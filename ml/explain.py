@@ -1,0 +1,136 @@
+"""Why a score is high, in words: Shapley values of one case against a typical person.
+
+A Shapley value (Lundberg and Lee, NeurIPS 2017: SHAP) is a feature's part in the difference between the log odds of
+the case and those of the *reference*, a made-up person with the median or commonest value of every feature. It is
+found by permutation sampling (Strumbelj and Kononenko, Knowl Inf Syst 2014) in antithetic pairs, on the features
+themselves rather than on what a pipeline makes of them, so that it works for every family alike and needs no real
+person's record as background. The permutations of many people are predicted in one call: 30 people take 0.1 s, where
+shap.PermutationExplainer took 5 s, after 10 s to import and 14 s to compile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from sklearn.pipeline import Pipeline
+
+from ml import models
+from ml.question import Cases, Feature, Question
+
+MOST_REASONS = 5
+LEAST_LOG_ODDS = 0.05
+"""A part smaller than this (about one percentage point at most) is not worth a clinician's time."""
+PERMUTATION_PAIRS = 4
+_ROWS_AT_ONCE = 50_000
+
+
+@dataclass(frozen=True)
+class Reason:
+    """feature: what it is about. label: the finding in words, with its value. effect: on the risk. log_odds: its
+    Shapley value."""
+
+    feature: str
+    label: str
+    effect: Literal["raises", "lowers"]
+    log_odds: float
+
+
+def reference(question: Question, cases: Cases) -> pd.DataFrame:
+    """One row: a typical person who never was. Medians (missing where most lack the value), commonest codes."""
+    typical: dict[str, object] = {}
+    for feature in question.features:
+        column = cases.x[feature.name]
+        if feature.kind == "category":
+            typical[feature.name] = column.mode().iloc[0]
+        else:
+            typical[feature.name] = float(column.median()) if column.notna().mean() > 0.5 else float("nan")
+    return pd.DataFrame([typical])
+
+
+def explain(
+    pipeline: Pipeline, question: Question, x: pd.DataFrame, typical: pd.DataFrame, *, seed: int = 0
+) -> list[list[Reason]]:
+    """For each row of ``x`` its weightiest reasons, the weightiest first."""
+    if x.empty:
+        return []
+    values = shapley_values(pipeline, question, x, typical, seed=seed)
+    return [
+        _reasons(question, row, parts)
+        for row, parts in zip(x[question.feature_names].to_dict("records"), values, strict=True)
+    ]
+
+
+def shapley_values(
+    pipeline: Pipeline, question: Question, x: pd.DataFrame, typical: pd.DataFrame, *, seed: int = 0
+) -> np.ndarray:
+    """Shapley values in log odds, (rows, features). A row's sum is its log odds minus the reference's."""
+    names = question.feature_names
+    codes = {n: pd.Index(pd.concat([x[n], typical[n]]).unique()) for n in question.of_kind("category")}
+    cases, start = _encoded(x[names], codes), _encoded(typical[names], codes)[0]
+    rng = np.random.default_rng(seed)
+    forward = [rng.permutation(len(names)) for _ in range(PERMUTATION_PAIRS)]
+    orders = np.array([order for one in forward for order in (one, one[::-1])])
+    per_block = max(1, _ROWS_AT_ONCE // (len(orders) * (len(names) + 1)))
+    blocks = [cases[i : i + per_block] for i in range(0, len(cases), per_block)]
+    return np.concatenate([_marginal(pipeline, block, start, orders, names, codes) for block in blocks])
+
+
+def _marginal(
+    pipeline: Pipeline,
+    cases: np.ndarray,
+    start: np.ndarray,
+    orders: np.ndarray,
+    names: list[str],
+    codes: Mapping[str, pd.Index],
+) -> np.ndarray:
+    """Mean over ``orders`` of what each feature adds to the log odds when features turn one by one, in that order, from
+    the reference's value into the case's."""
+    width = len(names)
+    has_turned = np.argsort(orders, axis=1)[:, None, :] < np.arange(width + 1)[None, :, None]
+    paths = np.where(has_turned, cases[:, None, None, :], start)
+    frame = pd.DataFrame(paths.reshape(-1, width), columns=names)
+    for name, values in codes.items():
+        frame[name] = values.to_numpy()[frame[name].astype(int)]
+    p = np.clip(models.predict(pipeline, frame), 1e-6, 1 - 1e-6)
+    steps = np.diff(np.log(p / (1 - p)).reshape(len(cases), len(orders), width + 1), axis=2)
+    added = np.empty_like(steps)
+    np.put_along_axis(added, np.broadcast_to(orders, steps.shape), steps, axis=2)
+    return added.mean(axis=1)
+
+
+def _encoded(frame: pd.DataFrame, codes: Mapping[str, pd.Index]) -> np.ndarray:
+    """The frame as numbers, categories as their place in ``codes``."""
+    columns = {n: codes[n].get_indexer(frame[n]) if n in codes else frame[n] for n in frame.columns}
+    return pd.DataFrame(columns).to_numpy(dtype=float)
+
+
+def in_words(feature: Feature, value: object) -> str:
+    """``emergency visits in the 6 months before: 3``, ``last sodium 128 mmol/L``, ``no heart failure``."""
+    is_missing = value is None or (isinstance(value, float) and np.isnan(value))
+    if is_missing:
+        return f"{feature.label} not known"
+    if feature.kind == "category":
+        return f"{feature.label} {value}"
+    number = float(value)  # type: ignore[arg-type]
+    if feature.kind == "flag":
+        return feature.label if number else f"not: {feature.label}"
+    unit = f" {feature.unit}" if feature.unit else ""
+    return f"{feature.label}: {number:.3g}{unit}"
+
+
+def _reasons(question: Question, row: dict[str, object], parts: np.ndarray) -> list[Reason]:
+    weightiest = np.argsort(-np.abs(parts), kind="stable")[:MOST_REASONS]
+    return [
+        Reason(
+            question.features[i].label,
+            in_words(question.features[i], row[question.features[i].name]),
+            "raises" if parts[i] > 0 else "lowers",
+            round(float(parts[i]), 3),
+        )
+        for i in weightiest
+        if abs(parts[i]) >= LEAST_LOG_ODDS
+    ]

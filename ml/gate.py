@@ -1,0 +1,224 @@
+"""The only way to become champion: a gate in code that says, in words, why it lets a model pass or not.
+
+A model passes when it meets the *floors* on its test people
+
+* the lower end of its AUROC's interval is above 0.55: it is better than chance beyond doubt;
+* its calibration error is at most 0.05, or no more than a perfectly calibrated model shows by chance;
+* in no group (sex, age band) is it clearly worse than overall: AUROC more than 0.15 below, or mean probability
+  more than 0.10 off the observed share, at the near end of the group's interval;
+
+and, where there is a champion, is better than it *beyond noise* on the same test people (the paired bootstrap interval
+of the AUROC difference lies above zero) and clearly worse in no group; or is at least not worse beyond noise while the
+champion no longer meets the floors there or cannot score the present features. Group intervals are widened for their
+number (Bonferroni), or one group in twenty would be "clearly worse" by chance.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from jobs.errors import CitywellError
+from ml import metrics, models, registry
+from ml.metrics import Estimate
+from ml.question import Cases
+from ml.registry import UnusableModel, Version
+from ml.training import Trained
+
+log = logging.getLogger(__name__)
+
+LEAST_AUROC = 0.55
+MOST_CALIBRATION_ERROR = 0.05
+MOST_AUROC_BELOW_OVERALL = 0.15
+MOST_GROUP_MISCALIBRATION = 0.10
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a version becomes champion, in words. compared_with: number of the champion it was measured against.
+    difference: AUROC of the new model minus the champion's, on the same test people."""
+
+    is_promoted: bool
+    reasons: tuple[str, ...]
+    compared_with: str | None = None
+    difference: Estimate | None = None
+
+    def tags(self) -> dict[str, str]:
+        """For MLflow, all text."""
+        found = {
+            "gate": "promoted" if self.is_promoted else "refused",
+            "gate_reasons": " ".join(self.reasons),
+            "gate_compared_with": self.compared_with or "",
+        }
+        if self.difference is not None:
+            found["gate_auroc_difference"] = json.dumps(
+                [round(v, 4) for v in (self.difference.value, self.difference.low, self.difference.high)]
+            )
+        return found
+
+
+def judge(
+    test: Cases,
+    probability: np.ndarray,
+    champion: str | None = None,
+    champion_probability: np.ndarray | None = None,
+    *,
+    replicates: int = metrics.REPLICATES,
+) -> Decision:
+    """Decide from test cases and probabilities alone.
+
+    champion: number of the present champion, None when there is none. champion_probability: its probabilities for the
+    same cases, None when it cannot score them.
+    """
+    failures = floor_failures(test, probability, replicates=replicates)
+    if failures:
+        return Decision(False, failures, champion)
+    if champion is None:
+        return Decision(True, ("There was no champion, and the model meets the floors.",))
+    if champion_probability is None:
+        return Decision(
+            True,
+            (f"Version {champion} cannot score the present features, and the model meets the floors.",),
+            champion,
+        )
+    gap = metrics.difference(
+        metrics.auroc, test.y, probability, champion_probability, test.person, replicates=replicates
+    )
+    shown = f"AUROC difference {gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f}) on the same test people"
+    worse = worse_groups(test, probability, champion_probability, replicates=replicates)
+    if worse:
+        return Decision(False, worse, champion, gap)
+    if gap.low > 0:
+        return Decision(
+            True, (f"It is better than version {champion} beyond noise: {shown}.",), champion, gap
+        )
+    fallen = floor_failures(test, champion_probability, replicates=replicates)
+    if fallen and gap.high >= 0:
+        reason = f"Version {champion} no longer meets the floors, and this model is not worse: {shown}."
+        return Decision(True, (reason, *fallen), champion, gap)
+    return Decision(
+        False, (f"It is not better than version {champion} beyond noise: {shown}.",), champion, gap
+    )
+
+
+def floor_failures(
+    test: Cases, probability: np.ndarray, *, replicates: int = metrics.REPLICATES
+) -> tuple[str, ...]:
+    """What keeps a model from being used at all; empty when nothing does."""
+    failures = []
+    ranking = metrics.estimate(metrics.auroc, test.y, probability, test.person, replicates=replicates)
+    if not ranking.low > LEAST_AUROC:
+        failures.append(
+            f"It may be hardly better than chance: AUROC {ranking}, and the lower end must be above {LEAST_AUROC}."
+        )
+    error = float(metrics.calibration_error(test.y, probability, np.ones((1, len(test))))[0])
+    chance = metrics.error_by_chance(probability)
+    if error > max(MOST_CALIBRATION_ERROR, chance):
+        failures.append(
+            f"Its probabilities are off: calibration error {error:.3f}, where at most {MOST_CALIBRATION_ERROR} is "
+            f"allowed and chance explains {chance:.3f}."
+        )
+    groups = _measured_groups(test)
+    for name, rows in groups.items():
+        found = metrics.estimates(
+            {"auroc": metrics.auroc, "bias": metrics.calibration_in_the_large},
+            test.y[rows],
+            probability[rows],
+            test.person[rows],
+            replicates=replicates,
+            level=_level(groups),
+        )
+        if found["auroc"].high < ranking.value - MOST_AUROC_BELOW_OVERALL:
+            failures.append(
+                f"It is clearly worse for {name}: AUROC {found['auroc']} against {ranking.value:.3f} overall."
+            )
+        if found["bias"].low > MOST_GROUP_MISCALIBRATION or found["bias"].high < -MOST_GROUP_MISCALIBRATION:
+            failures.append(
+                f"Its probabilities are off for {name}: mean predicted minus observed {found['bias']}."
+            )
+    return tuple(failures)
+
+
+def worse_groups(
+    test: Cases, probability: np.ndarray, champion_probability: np.ndarray, *, replicates: int
+) -> tuple[str, ...]:
+    """Groups for which a model is clearly worse than the champion."""
+    groups = _measured_groups(test)
+    found = []
+    for name, rows in groups.items():
+        gap = metrics.difference(
+            metrics.auroc,
+            test.y[rows],
+            probability[rows],
+            champion_probability[rows],
+            test.person[rows],
+            replicates=replicates,
+            level=_level(groups),
+        )
+        if gap.high < 0:
+            found.append(f"It is clearly worse than the champion for {name}: AUROC difference {gap}.")
+    return tuple(found)
+
+
+def promote(
+    trained: Trained, version: Version, *, uri: str | None = None, replicates: int = metrics.REPLICATES
+) -> Decision:
+    """Judge ``version`` against the present champion, move the alias if it passes, and write down why.
+
+    One at a time: the caller holds a lock. Should the alias move all the same, the version is judged again against the
+    new champion. Raises CitywellError when it keeps moving.
+    """
+    for _ in range(ATTEMPTS):
+        holder = registry.champion(version.name, uri=uri)
+        if holder is not None and holder.number == version.number:
+            return Decision(True, ("It is the champion.",), version.number)
+        scores = _champion_scores(holder, trained, uri) if holder else None
+        decision = judge(
+            trained.test,
+            trained.test_probability,
+            holder.number if holder else None,
+            scores,
+            replicates=replicates,
+        )
+        moved = not decision.is_promoted or registry.set_champion(
+            version.name, version.number, instead_of=holder.number if holder else None, uri=uri
+        )
+        if moved:
+            registry.set_tags(version, decision.tags(), uri=uri)
+            return decision
+    raise CitywellError(
+        "The champion kept changing while a model was being judged.",
+        where=f"model {version.name}",
+        do="run one training at a time, then run this one again",
+    )
+
+
+def _champion_scores(holder: Version, trained: Trained, uri: str | None) -> np.ndarray | None:
+    """The champion's probabilities for the test cases; None when it cannot score them."""
+    try:
+        model = registry.load(holder, uri=uri)
+        return models.predict(model.pipeline, trained.test.x[list(model.features)])
+    except (UnusableModel, KeyError, ValueError) as error:
+        log.warning("champion %s of %s cannot score (%s)", holder.number, holder.name, type(error).__name__)
+        return None
+
+
+def _measured_groups(test: Cases) -> Mapping[str, np.ndarray]:
+    """Rows of each group with enough events to be measured."""
+    found = {}
+    for division, values in test.groups.items():
+        for group in sorted(set(values.tolist())):
+            rows = np.flatnonzero(values == group)
+            events = int(test.y[rows].sum())
+            if min(events, len(rows) - events) >= metrics.FEWEST_EVENTS:
+                found[f"{division} {group}"] = rows
+    return found
+
+
+def _level(groups: Mapping[str, np.ndarray]) -> float:
+    return 1 - (1 - metrics.LEVEL) / max(1, len(groups))

@@ -1,0 +1,332 @@
+"""The steps that a task or the command line calls: build features, train, score.
+
+Each opens the lake at the versions published now, does one thing, publishes what it wrote and returns a small summary
+without row values. Each may be run again at any time: training the same data again finds its version, and a score that
+is there already is not added.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+
+from jobs.errors import CitywellError
+from jobs.lake import catalog, control, engine, tables
+from ml import gate, registry, scoring
+from ml import training as generic
+from ml.question import Cases
+from ml.readmission import cohort
+from ml.readmission.features import LABEL, QUESTION, TARGET, Facts, build
+
+FEATURES = "features.readmission"
+SCORES = "scores.risk"
+GOLD = (
+    "gold.dim_person",
+    "gold.fct_encounter",
+    "gold.fct_condition",
+    "gold.fct_measurement",
+    "gold.fct_medication_request",
+)
+CANDIDATES = ("logistic", "hist_gradient_boosting")
+
+Summary = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A session on the gold tables, the published versions, and the connection to ``control``."""
+
+    spark: SparkSession
+    versions: Mapping[str, int]
+    conn: control.Connection
+
+    @property
+    def gold_versions(self) -> dict[str, int]:
+        return {table: self.versions[table] for table in GOLD}
+
+    def facts(self) -> Facts:
+        return Facts(*(self.spark.table(table) for table in GOLD))
+
+
+def build_features(as_of: datetime | str) -> Summary:
+    """Make ``features.readmission`` of every index stay known at ``as_of`` and publish it.
+
+    Grain: one index stay; replaced as a whole, older versions stay readable. Columns beside those of
+    :func:`ml.readmission.features.build`: ``target``, ``built_as_of``, ``gold_versions`` (JSON).
+    """
+    moment = instant(as_of)
+    with _lake("features readmission") as lake:
+        facts = lake.facts()
+        all_stays = cohort.stays(facts.encounter, moment)
+        index = cohort.index_stays(all_stays, facts.encounter, facts.person, moment)
+        rows = (
+            build(index, all_stays, facts)
+            .withColumn("built_as_of", F.lit(moment))
+            .withColumn("gold_versions", F.lit(_json(lake.gold_versions)))
+        )
+        version = tables.retrying(
+            lambda: tables.replace_slice(lake.spark, FEATURES, rows, {"target": TARGET})
+        )
+        excluded = _counts(index, "exclusion")
+        labels = _counts(tables.read(lake.spark, FEATURES, version).where(F.col("target") == TARGET), LABEL)
+        _publish(lake, "features", f"{TARGET} {moment.isoformat()}", {FEATURES: version})
+    return {
+        "question": TARGET,
+        "as_of": moment.isoformat(),
+        "index_stays": sum(labels.values()),
+        "readmitted": labels.get(1, 0),
+        "not_readmitted": labels.get(0, 0),
+        "censored": labels.get(None, 0),
+        "excluded": {str(reason): count for reason, count in excluded.items() if reason is not None},
+        "features": len(QUESTION.features),
+        "version": version,
+    }
+
+
+def train(as_of: datetime | str, candidates: Sequence[str] = CANDIDATES) -> Summary:
+    """Train on ``features.readmission`` as built for ``as_of``, register the model, and let the gate decide.
+
+    ``outcome``: promoted, refused (by the gate), too_few (nobody to learn from yet) or unchanged (trained before).
+    """
+    moment = instant(as_of)
+    with _lake(f"train {TARGET}") as lake:
+        table = _read_features(lake, moment)
+        gold_versions = (
+            json.loads(table["gold_versions"][0].as_py()) if table.num_rows else lake.gold_versions
+        )
+        key = registry.training_key(QUESTION, moment, gold_versions, list(candidates))
+        earlier = registry.find_training(QUESTION, key)
+        if earlier is not None and "gate" in earlier.tags:
+            return _train_summary(moment, "unchanged", earlier.tags["gate_reasons"], earlier)
+        trained = generic.train(QUESTION, cases(table), candidates)
+        if isinstance(trained, generic.Refusal):
+            return {
+                "question": TARGET,
+                "as_of": moment.isoformat(),
+                "outcome": "too_few",
+                "reason": trained.reason,
+            }
+        version = earlier or registry.register(
+            trained,
+            as_of=moment,
+            data_versions={**gold_versions, FEATURES: lake.versions[FEATURES]},
+            key=key,
+            definition=resources.files("ml.readmission").joinpath("definition.md").read_text("utf-8"),
+            cohort=_cohort_counts(table),
+        )
+        decision = gate.promote(trained, version)
+    overall = trained.evaluation.overall
+    return {
+        **_train_summary(
+            moment, "promoted" if decision.is_promoted else "refused", " ".join(decision.reasons), version
+        ),
+        "family": trained.chosen.family,
+        "training_cases": len(trained.train),
+        "training_events": int(trained.train.y.sum()),
+        "test_cases": overall.cases,
+        "test_events": overall.events,
+        "alert_line": round(trained.lines.high, 4),
+        "metrics": {
+            name: [round(v, 4) for v in (e.value, e.low, e.high)] for name, e in overall.metrics.items()
+        },
+    }
+
+
+def score(as_of: datetime | str) -> Summary:
+    """Score everyone discharged in the 30 days before ``as_of`` with the champion and publish what is new.
+
+    ``outcome``: scored, or no_champion.
+    """
+    moment = instant(as_of)
+    with _lake(f"score {TARGET}") as lake:
+        holder = registry.champion(TARGET)
+        if holder is None:
+            return {
+                "question": TARGET,
+                "as_of": moment.isoformat(),
+                "outcome": "no_champion",
+                "reason": "No model has passed the gate yet, so nobody is scored.",
+            }
+        model = registry.load(holder)
+        rows = open_cases(lake.facts(), moment).toArrow()
+        scored_at = datetime.now(UTC)
+        chunks = scoring.score(model, QUESTION, rows, data_versions=lake.gold_versions, scored_at=scored_at)
+        scores = pa.concat_tables([scoring.RISK_SCHEMA.empty_table(), *chunks])
+        batch_id = score_batch_id(moment, holder.number, lake.gold_versions)
+        added, version = add_scores(lake.spark, scores, batch_id)
+        _publish(lake, "scores", f"{TARGET} {moment.isoformat()}", {SCORES: version})
+    bands = pc.value_counts(scores["band"]).to_pylist()
+    return {
+        "question": TARGET,
+        "as_of": moment.isoformat(),
+        "outcome": "scored",
+        "scored": scores.num_rows,
+        "added": added,
+        "bands": {item["values"]: item["counts"] for item in bands},
+        "model_version": holder.number,
+        "version": version,
+    }
+
+
+def open_cases(facts: Facts, as_of: datetime) -> DataFrame:
+    """Features of the index stays whose 30 days are not over at ``as_of``, of people not known to be dead."""
+    all_stays = cohort.stays(facts.encounter, as_of)
+    index = cohort.index_stays(all_stays, facts.encounter, facts.person, as_of)
+    since = F.lit(as_of) - F.expr(f"interval {QUESTION.horizon_days} days")
+    is_open = (
+        (F.col("discharged_at") > since)
+        & (F.col("discharged_at") <= F.lit(as_of))
+        & (F.col("as_of") <= F.lit(as_of))
+        & ~F.col("is_dead")
+    )
+    return build(index.where(is_open), all_stays, facts).orderBy("source", "encounter_key")
+
+
+def add_scores(spark: SparkSession, scores: pa.Table, batch_id: str) -> tuple[int, int]:
+    """Append the scores that say something new to ``scores.risk``; how many, and the table's version.
+
+    New is a score whose as-of, model version, probability or reasons differ from the newest row with its ``risk_key``.
+    A batch that is there already adds nothing, whatever it holds.
+    """
+    names = list(scores.schema.names)
+    fresh = scores
+    if tables.exists(SCORES):
+        held = tables.read(spark, SCORES)
+        if not held.where(F.col("batch_id") == batch_id).limit(1).isEmpty():
+            return 0, _version(SCORES)
+        fresh = _unlike_newest(spark, held, scores).select(names)
+    schema = spark.createDataFrame(scores.schema.empty_table()).schema
+    tables.create(SCORES, schema.add("batch_id", "string"), ["batch_id"])
+    if fresh.num_rows == 0:
+        return 0, _version(SCORES)
+    version = tables.retrying(
+        lambda: tables.append_batch(spark, SCORES, spark.createDataFrame(fresh), batch_id)
+    )
+    return fresh.num_rows, version
+
+
+def score_batch_id(as_of: datetime, model_version: str, data_versions: Mapping[str, int]) -> str:
+    """Names a scoring by all that goes into it: the same id means the same scores."""
+    digest = hashlib.sha256(_json(data_versions).encode()).hexdigest()[:8]
+    return f"{TARGET}.{as_of:%Y%m%dT%H%M%SZ}.v{model_version}.{digest}"
+
+
+def cases(table: pa.Table) -> Cases:
+    """The labelled rows of ``features.readmission`` as cases, in a fixed order."""
+    labelled = table.filter(pc.is_valid(table[LABEL])).sort_by(
+        [("discharged_at", "ascending"), ("encounter_key", "ascending")]
+    )
+    frame = labelled.to_pandas()
+    return Cases(
+        x=frame[QUESTION.feature_names],
+        y=frame[LABEL].to_numpy(dtype=np.int64),
+        person=frame["person_key"].to_numpy(),
+        groups={"sex": frame["sex"].to_numpy(), "age": frame["age_band"].to_numpy()},
+        at=frame["discharged_at"].dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(),
+    )
+
+
+def instant(as_of: datetime | str) -> datetime:
+    """``as_of`` in UTC. Raises CitywellError for a text that is no instant, or one without a time zone."""
+    try:
+        moment = datetime.fromisoformat(as_of) if isinstance(as_of, str) else as_of
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise CitywellError(
+            "as_of is not an instant with a time zone",
+            where=str(as_of),
+            do="write it as 2026-01-31T00:00:00Z",
+        )
+    return moment.astimezone(UTC)
+
+
+@contextmanager
+def _lake(work: str) -> Iterator[Lake]:
+    """The gold tables at the versions published now; one run at a time does ``work``."""
+    with control.connect() as conn:
+        control.migrate(conn)
+        with control.lock(conn, work):
+            versions = control.current_versions(conn)
+            if missing := [table for table in GOLD if table not in versions]:
+                raise CitywellError(
+                    f"Not published yet: {', '.join(missing)}", where="gold", do="run the transform DAG first"
+                )
+            with engine.session(name=work) as spark:
+                catalog.register(spark, {table: versions[table] for table in GOLD})
+                yield Lake(spark, versions, conn)
+
+
+def _publish(lake: Lake, kind: str, run_id: str, versions: Mapping[str, int]) -> None:
+    control.publish_tables(lake.conn, kind, run_id, versions)
+
+
+def _read_features(lake: Lake, as_of: datetime) -> pa.Table:
+    """The published features, if they were built for ``as_of``."""
+    if FEATURES not in lake.versions:
+        raise CitywellError(
+            "The features have not been built.", where=FEATURES, do="run build_features first"
+        )
+    rows = tables.read(lake.spark, FEATURES, lake.versions[FEATURES]).where(F.col("target") == TARGET)
+    table = rows.toArrow()
+    built = set(pc.unique(table["built_as_of"]).to_pylist())
+    if built - {as_of}:
+        raise CitywellError(
+            f"The features were built as of {max(built):%Y-%m-%d %H:%M} UTC, not {as_of:%Y-%m-%d %H:%M}.",
+            where=FEATURES,
+            do="run build_features for the same instant first",
+        )
+    return table
+
+
+def _unlike_newest(spark: SparkSession, held: DataFrame, scores: pa.Table) -> pa.Table:
+    newest_first = Window.partitionBy("risk_key").orderBy(F.desc("scored_at"), F.desc("batch_id"))
+    content = ["risk_key", "as_of", "model_name", "model_version", "probability", "reasons"]
+    newest = held.withColumn("place", F.row_number().over(newest_first)).where("place = 1").select(content)
+    return spark.createDataFrame(scores).join(newest, content, "left_anti").toArrow()
+
+
+def _cohort_counts(table: pa.Table) -> dict[str, int]:
+    labels = table[LABEL]
+    return {
+        "index stays": table.num_rows,
+        "of these censored (30 days not over)": labels.null_count,
+        "of these followed by death within 30 days": pc.sum(table["has_died_30d"]).as_py() or 0,
+    }
+
+
+def _train_summary(moment: datetime, outcome: str, reason: str, version: registry.Version) -> Summary:
+    return {
+        "question": TARGET,
+        "as_of": moment.isoformat(),
+        "outcome": outcome,
+        "reason": reason,
+        "model_version": version.number,
+        "run_id": version.run_id,
+    }
+
+
+def _counts(rows: DataFrame, column: str) -> dict[Any, int]:
+    return {row[column]: row["count"] for row in rows.groupBy(column).count().collect()}
+
+
+def _version(table: str) -> int:
+    version = tables.version(table)
+    assert version is not None
+    return version
+
+
+def _json(versions: Mapping[str, int]) -> str:
+    return json.dumps(dict(versions), sort_keys=True)

@@ -1,0 +1,347 @@
+"""Models in MLflow: what is logged, how a version is made, and how the champion is found again.
+
+One experiment per question; one run per training, with a nested run per candidate; one registered model of the
+question's name. The alias ``champion`` is moved by ``ml.gate`` alone.
+
+Models are stored in the skops format and loaded with this module's own list of trusted types: a pickle, or MLflow's
+loader, would believe whatever the artifact store holds. Nothing of a real person is logged: the input example is the
+made-up reference of ``ml.explain``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import skops.io
+from sklearn.pipeline import Pipeline
+
+from jobs.errors import CitywellError
+from jobs.settings import settings
+from ml import explain, models
+from ml.card import model_card
+from ml.metrics import Estimate, Evaluation
+from ml.plots import reliability_plot
+from ml.question import Question
+from ml.training import Candidate, Lines, Trained
+
+CHAMPION = "champion"
+MODEL_FILE = "model.skops"
+TRUSTED_TYPES = (
+    "functools.partial",
+    "numpy.dtype",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.model_selection._split.StratifiedGroupKFold",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.tree._tree.Tree",
+    "sklearn.utils.validation.check_array",
+)
+"""What the five families need beyond what skops trusts by itself."""
+
+_REQUIREMENTS = ("scikit-learn", "skops", "numpy", "pandas")
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version. ``tags`` are MLflow's, all text."""
+
+    name: str
+    number: str
+    run_id: str
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A version ready to score. features: names and order it was trained with. typical: its reference person."""
+
+    version: Version
+    pipeline: Pipeline
+    lines: Lines
+    features: tuple[str, ...]
+    typical: pd.DataFrame
+
+
+class UnusableModel(CitywellError):
+    """The stored model cannot be turned into one that scores."""
+
+
+def training_key(
+    question: Question, as_of: datetime, data_versions: Mapping[str, int], families: list[str]
+) -> str:
+    """Names a training by what goes into it, so that doing it again is noticed. 16 hex digits."""
+    inputs = {
+        "features": [asdict(feature) for feature in question.features],
+        "question": [question.name, question.horizon_days, question.alert_budget],
+        "as_of": as_of.astimezone(UTC).isoformat(),
+        "data": dict(data_versions),
+        "families": [[name, [dict(s) for s in models.family(name).settings]] for name in families],
+        "sklearn": importlib.metadata.version("scikit-learn"),
+    }
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def register(
+    trained: Trained,
+    *,
+    as_of: datetime,
+    data_versions: Mapping[str, int],
+    key: str,
+    definition: str = "",
+    cohort: Mapping[str, int] | None = None,
+    uri: str | None = None,
+) -> Version:
+    """Log a training and register its model as a new version, without any alias.
+
+    data_versions: table -> Delta version the cases were made from. key: of :func:`training_key`. Raises CitywellError
+    when MLflow does not answer.
+    """
+    question = trained.question
+    with _connected(uri) as mlflow:
+        mlflow.set_experiment(question.name)
+        tags = {
+            "question": question.name,
+            "as_of": as_of.astimezone(UTC).isoformat(),
+            "training_key": key,
+            "data_versions": json.dumps(dict(data_versions), sort_keys=True),
+        }
+        with mlflow.start_run(run_name=f"{as_of:%Y-%m-%d} {trained.chosen.family}", tags=tags) as run:
+            for candidate in trained.candidates:
+                _log_candidate(mlflow, candidate, is_chosen=candidate is trained.chosen)
+            _log_data(mlflow, data_versions)
+            mlflow.log_params(_params(trained))
+            mlflow.log_metrics(_test_metrics(trained.evaluation))
+            mlflow.log_dict(asdict(trained.evaluation), "evaluation.json")
+            card = model_card(
+                trained, as_of=as_of, data_versions=data_versions, definition=definition, cohort=cohort
+            )
+            mlflow.log_text(card, "model_card.md")
+            mlflow.log_figure(reliability_plot(trained.evaluation, question.name), "reliability.png")
+            info = _log_model(mlflow, trained)
+        client = mlflow.MlflowClient()
+        _ensure_registered(mlflow, client, question)
+        made = client.create_model_version(
+            question.name,
+            source=info.model_uri,
+            run_id=run.info.run_id,
+            model_id=info.model_id,
+            tags={**tags, "family": trained.chosen.family, **_version_metrics(trained.evaluation)},
+            description=card,
+        )
+        return _version(made)
+
+
+def find_training(question: Question, key: str, *, uri: str | None = None) -> Version | None:
+    """The version that an earlier training with the same ``key`` registered."""
+    with _connected(uri) as mlflow:
+        query = f"name = '{question.name}' and tags.training_key = '{key}'"
+        found = mlflow.MlflowClient().search_model_versions(query)
+    versions = sorted((_version(item) for item in found), key=lambda version: int(version.number))
+    return versions[0] if versions else None
+
+
+def champion(name: str, *, uri: str | None = None) -> Version | None:
+    """The version the alias ``champion`` of model ``name`` points at, or None when there is none yet."""
+    with _connected(uri) as mlflow:
+        return _champion(mlflow, name)
+
+
+def set_champion(name: str, number: str, *, instead_of: str | None, uri: str | None = None) -> bool:
+    """Point the alias at version ``number`` if it still points at ``instead_of``; whether it does now.
+
+    For ``ml.gate``, which holds a lock around it: MLflow has no compare-and-set.
+    """
+    with _connected(uri) as mlflow:
+        now = _champion(mlflow, name)
+        if (now.number if now else None) != instead_of:
+            return False
+        client = mlflow.MlflowClient()
+        client.set_registered_model_alias(name, CHAMPION, number)
+        return _version(client.get_model_version_by_alias(name, CHAMPION)).number == number
+
+
+def set_tags(version: Version, tags: Mapping[str, str], *, uri: str | None = None) -> None:
+    """Write ``tags`` on a version and on its run."""
+    with _connected(uri) as mlflow:
+        client = mlflow.MlflowClient()
+        for key, value in tags.items():
+            client.set_model_version_tag(version.name, version.number, key, value)
+            client.set_tag(version.run_id, key, value)
+
+
+def load(version: Version, *, uri: str | None = None) -> Model:
+    """The model of ``version``. Raises UnusableModel when it holds a type that is not trusted, or parts that
+    this version of scikit-learn does not know."""
+    with _connected(uri) as mlflow, tempfile.TemporaryDirectory() as directory:
+        place = f"models:/{version.name}/{version.number}"
+        path = Path(mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=directory))
+        metadata = mlflow.models.Model.load(str(path)).metadata
+        try:
+            pipeline = skops.io.load(path / MODEL_FILE, trusted=list(TRUSTED_TYPES))
+        except (skops.io.exceptions.UntrustedTypesFoundException, ValueError, TypeError, KeyError) as error:
+            raise UnusableModel(
+                f"The model cannot be loaded ({type(error).__name__}).",
+                where=place,
+                do="train again; if it was made by another version of Citywell, with that one",
+            ) from None
+    return Model(
+        version=version,
+        pipeline=pipeline,
+        lines=Lines(**metadata["lines"]),
+        features=tuple(metadata["features"]),
+        typical=pd.DataFrame([metadata["typical"]]).astype(
+            {name: float for name, kind in metadata["kinds"].items() if kind != "category"}
+        ),
+    )
+
+
+@contextmanager
+def _connected(uri: str | None) -> Iterator[Any]:
+    """MLflow, imported on first use with telemetry off, talking to ``uri`` (by default the stack's server)."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    where = uri or settings().mlflow_url
+    mlflow.set_tracking_uri(where)
+    try:
+        yield mlflow
+    except MlflowException as error:
+        code = getattr(error, "error_code", "")
+        raise CitywellError(
+            f"MLflow refused or did not answer ({code or type(error).__name__}).",
+            where=where.rpartition("@")[2],
+            do="run `citywell status`; start the stack with `citywell up`, then run the task again",
+        ) from error
+
+
+def _log_candidate(mlflow: Any, candidate: Candidate, *, is_chosen: bool) -> None:
+    with mlflow.start_run(run_name=candidate.family, nested=True, tags={"is_chosen": str(is_chosen).lower()}):
+        mlflow.log_params({"family": candidate.family, **candidate.setting})
+        folds = {f"cv_auroc_fold_{i}": value for i, value in enumerate(candidate.fold_auroc, 1)}
+        mlflow.log_metrics(
+            {
+                "cv_auroc": candidate.auroc,
+                "cv_log_loss": candidate.log_loss,
+                "cv_calibration_error": candidate.calibration_error,
+                "cv_seconds": candidate.seconds,
+                **folds,
+            }
+        )
+
+
+def _log_data(mlflow: Any, data_versions: Mapping[str, int]) -> None:
+    """Each table (as its path below the lake's directory) and its version, as a dataset without rows."""
+    from mlflow.data.delta_dataset_source import DeltaDatasetSource
+    from mlflow.data.meta_dataset import MetaDataset
+
+    for table, version in data_versions.items():
+        source = DeltaDatasetSource(path=table.replace(".", "/"), delta_table_version=version)
+        dataset = MetaDataset(source, name=table, digest=f"v{version}")  # type: ignore[abstract]
+        mlflow.log_input(dataset, context="training")
+
+
+def _log_model(mlflow: Any, trained: Trained) -> Any:
+    typical = explain.reference(trained.question, trained.train)
+    signature = mlflow.models.infer_signature(typical, trained.pipeline.predict_proba(typical))
+    return mlflow.sklearn.log_model(
+        trained.pipeline,
+        name="model",
+        serialization_format="skops",
+        skops_trusted_types=list(TRUSTED_TYPES),
+        signature=signature,
+        input_example=typical,
+        pyfunc_predict_fn="predict_proba",
+        pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _REQUIREMENTS],
+        metadata={
+            "question": trained.question.name,
+            "features": trained.question.feature_names,
+            "kinds": {feature.name: feature.kind for feature in trained.question.features},
+            "lines": asdict(trained.lines),
+            "typical": typical.iloc[0].astype(object).where(typical.iloc[0].notna(), None).to_dict(),
+        },
+    )
+
+
+def _params(trained: Trained) -> dict[str, Any]:
+    return {
+        "family": trained.chosen.family,
+        **trained.chosen.setting,
+        "alert_line": trained.lines.high,
+        "medium_line": trained.lines.medium,
+        "test_from": str(trained.cut),
+        "training_cases": len(trained.train),
+        "training_events": int(trained.train.y.sum()),
+        "test_cases": len(trained.test),
+        "test_events": int(trained.test.y.sum()),
+    }
+
+
+def _test_metrics(evaluation: Evaluation) -> dict[str, float]:
+    found = {"test_calibration_error_by_chance": evaluation.ece_by_chance}
+    for result in (evaluation.overall, *evaluation.groups):
+        prefix = "test" if result is evaluation.overall else f"test/{_metric_name(result.group)}"
+        for name, estimate in result.metrics.items():
+            found |= {
+                f"{prefix}_{name}": estimate.value,
+                f"{prefix}_{name}_low": estimate.low,
+                f"{prefix}_{name}_high": estimate.high,
+            }
+    return {name: value for name, value in found.items() if value == value}
+
+
+def _metric_name(group: str) -> str:
+    """MLflow allows few characters: ``age=80+`` becomes ``age 80 up``, ``age=<18`` ``age below 18``."""
+    return group.replace("=<", " below ").replace("=", " ").replace("+", " up")
+
+
+def _version_metrics(evaluation: Evaluation) -> dict[str, str]:
+    found: Mapping[str, Estimate] = evaluation.overall.metrics
+    return {
+        f"test_{name}": str(found[name]) for name in ("auroc", "auprc", "calibration_error") if name in found
+    }
+
+
+def _ensure_registered(mlflow: Any, client: Any, question: Question) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(question.name, description=question.title)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _champion(mlflow: Any, name: str) -> Version | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _version(mlflow.MlflowClient().get_model_version_by_alias(name, CHAMPION))
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def _version(item: Any) -> Version:
+    return Version(item.name, str(item.version), item.run_id, dict(item.tags))

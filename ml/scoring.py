@@ -1,0 +1,118 @@
+"""From a champion and rows of features to rows of ``scores.risk``.
+
+Grain of a score: person, target, as-of, model version. ``risk_key`` stands for source, person, target and
+encounter: a newer model's score of the same discharge has the same key, and so takes the older one's place
+wherever only the newest is shown. ``scores.risk`` itself is append-only: it keeps both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+
+import pandas as pd
+import pyarrow as pa
+
+from jobs.errors import CitywellError
+from ml import explain, models
+from ml.question import Question
+from ml.registry import Model
+
+DIGITS = 6
+"""Decimals of a probability: what is compared with what is there already."""
+ROWS_AT_ONCE = 10_000
+
+_INSTANT = pa.timestamp("us", tz="UTC")
+RISK_SCHEMA = pa.schema(
+    [
+        ("risk_key", pa.string()),
+        ("source", pa.string()),
+        ("person_key", pa.string()),
+        ("patient_key", pa.string()),
+        ("encounter_key", pa.string()),
+        ("target", pa.string()),
+        ("as_of", _INSTANT),
+        ("probability", pa.float64()),
+        ("band", pa.string()),
+        ("is_alert", pa.bool_()),
+        ("reasons", pa.string()),
+        ("model_name", pa.string()),
+        ("model_version", pa.string()),
+        ("data_versions", pa.string()),
+        ("scored_at", _INSTANT),
+        ("expires_at", _INSTANT),
+    ]
+)
+"""``reasons``: JSON array of {"feature", "label", "effect", "log_odds"}, weightiest first, empty below the
+alert line. ``data_versions``: JSON object, table -> Delta version. ``expires_at``: when the question is
+answered."""
+
+
+def score(
+    model: Model, question: Question, rows: pa.Table, *, data_versions: Mapping[str, int], scored_at: datetime
+) -> Iterator[pa.Table]:
+    """Scores of ``rows``, in RISK_SCHEMA, a chunk at a time.
+
+    rows: source, person_key, patient_key, encounter_key, discharged_at, as_of and the features of
+    ``question``, one row per case. Raises CitywellError when the model wants features that are not there.
+    """
+    missing = [name for name in model.features if name not in rows.column_names]
+    if missing:
+        raise CitywellError(
+            f"The champion wants features that are no longer made: {', '.join(missing)}.",
+            where=f"model {model.version.name} version {model.version.number}",
+            do="train again; the gate replaces a champion that cannot score",
+        )
+    for start in range(0, rows.num_rows, ROWS_AT_ONCE):
+        yield _score_chunk(model, question, rows.slice(start, ROWS_AT_ONCE), data_versions, scored_at)
+
+
+def risk_key(source: str, person_key: str, target: str, encounter_key: str) -> str:
+    """32 hex digits; the same for every score of one discharge and target."""
+    return hashlib.sha256("|".join((source, person_key, target, encounter_key)).encode()).hexdigest()[:32]
+
+
+def _score_chunk(
+    model: Model, question: Question, rows: pa.Table, data_versions: Mapping[str, int], scored_at: datetime
+) -> pa.Table:
+    x = rows.select(list(model.features)).to_pandas()
+    probability = models.predict(model.pipeline, x).round(DIGITS)
+    bands = [model.lines.band(p) for p in probability]
+    is_alert = [band == "high" for band in bands]
+    reasons = ["[]"] * len(x)
+    alerts = [i for i, alert in enumerate(is_alert) if alert]
+    for i, found in zip(alerts, _explained(model, question, x.iloc[alerts]), strict=True):
+        reasons[i] = found
+    discharged = rows["discharged_at"].to_pylist()
+    keys = {name: rows[name].to_pylist() for name in ("source", "person_key", "patient_key", "encounter_key")}
+    count = rows.num_rows
+    return pa.table(
+        {
+            "risk_key": [
+                risk_key(source, person, question.name, encounter)
+                for source, person, encounter in zip(
+                    keys["source"], keys["person_key"], keys["encounter_key"], strict=True
+                )
+            ],
+            **keys,
+            "target": [question.name] * count,
+            "as_of": rows["as_of"].to_pylist(),
+            "probability": probability,
+            "band": bands,
+            "is_alert": is_alert,
+            "reasons": reasons,
+            "model_name": [model.version.name] * count,
+            "model_version": [model.version.number] * count,
+            "data_versions": [json.dumps(dict(data_versions), sort_keys=True)] * count,
+            "scored_at": [scored_at] * count,
+            "expires_at": [at + timedelta(days=question.horizon_days) for at in discharged],
+        },
+        schema=RISK_SCHEMA,
+    )
+
+
+def _explained(model: Model, question: Question, x: pd.DataFrame) -> list[str]:
+    found = explain.explain(model.pipeline, question, x, model.typical)
+    return [json.dumps([vars(reason) for reason in reasons]) for reasons in found]
