@@ -100,14 +100,15 @@ where place = 1
 """
 _SCORED = f"select source, band, count(*) as people from ({_NEWEST_SCORES}) group by source, band"  # noqa: S608
 _REASONS = f"""
-select reason.label as label, count(distinct person_key) as people
+select coalesce(reason.feature, reason.label) as label, count(distinct person_key) as people
 from (
     select
         person_key,
-        explode(from_json(reasons, 'array<struct<label: string, effect: double>>')) as reason
+        explode(from_json(reasons, 'array<struct<feature: string, label: string, effect: string>>')) as reason
     from ({_NEWEST_SCORES})
 )
-group by reason.label
+where coalesce(reason.effect, 'raises') = 'raises'
+group by coalesce(reason.feature, reason.label)
 """  # noqa: S608
 
 
@@ -170,57 +171,69 @@ def champion() -> Model | None:
     """The registered champion and its evaluation; None while no model has passed the gate."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
     client = MlflowClient(settings().mlflow_url, settings().mlflow_url)
     try:
         registered = client.get_model_version_by_alias(MODEL_NAME, CHAMPION)
+        run = client.get_run(str(registered.run_id))
         with tempfile.TemporaryDirectory() as folder:
-            file = client.download_artifacts(str(registered.run_id), EVALUATION, folder)
+            file = client.download_artifacts(run.info.run_id, EVALUATION, folder)
             evaluation = json.loads(Path(file).read_text(encoding="utf-8"))
+        children = client.search_runs(
+            [run.info.experiment_id], f"tags.mlflow.parentRunId = '{run.info.run_id}'", max_results=100
+        )
     except MlflowException as error:
         log.warning("no champion to report on (%s)", type(error).__name__)
         return None
-    return parse_model(MODEL_NAME, str(registered.version), evaluation)
+    compared: dict[str, float] = {}
+    for child in children:
+        family, value = child.data.params.get("family", ""), child.data.metrics.get("cv_auroc")
+        if family and value is not None:
+            compared[family] = max(value, compared.get(family, 0.0))
+    return parse_model(MODEL_NAME, str(registered.version), registered.tags, evaluation, compared)
 
 
-def parse_model(name: str, version: str, evaluation: Mapping[str, Any]) -> Model:
-    """A Model from the ``evaluation.json`` that training logs beside it."""
-    test = evaluation["test"]
-    trained_at = evaluation.get("trained_at")
+def parse_model(
+    name: str,
+    version: str,
+    tags: Mapping[str, str],
+    evaluation: Mapping[str, Any],
+    compared: Mapping[str, float],
+) -> Model:
+    """A Model from what training logged: the version's tags, ``evaluation.json``, AUROC of the families compared."""
+    overall, as_of = evaluation["overall"], tags.get("as_of")
     return Model(
         name=name,
         version=version,
-        family=str(evaluation["model"]).replace("_", " "),
-        trained_at=datetime.fromisoformat(trained_at) if trained_at else None,
-        cases=test["n"],
-        events=test["events"],
+        family=tags.get("family", "unknown family").replace("_", " "),
+        trained_at=datetime.fromisoformat(as_of) if as_of else None,
+        cases=overall["cases"],
+        events=overall["events"],
         threshold=evaluation.get("threshold"),
-        metrics=_estimates(evaluation["metrics"]),
+        metrics=_estimates(overall["metrics"]),
         roc=tuple((float(x), float(y)) for x, y in evaluation.get("roc", ())),
         reliability=tuple(
-            ReliabilityBin(b["predicted"], b["observed"], b["n"]) for b in evaluation.get("reliability", ())
+            ReliabilityBin(b["predicted"], b["observed"], b["cases"])
+            for b in evaluation.get("reliability", ())
         ),
         groups=tuple(
-            Group(
-                g["group"],
-                str(g["level"]),
-                g["n"],
-                g["events"],
-                _estimates({key: figure for key, figure in g.items() if isinstance(figure, dict)}),
-            )
+            Group(division, level, g["cases"], g["events"], _estimates(g["metrics"]))
             for g in evaluation.get("groups", ())
+            for division, _, level in [g["group"].partition("=")]
         ),
-        candidates=_estimates({c["model"]: c["cv_auroc"] for c in evaluation.get("candidates", ())}),
+        candidates={family: Estimate(compared[family]) for family in sorted(compared)},
     )
 
 
 def _estimates(figures: Mapping[str, Mapping[str, float | None]]) -> dict[str, Estimate]:
+    """Figures that could be computed: JSON has NaN or null for the others."""
     return {
         name: Estimate(figure["value"], figure.get("low"), figure.get("high"))
         for name, figure in figures.items()
-        if figure["value"] is not None
+        if figure["value"] is not None and figure["value"] == figure["value"]
     }
 
 

@@ -104,6 +104,7 @@ class Model:
     version: str
     family: str
     trained_at: datetime | None
+    """The instant up to which it was trained."""
     cases: int
     events: int
     threshold: float | None

@@ -26,6 +26,7 @@ METRIC_NAMES = {
     "f1": "F1",
     "brier": "Brier score",
     "calibration_error": "Calibration error",
+    "calibration_in_the_large": "Predicted minus observed",
 }
 _TEMPLATES = Path(__file__).parent
 _RULES_SHOWN = 12

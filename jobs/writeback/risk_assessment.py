@@ -30,8 +30,9 @@ Resource = dict[str, Any]
 class Score:
     """One row of ``scores.risk``, the newest of its ``risk_key``.
 
-    ``risk_key`` stands for person, target and encounter: a newer score of the same has the same key, and so
-    takes the place of the older one at the hospital. ``reasons``: JSON array of {"label", "effect"}, or None.
+    ``risk_key`` stands for person, target and encounter: a newer score of the same has the same key, and so takes
+    the place of the older one at the hospital. ``reasons``: JSON array of objects with "label" and "effect"
+    (raises, lowers), or None.
     """
 
     risk_key: str
@@ -111,5 +112,6 @@ def _instant(moment: datetime) -> str:
 
 
 def _rationale(reasons: str | None) -> str | None:
-    labels = [reason["label"] for reason in json.loads(reasons)] if reasons else []
-    return "; ".join(labels) or None
+    """What raises the risk, in words, the weightiest first."""
+    found = json.loads(reasons) if reasons else []
+    return "; ".join(reason["label"] for reason in found if reason.get("effect") != "lowers") or None

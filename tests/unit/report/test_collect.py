@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infra.report.collect import collect, parse_model
-from infra.report.model import Activity, Coverage, Estimate, Flow, Reason, ReportData, Scored, Written
+from infra.report.model import Activity, Coverage, Estimate, Flow, Group, Reason, ReportData, Scored, Written
 from jobs.lake import catalog, control, engine, tables
 from jobs.writeback import fhir
 
@@ -33,7 +33,10 @@ TABLES = {
         select *, 'readmission_30d' as target, timestamp '2026-01-01 00:00:00' as scored_at from values
             ('p1', 'hospital_north', timestamp '2026-01-01 00:00:00', 'high', '[{"label": "many stays", "effect": 1}]'),
             ('p1', 'hospital_north', timestamp '2026-01-02 00:00:00', 'low', '[]'),
-            ('p2', 'hospital_north', timestamp '2026-01-02 00:00:00', 'high', '[{"label": "age", "effect": 1}]')
+            (
+                'p2', 'hospital_north', timestamp '2026-01-02 00:00:00', 'high',
+                '[{"feature": "age", "label": "age: 81", "effect": "raises"}, {"label": "x", "effect": "lowers"}]'
+            )
         as t (person_key, source, as_of, band, reasons)""",
 }
 
@@ -95,23 +98,37 @@ def test_a_table_that_is_not_published_leaves_its_section_empty(collected: Repor
 
 def test_an_evaluation_becomes_the_reports_model() -> None:
     evaluation = {
-        "model": "hist_gradient_boosting",
-        "trained_at": "2026-01-01T00:00:00+00:00",
         "threshold": 0.2,
-        "test": {"n": 100, "events": 12},
-        "metrics": {"auroc": {"value": 0.8, "low": 0.7, "high": 0.9}, "f1": {"value": None}},
+        "overall": {
+            "group": "all",
+            "cases": 100,
+            "people": 90,
+            "events": 12,
+            "metrics": {"auroc": {"value": 0.8, "low": 0.7, "high": 0.9}, "f1": {"value": float("nan")}},
+        },
+        "groups": [
+            {
+                "group": "age=80+",
+                "cases": 60,
+                "people": 55,
+                "events": 11,
+                "metrics": {"auroc": {"value": 0.75, "low": 0.6, "high": 0.9}},
+            }
+        ],
+        "reliability": [{"cases": 50, "predicted": 0.1, "observed": 0.2, "low": 0.1, "high": 0.3}],
         "roc": [[0, 0], [1, 1]],
-        "reliability": [{"predicted": 0.1, "observed": 0.2, "n": 50}],
-        "groups": [{"group": "sex", "level": "female", "n": 60, "events": 6, "auroc": {"value": 0.75}}],
-        "candidates": [{"model": "logistic", "cv_auroc": {"value": 0.74}}],
+        "ece_by_chance": 0.02,
     }
-    model = parse_model("readmission_30d", "2", evaluation)
+    tags = {"family": "hist_gradient_boosting", "as_of": "2026-01-01T00:00:00+00:00"}
+    model = parse_model("readmission_30d", "2", tags, evaluation, {"logistic": 0.74})
     assert (model.family, model.cases, model.events, model.threshold) == (
         "hist gradient boosting",
         100,
         12,
         0.2,
     )
+    assert model.trained_at == datetime(2026, 1, 1, tzinfo=UTC)
     assert model.metrics == {"auroc": Estimate(0.8, 0.7, 0.9)}
-    assert model.groups[0].metrics == {"auroc": Estimate(0.75)}
+    assert model.groups == (Group("age", "80+", 60, 11, {"auroc": Estimate(0.75, 0.6, 0.9)}),)
+    assert model.roc == ((0.0, 0.0), (1.0, 1.0))
     assert model.candidates == {"logistic": Estimate(0.74)}

@@ -20,6 +20,10 @@ from jobs.writeback.risk_assessment import Score
 
 SOURCE = "hospital_given"
 AS_OF = datetime(2026, 1, 2, tzinfo=UTC)
+REASONS = """[
+    {"label": "two stays in the last year", "effect": "raises"},
+    {"label": "no heart failure", "effect": "lowers"}
+]"""
 PSEUDONYMS = Pseudonymiser(bytes(32), SOURCE)
 
 
@@ -54,7 +58,7 @@ class World:
             "band": "medium",
             "model_name": "readmission",
             "model_version": "3",
-            "reasons": '[{"label": "two stays in the last year", "effect": 0.3}]',
+            "reasons": REASONS,
         }
         return Score(**values | more)
 
