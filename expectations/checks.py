@@ -78,9 +78,7 @@ class _Suite(BaseModel):
 
 
 def suite(name: str, table: Table, batch: Checks, directory: Path = SUITES) -> list[Check]:
-    """Every check of table ``name`` (``source__entity``): the derived ones, then those of
-    ``suites/<name>.yml``.
-    """
+    """Every check of table ``name`` (``source__entity``): the derived ones, then ``suites/<name>.yml``."""
     return [*derived(table, batch), *written(directory / f"{name}.yml")]
 
 

@@ -28,9 +28,7 @@ def publish(
     batch_id: str,
     checked_at: datetime,
 ) -> None:
-    """Add ``results`` (stripped, one per table) of a batch to the site in ``docs_dir`` and rebuild its
-    index.
-    """
+    """Add ``results`` (stripped, one per table) of a batch to the site in ``docs_dir``; rebuild its index."""
     from great_expectations.core.expectation_suite import ExpectationSuite
     from great_expectations.core.run_identifier import RunIdentifier
     from great_expectations.data_context.types.resource_identifiers import (

@@ -1,5 +1,4 @@
-"""Judges the staged tables of one batch with Great Expectations, and publishes the verdict without any row
-value.
+"""Judges the staged tables of one batch with Great Expectations, and tells the verdict without any row value.
 
 Flow: suites -> Great Expectations over the engine (Spark Connect) -> counts only -> rows of
 ``quality.validations`` and Data Docs. One call judges all tables of a batch, because importing Great

@@ -1,5 +1,4 @@
-"""Charts as inline SVG: no library, no script, nothing fetched. Colours are CSS classes of the page's style
-sheet.
+"""Charts as inline SVG: no library, no script, nothing fetched. Colours are CSS classes of the page.
 
 Every chart has a title for screen readers, and a tooltip on each mark. Sizes are user units; the page scales
 them."""

@@ -238,5 +238,7 @@ def _bands(data: ReportData) -> list[dict[str, Any]]:
 
 def _reasons(data: ReportData) -> Markup | None:
     ranked = sorted(data.reasons, key=lambda r: (-r.people, r.label))
-    rows = [(r.label, float(n), thousands(n)) for r in ranked if (n := shown(r.people))][:_REASONS_SHOWN]
+    rows = [(r.label.replace("_", " "), float(n), thousands(n)) for r in ranked if (n := shown(r.people))][
+        :_REASONS_SHOWN
+    ]
     return charts.bars(rows, "accent", 380) if rows else None

@@ -179,8 +179,9 @@ def verify(
 
 
 class _Hospital:
-    """The RiskAssessments of one hospital. Thread-safe. Raises CitywellError when it does not answer or let
-    us in.
+    """The RiskAssessments of one hospital. Thread-safe.
+
+    Raises CitywellError when the hospital does not answer or does not let us in.
     """
 
     def __init__(self, endpoint: Endpoint, client: httpx.Client, clock: Clock) -> None:

@@ -159,9 +159,7 @@ def migrate(conn: Connection) -> None:
 
 
 def newest(spark: SparkSession) -> pa.Table:
-    """The newest score of each person and target with the facility of its stay: COLUMNS, as text where
-    JSON.
-    """
+    """The newest score of each person and target with the facility of its stay. COLUMNS, ``reasons`` as text."""
     return spark.sql(_NEWEST).toArrow().select(list(COLUMNS))
 
 

@@ -1,6 +1,4 @@
-"""The vault answers only callers that leave a lasting audit row, and registering is idempotent in any
-order.
-"""
+"""The vault answers only callers that leave a lasting audit row; registering is idempotent in any order."""
 
 from __future__ import annotations
 
