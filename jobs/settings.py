@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     pseudonym_key: SecretStr | None = Field(
         None, description="pseudonym master key as hex, for workers that cannot read keys/pseudonym.key"
     )
+    mlflow_tracking_uri: str | None = Field(
+        None, description="MLflow that is managed elsewhere, instead of the stack's own server"
+    )
     schedules: bool = Field(
         False, description="run the DAGs by their cron schedules; off beside the simulated city, which has its own time"
     )
@@ -92,7 +95,7 @@ class Settings(BaseSettings):
 
     @property
     def mlflow_url(self) -> str:
-        return f"http://{self.host}:{self.mlflow_port}"
+        return self.mlflow_tracking_uri or f"http://{self.host}:{self.mlflow_port}"
 
     @property
     def airflow_url(self) -> str:

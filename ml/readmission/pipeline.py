@@ -110,7 +110,7 @@ def train(as_of: datetime | str, candidates: Sequence[str] = CANDIDATES) -> Summ
         earlier = registry.find_training(QUESTION, key)
         if earlier is not None and "gate" in earlier.tags:
             return _train_summary(moment, "unchanged", earlier.tags["gate_reasons"], earlier)
-        trained = generic.train(QUESTION, cases(table), candidates)
+        trained = generic.train(QUESTION, cases(labelled(table)), candidates)
         if isinstance(trained, generic.Refusal):
             return {
                 "question": TARGET,
@@ -223,12 +223,21 @@ def score_batch_id(as_of: datetime, model_version: str, data_versions: Mapping[s
     return f"{TARGET}.{as_of:%Y%m%dT%H%M%SZ}.v{model_version}.{digest}"
 
 
+def features(as_of: datetime | str) -> pa.Table:
+    """The published rows of ``features.readmission``, as built for ``as_of``."""
+    with _lake(f"read {FEATURES}") as lake:
+        return _read_features(lake, instant(as_of))
+
+
+def labelled(table: pa.Table) -> pa.Table:
+    """The rows of ``features.readmission`` that have a label, in a fixed order."""
+    order = [("discharged_at", "ascending"), ("encounter_key", "ascending")]
+    return table.filter(pc.is_valid(table[LABEL])).sort_by(order)
+
+
 def cases(table: pa.Table) -> Cases:
-    """The labelled rows of ``features.readmission`` as cases, in a fixed order."""
-    labelled = table.filter(pc.is_valid(table[LABEL])).sort_by(
-        [("discharged_at", "ascending"), ("encounter_key", "ascending")]
-    )
-    frame = labelled.to_pandas()
+    """Labelled rows as cases, in the same order."""
+    frame = table.to_pandas()
     return Cases(
         x=frame[QUESTION.feature_names],
         y=frame[LABEL].to_numpy(dtype=np.int64),
