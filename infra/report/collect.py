@@ -113,8 +113,10 @@ group by coalesce(reason.feature, reason.label)
 
 
 def build(path: Path, *, as_of: datetime, stages: Mapping[str, float]) -> Path:
-    """Collect everything as published now and write the page to ``path``. stages: seconds by name, in
-    order."""
+    """Collect everything as published now and write the page to ``path``.
+
+    stages: seconds by name, in order.
+    """
     with control.connect() as conn:
         control.migrate(conn)
         versions = control.current_versions(conn)
@@ -252,8 +254,7 @@ def _flows(receipts: Sequence[control.Receipt]) -> tuple[Flow, ...]:
 
 
 def _coverage(rows: Sequence[Mapping[str, Any]]) -> tuple[Coverage, ...]:
-    """The measurements that most people have, over all hospitals, with the words the hospitals use for
-    them."""
+    """The measurements that most people have, over all hospitals, in the hospitals' own words."""
     reach: dict[str, int] = {}
     words: dict[str, str] = {}
     for row in rows:

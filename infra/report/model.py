@@ -1,5 +1,4 @@
-"""What the City report shows. Counts of records are exact; counts of people are suppressed when it is
-drawn."""
+"""What the City report shows. Counts of people are exact here and suppressed where they are drawn."""
 
 from __future__ import annotations
 
@@ -47,8 +46,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class Activity:
-    """One hospital in one month: people arriving and admitted, and the mean number in its beds at
-    midnight."""
+    """One hospital in one month: people arriving and admitted, mean number in its beds at midnight."""
 
     source: str
     month: date
