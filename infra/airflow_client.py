@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -22,6 +22,7 @@ ENDED = {"success", "failed"}
 TASK_FAILED = {"failed", "upstream_failed"}
 POLL_S = 1.0
 MESSAGE_CHARS = 2000
+ATTEMPTS = 4
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,17 @@ class TaskRun:
 class AirflowClient:
     """A signed-in client. Use as a context manager; the token is fetched at the first call."""
 
-    def __init__(self, base_url: str, user: str, password: str) -> None:
-        self._base_url, self._user, self._password = base_url, user, password
-        self._http = httpx.Client(base_url=base_url, timeout=30, trust_env=False)
+    def __init__(
+        self,
+        base_url: str,
+        user: str,
+        password: str,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        pause_s: float = 2.0,
+    ) -> None:
+        self._base_url, self._user, self._password, self._pause_s = base_url, user, password, pause_s
+        self._http = httpx.Client(base_url=base_url, timeout=60, trust_env=False, transport=transport)
 
     @classmethod
     def of_stack(cls, config: Settings | None = None) -> Self:
@@ -106,10 +115,21 @@ class AirflowClient:
             time.sleep(POLL_S)
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> DagRun:
-        """Start a run, unpausing the DAG first. ``conf`` reaches the tasks as ``dag_run.conf``."""
+        """Start a run, unpausing the DAG first. ``conf`` reaches the tasks as ``dag_run.conf``.
+
+        The run's id is ours, so that a request sent twice makes one run.
+        """
         self._send("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
-        body = {"logical_date": None, "conf": dict(conf or {})}
-        return _dag_run(self._send("POST", f"/api/v2/dags/{dag_id}/dagRuns", body))
+        run_id = f"manual__{datetime.now(UTC).isoformat()}"
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {})}
+        answer = self._patiently("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)
+        if answer.is_error and answer.status_code != httpx.codes.CONFLICT:
+            raise CitywellError(
+                f"Airflow does not start {dag_id}: {answer.status_code} {_detail(answer)}",
+                where=f"{self._base_url}/dags/{dag_id}",
+                do="see the message, and the DAG's parameters in dags/",
+            )
+        return self.run(dag_id, run_id)
 
     def run(self, dag_id: str, run_id: str) -> DagRun:
         return _dag_run(self._get(f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"))
@@ -219,14 +239,7 @@ class AirflowClient:
         return self._send("GET", path, None, query)
 
     def _send(self, method: str, path: str, body: Any = None, query: dict[str, Any] | None = None) -> Any:
-        try:
-            if "Authorization" not in self._http.headers:
-                self._sign_in()
-            answer = self._http.request(method, path, json=body, params=query)
-        except httpx.HTTPError as error:
-            raise CitywellError(
-                f"Airflow does not answer ({type(error).__name__})", where=self._base_url, do="citywell up"
-            ) from error
+        answer = self._patiently(method, path, body, query)
         if answer.is_error:
             raise CitywellError(
                 f"Airflow refused: {answer.status_code} {_detail(answer)}",
@@ -234,6 +247,27 @@ class AirflowClient:
                 do="see the log of airflow-api that `citywell status` names",
             )
         return answer.json()
+
+    def _patiently(
+        self, method: str, path: str, body: Any = None, query: dict[str, Any] | None = None
+    ) -> httpx.Response:
+        """The answer; asked again when a busy server lets us wait or fails. Every request bears repeating."""
+        problem = ""
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                time.sleep(self._pause_s)
+            try:
+                if "Authorization" not in self._http.headers:
+                    self._sign_in()
+                answer = self._http.request(method, path, json=body, params=query)
+            except httpx.TransportError as error:
+                problem = type(error).__name__
+                continue
+            if answer.is_server_error:
+                problem = f"{answer.status_code} {_detail(answer)}".strip()
+                continue
+            return answer
+        raise CitywellError(f"Airflow does not answer ({problem})", where=self._base_url, do="citywell up")
 
     def _sign_in(self) -> None:
         answer = self._http.post("/auth/token", json={"username": self._user, "password": self._password})

@@ -99,7 +99,9 @@ class RunBoard:
     def succeeded(self, run: DagRun, address: str) -> None:
         """Leaves one line for a run that is done."""
         self._shown = None
-        self.console.print(f"[green]●[/] {run.dag_id} succeeded in {run.seconds or 0:.0f} s  [dim]{address}")
+        self.console.print(
+            f"[green]●[/] {run.dag_id} succeeded in {run.seconds or 0:.0f} s  [dim]{address}", soft_wrap=True
+        )
 
     def _table(self) -> RenderableType:
         if self._shown is None:

@@ -1,0 +1,108 @@
+"""The command line: quick help, plain errors, dates; and SQL against PostgreSQL."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from infra.cli.app import app
+from infra.cli.dates import instant
+from infra.stack.postgres import Cluster
+from jobs.errors import CitywellError
+from jobs.settings import settings
+
+HEAVY = {"pyspark", "airflow", "mlflow", "pandas", "numpy", "great_expectations", "dbt", "httpx", "psycopg"}
+
+
+def citywell(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("citywell")), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "", **environment},
+    )
+
+
+def test_help_names_every_command_with_examples():
+    told = CliRunner().invoke(app, ["--help"]).output
+    for word in ("up", "down", "status", "demo", "run", "ingest", "sql", "quarantine", "source", "evaluate"):
+        assert f" {word} " in told
+    assert "citywell sql --serving --role care" in told
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys, infra.cli.app; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not HEAVY & set(loaded)
+
+
+def test_an_expected_failure_is_three_lines_and_exit_code_1(tmp_path):
+    ended = citywell("sql", "--serving", "select 1", CITYWELL_HOME=str(tmp_path))
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines() == [
+        "there is no password of role 'serving'",
+        f"  where: {tmp_path}/secrets",
+        "  do: `citywell up` makes the roles serving, care and analyst",
+    ]
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    ended = citywell("--debug", "sql", "--serving", "select 1", CITYWELL_HOME=str(tmp_path))
+    assert ended.returncode == 1
+    assert "Traceback" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("2026-01-31", "2026-01-31T00:00:00+00:00"),
+        ("2026-01-31T04:30:00Z", "2026-01-31T04:30:00+00:00"),
+        ("2026-01-31T04:30:00+02:00", "2026-01-31T02:30:00+00:00"),
+        (None, None),
+    ],
+)
+def test_dates(written, meant):
+    assert instant(written) == meant
+
+
+def test_a_date_that_is_none_is_told():
+    with pytest.raises(CitywellError, match=r"'31\.1\.26' is not a date"):
+        instant("31.1.26")
+
+
+@pytest.fixture
+def serving(postgres: Cluster, monkeypatch: pytest.MonkeyPatch):
+    for name, value in postgres.environment().items():
+        monkeypatch.setenv(name, value)
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+def sql(*arguments: str):
+    return CliRunner().invoke(app, ["sql", "--serving", *arguments])
+
+
+@pytest.mark.usefixtures("serving")
+def test_sql_prints_csv():
+    answer = sql("select 1 as n, 'a,b' as text, null as nothing")
+    assert (answer.exit_code, answer.stdout) == (0, 'n,text,nothing\n1,"a,b",\n')
+
+
+@pytest.mark.usefixtures("serving")
+def test_sql_asks_as_the_role_it_is_told():
+    assert sql("--role", "care", "select current_user").stdout == "current_user\ncare\n"
+
+
+@pytest.mark.usefixtures("serving")
+def test_sql_changes_nothing():
+    answer = sql("create table gone (n int)")
+    assert isinstance(answer.exception, CitywellError)
+    assert "read-only transaction" in answer.exception.what

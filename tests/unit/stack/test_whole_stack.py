@@ -1,0 +1,99 @@
+"""The whole stack, started as a person starts it: well, on loopback only, no secret in sight, and gone after down."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from infra.stack import leftovers
+from infra.stack.postgres import free_port
+
+pytestmark = pytest.mark.slow
+
+PROGRAMS = {
+    "postgres",
+    "engine",
+    "city",
+    "mlflow",
+    "airflow-api",
+    "airflow-scheduler",
+    "airflow-dags",
+}
+
+
+class Installation:
+    """A data directory and ports of its own, steered by the command line."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        ports = {
+            f"CITYWELL_{name}_PORT": str(free_port())
+            for name in ("POSTGRES", "ENGINE", "MLFLOW", "AIRFLOW", "CITY")
+        }
+        self.environment = {
+            **os.environ,
+            **ports,
+            "CITYWELL_HOME": str(home),
+            "CITYWELL_CITY_POPULATION": "100",
+            "CITYWELL_CITY_YEARS": "0.5",
+        }
+
+    def citywell(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(Path(sys.executable).with_name("citywell")), *arguments]
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    installation = Installation(tmp_path_factory.mktemp("stack") / "home")
+    started = installation.citywell("up")
+    assert started.returncode == 0, started.stdout + started.stderr
+    yield installation
+    installation.citywell("down")
+
+
+def test_all_of_it_is_well(installation):
+    programs = json.loads(installation.citywell("status", "--json").stdout)
+    assert {program["name"] for program in programs if program["is_healthy"]} == PROGRAMS
+    assert sum(program["memory_mb"] for program in programs) < 3000
+
+
+def test_everything_listens_on_loopback_only(installation):
+    listening = [
+        connection.laddr.ip
+        for process in leftovers.find(installation.home)
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert len(listening) == 5
+    assert set(listening) == {"127.0.0.1"}
+
+
+def test_no_secret_shows_in_arguments_environments_or_logs(installation):
+    files = [path for path in (installation.home / "secrets").rglob("*") if path.is_file()]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    secrets = {path.read_text().strip().rpartition(":")[2] for path in files}
+    shown = [
+        text for p in leftovers.find(installation.home) for text in (*p.cmdline(), *p.environ().values())
+    ]
+    shown += [log.read_text(errors="replace") for log in (installation.home / "logs").rglob("*.log")]
+    assert not [secret for secret in secrets for text in shown if secret in text]
+
+
+def test_a_second_up_finds_everything_running(installation):
+    assert installation.citywell("up").stdout.splitlines()[-1] == "The stack was up already."
+
+
+def test_down_leaves_nothing_running_and_the_data_in_place(installation):
+    assert installation.citywell("down").returncode == 0
+    assert leftovers.find(installation.home) == []
+    assert (installation.home / "postgres" / "data" / "PG_VERSION").is_file()
+    assert installation.citywell("down").stdout.splitlines() == ["Nothing was running."]
