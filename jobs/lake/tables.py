@@ -50,6 +50,9 @@ Value = str | int | bool | date | datetime
 T = TypeVar("T")
 
 BATCH_COLUMN = "batch_id"
+KEY_HASH = "_key_hash"
+"""Hidden column of merged tables: xxhash64 of the key columns, which both engines compute alike. Looking keys up by
+it reads a sixth of what the keys themselves take."""
 RETENTION_HOURS = 7 * 24
 MERGE_ATTEMPTS = 3
 """How often a merge starts again because another writer committed between its look-up and its commit."""
@@ -120,15 +123,12 @@ def read(
     """The rows of ``table``, at ``version`` or at its newest. Raises CitywellError when the table does not
     exist.
     """
-    reader = spark.read.format("delta")
-    if version is not None:
-        reader = reader.option("versionAsOf", str(version))
-    return reader.load(str(_existing(table, lake)))
+    return _read_all(spark, table, version, lake).drop(KEY_HASH)
 
 
 def columns(table: str, lake: Path | None = None) -> StructType:
     """The table's schema, in Spark's types."""
-    return StructType.fromJson(json.loads(_open(table, lake).schema().to_json()))
+    return StructType([f for f in _all_columns(table, lake).fields if f.name != KEY_HASH])
 
 
 def create(
@@ -249,13 +249,14 @@ def merge_newest(
 
     Returns the version afterwards. Rows that change nothing leave the rows as they are.
 
-    A MERGE that names no partition reads the whole table, so a narrow look-up (key and partition columns only)
-    first finds the partitions that hold the batch's keys, and those go into the condition as literals. Whoever
+    A MERGE that names no partition reads the whole table, so a narrow look-up (hash of the key and partition
+    only) first finds the partitions that hold the batch's keys; those go into the condition as literals. Whoever
     commits between look-up and MERGE could hide a row from it; that shows as a skipped version and starts the
     merge again, which also removes any row doubled that way.
 
     Raises CitywellError when columns differ, keys repeat or a partition is null; LostRace as the other verbs.
     """
+    df = df.withColumn(KEY_HASH, F.xxhash64(*[F.col(_name(k)) for k in sorted(key)]))
     create(table, df.schema, [partition], properties=MERGED_TABLE_PROPERTIES, lake=lake)
     rows = _conform(df, table, lake)
     batch_partitions = _check_source(rows, table, key, partition)
@@ -264,15 +265,14 @@ def merge_newest(
     replaces = _differs(order) if is_settled else _newer(order)
     for _ in range(MERGE_ATTEMPTS):
         before = _version(table, lake)
-        held_partitions, is_doubled = _look_up(spark, table, rows, before, key, partition, lake)
+        held_partitions, is_doubled = _look_up(spark, table, rows, before, partition, lake)
         if is_doubled:
             _merge_doubled(spark, table, rows, key, order, lake)
-            continue
         partitions = sorted(batch_partitions | held_partitions)
         statement = _merge_statement(path_of(table, lake), key, replaces, partition, partitions)
         _run_merge(spark, statement, rows, table)
         after = _version(table, lake)
-        if after <= before + 1:
+        if after <= before + 1 + is_doubled:
             return after
     raise LostRace(
         "other writers kept committing during a merge", where=table, do="run the step again; nothing is lost"
@@ -338,9 +338,11 @@ def create_views(
         spark.sql(f"drop view if exists {_name(schema)}.{_name(name)}")
         spark.sql(f"drop table if exists {base}")
         spark.sql(f"create table {base} using delta location {_literal(str(_existing(table, lake)))}")
+        hides = KEY_HASH in _all_columns(table, lake).names
+        shown = ", ".join(map(_name, columns(table, lake).names)) if hides else "*"
         spark.sql(
             f"create view {_name(schema)}.{_name(name)} as "  # noqa: S608
-            f"select * from {base} version as of {int(at)}" + (f" where {where}" if where else "")
+            f"select {shown} from {base} version as of {int(at)}" + (f" where {where}" if where else "")
         )
 
 
@@ -362,6 +364,17 @@ def _existing(table: str, lake: Path | None) -> Path:
 
 def _open(table: str, lake: Path | None) -> DeltaTable:
     return DeltaTable(str(_existing(table, lake)))
+
+
+def _read_all(spark: SparkSession, table: str, version: int | None, lake: Path | None) -> DataFrame:
+    reader = spark.read.format("delta")
+    if version is not None:
+        reader = reader.option("versionAsOf", str(version))
+    return reader.load(str(_existing(table, lake)))
+
+
+def _all_columns(table: str, lake: Path | None) -> StructType:
+    return StructType.fromJson(json.loads(_open(table, lake).schema().to_json()))
 
 
 def _version(table: str, lake: Path | None) -> int:
@@ -399,7 +412,7 @@ def _type_name(kind: DataType) -> str:
 def _conform(df: DataFrame, table: str, lake: Path | None) -> DataFrame:
     """``df`` with its columns in the table's order. Raises CitywellError naming the columns that differ."""
     have = {f.name: _type_name(f.dataType) for f in df.schema.fields}
-    want = {f.name: _type_name(f.dataType) for f in columns(table, lake).fields}
+    want = {f.name: _type_name(f.dataType) for f in _all_columns(table, lake).fields}
     differences = (
         [f"{name} is new" for name in have if name not in want]
         + [f"{name} is missing" for name in want if name not in have]
@@ -463,20 +476,16 @@ def _check_source(rows: DataFrame, table: str, key: Sequence[str], partition: st
 
 
 def _look_up(
-    spark: SparkSession,
-    table: str,
-    rows: DataFrame,
-    at: int,
-    key: Sequence[str],
-    partition: str,
-    lake: Path | None,
+    spark: SparkSession, table: str, rows: DataFrame, at: int, partition: str, lake: Path | None
 ) -> tuple[set[str], bool]:
-    """Partitions holding keys of ``rows`` in version ``at``, and whether any of those keys is there twice."""
-    keys = rows.select(*[F.col(_name(k)) for k in key])
-    held = read(spark, table, at, lake=lake).select(*[F.col(_name(c)) for c in (*key, partition)])
+    """Partitions holding keys of ``rows`` in version ``at``, and whether any of those keys is there twice.
+
+    Two keys of one hash name a partition too many or look doubled, which costs time and changes nothing.
+    """
+    held = _read_all(spark, table, at, lake).select(KEY_HASH, _name(partition))
     by_key = (
-        held.join(keys, on=list(key), how="left_semi")
-        .groupBy(*[F.col(_name(k)) for k in key])
+        held.join(rows.select(KEY_HASH), on=KEY_HASH, how="left_semi")
+        .groupBy(KEY_HASH)
         .agg(F.count(F.lit(1)).alias("rows"), F.collect_set(F.col(_name(partition))).alias("partitions"))
     )
     facts = by_key.agg(
@@ -526,8 +535,8 @@ def _merge_doubled(
 
     One MERGE: every copy is deleted, and the newest row comes back as an insert, its match key being null.
     """
-    names = columns(table, lake).names
-    held = read(spark, table, lake=lake).join(rows.select(*key), on=list(key), how="left_semi")
+    names = _all_columns(table, lake).names
+    held = _read_all(spark, table, None, lake).join(rows.select(*key), on=list(key), how="left_semi")
     newest_first = [F.col(_name(c)).desc() for c in order]
     by_key = Window.partitionBy(*key)
     doubled = (
