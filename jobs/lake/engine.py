@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import grpc
 from pyspark.errors import PySparkException
+from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 from pyspark.sql.connect.client.retries import DefaultPolicy
 
@@ -37,6 +38,10 @@ PORTABLE_CONFIG = {
 """
 
 EngineKind = Literal["sail", "spark"]
+
+
+_VALUE_LOGGERS = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
+"""PySpark's own loggers that print the values of a failed query on stderr, even when the error is caught."""
 
 
 @contextmanager
