@@ -34,10 +34,8 @@ class Installation:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        ports = {
-            f"CITYWELL_{name}_PORT": str(free_port())
-            for name in ("POSTGRES", "ENGINE", "MLFLOW", "AIRFLOW", "CITY")
-        }
+        servers = ("POSTGRES", "ENGINE", "MLFLOW", "AIRFLOW", "CITY")
+        ports = {f"CITYWELL_{name}_PORT": str(free_port()) for name in servers}
         self.environment = {
             **os.environ,
             **ports,
