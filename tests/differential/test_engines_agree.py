@@ -27,6 +27,8 @@ RUN_TIMES = {"checked_at", "linked_at"}
 DIGITS = 9
 
 
+@pytest.mark.slow
+@pytest.mark.spark
 def test_both_engines_give_the_same_tables(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
