@@ -50,12 +50,19 @@ def ingest(source: Source) -> DAG:
 
             return ingest.load(str(landed["batch_id"]))
 
-        @task(outlets=[common.silver(source.name)], trigger_rule="one_success")
+        @task(outlets=[common.silver(source.name)], trigger_rule="all_done_min_one_success")
         def announce(loaded: list[dict[str, object]]) -> int:
             common.announce(common.silver(source.name))
             return len(list(loaded))
 
-        announce(load.expand(landed=extract.expand(endpoint=endpoints())))
+        @task
+        def complete(loaded: list[dict[str, object]]) -> int:
+            """Fails with any endpoint, so that the run does."""
+            return len(list(loaded))
+
+        loaded = load.expand(landed=extract.expand(endpoint=endpoints()))
+        announce(loaded)
+        complete(loaded)
 
     return build()
 
