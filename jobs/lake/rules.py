@@ -19,10 +19,12 @@ from jobs.sources import Limit, Table
 def apply(rows: DataFrame, table: Table) -> DataFrame:
     """``rows`` with ``rule`` and ``reason`` set where a rule is broken and nothing was found before.
 
-    Tombstones carry no content and break no rule.
+    Tombstones carry no content, and what a record entered in error says no longer matters: neither breaks a rule, or the
+    retraction would be held back and the wrong fact stay published.
     """
     found = [(F.col("rule").isNotNull(), F.col("rule"), F.col("reason")), *_rules(table)]
-    is_judged = F.col("rule").isNotNull() | ~F.col("is_deleted")
+    is_retraction = F.col("is_deleted") | F.col("is_entered_in_error")
+    is_judged = F.col("rule").isNotNull() | ~F.coalesce(is_retraction, F.lit(False))
     names = F.coalesce(*(F.when(broken, name) for broken, name, _ in found))
     reasons = F.coalesce(*(F.when(broken, reason) for broken, _, reason in found))
     return rows.withColumns(
