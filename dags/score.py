@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from airflow.sdk import AssetAny, dag, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 import common
 
@@ -20,14 +21,19 @@ import common
     doc_md=__doc__,
 )
 def score() -> None:
-    @task(outlets=[common.SCORES])
+    @task
     def score_people() -> dict[str, object]:
         from ml import readmission
 
-        common.announce(common.SCORES)
         return readmission.score(common.as_of())
 
-    score_people()
+    @task(outlets=[common.SCORES])
+    def announce(scored: dict[str, object]) -> None:
+        if scored["outcome"] != "scored":
+            raise AirflowSkipException("there is no champion yet")
+        common.announce(common.SCORES)
+
+    announce(score_people())
 
 
 score()

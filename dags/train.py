@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from airflow.sdk import Param, dag, task
+from airflow.sdk import Param, dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 import common
 
@@ -31,17 +32,20 @@ def train() -> None:
 
         return readmission.build_features(common.as_of())
 
-    @task(outlets=[common.CHAMPION])
+    @task
     def fit(features: dict[str, object]) -> dict[str, object]:
-        from airflow.sdk import get_current_context
         from ml import readmission
 
-        common.announce(common.CHAMPION)
-        return readmission.train(
-            common.as_of(), candidates=tuple(get_current_context()["params"]["candidates"])
-        )
+        candidates = tuple(get_current_context()["params"]["candidates"])
+        return readmission.train(common.as_of(), candidates=candidates)
 
-    fit(build_features())
+    @task(outlets=[common.CHAMPION])
+    def announce(trained: dict[str, object]) -> None:
+        if trained["outcome"] != "promoted":
+            raise AirflowSkipException("the champion stays as it is")
+        common.announce(common.CHAMPION)
+
+    announce(fit(build_features()))
 
 
 train()
