@@ -23,7 +23,7 @@ Phase = Literal["waiting", "starting", "ready", "failed", "stopping", "stopped"]
 Report = Callable[[str, Phase, str], None]
 """Called with the service, its phase and a detail for the person who watches; from several threads."""
 
-POLL_S = 0.3
+POLL_S = 0.5
 PRIVATE = ("secrets", "keys", "landing", "lake", "logs", "run", "city", "engine", "mlflow", "airflow")
 LOG_TAIL_CHARS = 1500
 
