@@ -84,7 +84,12 @@ def loaded(lake: TestLake) -> TestLake:
     lines += [line for line, _ in QUARANTINED.values()]
     lines += [line.replace(b'"bad"', f'"good-{n}"'.encode()) for n, line in enumerate(PUBLISHED.values())]
     lines += [msgspec.json.encode({**GOOD, "id": "last"})]
-    error = {**GOOD, "id": "wrong", "status": "entered-in-error", "valueQuantity": {"value": 900, "code": "/min"}}
+    error = {
+        **GOOD,
+        "id": "wrong",
+        "status": "entered-in-error",
+        "valueQuantity": {"value": 900, "code": "/min"},
+    }
     filler = [{**GOOD, "id": f"filler-{n}"} for n in range(600)]
     body = b"\n".join([*lines, msgspec.json.encode(error), *map(msgspec.json.encode, filler)])
     receipts = lake.ingest(SOURCE, Export(instant("2026-01-01"), {"Observation": body}))

@@ -46,8 +46,6 @@ def contents(lake: TestLake) -> dict[str, Any]:
 def test_a_load_killed_at_every_step_converges(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, postgres: Cluster, sail_engine: Engine
 ) -> None:
-    key = bytes(range(32)).hex()
-    monkeypatch.setenv("CITYWELL_PSEUDONYM_KEY", key)
     export = one_of_each(instant("2026-01-01"))
 
     lake = use_home(monkeypatch, tmp_path / "whole", postgres, sail_engine.remote)

@@ -43,13 +43,9 @@ def test_any_order_of_exports(
     seed: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, postgres: Cluster, sail_engine: Engine
 ) -> None:
     exports = random_histories(seed, instant("2026-01-01"))
-    key = bytes(range(32)).hex()
-    monkeypatch.setenv("CITYWELL_PSEUDONYM_KEY", key)
     results = []
     for number, order in enumerate(ORDERS):
         home = tmp_path / f"home{number}"
-        (home / "keys").mkdir(parents=True)
-        (home / "keys" / "pseudonym.key").write_text(key)
         results.append(loaded_in_order(monkeypatch, home, postgres, sail_engine, [exports[n] for n in order]))
     in_time, *others = results
     assert len(in_time["silver.hospital__patient"]) > 100

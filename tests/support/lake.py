@@ -104,8 +104,14 @@ class TestLake:
         )
 
 
+PSEUDONYM_KEY = bytes(range(32)).hex()
+
+
 def use_home(monkeypatch: pytest.MonkeyPatch, home: Path, postgres: Cluster, remote: str) -> TestLake:
-    """Point the settings at an empty home, emptied databases and the engine at ``remote``."""
+    """Point the settings at an empty home, emptied databases and the engine at ``remote``.
+
+    Every home has the same pseudonym key, so that the lakes of two homes can be compared.
+    """
     for database in ("control", "vault"):
         recreate(postgres, database)
     for name, value in postgres.environment().items():
@@ -116,6 +122,8 @@ def use_home(monkeypatch: pytest.MonkeyPatch, home: Path, postgres: Cluster, rem
     if not secrets.exists():
         secrets.symlink_to(postgres.secrets.parent)
     monkeypatch.setenv("CITYWELL_ENGINE_PORT", remote.rpartition(":")[2])
+    (home / "keys").mkdir(parents=True, exist_ok=True)
+    (home / "keys" / "pseudonym.key").write_text(PSEUDONYM_KEY)
     settings.cache_clear()
     return TestLake(home)
 
