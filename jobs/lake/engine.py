@@ -39,7 +39,6 @@ PORTABLE_CONFIG = {
 
 EngineKind = Literal["sail", "spark"]
 
-
 _VALUE_LOGGERS = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
 """PySpark's own loggers that print the values of a failed query on stderr, even when the error is caught."""
 
@@ -55,7 +54,7 @@ def session(remote: str | None = None, *, name: str | None = None) -> Iterator[S
 
     The session is released and its channel closed explicitly: a client left open at interpreter exit goes on
     calling the engine and can hang the process for minutes. Calls to an engine that went away are retried for
-    about ten seconds, not the ten minutes of the client's default.
+    about four seconds, not the ten minutes of the client's default: a restarted engine knows no session.
 
     Raises CitywellError when no engine answers at ``remote``, or when it goes away in the middle.
     """
@@ -71,6 +70,7 @@ def session(remote: str | None = None, *, name: str | None = None) -> Iterator[S
         yield spark
     except Exception as error:
         if is_unavailable(error):
+            setattr(spark, "release_session_on_close", False)  # noqa: B010 (not in the type of SparkSession)
             raise CitywellError(
                 "the engine stopped answering",
                 where=where,
@@ -119,8 +119,10 @@ def _connect(address: str, note: Path | None = None) -> SparkSession:
     if note:
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(address)
+    for logger in _VALUE_LOGGERS:
+        PySparkLogger.getLogger(logger).disabled = True
     spark = SparkSession.builder.remote(address).create()
-    spark.client.set_retry_policies([DefaultPolicy(max_retries=6, initial_backoff=100, max_backoff=4_000)])
+    spark.client.set_retry_policies([DefaultPolicy(max_retries=4, initial_backoff=100, max_backoff=2_000)])
     return spark
 
 

@@ -57,11 +57,15 @@ RETENTION_HOURS = 7 * 24
 MERGE_ATTEMPTS = 3
 """How often a merge starts again because another writer committed between its look-up and its commit."""
 
+NEVER = "1000000000"
 TABLE_PROPERTIES = {
-    "delta.checkpointInterval": "20",
+    "delta.checkpointInterval": NEVER,
     "delta.logRetentionDuration": "interval 30 days",
     "delta.deletedFileRetentionDuration": "interval 7 days",
 }
+"""No engine writes checkpoints by itself: while the hint ``_last_checkpoint`` names a version, Sail (0.7.2) cannot
+read most of the versions before it. :func:`maintain` writes one and takes the hint away; a log without the hint is
+listed from its start, and its checkpoints are found there."""
 MERGED_TABLE_PROPERTIES = {**TABLE_PROPERTIES, "delta.enableDeletionVectors": "true"}
 
 _LOST_RACE_SIGNS = (
@@ -319,9 +323,11 @@ def maintain(
     path = path_of(table, lake)
     for file in set(unused) - deletion_vectors.referenced(path):
         (path / file).unlink(missing_ok=True)
+    handle.update_incremental()
     handle.create_checkpoint()
     handle.cleanup_metadata()
-    return _version(table, lake)
+    (path / "_delta_log" / "_last_checkpoint").unlink()
+    return handle.version()
 
 
 def create_views(
