@@ -18,6 +18,7 @@ setup: $(ENV_READY) ## Python environment from requirements.lock; jars of the Sp
 ifneq ($(and $(shell command -v java),$(shell command -v mvn),$(wildcard infra/engine/pom.xml)),)
 setup: $(JARS_READY)
 endif
+	@:
 
 $(ENV_READY): requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: no '$(PYTHON)' on the PATH. Install it, or: make $(or $(MAKECMDGOALS),setup) PYTHON=/path/to/python3.11" >&2; exit 1; }
