@@ -35,6 +35,8 @@ from ml.plots import reliability_plot
 from ml.question import Question
 from ml.training import Candidate, Lines, Trained
 
+DESCRIPTION_CHARS = 5_000
+CARD_GOES_ON = "\n\n… the whole card is the artifact model_card.md of the run"
 CHAMPION = "champion"
 MODEL_FILE = "model.skops"
 TRUSTED_TYPES = (
@@ -44,7 +46,6 @@ TRUSTED_TYPES = (
     "sklearn.calibration._SigmoidCalibration",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.model_selection._split.StratifiedGroupKFold",
-    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",
     "sklearn.utils.validation.check_array",
 )
@@ -100,6 +101,13 @@ def training_key(
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def _shortened(card: str) -> str:
+    """What of the card MLflow's column of 5,000 characters holds; the whole card is an artifact of the run."""
+    if len(card) <= DESCRIPTION_CHARS:
+        return card
+    return card[: DESCRIPTION_CHARS - len(CARD_GOES_ON)] + CARD_GOES_ON
+
+
 def register(
     trained: Trained,
     *,
@@ -145,7 +153,7 @@ def register(
             run_id=run.info.run_id,
             model_id=info.model_id,
             tags={**tags, "family": trained.chosen.family, **_version_metrics(trained.evaluation)},
-            description=card,
+            description=_shortened(card),
         )
         return _version(made)
 
