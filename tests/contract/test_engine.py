@@ -1,0 +1,49 @@
+"""What jobs may rely on in a session, whichever engine answers."""
+
+from __future__ import annotations
+
+import pytest
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from jobs.lake.engine import describe, engine_kind
+from tests.contract.workers import shout, who_works
+
+
+def test_the_kind_of_engine_is_known(request: pytest.FixtureRequest, spark: SparkSession) -> None:
+    assert engine_kind(spark) == ("spark" if "[spark]" in request.node.name else "sail")
+
+
+def test_instants_are_utc_and_bad_casts_fail(spark: SparkSession, capfd: pytest.CaptureFixture[str]) -> None:
+    row = spark.sql(
+        "select date_format(timestamp'2026-07-01T12:00:00+02:00', 'HH:mm') as at, try_cast('x' as int) as nothing, "
+        "xxhash64('hospital_a', '0123456789abcdef0123456789abcdef') as hash"
+    ).first()
+    assert row is not None
+    assert (row["at"], row["nothing"]) == ("10:00", None)
+    assert row["hash"] == -8651574234163980179
+    with pytest.raises(PySparkException) as refused:
+        spark.sql("select cast(word as int) from values ('Miller') as t(word)").collect()
+    assert "Miller" in str(refused.value), "or the next line would show nothing"
+    assert "Miller" not in describe(refused.value) + "".join(capfd.readouterr())
+
+
+def test_workers_import_functions_by_name(spark: SparkSession) -> None:
+    words = spark.createDataFrame([("a",), ("b",)], "word string")
+    assert sorted(row.word for row in words.mapInArrow(shout, "word string").collect()) == [
+        "A",
+        "B",
+        "a",
+        "b",
+    ]
+
+
+def test_parts_of_a_list_are_worked_on_at_the_same_time(spark: SparkSession) -> None:
+    files = spark.createDataFrame([(f"file{n}", n) for n in range(8)], "file string, part int")
+    parts = files.repartitionByRange(2, F.col("part")).mapInArrow(
+        who_works, "rows long, thread long, started double, ended double"
+    )
+    first, second = [row for row in parts.collect() if row["rows"]]
+    assert first["rows"] == second["rows"] == 4
+    assert max(first["started"], second["started"]) < min(first["ended"], second["ended"])
