@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     )
     city_seed: int = 7
     city_years: float = Field(2.0, gt=0, description="years of history the simulated city begins with")
+    city_admission_factor: float = Field(
+        3.0, gt=0, description="admissions to a real city's: a small city has enough of them to learn from"
+    )
     hospital_data: Path | None = Field(None, description="directory of NDJSON served as hospital_given")
 
     pseudonym_key: SecretStr | None = Field(
@@ -54,7 +57,8 @@ class Settings(BaseSettings):
         None, description="MLflow that is managed elsewhere, instead of the stack's own server"
     )
     schedules: bool = Field(
-        False, description="run the DAGs by their cron schedules; off beside the simulated city, which has its own time"
+        False,
+        description="run the DAGs by their cron schedules; off beside the simulated city, which has its own time",
     )
     crash_at: str | None = Field(
         None, description="named point at which a load kills itself, for fault tests"

@@ -21,7 +21,9 @@ NO_TELEMETRY = {
     "GX_ANALYTICS_ENABLED": "false",
     "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
 }
-CITY_ONLY = frozenset({"city_population", "city_seed", "city_years", "hospital_data"})
+CITY_ONLY = frozenset(
+    {"city_population", "city_seed", "city_years", "city_admission_factor", "hospital_data"}
+)
 
 
 def services(config: Settings) -> tuple[Service, ...]:
@@ -121,7 +123,10 @@ def _city(config: Settings) -> Service:
 
     program = Program(
         name="city",
-        command=[sys.executable, "-m", "infra.city", "serve"],
+        command=[
+            *(sys.executable, "-m", "infra.city", "serve"),
+            *("--admission-factor", str(config.city_admission_factor)),
+        ],
         directory=config.city_dir,
         is_healthy=partial(health.http_ok, f"{config.city_url}/city/clock"),
         environment=settings_environment(config),
