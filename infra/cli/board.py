@@ -44,6 +44,9 @@ class StackBoard:
 
     def report(self, service: str, phase: Phase, detail: str) -> None:
         """Takes what ``infra.stack.lifecycle`` tells, from any thread."""
+        if phase == "remark":
+            self.console.print(f"{service}: {detail}")
+            return
         with self._lock:
             now = time.monotonic()
             if phase in ("starting", "stopping") and self._rows.get(service, ("",))[0] != phase:

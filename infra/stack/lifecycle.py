@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +20,7 @@ from infra.stack.supervision import ALIVE, FAILED, RUNNING, Supervisor
 from jobs.errors import CitywellError
 from jobs.settings import Settings
 
-Phase = Literal["waiting", "starting", "ready", "failed", "stopping", "stopped"]
+Phase = Literal["waiting", "starting", "ready", "failed", "stopping", "stopped", "remark"]
 Report = Callable[[str, Phase, str], None]
 """Called with the service, its phase and a detail for the person who watches; from several threads."""
 
@@ -125,7 +126,7 @@ class _Start:
             starting = [program for program in service.programs if program.name in self.idle]
             self.report(service.name, "starting", "")
             if starting and service.prepare is not None:
-                service.prepare(lambda text: self.report(service.name, "starting", text))
+                service.prepare(partial(self._tell, service.name))
             for program in starting:
                 if self.given_up.is_set():
                     return
@@ -140,6 +141,9 @@ class _Start:
             raise
         self.report(service.name, "ready", service.programs[0].address)
         self.ready[service.name].set()
+
+    def _tell(self, service: str, text: str, *, lasting: bool = False) -> None:
+        self.report(service, "remark" if lasting else "starting", text)
 
     def _wait_for(self, name: str) -> bool:
         while not self.ready[name].wait(POLL_S):

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
-Tell = Callable[[str], None]
-"""Takes a short sentence for the person who watches."""
+
+class Tell(Protocol):
+    """Takes a short sentence for the person who watches; a ``lasting`` one stays on the screen."""
+
+    def __call__(self, text: str, *, lasting: bool = False) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def _postgres(config: Settings, database: Cluster) -> Service:
     def prepare(tell: Tell) -> None:
         for opened in postgres.initialise(database):
             if not opened.is_relative_to(config.home):
-                tell(f"made {opened} searchable for the user {osuser.USER}, which PostgreSQL runs as")
+                tell(f"made {opened} searchable: PostgreSQL runs as {osuser.USER} below it", lasting=True)
 
     program = Program(
         name="postgres",
