@@ -38,7 +38,7 @@ RARE_COUNT = 20
 MOST_CATEGORIES = 200
 CALIBRATION_FOLDS = 3
 THREADS = 1
-"""OpenMP threads of a fit. On a machine that also runs an engine and a scheduler, waiting threads cost more than a
+"""Threads of a fit. On a machine that also runs an engine and a scheduler, waiting threads cost more than a
 second one saves: boosting 1,000 rows took 1 s with one thread and 25 s with two while the cores were busy."""
 
 Setting = Mapping[str, Any]
@@ -63,7 +63,7 @@ FAMILIES: dict[str, Family] = {
         Family("logistic", "logistic regression", ({"C": 0.1}, {"C": 0.01})),
         Family("decision_tree", "decision tree", ({"min_samples_leaf": 0.01}, {"min_samples_leaf": 0.05})),
         Family("linear_svm", "linear support vector machine, calibrated", ({"estimator__C": 0.001},)),
-        Family("neural_network", "neural network (multi-layer perceptron)", ({"alpha": 1.0},)),
+        Family("neural_network", "neural network (multi-layer perceptron)", ({"alpha": 100.0},)),
         Family(
             "hist_gradient_boosting",
             "histogram gradient boosting",
@@ -101,7 +101,7 @@ def fit(pipeline: Pipeline, x: pd.DataFrame, y: np.ndarray, groups: np.ndarray) 
     on one side of its inner folds.
     """
     fitted = clone(pipeline)
-    with threadpool_limits(THREADS, user_api="openmp"):
+    with threadpool_limits(THREADS):
         if isinstance(fitted[-1], CalibratedClassifierCV):
             with config_context(enable_metadata_routing=True):
                 return fitted.fit(x, y, groups=groups)
@@ -110,7 +110,7 @@ def fit(pipeline: Pipeline, x: pd.DataFrame, y: np.ndarray, groups: np.ndarray) 
 
 def predict(pipeline: Pipeline, x: pd.DataFrame) -> np.ndarray:
     """Probability of the event for each row of ``x``."""
-    with threadpool_limits(THREADS, user_api="openmp"):
+    with threadpool_limits(THREADS):
         return pipeline.predict_proba(x)[:, 1]
 
 
@@ -126,15 +126,7 @@ def _classifier(name: str, question: Question, seed: int) -> Any:
             cv=StratifiedGroupKFold(CALIBRATION_FOLDS, shuffle=True, random_state=seed),
         )
     if name == "neural_network":
-        return MLPClassifier(
-            hidden_layer_sizes=(32,),
-            batch_size=256,
-            learning_rate_init=0.002,
-            max_iter=60,
-            early_stopping=True,
-            n_iter_no_change=5,
-            random_state=seed,
-        )
+        return MLPClassifier(hidden_layer_sizes=(16,), solver="lbfgs", max_iter=150, random_state=seed)
     return HistGradientBoostingClassifier(
         l2_regularization=5.0,
         early_stopping=False,
@@ -161,7 +153,9 @@ def _preparation(name: str, question: Question) -> ColumnTransformer:
     if name in ("hist_gradient_boosting", "decision_tree"):
         numbers = [("number", "passthrough", question.of_kind("number", "count", "flag"))]
     else:
-        spread = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
+        spread = make_pipeline(
+            SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True), StandardScaler()
+        )
         compress = FunctionTransformer(np.log1p, feature_names_out="one-to-one")
         numbers = [
             ("number", spread, question.of_kind("number")),

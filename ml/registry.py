@@ -14,6 +14,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import platform
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -51,7 +52,7 @@ TRUSTED_TYPES = (
 )
 """What the five families need beyond what skops trusts by itself."""
 
-_REQUIREMENTS = ("scikit-learn", "skops", "numpy", "pandas")
+_REQUIREMENTS = ("mlflow", "scikit-learn", "skops", "numpy", "pandas")
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -124,7 +125,7 @@ def register(
     when MLflow does not answer.
     """
     question = trained.question
-    with _connected(uri) as mlflow:
+    with connected(uri) as mlflow:
         mlflow.set_experiment(question.name)
         tags = {
             "question": question.name,
@@ -160,7 +161,7 @@ def register(
 
 def find_training(question: Question, key: str, *, uri: str | None = None) -> Version | None:
     """The version that an earlier training with the same ``key`` registered."""
-    with _connected(uri) as mlflow:
+    with connected(uri) as mlflow:
         query = f"name = '{question.name}' and tags.training_key = '{key}'"
         found = mlflow.MlflowClient().search_model_versions(query)
     versions = sorted((_version(item) for item in found), key=lambda version: int(version.number))
@@ -169,7 +170,7 @@ def find_training(question: Question, key: str, *, uri: str | None = None) -> Ve
 
 def champion(name: str, *, uri: str | None = None) -> Version | None:
     """The version the alias ``champion`` of model ``name`` points at, or None when there is none yet."""
-    with _connected(uri) as mlflow:
+    with connected(uri) as mlflow:
         return _champion(mlflow, name)
 
 
@@ -178,7 +179,7 @@ def set_champion(name: str, number: str, *, instead_of: str | None, uri: str | N
 
     For ``ml.gate``, which holds a lock around it: MLflow has no compare-and-set.
     """
-    with _connected(uri) as mlflow:
+    with connected(uri) as mlflow:
         now = _champion(mlflow, name)
         if (now.number if now else None) != instead_of:
             return False
@@ -189,7 +190,7 @@ def set_champion(name: str, number: str, *, instead_of: str | None, uri: str | N
 
 def set_tags(version: Version, tags: Mapping[str, str], *, uri: str | None = None) -> None:
     """Write ``tags`` on a version and on its run."""
-    with _connected(uri) as mlflow:
+    with connected(uri) as mlflow:
         client = mlflow.MlflowClient()
         for key, value in tags.items():
             client.set_model_version_tag(version.name, version.number, key, value)
@@ -199,7 +200,7 @@ def set_tags(version: Version, tags: Mapping[str, str], *, uri: str | None = Non
 def load(version: Version, *, uri: str | None = None) -> Model:
     """The model of ``version``. Raises UnusableModel when it holds a type that is not trusted, or parts that
     this version of scikit-learn does not know."""
-    with _connected(uri) as mlflow, tempfile.TemporaryDirectory() as directory:
+    with connected(uri) as mlflow, tempfile.TemporaryDirectory() as directory:
         place = f"models:/{version.name}/{version.number}"
         path = Path(mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=directory))
         metadata = mlflow.models.Model.load(str(path)).metadata
@@ -216,14 +217,18 @@ def load(version: Version, *, uri: str | None = None) -> Model:
         pipeline=pipeline,
         lines=Lines(**metadata["lines"]),
         features=tuple(metadata["features"]),
-        typical=pd.DataFrame([metadata["typical"]]).astype(
-            {name: float for name, kind in metadata["kinds"].items() if kind != "category"}
-        ),
+        typical=_typical(metadata),
     )
 
 
+def _typical(metadata: Mapping[str, Any]) -> pd.DataFrame:
+    """The reference person as it was at training: missing numbers are NaN again, columns in their order."""
+    frame = pd.DataFrame([metadata["typical"]])[metadata["features"]]
+    return frame.astype({name: float for name, kind in metadata["kinds"].items() if kind != "category"})
+
+
 @contextmanager
-def _connected(uri: str | None) -> Iterator[Any]:
+def connected(uri: str | None) -> Iterator[Any]:
     """MLflow, imported on first use with telemetry off, talking to ``uri`` (by default the stack's server)."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -280,7 +285,7 @@ def _log_model(mlflow: Any, trained: Trained) -> Any:
         signature=signature,
         input_example=typical,
         pyfunc_predict_fn="predict_proba",
-        pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in _REQUIREMENTS],
+        conda_env=_environment(),
         metadata={
             "question": trained.question.name,
             "features": trained.question.feature_names,
@@ -289,6 +294,12 @@ def _log_model(mlflow: Any, trained: Trained) -> Any:
             "typical": typical.iloc[0].astype(object).where(typical.iloc[0].notna(), None).to_dict(),
         },
     )
+
+
+def _environment() -> dict[str, Any]:
+    """What a model server needs, exactly as installed here."""
+    pip = [f"{name}=={importlib.metadata.version(name)}" for name in _REQUIREMENTS]
+    return {"name": "citywell", "dependencies": [f"python={platform.python_version()}", "pip", {"pip": pip}]}
 
 
 def _params(trained: Trained) -> dict[str, Any]:

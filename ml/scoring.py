@@ -49,6 +49,10 @@ RISK_SCHEMA = pa.schema(
 alert line. ``data_versions``: JSON object, table -> Delta version. ``expires_at``: when the question is
 answered."""
 
+_SQL_TYPES = {pa.string(): "string", _INSTANT: "timestamp", pa.float64(): "double", pa.bool_(): "boolean"}
+RISK_COLUMNS = ", ".join(f"{field.name} {_SQL_TYPES[field.type]}" for field in RISK_SCHEMA)
+"""RISK_SCHEMA in SQL."""
+
 
 def score(
     model: Model, question: Question, rows: pa.Table, *, data_versions: Mapping[str, int], scored_at: datetime

@@ -158,7 +158,7 @@ def _with_person_and_stay(table: DataFrame) -> DataFrame:
     counted = [f.name for f in QUESTION.features if f.kind in ("count", "flag") and f.name in table.columns]
     filled = table.fillna(0.0, counted)
     return (
-        filled.withColumn("age_years", _rounded(F.greatest(age, F.lit(0.0))))
+        filled.withColumn("age_years", _rounded(F.when(age < 0, 0.0).otherwise(age)))
         .withColumn("age_band", band)
         .withColumn("sex", F.coalesce("sex", F.lit("unknown")))
         .withColumn("is_female", _flag(F.col("sex") == "female"))

@@ -200,21 +200,17 @@ def add_scores(spark: SparkSession, scores: pa.Table, batch_id: str) -> tuple[in
     New is a score whose as-of, model version, probability or reasons differ from the newest row with its ``risk_key``.
     A batch that is there already adds nothing, whatever it holds.
     """
-    names = list(scores.schema.names)
     fresh = scores
     if tables.exists(SCORES):
         held = tables.read(spark, SCORES)
         if not held.where(F.col("batch_id") == batch_id).limit(1).isEmpty():
             return 0, _version(SCORES)
-        fresh = _unlike_newest(spark, held, scores).select(names)
-    schema = spark.createDataFrame(scores.schema.empty_table()).schema
-    tables.create(SCORES, schema.add("batch_id", "string"), ["batch_id"])
+        fresh = _unlike_newest(spark, held, scores).select(scores.schema.names)
+    rows = spark.createDataFrame(fresh, scoring.RISK_COLUMNS)
+    tables.create(SCORES, rows.withColumn("batch_id", F.lit(batch_id)).schema, ["batch_id"])
     if fresh.num_rows == 0:
         return 0, _version(SCORES)
-    version = tables.retrying(
-        lambda: tables.append_batch(spark, SCORES, spark.createDataFrame(fresh), batch_id)
-    )
-    return fresh.num_rows, version
+    return fresh.num_rows, tables.retrying(lambda: tables.append_batch(spark, SCORES, rows, batch_id))
 
 
 def score_batch_id(as_of: datetime, model_version: str, data_versions: Mapping[str, int]) -> str:
@@ -304,7 +300,7 @@ def _unlike_newest(spark: SparkSession, held: DataFrame, scores: pa.Table) -> pa
     newest_first = Window.partitionBy("risk_key").orderBy(F.desc("scored_at"), F.desc("batch_id"))
     content = ["risk_key", "as_of", "model_name", "model_version", "probability", "reasons"]
     newest = held.withColumn("place", F.row_number().over(newest_first)).where("place = 1").select(content)
-    return spark.createDataFrame(scores).join(newest, content, "left_anti").toArrow()
+    return spark.createDataFrame(scores, scoring.RISK_COLUMNS).join(newest, content, "left_anti").toArrow()
 
 
 def _cohort_counts(table: pa.Table) -> dict[str, int]:

@@ -1,0 +1,39 @@
+"""One Sail session for the module tests of ``ml``, and an MLflow of their own."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from pyspark.sql import SparkSession
+
+from infra.engine.launch import Engine
+from jobs.lake import engine
+
+
+@pytest.fixture(scope="session")
+def spark(sail_engine: Engine) -> Iterator[SparkSession]:
+    with engine.session(sail_engine.remote) as session:
+        yield session
+
+
+@pytest.fixture(scope="session")
+def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tracking store in a file, with the experiment's artifacts beside it."""
+    from ml import registry
+
+    home = tmp_path_factory.mktemp("mlflow")
+    uri = f"sqlite:///{home / 'mlflow.db'}"
+    with registry.connected(uri) as mlflow:
+        for name in ("readmission_30d", "toy"):
+            mlflow.create_experiment(name, artifact_location=(home / "artifacts" / name).as_uri())
+    return uri
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,166 @@
+"""Gold tables written as text, so that a test reads as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+from ml.readmission.features import Facts
+
+Row = dict[str, Any]
+
+ENCOUNTER = (
+    "encounter_key string, source string, person_key string, patient_key string, facility_key string, "
+    "class_code string, priority_code string, started_at timestamp, ended_at timestamp, admit_source_code string, "
+    "discharge_disposition_code string, is_inpatient boolean, is_planned boolean, usable_at timestamp"
+)
+PERSON = (
+    "person_key string, source string, patient_key string, sex string, birth_year int, birth_month int, "
+    "is_deceased boolean, deceased_at timestamp, usable_at timestamp"
+)
+CONDITION = (
+    "condition_key string, person_key string, encounter_key string, code_system string, code string, "
+    "onset_at timestamp, recorded_at timestamp, usable_at timestamp"
+)
+MEASUREMENT = (
+    "measurement_key string, person_key string, encounter_key string, code_system string, code string, "
+    "effective_at timestamp, value_number double, unit string, usable_at timestamp"
+)
+MEDICATION_REQUEST = (
+    "medication_request_key string, person_key string, encounter_key string, code_system string, code string, "
+    "status string, authored_at timestamp, usable_at timestamp"
+)
+ICD10 = "http://hl7.org/fhir/sid/icd-10-cm"
+LOINC = "http://loinc.org"
+ATC = "http://www.whocc.no/atc"
+
+
+def at(text: str | None) -> datetime | None:
+    """``2025-01-31`` or ``2025-01-31T10:00``, in UTC; a dash is no instant."""
+    return None if text in (None, "-") else datetime.fromisoformat(str(text)).replace(tzinfo=UTC)
+
+
+def text_table(text: str) -> list[dict[str, str | None]]:
+    """Rows of a table with a header, columns parted by ``|``; ``-`` is null."""
+    lines = [[cell.strip() for cell in line.split("|")] for line in text.strip().splitlines() if line.strip()]
+    return [
+        {name: None if cell == "-" else cell for name, cell in zip(lines[0], line, strict=True)}
+        for line in lines[1:]
+    ]
+
+
+def encounter(**given: Any) -> Row:
+    """person, key, from, to; and class_code (IMP), priority (EM), source, came_from, went_to, usable (the
+    end, or the start of a stay that goes on)."""
+    start, end = at(given["from"]), at(given.get("to"))
+    class_code, priority = given.get("class_code") or "IMP", given.get("priority", "EM")
+    return {
+        "encounter_key": given["key"],
+        "source": given.get("source") or "north",
+        "person_key": given["person"],
+        "patient_key": given["person"],
+        "facility_key": "f",
+        "class_code": class_code,
+        "priority_code": priority,
+        "started_at": start,
+        "ended_at": end,
+        "admit_source_code": given.get("came_from"),
+        "discharge_disposition_code": given.get("went_to"),
+        "is_inpatient": class_code == "IMP",
+        "is_planned": priority == "EL",
+        "usable_at": at(given.get("usable")) or end or start,
+    }
+
+
+def person(key: str, born: int = 1950, sex: str = "female", died: str | None = None) -> Row:
+    return {
+        "person_key": key,
+        "source": "north",
+        "patient_key": key,
+        "sex": sex,
+        "birth_year": born,
+        "birth_month": 1,
+        "is_deceased": died is not None,
+        "deceased_at": at(died),
+        "usable_at": at("2030-01-01"),
+    }
+
+
+def condition(
+    key: str, who: str, code: str, when: str, usable: str | None = None, stay: str | None = None
+) -> Row:
+    return {
+        "condition_key": key,
+        "person_key": who,
+        "encounter_key": stay,
+        "code_system": ICD10,
+        "code": code,
+        "recorded_at": at(when),
+        "usable_at": at(usable or when),
+    }
+
+
+def measurement(
+    key: str,
+    who: str,
+    code: str,
+    value: float,
+    unit: str,
+    when: str,
+    usable: str | None = None,
+    stay: str | None = None,
+) -> Row:
+    return {
+        "measurement_key": key,
+        "person_key": who,
+        "encounter_key": stay,
+        "code_system": LOINC,
+        "code": code,
+        "effective_at": at(when),
+        "value_number": value,
+        "unit": unit,
+        "usable_at": at(usable or when),
+    }
+
+
+def drug(key: str, who: str, code: str, when: str, usable: str | None = None, stay: str | None = None) -> Row:
+    return {
+        "medication_request_key": key,
+        "person_key": who,
+        "encounter_key": stay,
+        "code_system": ATC,
+        "code": code,
+        "status": "active",
+        "authored_at": at(when),
+        "usable_at": at(usable or when),
+    }
+
+
+def frame(spark: SparkSession, schema: str, rows: Sequence[Row]) -> DataFrame:
+    names = [column.split()[0] for column in schema.split(", ")]
+    return spark.createDataFrame([tuple(row.get(name) for name in names) for row in rows], schema)
+
+
+def facts(
+    spark: SparkSession,
+    *,
+    persons: Sequence[Row] = (),
+    encounters: Sequence[Row] = (),
+    conditions: Sequence[Row] = (),
+    measurements: Sequence[Row] = (),
+    drugs: Sequence[Row] = (),
+) -> Facts:
+    return Facts(
+        person=frame(spark, PERSON, persons),
+        encounter=frame(spark, ENCOUNTER, encounters),
+        condition=frame(spark, CONDITION, conditions),
+        measurement=frame(spark, MEASUREMENT, measurements),
+        medication_request=frame(spark, MEDICATION_REQUEST, drugs),
+    )
+
+
+def by_key(rows: Sequence[Any], key: str, value: Callable[[Any], Any]) -> dict[str, Any]:
+    return {row[key]: value(row) for row in rows}

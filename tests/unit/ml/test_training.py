@@ -1,0 +1,127 @@
+"""The split, the choice, the lines, and when there is too little to learn from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from jobs.errors import CitywellError
+from ml import metrics, training
+from ml.training import Candidate, Refusal
+from tests.unit.ml import toy
+
+CASES = toy.cases()
+DAY = np.timedelta64(1, "D")
+
+
+@pytest.fixture(scope="module")
+def trained() -> training.Trained:
+    found = training.train(toy.QUESTION, CASES, ["logistic", "decision_tree"], replicates=100)
+    assert isinstance(found, training.Trained)
+    return found
+
+
+def test_no_person_is_in_both_parts_and_the_test_part_is_later() -> None:
+    parts = training.split(toy.QUESTION, CASES)
+    train, test = CASES.take(parts.train), CASES.take(parts.test)
+    assert not set(train.person) & set(test.person)
+    assert train.at is not None
+    assert test.at is not None
+    assert train.at.max() + 30 * DAY <= test.at.min(), "a training label was known before the first test case"
+    assert 0.35 < len(train) / len(CASES) < 0.45
+    assert 0.09 < len(test) / len(CASES) < 0.15
+
+
+def test_a_test_person_stays_one_whatever_else_is_in_the_data() -> None:
+    people = {person for person in CASES.person if training.in_test_bucket(toy.QUESTION, person)}
+    later = toy.cases(seed=9)
+    test = later.take(training.split(toy.QUESTION, later).test)
+    assert set(test.person) & set(CASES.person) <= people
+    other = replace(toy.QUESTION, name="another question")
+    assert {p for p in CASES.person if training.in_test_bucket(other, p)} != people
+
+
+def test_what_is_learnt_beats_chance_and_comes_near_the_truth(trained: training.Trained) -> None:
+    truth = toy.true_risk(trained.test.x)
+    gap = metrics.difference(
+        metrics.auroc, trained.test.y, truth, trained.test_probability, trained.test.person
+    )
+    assert trained.evaluation.overall.metrics["auroc"].low > 0.6
+    assert gap.value < 0.03
+    assert trained.chosen.family == "logistic"
+
+
+def test_training_again_gives_the_same_model(trained: training.Trained) -> None:
+    again = training.train(toy.QUESTION, CASES, ["logistic", "decision_tree"], replicates=100)
+    assert isinstance(again, training.Trained)
+    np.testing.assert_array_equal(again.test_probability, trained.test_probability)
+    assert again.evaluation == trained.evaluation
+    assert again.lines == trained.lines
+
+
+def test_the_alert_line_keeps_the_budget_on_the_training_part(trained: training.Trained) -> None:
+    alerts = trained.chosen.out_of_fold >= trained.lines.high
+    assert alerts.mean() == pytest.approx(toy.QUESTION.alert_budget, abs=0.005)
+    assert trained.lines.medium == pytest.approx(trained.train.y.mean())
+    assert [trained.lines.band(p) for p in (0.0, trained.lines.medium, trained.lines.high)] == [
+        "low",
+        "medium",
+        "high",
+    ]
+
+
+def test_out_of_fold_probabilities_come_from_models_that_have_not_seen_the_person() -> None:
+    """With labels that are pure noise per person, only a leak could rank them."""
+    rng = np.random.default_rng(3)
+    label = {person: int(rng.random() < 0.3) for person in sorted(set(CASES.person))}
+    x = CASES.x.assign(age_years=[float(hash_of(person)) for person in CASES.person])
+    noise = replace(CASES, x=x, y=np.array([label[person] for person in CASES.person]))
+    [candidate, _] = training.compare(toy.QUESTION, noise, ["decision_tree"])
+    assert abs(candidate.auroc - 0.5) < 0.06
+
+
+def hash_of(person: str) -> int:
+    return int(person[1:])
+
+
+def candidate(family: str, *folds: float) -> Candidate:
+    return Candidate(family, {}, folds, 0.3, 0.01, 1.0, np.array([]))
+
+
+@pytest.mark.parametrize(
+    ("candidates", "chosen"),
+    [
+        (
+            [candidate("hist_gradient_boosting", 0.71, 0.72, 0.70), candidate("logistic", 0.70, 0.73, 0.695)],
+            "logistic",
+        ),
+        (
+            [candidate("hist_gradient_boosting", 0.75, 0.76, 0.74), candidate("logistic", 0.70, 0.71, 0.70)],
+            "hist_gradient_boosting",
+        ),
+        (
+            [candidate("neural_network", 0.7, 0.7, 0.7), candidate("decision_tree", 0.7, 0.7, 0.7)],
+            "decision_tree",
+        ),
+    ],
+    ids=["close: the simpler", "clearly better", "equal: the simpler"],
+)
+def test_the_simplest_that_is_not_clearly_worse_is_chosen(candidates: list[Candidate], chosen: str) -> None:
+    assert training.choose(candidates).family == chosen
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "no case yet whose 30 days"), (60, "training part has"), (700, "needed")]
+)
+def test_too_few_cases_are_refused_in_words(count: int, words: str) -> None:
+    few = CASES.take(np.arange(count))
+    refusal = training.train(toy.QUESTION, few, ["logistic"])
+    assert isinstance(refusal, Refusal)
+    assert words in refusal.reason
+
+
+def test_cases_without_a_time_cannot_be_split_by_time() -> None:
+    with pytest.raises(CitywellError, match="no time"):
+        training.split(toy.QUESTION, replace(CASES, at=None))
