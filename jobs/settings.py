@@ -10,8 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from jobs.errors import CitywellError
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 
@@ -65,6 +67,12 @@ class Settings(BaseSettings):
     )
     webhook_url: str | None = Field(None, description="receives a JSON POST when a task fails")
 
+    @field_validator("home", "hospital_data")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        """Servers and tasks run in directories of their own."""
+        return path and path.expanduser().resolve()
+
     @property
     def keys_dir(self) -> Path:
         return self.home / "keys"
@@ -116,5 +124,13 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """The settings of this process, read once."""
-    return Settings()  # type: ignore[call-arg]
+    """The settings of this process, read once. Raises CitywellError naming each setting that has no sense."""
+    try:
+        return Settings()  # type: ignore[call-arg]
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise CitywellError(
+            f"a setting is wrong: {wrong}",
+            where="CITYWELL_* in the environment, or .env",
+            do="mend it; jobs/settings.py lists every setting",
+        ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
@@ -10,6 +11,9 @@ def main() -> None:
     from infra.cli.app import app
     from jobs.errors import CitywellError
 
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # being ended is told and cleaned up like Ctrl-C
     try:
         app()
     except CitywellError as error:

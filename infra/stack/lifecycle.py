@@ -16,7 +16,7 @@ from typing import Literal
 from infra.stack import leftovers, ports
 from infra.stack.model import Program, Service
 from infra.stack.services import common_environment, services
-from infra.stack.supervision import ALIVE, FAILED, RUNNING, Supervisor
+from infra.stack.supervision import ALIVE, FAILED, RUNNING, UNKNOWN, Supervisor
 from jobs.errors import CitywellError
 from jobs.settings import Settings
 
@@ -157,7 +157,7 @@ class _Start:
         while sick and not self.given_up.wait(POLL_S):
             states = self.supervisor.states()
             for program in sick:
-                if states[program.name][0] in FAILED:
+                if states.get(program.name, (UNKNOWN, 0))[0] in FAILED:
                     raise _failure(self.supervisor, program, "ended right after its start")
                 if time.monotonic() > deadline:
                     raise _failure(
@@ -178,6 +178,8 @@ def _failure(supervisor: Supervisor, program: Program, what: str) -> CitywellErr
 
 def _stop(wanted: Sequence[Service], names: set[str], supervisor: Supervisor, report: Report) -> None:
     """Stop the programs called ``names``: services nobody waits for first, PostgreSQL last."""
+    if not supervisor.is_running():
+        return
     for layer in reversed(_layers(wanted)):
         running = {service.name: _programs_of(service, names) for service in layer}
         for service_name, programs in running.items():
@@ -190,7 +192,7 @@ def _stop(wanted: Sequence[Service], names: set[str], supervisor: Supervisor, re
             time.sleep(POLL_S / 2)
             states = supervisor.states()
             for service_name, programs in running.items():
-                alive = [program for program in programs if states[program.name][0] in ALIVE]
+                alive = [program for program in programs if states.get(program.name, ("", 0))[0] in ALIVE]
                 if programs and not alive:
                     report(service_name, "stopped", "")
                 running[service_name] = alive

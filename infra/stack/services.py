@@ -33,7 +33,7 @@ def services(config: Settings) -> tuple[Service, ...]:
         _postgres(config, database),
         _engine(config),
         _city(config),
-        _mlflow(config, database),
+        *([] if config.mlflow_tracking_uri else [_mlflow(config, database)]),
         _airflow(config, database),
     )
 

@@ -26,7 +26,8 @@ SOCKET_PATH_LIMIT = 100
 
 RUNNING = "RUNNING"
 ALIVE = {RUNNING, "STARTING", "STOPPING"}
-FAILED = {"BACKOFF", "FATAL", "EXITED", "UNKNOWN"}
+UNKNOWN = "UNKNOWN"
+FAILED = {"BACKOFF", "FATAL", "EXITED", UNKNOWN}
 """supervisord's names for the states of a program; STOPPED is in neither set."""
 
 

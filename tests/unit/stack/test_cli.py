@@ -13,7 +13,7 @@ from infra.cli.app import app
 from infra.cli.dates import instant
 from infra.stack.postgres import Cluster
 from jobs.errors import CitywellError
-from jobs.settings import settings
+from jobs.settings import Settings, settings
 
 HEAVY = {"pyspark", "airflow", "mlflow", "pandas", "numpy", "great_expectations", "dbt", "httpx", "psycopg"}
 
@@ -106,3 +106,14 @@ def test_sql_changes_nothing():
     answer = sql("create table gone (n int)")
     assert isinstance(answer.exception, CitywellError)
     assert "read-only transaction" in answer.exception.what
+
+
+def test_a_wrong_setting_is_named(tmp_path):
+    ended = citywell("status", CITYWELL_HOME=str(tmp_path), CITYWELL_CITY_PORT="eighty")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("a setting is wrong: city_port: Input should be a valid integer")
+
+
+def test_a_relative_data_directory_is_below_where_one_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Settings(home="data").home == tmp_path / "data"
