@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobs.errors import CitywellError
-from jobs.lake.engine import session
 from jobs.settings import PROJECT_DIR
 
 STOP_GRACE_S = 5.0
@@ -86,6 +85,8 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _wait_until_it_answers(engine: Engine, timeout_s: float) -> None:
+    from jobs.lake.engine import session  # imports PySpark, which whoever only wants the command can do without
+
     deadline = time.monotonic() + timeout_s
     while True:
         try:
