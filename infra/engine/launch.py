@@ -85,7 +85,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _wait_until_it_answers(engine: Engine, timeout_s: float) -> None:
-    from jobs.lake.engine import session  # imports PySpark, which whoever only wants the command can do without
+    from jobs.lake.engine import session  # PySpark; not needed for a mere command
 
     deadline = time.monotonic() + timeout_s
     while True:
