@@ -29,8 +29,9 @@ TINY_DATA = {
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
 }
-"""Halves the processor time of tables of a few rows, where compiling costs more than running."""
+"""Halves the processor time of tables of a few rows, where compiling and replanning cost more than running."""
 
 
 def spark_command(

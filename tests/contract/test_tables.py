@@ -126,6 +126,9 @@ def test_a_merge_wants_one_row_a_key_and_a_partition(spark: SparkSession, lake: 
     assert current(spark, lake) == {}
 
 
+@pytest.mark.parametrize(
+    "engine", ["sail", pytest.param("spark", marks=[pytest.mark.spark, pytest.mark.slow])], indirect=True
+)
 def test_a_merge_removes_a_doubled_row(spark: SparkSession, lake: Path) -> None:
     merge(spark, lake, record("a", 5), record("b", 5))
     doubled = tables._read_all(spark, CURRENT, None, lake).where("key = 'a'").replace("2026-01", "2025-11")
