@@ -99,7 +99,10 @@ def _schema_revision(database: Cluster) -> str | None:
 
 
 def _options(config: Settings, database: Cluster, passwords: Path) -> dict[str, dict[str, object]]:
-    """Everything that differs from Airflow's defaults. SQLAlchemy needs the driver in the database's URL."""
+    """Everything that differs from Airflow's defaults. SQLAlchemy needs the driver in the database's URL.
+
+    Timeouts are longer, because on two busy cores the API server may take many seconds to answer.
+    """
     kept = config.secrets_dir / "airflow"
     return {
         "core": {
@@ -132,10 +135,12 @@ def _options(config: Settings, database: Cluster, passwords: Path) -> dict[str, 
         "logging": {"base_log_folder": config.logs_dir / "airflow", "colored_console_log": False},
         "dag_processor": {
             "dag_processor_child_process_log_directory": config.logs_dir / "airflow" / "dag_processor",
+            "dag_file_processor_timeout": 180,
             "parsing_processes": 1,
             "refresh_interval": 5,
             "min_file_process_interval": 120,
         },
+        "workers": {"execution_api_timeout": 30},
         "scheduler": {"scheduler_idle_sleep_time": 0.5, "orphaned_tasks_check_interval": 30},
     }
 
