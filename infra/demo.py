@@ -7,8 +7,7 @@ table and one HTML page tell the rest. Every further demo advances the city by a
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,16 +31,16 @@ RUN_SECONDS = 3600.0
 def run(config: Settings, console: Console) -> None:
     """The whole demo. Raises CitywellError; the stack is then left running, so that one can look."""
     seconds: dict[str, float] = {}
-    with _stage("stack", seconds), StackBoard(console) as board:
+    began = time.monotonic()
+    with StackBoard(console) as board:
         lifecycle.up(config, board.report)
+    seconds["stack"] = time.monotonic() - began
     as_of = _next_instant(config)
     console.print(f"\nThe city's clock: {as_of:%Y-%m-%d %H:%M} UTC\n")
     conf = {"as_of": as_of.isoformat()}
     with AirflowClient.of_stack(config) as airflow:
-        with _stage("ingest and transform", seconds):
-            _run(airflow, f"ingest_{SOURCE}", {**conf, "endpoints": _endpoints(config)}, console)
-        with _stage("train, score, write back", seconds):
-            _run(airflow, "train", conf, console)
+        _run(airflow, f"ingest_{SOURCE}", {**conf, "endpoints": _endpoints(config)}, console, seconds)
+        _run(airflow, "train", conf, console, seconds)
     page = write_report(config, seconds, None)
     _summary(config, seconds, page, console)
 
@@ -55,18 +54,19 @@ def write_report(config: Settings, seconds: Mapping[str, float], out: Path | Non
     return build(path, as_of=_clock(config), stages=seconds)
 
 
-@contextmanager
-def _stage(name: str, seconds: dict[str, float]) -> Iterator[None]:
-    began = time.monotonic()
-    yield
-    seconds[name] = time.monotonic() - began
-
-
-def _run(airflow: AirflowClient, dag_id: str, conf: Mapping[str, object], console: Console) -> None:
+def _run(
+    airflow: AirflowClient,
+    dag_id: str,
+    conf: Mapping[str, object],
+    console: Console,
+    seconds: dict[str, float],
+) -> None:
+    """Run a DAG and whatever it sets off; adds each run's duration to ``seconds``."""
     airflow.wait_for_dag(dag_id)
     with RunBoard(console) as board:
         for ended in airflow.follow(airflow.trigger(dag_id, conf), board.changed, RUN_SECONDS):
             board.succeeded(ended, airflow.address(ended))
+            seconds[ended.dag_id] = seconds.get(ended.dag_id, 0.0) + (ended.seconds or 0.0)
 
 
 def _endpoints(config: Settings) -> list[str]:
@@ -82,40 +82,56 @@ def _next_instant(config: Settings) -> datetime:
         control.migrate(connection)
         marks = [control.watermark(connection, name) for name in _endpoints(config)]
     if any(mark is not None and mark.transaction_time >= now for mark in marks):
-        answer = httpx.post(f"{config.city_url}/city/advance", json={"days": 1}, timeout=300, trust_env=False)
-        if answer.is_error:
-            raise CitywellError(
-                f"the city did not advance ({answer.status_code})", where=config.city_url, do="see city.log"
-            )
+        _city(config, "POST", "/city/advance", {"days": 1})
         now = _clock(config)
     return now
 
 
 def _clock(config: Settings) -> datetime:
-    answer = httpx.get(f"{config.city_url}/city/clock", timeout=10, trust_env=False)
-    return datetime.fromisoformat(answer.raise_for_status().json()["now"]).astimezone(UTC)
+    return datetime.fromisoformat(_city(config, "GET", "/city/clock")["now"]).astimezone(UTC)
 
 
-def _summary(config: Settings, seconds: Mapping[str, float], page: Path, console: Console) -> None:
+def _city(config: Settings, method: str, path: str, body: object = None) -> dict[str, str]:
+    try:
+        answer = httpx.request(method, config.city_url + path, json=body, timeout=300, trust_env=False)
+        found: dict[str, str] = answer.raise_for_status().json()
+    except httpx.HTTPError as error:
+        raise CitywellError(
+            f"the city does not answer ({type(error).__name__})",
+            where=config.city_url + path,
+            do="`citywell up`, or see the log of city that `citywell status` names",
+        ) from error
+    return found
+
+
+def _receipts() -> Table:
+    """What became of the records, by source and in all."""
     from pyspark.sql import functions as F
 
     from jobs.ingest import OUTCOMES
     from jobs.lake.catalog import lake_session
 
     with lake_session() as spark:
-        receipts = (
-            spark.table("quality.receipts").groupBy("source").agg(*(F.sum(n).alias(n) for n in OUTCOMES))
-        )
-        rows = receipts.orderBy("source").collect()
-    table = Table("source", *OUTCOMES, box=None, header_style="bold", title="Records", title_justify="left")
-    for row in rows:
-        table.add_row(row["source"], *(f"{row[name]:,}" for name in OUTCOMES))
-    console.print("", table, "")
+        receipts = spark.table("quality.receipts").groupBy("source")
+        rows = receipts.agg(*(F.sum(name).alias(name) for name in OUTCOMES)).orderBy("source").collect()
+    table = Table("records", *(row["source"] for row in rows), "all", box=None, header_style="bold")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name in OUTCOMES:
+        counts = [row[name] for row in rows]
+        table.add_row(name, *(f"{count:,}" for count in (*counts, sum(counts))))
+    return table
+
+
+def _summary(config: Settings, seconds: Mapping[str, float], page: Path, console: Console) -> None:
+    console.print("", _receipts(), "")
     for name, took in seconds.items():
         console.print(f"  {took:6.1f} s  {name}")
     console.print(
-        f"\nAirflow      {config.airflow_url}  [dim]admin, password in {config.secrets_dir / 'airflow' / 'admin'}[/]"
+        f"\nAirflow      {config.airflow_url}"
+        f"\n             [dim]user admin, password in {config.secrets_dir / 'airflow' / 'admin'}[/]"
         f"\nMLflow       {config.mlflow_url}"
         f"\nData Docs    {config.home / 'reports' / 'data_docs' / 'index.html'}"
-        f"\nCity report  {page}\n"
+        f"\nCity report  {page}\n",
+        soft_wrap=True,
     )
