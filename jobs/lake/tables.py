@@ -202,11 +202,15 @@ def replace_slice(
     touched files are rewritten. A missing table is created, partitioned by the columns of ``where``. Returns
     the version afterwards.
 
+    The union with no rows of the table gives arrays and maps the table's own types: Sail tells apart arrays
+    whose elements are called ``item`` and ``element``, and refuses to replace one by the other.
+
     Raises CitywellError when columns differ from the table's, LostRace when another writer committed first.
     """
     rows = _in_slice(df, where)
     create(table, rows.schema, list(where), lake=lake)
-    rows = _conform(rows, table, lake)
+    none_held = _read_all(spark, table, None, lake).limit(0)
+    rows = none_held.union(_conform(rows, table, lake))
     condition = " and ".join(f"{_name(column)} = {_literal(value)}" for column, value in where.items())
 
     def write() -> None:
