@@ -69,7 +69,7 @@ def spark_command(
         "spark.sql.session.timeZone": "UTC",
         "spark.connect.execute.manager.detachedTimeout": "30s",
         "spark.ui.enabled": "false",
-        "spark.log.level": "WARN",
+        "spark.log.level": "OFF",
         **(extra or {}),
     }
     argv = [

@@ -2,31 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from pyspark.errors import PySparkException
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from infra.engine.launch import Engine
 from jobs.lake.engine import describe, engine_kind
-from tests.contract.workers import shout, who_works
+from tests.contract.workers import blurt, shout, who_works
 
 
 def test_the_kind_of_engine_is_known(request: pytest.FixtureRequest, spark: SparkSession) -> None:
     assert engine_kind(spark) == ("spark" if "[spark]" in request.node.name else "sail")
 
 
-def test_instants_are_utc_and_bad_casts_fail(spark: SparkSession, capfd: pytest.CaptureFixture[str]) -> None:
+def test_instants_are_utc_and_casts_can_be_tried(spark: SparkSession) -> None:
     row = spark.sql(
         "select date_format(timestamp'2026-07-01T12:00:00+02:00', 'HH:mm') as at, try_cast('x' as int) as nothing, "
         "xxhash64('hospital_a', '0123456789abcdef0123456789abcdef') as hash"
     ).first()
     assert row is not None
-    assert (row["at"], row["nothing"]) == ("10:00", None)
-    assert row["hash"] == -8651574234163980179
+    assert (row["at"], row["nothing"], row["hash"]) == ("10:00", None, -8651574234163980179)
+
+
+@pytest.mark.parametrize(
+    "fail",
+    [
+        lambda words: words.select(F.col("word").cast("int")),
+        lambda words: words.mapInArrow(blurt, "word string"),
+        lambda words: words.select(F.raise_error(F.col("word"))),
+    ],
+    ids=["cast", "worker", "raise_error"],
+)
+def test_a_failed_query_leaves_no_value_behind(
+    engine: Engine,
+    spark: SparkSession,
+    fail: Callable[[DataFrame], DataFrame],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    words = spark.createDataFrame([("Miller",)], "word string")
     with pytest.raises(PySparkException) as refused:
-        spark.sql("select cast(word as int) from values ('Miller') as t(word)").collect()
+        fail(words).collect()
     assert "Miller" in str(refused.value), "or the next line would show nothing"
-    assert "Miller" not in describe(refused.value) + "".join(capfd.readouterr())
+    assert "Miller" not in describe(refused.value)
+    assert "Miller" not in "".join(capfd.readouterr())
+    assert "Miller" not in engine.log.read_text()
 
 
 def test_workers_import_functions_by_name(spark: SparkSession) -> None:

@@ -56,6 +56,13 @@ def shout(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_pydict({"word": [w for word in words for w in (word, word.upper())]})
 
 
+def blurt(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Fails with a value of a record in its message."""
+    for batch in batches:
+        raise ValueError(f"no such word: {batch.column('word')[0]}")
+    yield from ()
+
+
 def who_works(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """One row a partition: from when until when it was worked on (seconds), while taking half a second."""
     rows = sum(batch.num_rows for batch in batches)
