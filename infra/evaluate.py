@@ -1,7 +1,7 @@
 """The lake against the simulator's answer key: was what was planted found, and is what was published right?
 
-Runs inside the landing and vault zone: it turns the key's ids into pseudonyms to find them in the lake. It prints counts
-and shares, never a record.
+Runs inside the landing and vault zone: it turns the key's ids into pseudonyms to find them in the lake. It prints
+counts and shares, never a record.
 """
 
 from __future__ import annotations

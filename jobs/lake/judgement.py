@@ -80,7 +80,7 @@ def judge(spark: SparkSession, scope: Scope) -> Judgement:
 
 
 def _narrow(scope: Scope) -> list[Column]:
-    return [F.col(scope.key).alias("key"), *(F.col(name) for name in (*ORDER, "is_entered_in_error"))]
+    return [F.col(scope.key).alias("key"), *(F.col(name) for name in ORDER)]
 
 
 def _current(spark: SparkSession, scope: Scope) -> DataFrame | None:

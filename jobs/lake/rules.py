@@ -19,8 +19,8 @@ from jobs.sources import Limit, Table
 def apply(rows: DataFrame, table: Table) -> DataFrame:
     """``rows`` with ``rule`` and ``reason`` set where a rule is broken and nothing was found before.
 
-    Tombstones carry no content, and what a record entered in error says no longer matters: neither breaks a rule, or the
-    retraction would be held back and the wrong fact stay published.
+    Tombstones carry no content, and what a record entered in error says no longer matters: neither breaks a rule, or
+    the retraction would be held back and the wrong fact stay published.
     """
     found = [(F.col("rule").isNotNull(), F.col("rule"), F.col("reason")), *_rules(table)]
     is_retraction = F.col("is_deleted") | F.col("is_entered_in_error")

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 
 from jobs.lake import rules
 from jobs.lake.reader import SPARK_SCHEMA, TOMBSTONE_HASH, Reading, read_records
+from jobs.lake.timeline import ORDER
 from jobs.silver import fhir
 from jobs.sources import Table
 
@@ -140,9 +141,7 @@ def with_absences(
     alive before and is not in ``rows``; and as of a later export (which was loaded first) when it is in ``rows`` but
     not there. So the order in which full exports are loaded makes no difference.
     """
-    newest = F.max_by(
-        F.col("is_deleted"), F.struct("version_at", "version_number", "is_deleted", "content_hash")
-    )
+    newest = F.max_by(F.col("is_deleted"), F.struct(*ORDER))
     present = rows.where(F.col("rule").isNull()).select(key).distinct()
     alive = (
         earlier.where(F.col("version_at") < own.transaction_time)

@@ -1,9 +1,10 @@
 """The order of a record's versions, and what a batch of arrivals does to it.
 
 Versions of a key are ordered by (version instant, version number where the source declares one, tombstone last,
-content hash). A record whose content equals its predecessor's in that order is a sighting, not a version. The current
-row of a key is the first record of the last run of equal content, so any order of arrival gives the same current row
-and the same versions, as long as every record ever accepted is looked at: bronze keeps them all.
+entered in error before it, content hash): of two records that claim one instant, the one that takes the fact back
+wins. A record whose content equals its predecessor's in that order is a sighting, not a version. The current row of a
+key is the first record of the last run of equal content, so any order of arrival gives the same current row and the
+same versions, as long as every record ever accepted is looked at: bronze keeps them all.
 
 All functions are pure: DataFrame to DataFrame, with the columns of ORDER, ``key`` and, for arrivals, file and line.
 """
@@ -15,10 +16,10 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-ORDER = ("version_at", "version_number", "is_deleted", "content_hash")
+ORDER = ("version_at", "version_number", "is_deleted", "is_entered_in_error", "content_hash")
 OUTCOMES = ("published", "superseded", "duplicate", "deleted")
 
-_ARRIVAL = ("key", *ORDER, "is_entered_in_error", "file", "line")
+_ARRIVAL = ("key", *ORDER, "file", "line")
 
 
 def versions_query(bronze: str, key: str, columns: Sequence[str]) -> str:
@@ -62,14 +63,13 @@ def late_keys(arrivals: DataFrame, current: DataFrame, seen_until: Column) -> Da
 def judge(arrivals: DataFrame, known: DataFrame) -> DataFrame:
     """Every record of the keys at hand with its outcome.
 
-    arrivals: columns key, ORDER, is_entered_in_error, file, line. known: key, ORDER, is_entered_in_error of records
-    received before. Returns both with ``is_arrival``, ``outcome`` (one of OUTCOMES, null for known ones) and
-    ``is_head``: the record that its key's current row must hold.
+    arrivals: columns key, ORDER, file, line. known: key, ORDER of records received before. Returns both with
+    ``is_arrival``, ``outcome`` (one of OUTCOMES, null for known ones) and ``is_head``: the record that its key's
+    current row must hold.
     """
     before = known.select(
         "key",
         *ORDER,
-        "is_entered_in_error",
         F.lit(None).cast("string").alias("file"),
         F.lit(None).cast("bigint").alias("line"),
         F.lit(False).alias("is_arrival"),

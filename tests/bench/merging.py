@@ -77,6 +77,7 @@ def _records(spark: SparkSession, start: int, count: int, total: int, version: i
         F.timestamp_micros(F.lit(1_700_000_000_000_000 + version)).alias("version_at"),
         F.lit(0).cast("bigint").alias("version_number"),
         F.lit(False).alias("is_deleted"),
+        F.lit(False).alias("is_entered_in_error"),
         F.substring(F.sha2(F.concat(text, F.lit(str(version))), 256), 1, 32).alias("content_hash"),
         F.substring(text, 33, 32).alias("patient_key"),
         (F.col("id") % 97).cast("double").alias("value_number"),

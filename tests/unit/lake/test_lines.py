@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +28,7 @@ def test_lines(stream: bytes, expected: list[tuple[int, bytes]]) -> None:
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=6))
 def test_where_frames_end_makes_no_difference(stream: bytes, cuts: list[int]) -> None:
     places = sorted({0, len(stream), *(c for c in cuts if c < len(stream))})
-    frames = [stream[a:b] for a, b in zip(places, places[1:], strict=False)]
+    frames = [stream[a:b] for a, b in itertools.pairwise(places)]
     assert list(split(frames)) == list(split([stream]))
 
 
