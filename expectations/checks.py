@@ -104,6 +104,13 @@ def derived(table: Table, batch: Checks) -> list[Check]:
             why=f"row rules reject at most {batch.max_quarantined_pct:g} % of the received records",
             on="counts",
         ),
+        Check(
+            expectation="expect_column_values_to_be_between",
+            kwargs={"column": "absent_pct", "max_value": batch.max_absent_pct},
+            severity="critical",
+            why=f"a full export deletes at most {batch.max_absent_pct:g} % of the records by leaving them out",
+            on="counts",
+        ),
     ]
     for name, column in columns.items():
         checks += _column_checks(name, column)

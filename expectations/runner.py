@@ -51,11 +51,19 @@ class Counts:
     quarantined: int
     tolerated: int = 0
     """Rejected records that say nothing about the batch, however few records it has."""
+    absent: int = 0
+    """Records among ``received`` that a full export has deleted by leaving them out."""
+    tolerated_absent: int = 0
 
     @property
     def quarantined_pct(self) -> float:
         """Share of rejected records; 0 up to the tolerated number."""
         return 100 * self.quarantined / self.received if self.quarantined > self.tolerated else 0.0
+
+    @property
+    def absent_pct(self) -> float:
+        """Share of records deleted by absence; 0 up to the tolerated number."""
+        return 100 * self.absent / self.received if self.absent > self.tolerated_absent else 0.0
 
 
 @dataclass(frozen=True)
@@ -170,6 +178,7 @@ def _judge(
                 "received": counts.received,
                 "quarantined": counts.quarantined,
                 "quarantined_pct": counts.quarantined_pct,
+                "absent_pct": counts.absent_pct,
             }
         ]
     )

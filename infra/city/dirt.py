@@ -175,7 +175,7 @@ def corrupt(line: bytes, kind: str) -> bytes:
     if kind == "invalid_utf8":
         return b'{"language":"\xff\xfe\x80",' + line[1:]
     if kind == "duplicate_key":
-        return line[:-1] + b',"status":"unknown"}'
+        return line[:-1] + b',"resourceType":"Basic"}'
     if kind == "nan":
         return line[:-1] + b',"extension":[{"url":"https://city.example/x","valueDecimal":NaN}]}'
     if kind == "trailing_text":

@@ -100,7 +100,7 @@ def extract(
     else:
         with open_client(endpoint, places.keys_dir, clock=clock, transport=transport) as client:
             manifest = _Extraction(conn, client, batch, directory, places.landing_key()).run()
-    control.set_landed(conn, batch.batch_id, manifest.transaction_time)
+    control.set_landed(conn, batch.batch_id, manifest.transaction_time, is_complete=manifest.complete)
     return ExtractResult(
         batch.batch_id,
         directory,

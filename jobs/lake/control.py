@@ -44,6 +44,7 @@ create table if not exists batch (
     since timestamptz,
     is_full boolean not null generated always as (since is null) stored,
     is_first_load boolean not null,
+    is_complete boolean,
     transaction_time timestamptz,
     status text not null default 'open' check (
         status in ('open', 'landed', 'staged', 'checked', 'judged', 'published', 'failed')
@@ -125,7 +126,10 @@ comment on table receipt is
 
 @dataclass(frozen=True)
 class Batch:
-    """One export of one endpoint. ``since`` is None for a full export."""
+    """One export of one endpoint. ``since`` is None for a full export.
+
+    is_complete: whether all of the export has landed; None before.
+    """
 
     batch_id: str
     source: str
@@ -133,6 +137,7 @@ class Batch:
     since: datetime | None
     is_full: bool
     is_first_load: bool
+    is_complete: bool | None
     transaction_time: datetime | None
     status: BatchStatus
     failure: dict[str, Any] | None
@@ -326,9 +331,10 @@ def batches(conn: Connection, source: str | None = None, *, limit: int = 50) -> 
         ).fetchall()
 
 
-def set_landed(conn: Connection, name: str, transaction_time: datetime) -> None:
-    """Records that the files of an export have landed and the instant they describe."""
-    _update_batch(conn, name, "status = 'landed', failure = null, transaction_time = %s", transaction_time)
+def set_landed(conn: Connection, name: str, transaction_time: datetime, *, is_complete: bool) -> None:
+    """Records that the files of an export have landed, the instant they describe, and whether none is missing."""
+    change: LiteralString = "status = 'landed', failure = null, transaction_time = %s, is_complete = %s"
+    _update_batch(conn, name, change, transaction_time, is_complete)
 
 
 def set_status(conn: Connection, name: str, status: Literal["staged", "checked"]) -> None:

@@ -71,11 +71,9 @@ def judge(spark: SparkSession, scope: Scope) -> Judgement:
     plain_rows = staged.join(
         special.withColumnRenamed("key", "special_key"), F.col(scope.key) == F.col("special_key"), "left_anti"
     )
-    parts = [plain_rows, _rows_of(staged, heads.where("is_arrival"), scope, ("file", "line"))]
+    parts = [plain_rows, _rows_of(staged, heads.where("is_arrival"), scope)]
     if late is not None:
-        parts.append(
-            _first_received(_rows_of(earlier, heads.where("not is_arrival"), scope, ORDER), scope.key)
-        )
+        parts.append(_rows_of(earlier, heads.where("not is_arrival"), scope))
     return Judgement(outcomes, _silver(reduce(DataFrame.unionByName, parts)))
 
 
@@ -105,21 +103,17 @@ def _differing(heads: DataFrame, current: DataFrame) -> DataFrame:
     """Heads other than the current row of their key."""
     held = current.select("key", *(F.col(name).alias(f"held_{name}") for name in ORDER))
     same = reduce(lambda a, b: a & b, (F.col(name).eqNullSafe(F.col(f"held_{name}")) for name in ORDER))
-    kept = [F.col(name) for name in ("key", *ORDER, "file", "line", "is_arrival")]
+    kept = [F.col(name) for name in ("key", *ORDER, "is_arrival")]
     return heads.join(held, "key", "left").where(~same).select(*kept)
 
 
-def _rows_of(records: DataFrame, heads: DataFrame, scope: Scope, by: tuple[str, ...]) -> DataFrame:
-    """The full bronze rows of ``heads``, found by key and the columns ``by``."""
-    wanted = heads.select(F.col("key").alias("head_key"), *(F.col(name).alias(f"head_{name}") for name in by))
-    matches = [F.col(scope.key) == F.col("head_key"), *(F.col(n) == F.col(f"head_{n}") for n in by)]
-    return records.join(wanted, matches, "left_semi")
-
-
-def _first_received(rows: DataFrame, key: str) -> DataFrame:
-    """One row a key: exact repeats of a head may stand in several batches."""
-    first = Window.partitionBy(key).orderBy("known_from", "batch_id", "file", "line")
-    return rows.withColumn("_place", F.row_number().over(first)).where("_place = 1").drop("_place")
+def _rows_of(records: DataFrame, heads: DataFrame, scope: Scope) -> DataFrame:
+    """The full bronze row of each of ``heads``; of exact repeats, the one received first."""
+    wanted = heads.select(F.col("key").alias("head_key"), *(F.col(n).alias(f"head_{n}") for n in ORDER))
+    matches = [F.col(scope.key) == F.col("head_key"), *(F.col(n) == F.col(f"head_{n}") for n in ORDER)]
+    first = Window.partitionBy(scope.key).orderBy("known_from", "batch_id", "file", "line")
+    rows = records.join(wanted, matches, "left_semi").withColumn("_place", F.row_number().over(first))
+    return rows.where("_place = 1").drop("_place")
 
 
 def _silver(rows: DataFrame) -> DataFrame:

@@ -34,12 +34,14 @@ from jobs.lake.reader import DELETION_BUNDLE, Reading, micros
 from jobs.lake.timeline import ORDER
 from jobs.settings import settings
 from jobs.silver import hospital
-from jobs.sources import Endpoint, Source, find_endpoint
+from jobs.sources import Endpoint, Source, Table, find_endpoint
 
 log = logging.getLogger(__name__)
 
 MERGE_PATIENCE_MS = 30 * 60 * 1000
 MONTHLY_SINCE = 2024
+MOST_SNAPSHOTS = 1000
+"""Full exports looked at for absences; a daily one of nearly three years."""
 RECEIPTS, QUARANTINE, VALIDATIONS = "quality.receipts", "quality.quarantine", "quality.validations"
 LINKS = "silver.person_link"
 RECEIPT_SCHEMA = (
@@ -144,6 +146,9 @@ class Work:
 
 def _run(work: Work) -> None:
     done = work.batch.status
+    if work.endpoint.absence_means_deletion:
+        with control.lock(work.conn, f"merge {work.source.name}", patience_ms=MERGE_PATIENCE_MS):
+            _finish_stopped(work)
     if done in ("open", "landed", "failed"):
         _stage(work)
         control.set_status(work.conn, work.batch.batch_id, "staged")
@@ -154,13 +159,18 @@ def _run(work: Work) -> None:
         control.set_status(work.conn, work.batch.batch_id, "checked")
         crash_point("checked")
     with control.lock(work.conn, f"merge {work.source.name}", patience_ms=MERGE_PATIENCE_MS):
-        for other in control.unpublished(work.conn, status="judged"):
-            if other.source in work.source.endpoints and other.batch_id != work.batch.batch_id:
-                log.warning("finishing %s, which was stopped while it was merged", other.batch_id)
-                _finish(Work.of(work.spark, work.conn, other))
+        _finish_stopped(work)
         if done != "judged":
             _judge(work)
         _finish(work)
+
+
+def _finish_stopped(work: Work) -> None:
+    """Merge and publish the batches that were killed after they had been judged. The merge lock is held."""
+    for other in control.unpublished(work.conn, status="judged"):
+        if other.source in work.source.endpoints and other.batch_id != work.batch.batch_id:
+            log.warning("finishing %s, which was stopped while it was merged", other.batch_id)
+            _finish(Work.of(work.spark, work.conn, other))
 
 
 def _stage(work: Work) -> None:
@@ -181,33 +191,45 @@ def _stage(work: Work) -> None:
             if (f.kind == "output" and f.resource_type == table.resource)
             or (f.kind == "deleted" and table.resource in deleted_types)
         ]
-        if not files:
+        is_snapshot = _is_snapshot(work, entity, table)
+        if not files and not is_snapshot:
             continue
         log.info("%s: reading %s", work.batch.batch_id, table.resource)
         rows = stage.staged(
             work.spark, files, work.reading, facts, entity, table, TRANSFORMS[work.source.name][entity]
         )
-        if work.endpoint.absence_means_deletion and work.batch.is_full and work.manifest.complete:
-            rows = _with_absences(work, entity, rows)
+        if is_snapshot:
+            rows = _with_absences(work, entity, rows, facts)
         tables.append_batch(work.spark, work.bronze(entity), rows, work.batch.batch_id)
         crash_point(f"stage:{entity}")
 
 
-def _with_absences(work: Work, entity: str, rows: DataFrame) -> DataFrame:
-    if not tables.exists(work.bronze(entity)):
-        return rows
-    own = work.manifest.transaction_time
+def _is_snapshot(work: Work, entity: str, table: Table) -> bool:
+    """Whether what this export leaves out of ``entity`` has been deleted."""
+    return (
+        work.endpoint.absence_means_deletion
+        and work.batch.is_full
+        and work.manifest.complete
+        and (work.endpoint.types is None or table.resource in work.endpoint.types)
+        and tables.exists(work.bronze(entity))
+    )
+
+
+def _with_absences(work: Work, entity: str, rows: DataFrame, facts: stage.BatchFacts) -> DataFrame:
     hidden = [batch.batch_id for batch in control.unpublished(work.conn)]
-    earlier = tables.read(work.spark, work.bronze(entity)).where(
-        (F.col("source") == work.batch.source) & F.col("rule").isNull() & ~F.col("batch_id").isin(*hidden)
+    published = tables.read(work.spark, work.bronze(entity)).where(
+        (F.col("source") == work.batch.source) & ~F.col("batch_id").isin(*hidden)
     )
     later = [
         stage.Snapshot(b.batch_id, b.transaction_time)
-        for b in control.batches(work.conn, work.batch.source, limit=1000)
-        if b.status == "published" and b.is_full and b.transaction_time and b.transaction_time > own
+        for b in control.batches(work.conn, work.batch.source, limit=MOST_SNAPSHOTS)
+        if b.status == "published"
+        and b.is_full
+        and b.is_complete
+        and b.transaction_time
+        and b.transaction_time > facts.known_from
     ]
-    key = work.source.tables[entity].key
-    return stage.with_absences(rows, earlier, key, stage.Snapshot(work.batch.batch_id, own), later)
+    return stage.with_absences(rows, published, work.source.tables[entity].key, facts, later)
 
 
 def _deletions(work: Work) -> Counter[str]:
@@ -236,6 +258,7 @@ def _check(work: Work) -> None:
         return
     names = {entity: f"{work.source.name}__{entity}" for entity in staged}
     received = {entity: _rule_counts(rows) for entity, rows in staged.items()}
+    absent = {entity: _absent(work, rows) for entity, rows in staged.items()}
     outcome = validate(
         {names[entity]: rows for entity, rows in staged.items()},
         {
@@ -243,6 +266,8 @@ def _check(work: Work) -> None:
                 received=sum(counts.values()),
                 quarantined=sum(counts.values()) - counts[None],
                 tolerated=work.source.checks.tolerated_quarantined,
+                absent=absent[entity],
+                tolerated_absent=work.source.checks.tolerated_absent,
             )
             for entity, counts in received.items()
         },
@@ -281,6 +306,13 @@ def _staged(work: Work) -> dict[str, DataFrame]:
 
 def _rule_counts(rows: DataFrame) -> Counter[str | None]:
     return Counter({row["rule"]: row["count"] for row in rows.groupBy("rule").count().collect()})
+
+
+def _absent(work: Work, rows: DataFrame) -> int:
+    """How many records the batch deletes by leaving them out."""
+    return (
+        rows.where(F.col("file") == stage.ABSENT_FILE).count() if work.endpoint.absence_means_deletion else 0
+    )
 
 
 def _scope(work: Work, entity: str) -> Scope:

@@ -132,7 +132,7 @@ def _land(
     )
     landing.write_manifest(directory, manifest)
     control.record_file(conn, batch.batch_id, file)
-    control.set_landed(conn, batch.batch_id, at)
+    control.set_landed(conn, batch.batch_id, at, is_complete=manifest.complete)
 
 
 def _is_published(spark: SparkSession) -> bool:

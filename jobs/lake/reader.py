@@ -146,12 +146,14 @@ class RecordReader:
         judge = self._modelled(resource_type) if resource_type in fhir.SHAPES else _unmodelled
         rows = _Rows(file)
         for number, line in self._lines(file):
+            raw: dict[str, Any] = {}
             try:
-                if self._strict(line).get("resourceType") != resource_type:
+                raw = self._strict(line)
+                if raw.get("resourceType") != resource_type:
                     raise Rejected("wrong_resource_type", f"the file is declared to hold {resource_type}")
                 found = judge(line)
             except Rejected as rejected:
-                found = _rejection(rejected)
+                found = _rejection(rejected, self._key_of(raw, resource_type))
             rows.rows.append((number, self._line_hash(line), resource_type, *found))
             if len(rows.rows) >= ROWS_PER_BATCH:
                 yield rows.batch()
@@ -172,6 +174,13 @@ class RecordReader:
     def _lines(self, file: str) -> Iterator[tuple[int, bytes | None]]:
         frames = landing.read_frames(Path(self.reading.landing_dir) / file, self.landing_key)
         return lines.split(frames)
+
+    def _key_of(self, raw: dict[str, Any], resource_type: str) -> str | None:
+        """Whom a rejected line is about, where that much of it can be read."""
+        source_id = raw.get("id")
+        if raw.get("resourceType") != resource_type or not isinstance(source_id, str) or not source_id:
+            return None
+        return self.pseudonyms.key(resource_type, source_id)
 
     def _line_hash(self, line: bytes | None) -> str | None:
         return None if line is None else hashlib.blake2b(line, digest_size=16, key=self.line_key).hexdigest()
@@ -296,8 +305,8 @@ def micros(moment: datetime) -> int:
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
-def _rejection(rejected: Rejected) -> tuple[Any, ...]:
-    return (None, None, None, None, None, None, *rejected.args, None)
+def _rejection(rejected: Rejected, key: str | None = None) -> tuple[Any, ...]:
+    return (key, None, None, None, None, None, *rejected.args, None)
 
 
 def _unmodelled(line: bytes | None) -> tuple[Any, ...]:

@@ -1,11 +1,13 @@
 """Landing files to bronze: read, parse, transform, apply the row rules, append. One bronze row per received record.
 
-A rejected row keeps where it came from, its rule and its reason, and no value. A batch's rows are staged, not
+A rejected row keeps where it came from, its rule and its reason, the pseudonym of its record where that can be told,
+and no value. A batch's rows are staged, not
 published: nobody sees them before ``jobs.lake.load`` has had them checked, merged and published.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +20,8 @@ from jobs.lake.reader import SPARK_SCHEMA, TOMBSTONE_HASH, Reading, read_records
 from jobs.lake.timeline import ORDER
 from jobs.silver import fhir
 from jobs.sources import Table
+
+log = logging.getLogger(__name__)
 
 READERS = 2
 """Files read side by side: one per core of the smallest machine we mean to run on."""
@@ -82,7 +86,7 @@ def staged(
 def read(spark: SparkSession, files: Sequence[StagedFile], reading: Reading, resource_type: str) -> DataFrame:
     """Rows of ``reader.SCHEMA`` of the files, read by the engine's workers."""
     listed = spark.createDataFrame([(f.file, f.kind) for f in files], "file string, kind string")
-    return listed.repartition(min(READERS, len(files))).mapInArrow(
+    return listed.repartition(max(1, min(READERS, len(files)))).mapInArrow(
         read_records(reading, resource_type), SPARK_SCHEMA
     )
 
@@ -113,7 +117,7 @@ def _finish(rows: DataFrame, facts: BatchFacts, entity: str) -> DataFrame:
         if name in provenance:
             kept.append(name)
         elif name == "key":
-            kept.append(F.when(is_good, F.col("key")).alias(f"{entity}_key"))
+            kept.append(F.col("key").alias(f"{entity}_key"))
         elif name != "is_first_load":
             kept.append(F.when(is_good, F.col(name)).alias(name))
     return rows.select(
@@ -126,45 +130,60 @@ def _finish(rows: DataFrame, facts: BatchFacts, entity: str) -> DataFrame:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A full export of a source for which absence means deletion."""
+    """A whole full export of a source for which absence means deletion."""
 
     batch_id: str
     transaction_time: datetime
 
 
 def with_absences(
-    rows: DataFrame, earlier: DataFrame, key: str, own: Snapshot, later: Sequence[Snapshot]
+    rows: DataFrame, bronze: DataFrame, key: str, facts: BatchFacts, later: Sequence[Snapshot]
 ) -> DataFrame:
-    """``rows`` of a full export and a tombstone for each record that it, or a later full export, leaves out.
+    """``rows`` of a snapshot and a tombstone for each record that it, or a later snapshot, leaves out.
 
-    earlier: the source's accepted bronze rows of other batches. A record is deleted as of this export when it was
-    alive before and is not in ``rows``; and as of a later export (which was loaded first) when it is in ``rows`` but
-    not there. So the order in which full exports are loaded makes no difference.
+    bronze: the source's rows of other published batches. A record is deleted as of this export when it was alive
+    before and is not in ``rows``; and as of a later export (which was loaded first) when it is in ``rows`` but not
+    there. So the order in which full exports are loaded makes no difference. A rejected line is present all the same;
+    one that does not say whom it is about could be anyone, so an export with such a line deletes nobody.
     """
+    if _hides_somebody(rows, key):
+        log.warning("%s: some lines do not say whom they are about: no absence is a deletion", facts.batch_id)
+        return rows
     newest = F.max_by(F.col("is_deleted"), F.struct(*ORDER))
-    present = rows.where(F.col("rule").isNull()).select(key).distinct()
+    present = rows.select(key).distinct()
     alive = (
-        earlier.where(F.col("version_at") < own.transaction_time)
+        bronze.where((F.col("version_at") < facts.known_from) & F.col("rule").isNull())
         .groupBy(key)
         .agg(newest.alias("is_gone"))
         .where(~F.col("is_gone"))
         .select(key)
     )
     result = rows.unionByName(
-        _tombstones(alive.join(present, key, "left_anti"), rows, key, own.transaction_time)
+        _tombstones(alive.join(present, key, "left_anti"), rows, key, facts, facts.known_from)
     )
     for snapshot in later:
-        held = earlier.where(F.col("batch_id") == snapshot.batch_id).select(key).distinct()
-        gone = present.join(held, key, "left_anti")
-        result = result.unionByName(_tombstones(gone, rows, key, snapshot.transaction_time))
+        held = bronze.where(F.col("batch_id") == snapshot.batch_id)
+        if _hides_somebody(held, key):
+            continue
+        gone = present.join(held.select(key).distinct(), key, "left_anti")
+        result = result.unionByName(_tombstones(gone, rows, key, facts, snapshot.transaction_time))
     return result
 
 
-def _tombstones(keys: DataFrame, like: DataFrame, key: str, at: datetime) -> DataFrame:
+def _hides_somebody(rows: DataFrame, key: str) -> bool:
+    """Whether a line was rejected that does not tell whom it is about."""
+    return not rows.where(F.col(key).isNull()).select(key).limit(1).isEmpty()
+
+
+def _tombstones(keys: DataFrame, like: DataFrame, key: str, facts: BatchFacts, at: datetime) -> DataFrame:
     """Tombstones of ``keys`` as of ``at`` with the columns of ``like``, a batch's staged rows."""
     moment = F.lit(at)
     values = {
         key: F.col(key),
+        "source": F.lit(facts.source),
+        "batch_id": F.lit(facts.batch_id),
+        "known_from": F.lit(facts.known_from),
+        "key_id": F.lit(facts.key_id),
         "file": F.lit(ABSENT_FILE),
         "line": F.lit(0).cast("bigint"),
         "version_at": moment,
@@ -177,14 +196,6 @@ def _tombstones(keys: DataFrame, like: DataFrame, key: str, at: datetime) -> Dat
         "usable_at": moment,
         "month": F.lit(DELETED),
     }
-    constant = like.select("source", "batch_id", "known_from", "key_id").limit(1)
-    kept = ("source", "batch_id", "known_from", "key_id")
-    columns = [
-        values[f.name].alias(f.name)
-        if f.name in values
-        else F.col(f.name)
-        if f.name in kept
-        else F.lit(None).cast(f.dataType).alias(f.name)
-        for f in like.schema.fields
-    ]
-    return keys.crossJoin(constant).select(*columns)
+    return keys.select(
+        *(values.get(f.name, F.lit(None).cast(f.dataType)).alias(f.name) for f in like.schema.fields)
+    )

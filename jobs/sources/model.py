@@ -191,6 +191,17 @@ class Checks(_Declared):
     tolerated_quarantined: int = Field(
         default=0, ge=0, description="rejected records of a table that never stop a batch, small as it may be"
     )
+    max_absent_pct: float = Field(
+        default=50,
+        ge=0,
+        le=100,
+        description="share of a table's records that a full export may delete by leaving them out",
+    )
+    tolerated_absent: int = Field(
+        default=20,
+        ge=0,
+        description="records of a table that a full export may leave out, whatever their share",
+    )
 
 
 class Source(_Declared):

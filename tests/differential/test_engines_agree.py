@@ -71,7 +71,7 @@ def _land_again(batch_id: str) -> None:
     assert manifest is not None
     with control.connect() as conn:
         control.open_batch(conn, source, manifest.as_of)
-        control.set_landed(conn, batch_id, manifest.transaction_time)
+        control.set_landed(conn, batch_id, manifest.transaction_time, is_complete=manifest.complete)
 
 
 def _all_tables(lake: TestLake) -> dict[str, list[str]]:

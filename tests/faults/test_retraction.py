@@ -32,3 +32,12 @@ def test_entered_in_error_wins_over_a_claim_of_the_same_instant(lake: TestLake) 
     assert totals(receipts) == {"received": 2 * len(IDS), "superseded": len(IDS), "deleted": len(IDS)}
     current = lake.rows("select is_entered_in_error from silver.hospital__immunization")
     assert [row["is_entered_in_error"] for row in current] == [True] * len(IDS)
+
+
+def test_a_deletion_named_twice_is_one(lake: TestLake) -> None:
+    made = {"Immunization": [immunization(99, "completed")]}
+    lake.ingest(SOURCE, Export(instant("2026-01-02"), made))
+    twice = Export(instant("2026-01-03"), deleted=["Immunization/i99", "Immunization/i99"], files={})
+    assert totals(lake.ingest(SOURCE, twice)) == {"received": 2, "deleted": 1, "duplicate": 1}
+    key = "select 1 from silver.hospital__immunization where is_deleted"
+    assert len(lake.rows(key)) == 1

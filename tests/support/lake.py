@@ -19,6 +19,7 @@ from jobs.lake import catalog, control, landing
 from jobs.lake.control import Receipt
 from jobs.lake.load import load
 from jobs.settings import settings
+from jobs.sources import find_endpoint
 
 Line = bytes | Mapping[str, Any]
 
@@ -50,7 +51,8 @@ class TestLake:
     def land(self, source: str, export: Export) -> str:
         """The id of the batch that holds ``export``, landed."""
         with control.connect() as conn:
-            batch = control.open_batch(conn, source, export.at)
+            _, endpoint = find_endpoint(source)
+            batch = control.open_batch(conn, source, export.at, use_since=endpoint.supports_since)
             if batch.status == "published":
                 return batch.batch_id
             directory = landing.batch_dir(settings().landing_dir, source, batch.batch_id)
@@ -74,7 +76,7 @@ class TestLake:
                 complete=export.complete,
             )
             landing.write_manifest(directory, manifest)
-            control.set_landed(conn, batch.batch_id, export.at)
+            control.set_landed(conn, batch.batch_id, export.at, is_complete=export.complete)
         return batch.batch_id
 
     def ingest(self, source: str, export: Export) -> tuple[Receipt, ...]:

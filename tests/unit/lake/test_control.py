@@ -108,7 +108,7 @@ def test_a_published_batch_stays_as_it_is_whatever_comes_later(conn: control.Con
     name = control.batch_id(NORTH, DAY_1)
     control.mark_failed(conn, name, stage="read", what="a zombie task failed")
     control.set_status(conn, name, "staged")
-    control.set_landed(conn, name, DAY_2)
+    control.set_landed(conn, name, DAY_2, is_complete=True)
     assert publish(conn, DAY_1, {"silver.t": 9}) == first
     assert control.open_batch(conn, NORTH, DAY_1).status == "published"
     assert control.current_versions(conn) == {"silver.t": 1}
@@ -117,7 +117,7 @@ def test_a_published_batch_stays_as_it_is_whatever_comes_later(conn: control.Con
 
 def test_stages_are_recorded(conn: control.Connection) -> None:
     batch = control.open_batch(conn, NORTH, DAY_1)
-    control.set_landed(conn, batch.batch_id, DAY_2)
+    control.set_landed(conn, batch.batch_id, DAY_2, is_complete=True)
     landed = control.get_batch(conn, batch.batch_id)
     assert (landed.status, landed.transaction_time) == ("landed", DAY_2)
     for status in ("staged", "checked"):
@@ -145,7 +145,7 @@ def test_a_judged_batch_keeps_its_receipts_and_goes_on_after_a_failure(conn: con
 
 def test_the_newest_transaction_is_that_of_published_batches(conn: control.Connection) -> None:
     for as_of in (DAY_2, DAY_1):
-        control.set_landed(conn, control.open_batch(conn, NORTH, as_of).batch_id, as_of)
+        control.set_landed(conn, control.open_batch(conn, NORTH, as_of).batch_id, as_of, is_complete=True)
     assert control.newest_transaction(conn, NORTH) is None
     publish(conn, DAY_2, {"silver.t": 2})
     publish(conn, DAY_1, {"silver.t": 1})

@@ -49,7 +49,7 @@ def collected(lake: Any) -> ReportData:
         }
         catalog.register(spark, versions)
         batch = control.open_batch(conn, "hospital_north", AS_OF)
-        control.set_landed(conn, batch.batch_id, AS_OF)
+        control.set_landed(conn, batch.batch_id, AS_OF, is_complete=True)
         control.set_status(conn, batch.batch_id, "staged")
         control.set_status(conn, batch.batch_id, "checked")
         receipts = [

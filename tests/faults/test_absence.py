@@ -1,0 +1,122 @@
+"""Where a source declares it, what a full export leaves out has been deleted; in whatever order exports are loaded."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.engine.launch import Engine
+from infra.stack.postgres import Cluster
+from jobs.errors import CitywellError
+from jobs.lake import load as lake_load
+from jobs.settings import settings
+from jobs.sources import find_endpoint
+from tests.support.lake import Export, TestLake, instant, totals, use_home
+
+SOURCE = "hospital_given"
+RECEIPT_TIMES = ("known_from", "usable_at")
+
+
+@pytest.fixture(autouse=True)
+def _absence_means_deletion(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, endpoint = find_endpoint(SOURCE)
+    declared = endpoint.model_copy(update={"absence_means_deletion": True})
+    monkeypatch.setattr(lake_load, "find_endpoint", lambda name: (source, declared))
+
+
+def patient(name: str, sex: str = "female") -> dict[str, Any]:
+    return {"resourceType": "Patient", "id": name, "gender": sex}
+
+
+def snapshot(day: int, *lines: Any, **facts: Any) -> Export:
+    return Export(instant(f"2026-01-0{day}"), {"Patient": lines}, **facts)
+
+
+def alive(lake: TestLake) -> int:
+    return len(lake.rows("select 1 from silver.hospital__patient where not is_deleted"))
+
+
+@pytest.fixture
+def lake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, postgres: Cluster, sail_engine: Engine) -> TestLake:
+    return use_home(monkeypatch, tmp_path, postgres, sail_engine.remote)
+
+
+def test_whoever_is_left_out_is_deleted_and_may_come_back(lake: TestLake) -> None:
+    lake.ingest(SOURCE, snapshot(1, patient("a"), patient("b")))
+    receipts = lake.ingest(SOURCE, snapshot(2, patient("a")))
+    assert totals(receipts) == {"received": 2, "duplicate": 1, "deleted": 1}
+    assert alive(lake) == 1
+    lake.ingest(SOURCE, snapshot(3, patient("a"), patient("b")))
+    assert alive(lake) == 2
+
+
+def test_a_type_without_a_file_has_been_deleted_as_a_whole(lake: TestLake) -> None:
+    lake.ingest(SOURCE, snapshot(1, patient("a")))
+    empty = Export(instant("2026-01-02"), {"Procedure": [{"resourceType": "Procedure", "id": "x"}]})
+    assert totals(lake.ingest(SOURCE, empty)) == {"received": 2, "deleted": 1, "unmodelled": 1}
+    assert alive(lake) == 0
+
+
+def test_an_incomplete_export_deletes_nobody_whenever_it_is_loaded(lake: TestLake) -> None:
+    lake.ingest(SOURCE, snapshot(2, patient("b"), complete=False))
+    lake.ingest(SOURCE, snapshot(1, patient("a"), patient("b")))
+    lake.ingest(SOURCE, snapshot(3, patient("a"), complete=False))
+    assert alive(lake) == 2
+
+
+def test_a_rejected_record_is_not_an_absent_one(lake: TestLake) -> None:
+    lake.ingest(SOURCE, snapshot(1, patient("a"), patient("b"), patient("c")))
+    receipts = lake.ingest(
+        SOURCE, snapshot(2, patient("a"), patient("b", "f"), {**patient("c"), "gender": 7})
+    )
+    assert totals(receipts) == {"received": 3, "duplicate": 1, "quarantined": 2}
+    assert alive(lake) == 3
+
+
+def test_a_line_that_could_be_anybody_keeps_everybody(lake: TestLake) -> None:
+    lake.ingest(SOURCE, snapshot(1, patient("a"), patient("b")))
+    receipts = lake.ingest(SOURCE, snapshot(2, patient("a"), b'{"resourceType":"Patient","id":"b'))
+    assert totals(receipts) == {"received": 2, "duplicate": 1, "quarantined": 1}
+    assert alive(lake) == 2
+
+
+def test_an_export_that_leaves_out_most_is_stopped(lake: TestLake) -> None:
+    many = [patient(f"p{number}") for number in range(60)]
+    lake.ingest(SOURCE, snapshot(1, *many))
+    with pytest.raises(CitywellError, match="deletes at most 50 % of the records"):
+        lake.ingest(SOURCE, snapshot(2, *many[:20]))
+    assert alive(lake) == 60
+    lake.ingest(SOURCE, snapshot(3, *many[:40]))
+    assert alive(lake) == 40
+
+
+def test_any_order_of_snapshots(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, postgres: Cluster, sail_engine: Engine
+) -> None:
+    """Of three snapshots, every pattern of presence and change is somebody's history."""
+    histories = list(itertools.product((None, "male", "female"), repeat=3))
+    exports = [
+        snapshot(day, *[patient(f"p{n}", h[day - 1]) for n, h in enumerate(histories) if h[day - 1]])
+        for day in (1, 2, 3)
+    ]
+    results = []
+    for number, order in enumerate(itertools.permutations(range(3))):
+        lake = use_home(monkeypatch, tmp_path / str(number), postgres, sail_engine.remote)
+        for place in order:
+            lake.ingest(SOURCE, exports[place])
+        results.append(
+            [
+                [{k: v for k, v in row.items() if k not in RECEIPT_TIMES} for row in lake.rows(query)]
+                for query in (
+                    "select * from silver.hospital__patient order by patient_key",
+                    "select * from silver.hospital__patient_history "
+                    "order by patient_key, version_at, is_deleted, content_hash",
+                )
+            ]
+        )
+        settings.cache_clear()
+    assert len(results[0][0]) == len(histories) - 1
+    assert all(result == results[0] for result in results)
