@@ -18,6 +18,7 @@ from jobs.sources import RECORD_COLUMNS, Checks, Column, Table
 
 SUITES = Path(__file__).parent / "suites"
 Severity = Literal["critical", "warning"]
+FEWEST_FOR_A_SHARE = 50
 
 COUNTING = frozenset(
     {
@@ -77,9 +78,17 @@ class _Suite(BaseModel):
     checks: tuple[Check, ...]
 
 
-def suite(name: str, table: Table, batch: Checks, directory: Path = SUITES) -> list[Check]:
-    """Every check of table ``name`` (``source__entity``): the derived ones, then ``suites/<name>.yml``."""
-    return [*derived(table, batch), *written(directory / f"{name}.yml")]
+def suite(name: str, table: Table, batch: Checks, rows: int, directory: Path = SUITES) -> list[Check]:
+    """Every check of table ``name`` (``source__entity``): the derived ones, then ``suites/<name>.yml``.
+
+    rows: those that will be judged. Of fewer than FEWEST_FOR_A_SHARE a share says nothing about the batch.
+    """
+    return [*derived(table, batch), *(_of_rows(check, rows) for check in written(directory / f"{name}.yml"))]
+
+
+def _of_rows(check: Check, rows: int) -> Check:
+    is_warning = "mostly" in check.kwargs and rows < FEWEST_FOR_A_SHARE
+    return check.model_copy(update={"severity": "warning"}) if is_warning else check
 
 
 def derived(table: Table, batch: Checks) -> list[Check]:

@@ -128,7 +128,8 @@ def validate(
                 where=f"table {name}, batch {batch_id}",
                 do=f"Declare {entity} in jobs/sources/{definition.name}.yml and count its records.",
             )
-        suite = declared.suite(name, definition.tables[entity], definition.checks, suites)
+        rows_judged = counts[name].received - counts[name].quarantined
+        suite = declared.suite(name, definition.tables[entity], definition.checks, rows_judged, suites)
         judged = _judge(gx, context, name, _present(frame), counts[name], suite)
         results.append(judged)
         rows += [
@@ -162,8 +163,9 @@ def _context(gx: Any) -> Any:
 
 
 def _present(frame: DataFrame) -> DataFrame:
-    """The rows that carry content: neither tombstones nor rows a rule has rejected."""
-    return frame.where(F.col("rule").isNull() & ~F.col("is_deleted")).drop("rule", "reason")
+    """The rows whose content counts: neither tombstones, nor entered in error, nor rejected by a rule."""
+    is_retraction = F.col("is_deleted") | F.col("is_entered_in_error")
+    return frame.where(F.col("rule").isNull() & ~is_retraction).drop("rule", "reason")
 
 
 def _judge(

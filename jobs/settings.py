@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     mlflow_tracking_uri: str | None = Field(
         None, description="MLflow that is managed elsewhere, instead of the stack's own server"
     )
+    landing_retention_days: float = Field(
+        90, gt=0, description="how long landed files of published batches are kept"
+    )
     schedules: bool = Field(
         False,
         description="run the DAGs by their cron schedules; off beside the simulated city, which has its own time",

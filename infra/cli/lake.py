@@ -1,4 +1,4 @@
-"""``citywell ingest`` and ``citywell sql``."""
+"""``citywell ingest``, ``sql`` and ``maintain``."""
 
 from __future__ import annotations
 
@@ -42,6 +42,17 @@ def ingest(
             typer.echo(f"  {finding}")
     if failed:
         raise typer.Exit(1)
+
+
+def maintain() -> None:
+    """Compact the lake's tables, drop files no version in use needs, expire old landed files.
+
+    Rows and published versions stay. CITYWELL_LANDING_RETENTION_DAYS says how long landed files are kept.
+    """
+    from jobs import maintenance
+
+    done = maintenance.run(datetime.now(UTC))
+    typer.echo(f"{done['tables']} tables maintained, {done['landed_files_expired']} landed files expired")
 
 
 def sql(

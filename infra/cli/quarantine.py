@@ -70,11 +70,20 @@ def replay(
     repaired: Annotated[
         Path, typer.Argument(metavar="FILE", help="NDJSON: the repaired resources, one a line.")
     ],
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            help="The batch that rejected them. Default: the only one with rejected records of TYPE."
+        ),
+    ] = None,
 ) -> None:
-    """Take repaired records in, as a batch of their own, without a full rerun."""
+    """Take repaired records in, as a batch of their own, without a full rerun.
+
+    They stand where the rejected lines would have stood: what was received since stays newer.
+    """
     from jobs.ingest import OUTCOMES
     from jobs.lake import quarantine
 
-    loaded = quarantine.replay(source, resource_type, repaired)
+    loaded = quarantine.replay(source, resource_type, repaired, batch_id=batch)
     sums = {name: sum(getattr(receipt, name) for receipt in loaded.receipts) for name in OUTCOMES}
     typer.echo(f"{loaded.batch_id}: " + ", ".join(f"{name} {count:,}" for name, count in sums.items()))

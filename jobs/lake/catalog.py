@@ -22,8 +22,10 @@ def lake_session() -> Iterator[SparkSession]:
     """A session in which every published table is readable as ``schema.table``."""
     with control.connect() as conn:
         control.migrate(conn)
-        versions = control.current_versions(conn)
-        hidden = [batch.batch_id for batch in control.unpublished(conn)]
+        with conn.transaction():
+            conn.execute("set transaction isolation level repeatable read, read only")
+            versions = control.current_versions(conn)
+            hidden = [batch.batch_id for batch in control.unpublished(conn)]
     with engine.session() as spark:
         register(spark, versions, hidden)
         yield spark

@@ -44,7 +44,6 @@ create table if not exists batch (
     since timestamptz,
     is_full boolean not null generated always as (since is null) stored,
     is_first_load boolean not null,
-    is_complete boolean,
     transaction_time timestamptz,
     status text not null default 'open' check (
         status in ('open', 'landed', 'staged', 'checked', 'judged', 'published', 'failed')
@@ -54,6 +53,8 @@ create table if not exists batch (
     updated_at timestamptz not null default now(),
     published_at timestamptz
 );
+alter table batch add column if not exists is_complete boolean;
+alter table batch add column if not exists newest_version_at timestamptz;
 create index if not exists batch_source on batch (source, as_of);
 comment on table batch is 'One row per export of one endpoint.';
 
@@ -342,8 +343,10 @@ def set_status(conn: Connection, name: str, status: Literal["staged", "checked"]
     _update_batch(conn, name, "status = %s", status)
 
 
-def set_judged(conn: Connection, name: str, receipts: Sequence[Receipt]) -> None:
-    """Records what becomes of a batch's records before any of them is merged.
+def set_judged(
+    conn: Connection, name: str, receipts: Sequence[Receipt], newest_version_at: datetime | None
+) -> None:
+    """Records what becomes of a batch's records before any of them is merged, and their newest version instant.
 
     From here on a re-run merges and publishes, and judges nothing again: merged rows would look like
     duplicates. Raises CitywellError when a receipt does not balance.
@@ -351,7 +354,7 @@ def set_judged(conn: Connection, name: str, receipts: Sequence[Receipt]) -> None
     check_receipts(name, receipts)
     with conn.transaction():
         _save_receipts(conn, name, receipts)
-        _update_batch(conn, name, "status = 'judged'")
+        _update_batch(conn, name, "status = 'judged', newest_version_at = %s", newest_version_at)
 
 
 def mark_failed(conn: Connection, name: str, *, stage: str, what: str, where: str = "") -> None:
@@ -468,6 +471,17 @@ def newest_transaction(conn: Connection, source: str) -> datetime | None:
     return moment
 
 
+def seen_until(conn: Connection, source: str) -> datetime | None:
+    """No published record of ``source`` has a newer version instant; None when there is none."""
+    moment: datetime | None = _scalar(
+        conn,
+        "select max(greatest(transaction_time, newest_version_at)) from batch "
+        "where source = %s and status = 'published'",
+        source,
+    )
+    return moment
+
+
 def unpublished(conn: Connection, *, status: BatchStatus | None = None) -> list[Batch]:
     """Batches that nobody may see yet, of one status or of all, oldest first."""
     with conn.cursor(row_factory=class_row(Batch)) as cursor:
@@ -499,13 +513,16 @@ def publish_tables(conn: Connection, kind: str, run_id: str, tables: Mapping[str
 
 
 def current_versions(conn: Connection, *, as_of_publication: int | None = None) -> dict[str, int]:
-    """The version at which each published table is to be read, now or as of an earlier publication."""
+    """The version at which each published table is to be read, now or as of an earlier publication.
+
+    A table several sources write to may be published by one of them at a version older than another's.
+    """
     rows = conn.execute(
         """
-        select distinct on (t.name) t.name, t.version::bigint
+        select t.name, max(t.version::bigint)
         from publication p, jsonb_each_text(p.tables) as t (name, version)
         where %(last)s::bigint is null or p.id <= %(last)s
-        order by t.name, p.id desc
+        group by t.name
         """,
         {"last": as_of_publication},
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 import socket
 import uuid
 from collections.abc import Iterator
@@ -38,6 +39,11 @@ PORTABLE_CONFIG = {
 """
 
 EngineKind = Literal["sail", "spark"]
+
+FULL_BELOW_BYTES = 16 * 1024 * 1024
+_SAID_BY_A_WORKER = re.compile(
+    r"CitywellError: (?P<what>[^\n]+)\n  where: (?P<where>[^\n]+)\n  do: (?P<do>[^\n]+)"
+)
 
 _VALUE_LOGGERS = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
 """PySpark's own loggers that print the values of a failed query on stderr, even when the error is caught."""
@@ -112,6 +118,34 @@ def describe(error: BaseException) -> str:
     named = re.findall(r"\b[A-Z]\w*(?:Error|Exception)\b", str(error))
     kinds = dict.fromkeys([type(error).__name__, *([f"[{condition}]"] if condition else []), *named])
     return " ".join(list(kinds)[:4])
+
+
+@contextmanager
+def told(where: str) -> Iterator[None]:
+    """Turns what the engine refuses inside the block into an error that carries no values (:func:`refusal`)."""
+    try:
+        yield
+    except PySparkException as error:
+        if is_unavailable(error):
+            raise
+        raise refusal(error, where, "nothing of it was published; run it again") from None
+
+
+def refusal(error: BaseException, where: str, consequence: str) -> CitywellError:
+    """An engine's ``error`` for people: what our own code said inside a worker, or else the kinds of error alone."""
+    if said := _SAID_BY_A_WORKER.search(str(error)):
+        return CitywellError(said["what"], where=said["where"], do=said["do"])
+    if shutil.disk_usage(settings().home).free < FULL_BELOW_BYTES:
+        return CitywellError(
+            "the disk is full",
+            where=str(settings().home),
+            do=f"free space there (the engine's scratch files are on it too); {consequence}",
+        )
+    return CitywellError(
+        f"the engine refused: {describe(error)}",
+        where=where,
+        do=f"look at the engine's log (`citywell status` names it); {consequence}",
+    )
 
 
 def _connect(address: str, note: Path | None = None) -> SparkSession:

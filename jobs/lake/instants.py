@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 EARLIEST_YEAR, LATEST_YEAR = 1850, 2200
 """Outside these no person was treated: the oldest verified person was born in 1875; 2200 is beyond any plan."""
 
-_PARTIAL = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")
-_TIMED = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})?")
+_PARTIAL = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?", re.ASCII)
+_TIMED = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})?", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -26,12 +26,12 @@ def parse(text: str, zone: ZoneInfo) -> tuple[int, str]:
     Raises ValueError, without the text, for anything else, for a local time that a clock change skipped, and for
     years outside EARLIEST_YEAR..LATEST_YEAR.
     """
+    if text[:4].isdecimal() and not EARLIEST_YEAR <= int(text[:4]) <= LATEST_YEAR:
+        raise ValueError(f"year outside {EARLIEST_YEAR} to {LATEST_YEAR}")
     if _TIMED.fullmatch(text):
         moment, precision = _timed(text, zone), "second"
     else:
         moment, precision = _partial(text, zone)
-    if not EARLIEST_YEAR <= moment.year <= LATEST_YEAR:
-        raise ValueError(f"year outside {EARLIEST_YEAR} to {LATEST_YEAR}")
     return (moment - _EPOCH) // _MICROSECOND, precision
 
 

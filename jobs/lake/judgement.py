@@ -30,7 +30,7 @@ class Scope:
     hidden_batches: tuple[str, ...]
     """Batches in bronze that are neither published nor this one."""
     seen_until: datetime | None
-    """Newest transaction time of the source's published batches; None on its first load."""
+    """No published record of the source has a newer version instant; None on its first load."""
 
 
 @dataclass(frozen=True)

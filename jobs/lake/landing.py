@@ -21,7 +21,7 @@ import hashlib
 import os
 import struct
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -120,7 +120,14 @@ class Manifest:
     files: tuple[LandedFile, ...]
     findings: tuple[Finding, ...]
     complete: bool
+    replays: str | None = None
+    """The batch whose rejected lines these are, repaired: they are versions of its export, but known only now."""
     format_version: int = 1
+
+    @property
+    def known_from(self) -> datetime:
+        """When we received the batch's records."""
+        return self.as_of if self.replays else self.transaction_time
 
 
 _MANIFEST_ADAPTER = TypeAdapter(Manifest)
@@ -336,15 +343,19 @@ def read_manifest(directory: Path) -> Manifest | None:
         ) from None
 
 
-def expire(landing_dir: Path, retention_days: float, *, now: datetime) -> list[Path]:
+def expire(
+    landing_dir: Path, retention_days: float, *, now: datetime, keep: Collection[str] = ()
+) -> list[Path]:
     """Deletes the landed files (and abandoned parts) last written over ``retention_days`` before ``now``.
 
-    Manifests stay: they say what was received and hold no record. Returns the deleted files.
+    keep: ids of batches that still need theirs. Manifests stay: they say what was received and hold no record.
+    Returns the deleted files.
     """
     oldest = (now - timedelta(days=retention_days)).timestamp()
     expired = []
     for path in sorted(landing_dir.rglob("*")):
-        if path.suffix in (SUFFIX, ".part") and path.is_file() and path.stat().st_mtime < oldest:
+        is_landed = path.suffix in (SUFFIX, ".part") and path.parent.name not in keep and path.is_file()
+        if is_landed and path.stat().st_mtime < oldest:
             path.unlink(missing_ok=True)
             expired.append(path)
     return expired

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
-from functools import reduce
+from datetime import UTC, datetime, timedelta
+from functools import partial, reduce
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,7 +28,7 @@ from jobs.errors import CitywellError
 from jobs.identity import link, vault
 from jobs.identity.pseudonyms import key_id, load_key
 from jobs.lake import control, engine, landing, stage, tables
-from jobs.lake.control import Batch, Connection, Receipt
+from jobs.lake.control import Batch, BatchStatus, Connection, Receipt
 from jobs.lake.judgement import Scope, judge
 from jobs.lake.landing import Manifest
 from jobs.lake.reader import DELETION_BUNDLE, Reading, micros
@@ -91,7 +92,7 @@ def load(batch_id: str) -> Loaded:
             if batch.status == "published":
                 return Loaded(batch_id, batch.source, tuple(control.receipts(conn, batch_id)))
             try:
-                with engine.session() as spark:
+                with engine.session(name=f"load {batch.source}") as spark, engine.told(f"batch {batch_id}"):
                     _run(Work.of(spark, conn, batch))
             except CitywellError as error:
                 control.mark_failed(conn, batch_id, stage="load", what=error.what, where=error.where)
@@ -145,24 +146,45 @@ class Work:
 
 
 def _run(work: Work) -> None:
-    done = work.batch.status
+    """Take the batch as far as it will go. What is absent is told against what is published: under the merge lock."""
+    merge_lock = control.lock(work.conn, f"merge {work.source.name}", patience_ms=MERGE_PATIENCE_MS)
     if work.endpoint.absence_means_deletion:
-        with control.lock(work.conn, f"merge {work.source.name}", patience_ms=MERGE_PATIENCE_MS):
+        with merge_lock:
             _finish_stopped(work)
+            if work.batch.status != "judged":
+                _forget_staged(work)
+                _stage_and_check(work, "landed")
+            _merge(work)
+    else:
+        _stage_and_check(work, work.batch.status)
+        with merge_lock:
+            _finish_stopped(work)
+            _merge(work)
+
+
+def _stage_and_check(work: Work, done: BatchStatus) -> None:
     if done in ("open", "landed", "failed"):
         _stage(work)
         control.set_status(work.conn, work.batch.batch_id, "staged")
         done = "staged"
-    crash_point("staged")
+        crash_point("staged")
     if done == "staged":
         _check(work)
         control.set_status(work.conn, work.batch.batch_id, "checked")
         crash_point("checked")
-    with control.lock(work.conn, f"merge {work.source.name}", patience_ms=MERGE_PATIENCE_MS):
-        _finish_stopped(work)
-        if done != "judged":
-            _judge(work)
-        _finish(work)
+
+
+def _merge(work: Work) -> None:
+    if work.batch.status != "judged":
+        _judge(work)
+    _finish(work)
+
+
+def _forget_staged(work: Work) -> None:
+    """Take the batch's rows out of bronze again."""
+    for entity in work.source.tables:
+        slice_ = {tables.BATCH_COLUMN: work.batch.batch_id}
+        tables.retrying(partial(tables.delete_slice, work.bronze(entity), slice_))
 
 
 def _finish_stopped(work: Work) -> None:
@@ -179,7 +201,8 @@ def _stage(work: Work) -> None:
     facts = stage.BatchFacts(
         source=work.batch.source,
         batch_id=work.batch.batch_id,
-        known_from=work.manifest.transaction_time,
+        transaction_time=work.manifest.transaction_time,
+        known_from=work.manifest.known_from,
         is_first_load=work.batch.is_first_load,
         key_id=key_id(load_key(settings().keys_dir / "pseudonym.key")),
         monthly_since=MONTHLY_SINCE,
@@ -191,32 +214,34 @@ def _stage(work: Work) -> None:
             if (f.kind == "output" and f.resource_type == table.resource)
             or (f.kind == "deleted" and table.resource in deleted_types)
         ]
-        is_snapshot = _is_snapshot(work, entity, table)
-        if not files and not is_snapshot:
+        is_whole = _is_whole(work, table)
+        if not files and not is_whole:
             continue
         log.info("%s: reading %s", work.batch.batch_id, table.resource)
         rows = stage.staged(
             work.spark, files, work.reading, facts, entity, table, TRANSFORMS[work.source.name][entity]
         )
-        if is_snapshot:
-            rows = _with_absences(work, entity, rows, facts)
+        if work.endpoint.absence_means_deletion:
+            rows = _with_absences(work, entity, rows, facts, is_whole=is_whole)
         tables.append_batch(work.spark, work.bronze(entity), rows, work.batch.batch_id)
         crash_point(f"stage:{entity}")
 
 
-def _is_snapshot(work: Work, entity: str, table: Table) -> bool:
-    """Whether what this export leaves out of ``entity`` has been deleted."""
+def _is_whole(work: Work, table: Table) -> bool:
+    """Whether what this export leaves out of a table has been deleted."""
     return (
         work.endpoint.absence_means_deletion
         and work.batch.is_full
         and work.manifest.complete
         and (work.endpoint.types is None or table.resource in work.endpoint.types)
-        and tables.exists(work.bronze(entity))
     )
 
 
-def _with_absences(work: Work, entity: str, rows: DataFrame, facts: stage.BatchFacts) -> DataFrame:
+def _with_absences(
+    work: Work, entity: str, rows: DataFrame, facts: stage.BatchFacts, *, is_whole: bool
+) -> DataFrame:
     hidden = [batch.batch_id for batch in control.unpublished(work.conn)]
+    tables.create(work.bronze(entity), rows.schema, [tables.BATCH_COLUMN])
     published = tables.read(work.spark, work.bronze(entity)).where(
         (F.col("source") == work.batch.source) & ~F.col("batch_id").isin(*hidden)
     )
@@ -227,9 +252,10 @@ def _with_absences(work: Work, entity: str, rows: DataFrame, facts: stage.BatchF
         and b.is_full
         and b.is_complete
         and b.transaction_time
-        and b.transaction_time > facts.known_from
+        and b.transaction_time > facts.transaction_time
     ]
-    return stage.with_absences(rows, published, work.source.tables[entity].key, facts, later)
+    key = work.source.tables[entity].key
+    return stage.with_absences(rows, published, key, facts, later, is_whole=is_whole)
 
 
 def _deletions(work: Work) -> Counter[str]:
@@ -276,19 +302,26 @@ def _check(work: Work) -> None:
         docs_dir=settings().home / "reports" / "data_docs",
     )
     results = pa.Table.from_pylist([asdict(row) for row in outcome.rows], schema=VALIDATION_SCHEMA)
-    tables.append_batch(work.spark, VALIDATIONS, work.spark.createDataFrame(results), work.batch.batch_id)
+    _publish_validations(work, work.spark.createDataFrame(results))
     crash_point("validated")
     if not outcome.passed:
         failed = "; ".join(
             f"{row.table}: {row.expectation} {row.column or ''} ({row.why})" for row in outcome.failures[:5]
         )
-        for entity in staged:
-            tables.delete_slice(work.bronze(entity), {tables.BATCH_COLUMN: work.batch.batch_id})
+        _forget_staged(work)
         raise CitywellError(
             f"{len(outcome.failures)} checks failed: {failed}",
             where=f"batch {work.batch.batch_id}",
-            do="look at the Data Docs; mend the source or the declaration, then run the ingest again",
+            do="look at the Data Docs; mend the declaration and run it again, or have the source mended and ingest "
+            "it with a later --date: the watermark has stayed, so the same span is asked for",
         )
+
+
+def _publish_validations(work: Work, results: DataFrame) -> None:
+    """Show the newest verdict on the batch, passed or not, in the place of an earlier one."""
+    slice_ = {tables.BATCH_COLUMN: work.batch.batch_id}
+    version = tables.retrying(lambda: tables.replace_slice(work.spark, VALIDATIONS, results, slice_))
+    control.publish_tables(work.conn, "checks", work.batch.batch_id, {VALIDATIONS: version})
 
 
 def _staged(work: Work) -> dict[str, DataFrame]:
@@ -324,26 +357,34 @@ def _scope(work: Work, entity: str) -> Scope:
         silver=work.silver(entity),
         key=work.source.tables[entity].key,
         hidden_batches=tuple(hidden),
-        seen_until=control.newest_transaction(work.conn, work.batch.source),
+        seen_until=control.seen_until(work.conn, work.batch.source),
     )
 
 
 def _judge(work: Work) -> None:
     """Find out what becomes of every record, before anything is merged."""
     outcomes: Counter[tuple[str, str, str]] = Counter()
+    newest_us: list[int] = []
     for entity, rows in _staged(work).items():
         resource = work.source.tables[entity].resource
         for (file, outcome), count in judge(work.spark, _scope(work, entity)).outcomes.items():
             outcomes[file, resource, outcome] += count
         for row in rows.where("rule is not null").groupBy("file").count().collect():
             outcomes[row["file"], resource, "quarantined"] += row["count"]
+        newest_us += [row["us"] for row in rows.agg(F.unix_micros(F.max("version_at")).alias("us")).collect()]
     modelled = {table.resource for table in work.source.tables.values()}
     for resource in {f.resource_type for f in work.manifest.files if f.kind == "output"} - modelled:
         _count_others(_read(work, "output", resource), outcomes)
     if any(f.kind == "deleted" for f in work.manifest.files):
         others = ~F.col("resource_type").isin(*modelled)
         _count_others(_read(work, "deleted", DELETION_BUNDLE).where(others), outcomes)
-    control.set_judged(work.conn, work.batch.batch_id, _receipts(work, outcomes))
+    known_us = [us for us in newest_us if us is not None]
+    newest = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=max(known_us)) if known_us else None
+    try:
+        control.set_judged(work.conn, work.batch.batch_id, _receipts(work, outcomes), newest)
+    except CitywellError:
+        _forget_staged(work)
+        raise
     crash_point("judged")
 
 
@@ -456,8 +497,6 @@ def _write_quality(
         versions[QUARANTINE] = tables.append_batch(
             work.spark, QUARANTINE, reduce(DataFrame.unionByName, rejected), batch_id
         )
-    if tables.exists(VALIDATIONS):
-        versions[VALIDATIONS] = _newest(VALIDATIONS)
     return versions
 
 
@@ -471,7 +510,7 @@ def _quarantine(rows: DataFrame, work: Work) -> DataFrame:
         "resource_type",
         "rule",
         "reason",
-        F.lit(work.manifest.transaction_time).alias("quarantined_at"),
+        F.lit(work.manifest.known_from).alias("quarantined_at"),
     )
 
 

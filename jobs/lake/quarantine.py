@@ -74,11 +74,21 @@ def write_report(source: str, out: TextIO) -> int:
     return len(rejected)
 
 
-def replay(source: str, resource_type: str, repaired: Path, *, at: datetime | None = None) -> Loaded:
+def replay(
+    source: str,
+    resource_type: str,
+    repaired: Path,
+    *,
+    batch_id: str | None = None,
+    at: datetime | None = None,
+) -> Loaded:
     """Land the repaired lines in ``repaired`` (NDJSON) as a batch of their own and load it.
 
-    at: the instant the repair is known from, by default now. The receipt of the original file stays as it was judged;
-    the repaired lines have a receipt of their own. Raises CitywellError when the file is missing or empty.
+    batch_id: the batch that rejected them, by default the only one with rejected records of that type. A record
+    without ``lastUpdated`` keeps that export's instant for its version, so that an old line cannot overwrite what came
+    since. at: the instant the repair is known from, by default now. The receipt of the original file stays as it was
+    judged; the repaired lines have a receipt of their own. Raises CitywellError when the file is missing or empty, and
+    when it is not clear which batch the lines are from.
     """
     find_endpoint(source)
     if not repaired.is_file() or not repaired.stat().st_size:
@@ -88,17 +98,43 @@ def replay(source: str, resource_type: str, repaired: Path, *, at: datetime | No
             do="give an NDJSON file with one resource a line",
         )
     moment = (at or datetime.now(UTC)).replace(microsecond=0)
+    rejected_by = batch_id or _sole_batch(source, resource_type)
     with control.connect() as conn:
         control.migrate(conn)
+        origin = control.get_batch(conn, rejected_by)
+        if origin.source != source or origin.transaction_time is None:
+            raise CitywellError(
+                f"Batch {rejected_by} is no landed batch of {source}",
+                where="quarantine replay",
+                do=f"see `citywell quarantine show {source}` for the batch of each rejected line",
+            )
         batch = control.open_batch(conn, source, moment)
         if batch.status == "open":
-            _land(conn, batch, resource_type, repaired, moment)
+            _land(conn, batch, resource_type, repaired, origin)
     return load(batch.batch_id)
 
 
+def _sole_batch(source: str, resource_type: str) -> str:
+    """The batch with rejected records of a type. Raises CitywellError when there is none or more than one."""
+    found = sorted({r["batch_id"] for r in records(source) if r["resource_type"] == resource_type})
+    if len(found) != 1:
+        raise CitywellError(
+            f"Rejected records of type {resource_type} are in {len(found)} batches"
+            + (f": {', '.join(found[-5:])}" if found else ""),
+            where=f"quarantine of {source}",
+            do="say which batch the lines are from (--batch)",
+        )
+    return found[0]
+
+
 def _land(
-    conn: control.Connection, batch: control.Batch, resource_type: str, path: Path, at: datetime
+    conn: control.Connection,
+    batch: control.Batch,
+    resource_type: str,
+    path: Path,
+    origin: control.Batch,
 ) -> None:
+    assert origin.transaction_time is not None
     directory = landing.batch_dir(settings().landing_dir, batch.source, batch.batch_id)
     key = landing.load_key(settings().keys_dir / "landing.key")
     name = f"0000-{resource_type}.ndjson.cwl"
@@ -123,16 +159,17 @@ def _land(
         source=batch.source,
         as_of=batch.as_of,
         since=batch.since,
-        transaction_time=at,
+        transaction_time=origin.transaction_time,
         attempt=1,
         key_id=key.key_id,
         files=(file,),
         findings=(),
         complete=False,
+        replays=origin.batch_id,
     )
     landing.write_manifest(directory, manifest)
     control.record_file(conn, batch.batch_id, file)
-    control.set_landed(conn, batch.batch_id, at, is_complete=manifest.complete)
+    control.set_landed(conn, batch.batch_id, origin.transaction_time, is_complete=manifest.complete)
 
 
 def _is_published(spark: SparkSession) -> bool:

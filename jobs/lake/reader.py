@@ -43,7 +43,7 @@ SCHEMA = pa.schema(
         ("key", pa.string()),
         ("version_at", pa.timestamp("us", tz="UTC")),
         ("version_number", pa.int64()),
-        ("has_version_instant", pa.bool_()),
+        ("updated_at", pa.timestamp("us", tz="UTC")),
         ("is_deleted", pa.bool_()),
         ("content_hash", pa.string()),
         ("rule", pa.string()),
@@ -53,7 +53,7 @@ SCHEMA = pa.schema(
 )
 SPARK_SCHEMA = (
     "file string, line bigint, line_hash string, resource_type string, key string, version_at timestamp, "
-    "version_number bigint, has_version_instant boolean, is_deleted boolean, content_hash string, rule string, "
+    "version_number bigint, updated_at timestamp, is_deleted boolean, content_hash string, rule string, "
     "reason string, record string"
 )
 
@@ -74,7 +74,8 @@ class Reading:
     time_zone: str = "UTC"
     """Zone of dates and of times without an offset."""
     is_snapshot: bool = False
-    """Absence from a full export means deletion: presence then holds as of the export, whatever lastUpdated says."""
+    """Absence from a full export means deletion: presence then holds as of the export, and lastUpdated only orders
+    the records of one id within it."""
     has_numeric_versions: bool = False
 
 
@@ -106,7 +107,7 @@ class _Rows:
         "key",
         "version_at",
         "version_number",
-        "has_version_instant",
+        "updated_at",
         "is_deleted",
         "content_hash",
         "rule",
@@ -232,19 +233,19 @@ class RecordReader:
 
         return judge
 
-    def _version(self, meta: Any) -> tuple[int, int, bool]:
-        """(version instant in microseconds, version number or 0, whether the record states the instant)."""
+    def _version(self, meta: Any) -> tuple[int, int, int | None]:
+        """(version instant in microseconds, version number or 0, lastUpdated in microseconds)."""
+        exported, is_snapshot = self.reading.transaction_us, self.reading.is_snapshot
         if meta is None:
-            return self.reading.transaction_us, 0, False
-        updated = None if self.reading.is_snapshot or not meta.lastUpdated else meta.lastUpdated["at"]
-        if updated is not None and updated > self.reading.transaction_us + FUTURE_TOLERANCE_US:
+            return exported, 0, None
+        updated = meta.lastUpdated["at"] if meta.lastUpdated else None
+        if updated is not None and updated > exported + FUTURE_TOLERANCE_US:
             raise Rejected("version_in_future", "meta.lastUpdated is more than a day after the export")
-        number = meta.versionId if self.reading.has_numeric_versions else None
-        return (
-            self.reading.transaction_us if updated is None else updated,
-            int(number) if number and re.fullmatch(r"\d{1,18}", number) else 0,
-            updated is not None,
-        )
+        declared = meta.versionId if self.reading.has_numeric_versions else None
+        number = int(declared) if declared and re.fullmatch(r"[0-9]{1,18}", declared) else 0
+        if is_snapshot:
+            return exported, number or updated or 0, updated
+        return exported if updated is None else updated, number, updated
 
     def _tombstones(self, line: bytes | None) -> list[tuple[Any, ...]]:
         self._strict(line)
@@ -266,7 +267,7 @@ class RecordReader:
                 self.pseudonyms.key(*target),
                 at,
                 0,
-                False,
+                None,
                 True,
                 TOMBSTONE_HASH,
                 None,

@@ -38,7 +38,7 @@ class Scrubber:
             fhir.DateTime: self.moment,
             fhir.BirthDate: _birth,
             fhir.Number: number_text,
-            fhir.Withheld: lambda value: True,
+            fhir.Withheld: _is_there,
             fhir.Ref: self._reference,
             fhir.Identifier: self._identifier,
         }
@@ -57,7 +57,7 @@ class Scrubber:
         def scrub(element: Any) -> None:
             for attribute, name, handle, is_leaf in fields:
                 value = getattr(element, attribute)
-                if value:
+                if value is not None and value is not fhir.ABSENT and value is not fhir.UNUSED:
                     try:
                         if is_leaf:
                             setattr(element, attribute, handle(value))
@@ -130,6 +130,10 @@ def number_text(value: Any) -> str | None:
     if not NUMBER.fullmatch(raw):
         raise ValueError("expected a JSON number within range")
     return raw.decode()
+
+
+def _is_there(value: Any) -> bool | None:
+    return None if bytes(value) == b"null" else True
 
 
 def _birth(text: str) -> dict[str, Any]:

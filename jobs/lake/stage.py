@@ -44,6 +44,7 @@ class BatchFacts:
 
     source: str
     batch_id: str
+    transaction_time: datetime
     known_from: datetime
     is_first_load: bool
     key_id: str
@@ -71,7 +72,8 @@ def staged(
         "key",
         "version_at",
         "version_number",
-        "has_version_instant",
+        F.col("updated_at").isNotNull().alias("has_version_instant"),
+        "updated_at",
         "is_deleted",
         "content_hash",
         F.lit(facts.known_from).alias("known_from"),
@@ -137,36 +139,39 @@ class Snapshot:
 
 
 def with_absences(
-    rows: DataFrame, bronze: DataFrame, key: str, facts: BatchFacts, later: Sequence[Snapshot]
+    rows: DataFrame,
+    bronze: DataFrame,
+    key: str,
+    facts: BatchFacts,
+    later: Sequence[Snapshot],
+    *,
+    is_whole: bool,
 ) -> DataFrame:
-    """``rows`` of a snapshot and a tombstone for each record that it, or a later snapshot, leaves out.
+    """``rows`` of a batch of a source for which absence means deletion, and the tombstones that follow from it.
 
-    bronze: the source's rows of other published batches. A record is deleted as of this export when it was alive
-    before and is not in ``rows``; and as of a later export (which was loaded first) when it is in ``rows`` but not
-    there. So the order in which full exports are loaded makes no difference. A rejected line is present all the same;
-    one that does not say whom it is about could be anyone, so an export with such a line deletes nobody.
+    bronze: the source's rows of other published batches. later: whole full exports of a later transaction time.
+    is_whole: whether this batch is one itself. A record is deleted as of this export when it was alive before and is
+    not in ``rows``, and as of a later export (which was loaded first) when it is in ``rows`` but not there. So the
+    order in which exports are loaded makes no difference. A rejected line is present all the same; one that does not
+    say whom it is about could be anyone, so an export with such a line deletes nobody.
     """
-    if _hides_somebody(rows, key):
-        log.warning("%s: some lines do not say whom they are about: no absence is a deletion", facts.batch_id)
-        return rows
-    newest = F.max_by(F.col("is_deleted"), F.struct(*ORDER))
-    present = rows.select(key).distinct()
-    alive = (
-        bronze.where((F.col("version_at") < facts.known_from) & F.col("rule").isNull())
-        .groupBy(key)
-        .agg(newest.alias("is_gone"))
-        .where(~F.col("is_gone"))
-        .select(key)
-    )
-    result = rows.unionByName(
-        _tombstones(alive.join(present, key, "left_anti"), rows, key, facts, facts.known_from)
-    )
+    accepted = rows.where(F.col("rule").isNull()).select(key).distinct()
+    result = rows
+    if is_whole and not _hides_somebody(rows, key):
+        newest = F.max_by(F.col("is_deleted"), F.struct(*ORDER))
+        alive = (
+            bronze.where((F.col("version_at") < facts.transaction_time) & F.col("rule").isNull())
+            .groupBy(key)
+            .agg(newest.alias("is_gone"))
+            .where(~F.col("is_gone"))
+        )
+        gone = alive.select(key).join(rows.select(key).distinct(), key, "left_anti")
+        result = result.unionByName(_tombstones(gone, rows, key, facts, facts.transaction_time))
     for snapshot in later:
         held = bronze.where(F.col("batch_id") == snapshot.batch_id)
-        if _hides_somebody(held, key):
-            continue
-        gone = present.join(held.select(key).distinct(), key, "left_anti")
-        result = result.unionByName(_tombstones(gone, rows, key, facts, snapshot.transaction_time))
+        if not _hides_somebody(held, key):
+            gone = accepted.join(held.select(key).distinct(), key, "left_anti")
+            result = result.unionByName(_tombstones(gone, rows, key, facts, snapshot.transaction_time))
     return result
 
 

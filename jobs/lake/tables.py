@@ -43,7 +43,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from jobs.errors import CitywellError
 from jobs.lake import deletion_vectors
-from jobs.lake.engine import describe, is_unavailable
+from jobs.lake.engine import is_unavailable, refusal
 from jobs.settings import settings
 
 Value = str | int | bool | date | datetime
@@ -586,11 +586,7 @@ def _guarded(write: Callable[[], object], table: str) -> None:
             raise _lost(table) from None
         if is_unavailable(error):
             raise
-        raise CitywellError(
-            f"the engine refused the write: {describe(error)}",
-            where=table,
-            do="look at the engine's log (`citywell status` names it); the table is as it was",
-        ) from None
+        raise refusal(error, table, "the table is as it was") from None
 
 
 def _lost(table: str) -> LostRace:

@@ -1,10 +1,10 @@
 """The order of a record's versions, and what a batch of arrivals does to it.
 
-Versions of a key are ordered by (version instant, version number where the source declares one, tombstone last,
-entered in error before it, content hash): of two records that claim one instant, the one that takes the fact back
-wins. A record whose content equals its predecessor's in that order is a sighting, not a version. The current row of a
-key is the first record of the last run of equal content, so any order of arrival gives the same current row and the
-same versions, as long as every record ever accepted is looked at: bronze keeps them all.
+Versions of a key are ordered by (version instant, tombstone last, version number where the source declares one,
+entered in error last, content hash): of two records that claim one instant, the one that takes the fact back wins. A
+record whose content equals its predecessor's in that order is a sighting, not a version. The current row of a key is
+the first record of the last run of equal content, so any order of arrival gives the same current row and the same
+versions, as long as every record ever accepted is looked at: bronze keeps them all.
 
 All functions are pure: DataFrame to DataFrame, with the columns of ORDER, ``key`` and, for arrivals, file and line.
 """
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-ORDER = ("version_at", "version_number", "is_deleted", "is_entered_in_error", "content_hash")
+ORDER = ("version_at", "is_deleted", "version_number", "is_entered_in_error", "content_hash")
 OUTCOMES = ("published", "superseded", "duplicate", "deleted")
 
 _ARRIVAL = ("key", *ORDER, "file", "line")
@@ -50,7 +50,7 @@ def special_keys(arrivals: DataFrame, current: DataFrame) -> DataFrame:
 def late_keys(arrivals: DataFrame, current: DataFrame, seen_until: Column) -> DataFrame:
     """Keys whose arrivals may fall among records received earlier: only bronze can tell where.
 
-    seen_until: the newest transaction time of the source's earlier batches. No earlier record is newer than that.
+    seen_until: no earlier record of the source has a newer version instant than that.
     """
     held = current.select("key", *(F.col(name).alias(f"held_{name}") for name in ORDER))
     differs = ~F.lit(True)

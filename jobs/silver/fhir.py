@@ -19,13 +19,14 @@ Source: HL7 FHIR R4 (4.0.1), https://hl7.org/fhir/R4/datatypes.html and the page
 from __future__ import annotations
 
 import re
-from typing import Any, NewType, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NewType, get_args, get_origin, get_type_hints
 
 import msgspec
 
 POSTAL_DISTRICT_CHARACTERS = 3
 """HIPAA Safe Harbor keeps the first three characters of a postal code (45 CFR 164.514(b)(2)(i)(B))."""
 
+Integer = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 DateTime = NewType("DateTime", str)
 BirthDate = NewType("BirthDate", str)
 Number = NewType("Number", msgspec.Raw)
@@ -164,7 +165,7 @@ class ObservationComponent(Shape):
     valueQuantity: Quantity | None = None
     valueCodeableConcept: CodeableConcept | None = None
     valueBoolean: bool | None = None
-    valueInteger: int | None = None
+    valueInteger: Integer | None = None
     valueRange: Range | None = None
     valueRatio: Ratio | None = None
     valueSampledData: SampledData | None = None
@@ -189,7 +190,7 @@ class Observation(Resource):
     valueQuantity: Quantity | None = None
     valueCodeableConcept: CodeableConcept | None = None
     valueBoolean: bool | None = None
-    valueInteger: int | None = None
+    valueInteger: Integer | None = None
     valueRange: Range | None = None
     valueRatio: Ratio | None = None
     valueSampledData: SampledData | None = None

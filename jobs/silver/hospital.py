@@ -271,13 +271,12 @@ TRANSFORMS: dict[str, Callable[[DataFrame], DataFrame]] = {
 def _select(
     records: DataFrame, *columns: Column, is_entered_in_error: Column, valid_from: Column, known_at: Column
 ) -> DataFrame:
-    version_at = F.when(F.col("has_version_instant"), F.col("version_at"))
     return records.select(
         *COMMON,
         *columns,
         F.coalesce(is_entered_in_error, F.lit(False)).alias("is_entered_in_error"),
         valid_from.alias("valid_from"),
-        F.coalesce(F.greatest(known_at, version_at), F.col("version_at")).alias("available_at"),
+        F.coalesce(F.greatest(known_at, F.col("updated_at")), F.col("version_at")).alias("available_at"),
     )
 
 

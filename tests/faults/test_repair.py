@@ -6,7 +6,9 @@ import io
 from pathlib import Path
 
 import msgspec
+import pytest
 
+from jobs.errors import CitywellError
 from jobs.lake import quarantine
 from tests.support.lake import Export, TestLake, instant, totals
 
@@ -36,3 +38,25 @@ def test_a_repaired_line_is_published_and_the_first_receipt_stays(lake: TestLake
     assert len(lake.rows("select * from silver.hospital__patient")) == 2
     by_batch = lake.rows("select batch_id, quarantined from quality.receipts order by batch_id")
     assert [row["quarantined"] for row in by_batch] == [1, 0]
+
+
+def test_a_repaired_old_line_does_not_overwrite_what_came_since(lake: TestLake, tmp_path: Path) -> None:
+    old = {"resourceType": "Patient", "id": "p3", "gender": "f"}
+    lake.ingest(SOURCE, Export(instant("2026-02-01"), {"Patient": [old]}))
+    lake.ingest(SOURCE, Export(instant("2026-02-02"), {"Patient": [{**old, "gender": "male"}]}))
+    repaired = tmp_path / "old.ndjson"
+    repaired.write_bytes(msgspec.json.encode({**old, "gender": "female"}))
+    rejected_by = f"{SOURCE}.20260201T000000Z"
+    at = instant("2026-02-03")
+    with pytest.raises(CitywellError, match="in 2 batches"):
+        quarantine.replay(SOURCE, "Patient", repaired, at=at)
+    loaded = quarantine.replay(SOURCE, "Patient", repaired, batch_id=rejected_by, at=at)
+    assert totals(loaded.receipts) == {"received": 1, "superseded": 1}
+    versions = lake.rows(
+        "select sex, day(version_at) as version, day(known_from) as known from silver.hospital__patient_history "
+        "where year(version_at) = 2026 and month(version_at) = 2 order by version_at"
+    )
+    assert versions == [
+        {"sex": "female", "version": 1, "known": 3},
+        {"sex": "male", "version": 2, "known": 2},
+    ]

@@ -9,6 +9,8 @@ from typing import Any
 
 from tests.support.lake import Export
 
+SERVER_LAG = timedelta(hours=12)
+"""A server that does not hold its data still while it exports hands out versions younger than the export."""
 PERSON = {"reference": "Patient/p1", "display": "Canary Name"}
 META = {"lastUpdated": "2025-12-30T10:00:00Z", "versionId": "1"}
 
@@ -97,7 +99,7 @@ def random_histories(seed: int, first: datetime, *, exports: int = 4, people: in
     made = []
     for day in range(exports):
         at = first + timedelta(days=day)
-        past = [instant for instant in instants if instant <= at]
+        past = [instant for instant in instants if instant <= at + SERVER_LAG]
         lines = [
             {
                 "resourceType": "Patient",

@@ -35,7 +35,7 @@ def test_a_written_suite_names_a_declared_table_and_its_columns(path: Path) -> N
 
 def test_a_suite_is_the_derived_checks_and_the_written_ones() -> None:
     table = HOSPITAL.tables["patient"]
-    whole = suite("hospital__patient", table, HOSPITAL.checks)
+    whole = suite("hospital__patient", table, HOSPITAL.checks, 100)
     assert whole == [*derived(table, HOSPITAL.checks), *written(SUITES / "hospital__patient.yml")]
 
 

@@ -26,6 +26,7 @@ GOOD: dict[str, Any] = {
     "birth_month": 4,
     "birth_precision": "day",
     "is_deleted": False,
+    "is_entered_in_error": False,
 }
 
 

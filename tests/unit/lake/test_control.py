@@ -130,9 +130,9 @@ def test_stages_are_recorded(conn: control.Connection) -> None:
 def test_a_judged_batch_keeps_its_receipts_and_goes_on_after_a_failure(conn: control.Connection) -> None:
     batch = control.open_batch(conn, NORTH, DAY_1)
     with pytest.raises(CitywellError, match="do not balance"):
-        control.set_judged(conn, batch.batch_id, [receipt(batch, received=1)])
+        control.set_judged(conn, batch.batch_id, [receipt(batch, received=1)], None)
     judged = [receipt(batch, received=2, published=1, duplicate=1)]
-    control.set_judged(conn, batch.batch_id, judged)
+    control.set_judged(conn, batch.batch_id, judged, DAY_2)
     control.mark_failed(conn, batch.batch_id, stage="merge", what="the engine went away")
     assert control.open_batch(conn, NORTH, DAY_1).status == "judged"
     assert control.receipts(conn, batch.batch_id) == judged

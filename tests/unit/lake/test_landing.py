@@ -264,18 +264,25 @@ def test_reading_takes_the_memory_of_a_frame_not_of_a_file(tmp_path: Path, key: 
 
 def test_old_files_expire_and_manifests_stay(tmp_path: Path, key: LandingKey) -> None:
     now = datetime(2026, 3, 1, tzinfo=UTC)
-    for batch, age in (("old", 40), ("new", 10)):
+    for batch, age in (("old", 40), ("needed", 40), ("new", 10)):
         path = tmp_path / "landing" / "north" / batch / "1.cwl"
         land(path, key, b"x")
         (path.parent / landing.MANIFEST).write_text("{}")
         for entry in path.parent.iterdir():
             then = (now - timedelta(days=age)).timestamp()
             os.utime(entry, (then, then))
-    assert landing.expire(tmp_path / "landing", 30, now=now) == [tmp_path / "landing/north/old/1.cwl"]
+    expired = landing.expire(tmp_path / "landing", 30, now=now, keep=["needed"])
+    assert expired == [tmp_path / "landing/north/old/1.cwl"]
     left = sorted(
         str(p.relative_to(tmp_path / "landing")) for p in (tmp_path / "landing").rglob("*.*") if p.is_file()
     )
-    assert left == ["north/new/1.cwl", "north/new/manifest.json", "north/old/manifest.json"]
+    assert left == [
+        "north/needed/1.cwl",
+        "north/needed/manifest.json",
+        "north/new/1.cwl",
+        "north/new/manifest.json",
+        "north/old/manifest.json",
+    ]
 
 
 def test_a_manifest_comes_back_as_it_was_written(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def collected(lake: Any) -> ReportData:
             control.Receipt(batch.batch_id, "hospital_north", file, "Patient", 10, published=9, quarantined=1)
             for file in ("a", "b")
         ]
-        control.set_judged(conn, batch.batch_id, receipts)
+        control.set_judged(conn, batch.batch_id, receipts, AS_OF)
         fhir.migrate(conn)
         for number, state in enumerate(("sent", "sent", "refused")):
             conn.execute(
