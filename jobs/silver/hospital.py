@@ -4,7 +4,8 @@ Each function takes a DataFrame with the columns of ``COMMON`` and the struct ``
 tombstone or a rejected line) and returns COMMON followed by the entity's columns and the times of the record contract:
 
 * ``valid_from``: when the fact holds;
-* ``available_at``: when a clinician could first have known it, never before the version instant where there is one.
+* ``available_at``: when a clinician could first have known it, never before ``lastUpdated`` where there is one; of a
+  record that says neither, the instant of its export.
 
 Both engines give the same values: instants arrive as microseconds, decimals as their digits, and every cast is a
 ``try_cast``. The columns are declared in ``jobs/sources/hospital.yml``; a convention test holds the two together.
@@ -52,7 +53,7 @@ def patient(records: DataFrame) -> DataFrame:
         _first(r["address"])["postalCode"].alias("postal_district"),
         is_entered_in_error=F.lit(False),
         valid_from=F.lit(None).cast("timestamp"),
-        known_at=F.col("version_at"),
+        known_at=F.lit(None).cast("timestamp"),
     )
 
 
@@ -181,7 +182,7 @@ def medication(records: DataFrame) -> DataFrame:
         r["status"].alias("status"),
         is_entered_in_error=r["status"] == "entered-in-error",
         valid_from=F.lit(None).cast("timestamp"),
-        known_at=F.col("version_at"),
+        known_at=F.lit(None).cast("timestamp"),
     )
 
 
@@ -217,7 +218,7 @@ def organization(records: DataFrame) -> DataFrame:
         _identifier_keys(r).alias("identifier_keys"),
         is_entered_in_error=F.lit(False),
         valid_from=F.lit(None).cast("timestamp"),
-        known_at=F.col("version_at"),
+        known_at=F.lit(None).cast("timestamp"),
     )
 
 
@@ -231,7 +232,7 @@ def practitioner(records: DataFrame) -> DataFrame:
         _identifier_keys(r).alias("identifier_keys"),
         is_entered_in_error=F.lit(False),
         valid_from=F.lit(None).cast("timestamp"),
-        known_at=F.col("version_at"),
+        known_at=F.lit(None).cast("timestamp"),
     )
 
 
@@ -249,7 +250,7 @@ def location(records: DataFrame) -> DataFrame:
         _identifier_keys(r).alias("identifier_keys"),
         is_entered_in_error=F.lit(False),
         valid_from=F.lit(None).cast("timestamp"),
-        known_at=F.col("version_at"),
+        known_at=F.lit(None).cast("timestamp"),
     )
 
 
