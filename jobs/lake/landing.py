@@ -35,6 +35,7 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 from pydantic import TypeAdapter, ValidationError
 
 from jobs.errors import CitywellError
+from jobs.lake.lines import BOM, LONGEST_LINE_BYTES
 from jobs.private_files import create_private, sync_directory
 
 SUFFIX = ".cwl"
@@ -65,8 +66,8 @@ class LandingKey:
 class Landed:
     """What went into one landing file, counted on the plaintext.
 
-    ``lines`` counts LF, and a last line that has none; ``blank_lines`` those of them that are empty but for a
-    CR.
+    ``lines`` counts LF, and a last line that has none, after a byte order mark at the start; ``blank_lines`` those
+    of them that ``lines.split`` passes over: empty but for CRs.
     """
 
     bytes: int
@@ -100,7 +101,7 @@ class Finding:
     ``message`` never carries a record's values, a token or a link.
     """
 
-    kind: Literal["count_mismatch", "file_failed", "server_errors"]
+    kind: Literal["count_mismatch", "file_failed", "server_errors", "nothing_exported"]
     message: str
     file: str | None = None
     resource_type: str | None = None
@@ -229,9 +230,7 @@ class LandingWriter:
             sync_directory(self.path.parent)
         except OSError as error:
             raise _said_plainly(error, self.path) from error
-        self.landed = Landed(
-            self._bytes, self._lines.lines, self._lines.blank_lines, self._sha256.hexdigest()
-        )
+        self.landed = Landed(self._bytes, *self._lines.totals(), self._sha256.hexdigest())
 
     def _write_frame(self, frame: bytes, *, last: bool) -> None:
         self._sha256.update(frame)
@@ -362,33 +361,52 @@ def expire(
 
 
 class _LineCounter:
-    """Counts lines and blank lines of a byte stream fed in pieces of any size."""
+    """Counts lines and blank lines of a byte stream fed in pieces of any size, as ``lines.split`` does."""
 
     def __init__(self) -> None:
-        self._newlines = 0
-        self._blank = 0
-        self._open_line = b""
-
-    @property
-    def lines(self) -> int:
-        return self._newlines + (1 if self._open_line else 0)
-
-    @property
-    def blank_lines(self) -> int:
-        return self._blank + (1 if self._open_line == b"\r" else 0)
+        self._lines = self._blank = 0
+        self._head: bytes | None = b""
+        self._open_bytes, self._open_is_blank = 0, True
 
     def feed(self, data: bytes) -> None:
+        if self._head is not None:
+            self._head += data
+            if len(self._head) < len(BOM):
+                return
+            data, self._head = self._head.removeprefix(BOM), None
+        self._count(data)
+
+    def totals(self) -> tuple[int, int]:
+        """(lines, blank lines) at the end of the stream."""
+        if self._head is not None:
+            head, self._head = self._head, None
+            self._count(head)
+        if not self._open_bytes:
+            return self._lines, self._blank
+        return self._lines + 1, self._blank + self._open_line_is_blank()
+
+    def _count(self, data: bytes) -> None:
         octets = np.frombuffer(data, dtype=np.uint8)
         ends = np.flatnonzero(octets == _LF)
         if not ends.size:
-            self._open_line = (self._open_line + data[:2])[:2]
+            self._open(data)
             return
-        lengths = np.diff(ends) - 1
-        only_cr = (lengths == 1) & (octets[ends[1:] - 1] == _CR)
-        first = self._open_line + data[: min(int(ends[0]), 2)]
-        self._newlines += ends.size
-        self._blank += int((lengths == 0).sum() + only_cr.sum()) + (first in (b"", b"\r"))
-        self._open_line = data[int(ends[-1]) + 1 :][:2]
+        self._open(data[: int(ends[0])])
+        starts, stops = ends[:-1] + 1, ends[1:]
+        begin_with_cr = np.flatnonzero((stops > starts) & (octets[starts] == _CR))
+        only_cr = sum(not data[starts[n] : stops[n]].strip(b"\r") for n in begin_with_cr)
+        self._lines += ends.size
+        self._blank += self._open_line_is_blank() + int((stops == starts).sum()) + only_cr
+        self._open_bytes, self._open_is_blank = 0, True
+        self._open(data[int(ends[-1]) + 1 :])
+
+    def _open(self, piece: bytes) -> None:
+        self._open_bytes += len(piece)
+        self._open_is_blank = self._open_is_blank and not piece.strip(b"\r")
+
+    def _open_line_is_blank(self) -> bool:
+        """A line too long to be held is no blank one, whatever is in it."""
+        return self._open_is_blank and self._open_bytes <= LONGEST_LINE_BYTES
 
 
 def _open_header(path: Path, header: bytes, key: LandingKey) -> tuple[bytes, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import stat
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from jobs.errors import CitywellError
 from jobs.lake import landing
 from jobs.lake.landing import LandingKey, LandingWriter, read_frames
+from jobs.lake.lines import split
 
 FRAME = 64
 SECRET_LINE = b'{"resourceType":"Patient","id":"p1","name":"Zorblax"}\n'
@@ -64,6 +66,9 @@ def test_what_is_written_is_read_and_is_as_large_as_foretold(
         (b"\n{}\n\n\n{}\r\n\r\n", 6, 4),
         (b"{}\n\r", 2, 1),
         (b"{}\r{}\n", 1, 0),
+        (b"\xef\xbb\xbf", 0, 0),
+        (b"\xef\xbb\xbf\r\n{}", 2, 1),
+        (b"{}\n\r\r\n\r\r", 3, 2),
     ],
 )
 @pytest.mark.parametrize("piece", [1, 2, 3, 100])
@@ -74,15 +79,32 @@ def test_lines_are_counted_whatever_the_pieces(
     assert (landed.lines, landed.blank_lines) == (lines, blank)
 
 
-@given(content=st.text(alphabet="a\r\n", max_size=30).map(str.encode), size=st.integers(1, 7))
-def test_line_counts_agree_with_the_plain_definition(content: bytes, size: int) -> None:
+@given(
+    octets=st.lists(st.sampled_from([b"\xef\xbb\xbf", b"\xef", b"a", b"\r", b"\n"]), max_size=30),
+    cuts=st.lists(st.integers(0, 60), max_size=8),
+)
+def test_a_record_is_counted_exactly_where_the_reader_finds_one(octets: list[bytes], cuts: list[int]) -> None:
+    content = b"".join(octets)
+    places = sorted({0, len(content), *(c for c in cuts if c < len(content))})
     counter = landing._LineCounter()
-    for start in range(0, len(content), size):
-        counter.feed(content[start : start + size])
-    lines = content.split(b"\n")
-    if lines[-1] == b"":
-        lines.pop()
-    assert (counter.lines, counter.blank_lines) == (len(lines), sum(line in (b"", b"\r") for line in lines))
+    for start, stop in itertools.pairwise(places):
+        counter.feed(content[start:stop])
+    lines, blank = counter.totals()
+    assert lines - blank == len(list(split([content])))
+    without_bom = content.removeprefix(b"\xef\xbb\xbf")
+    assert lines == without_bom.count(b"\n") + (not without_bom.endswith(b"\n") and without_bom != b"")
+
+
+def test_a_line_too_long_to_be_held_is_counted_even_when_it_is_empty_but_for_crs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(landing, "LONGEST_LINE_BYTES", 10)
+    for content in (b"\r" * 11, b"\r" * 11 + b"\n", b"\r" * 10 + b"\na"):
+        counter = landing._LineCounter()
+        for n in range(len(content)):
+            counter.feed(content[n : n + 1])
+        lines, blank = counter.totals()
+        assert lines - blank == len(list(split([content], longest=10)))
 
 
 def test_nothing_of_a_record_is_readable_on_disk_or_by_others(tmp_path: Path, key: LandingKey) -> None:
