@@ -9,13 +9,11 @@ from __future__ import annotations
 import logging
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -24,7 +22,7 @@ from pydantic import BaseModel, Field, ValidationError
 from jobs.errors import CitywellError
 from jobs.extract import web
 from jobs.extract.smart_auth import SmartClient, load_key
-from jobs.extract.waiting import SYSTEM_CLOCK, Clock, Transient, capped, retry_after_s
+from jobs.extract.waiting import SYSTEM_CLOCK, Clock, Transient, back_off_s, poll_wait_s, retry_after_s
 from jobs.lake.landing import FileKind
 from jobs.sources import Endpoint, SmartSignIn
 
@@ -34,6 +32,12 @@ _POLL_FIRST_S, _POLL_LONGEST_S = 1.0, 30.0
 _POLL_FAILURES = 8
 _GONE = (404, 410)
 _LINK_EXPIRED = (401, 403, 404, 410)
+_REDIRECTS = (301, 302, 303, 307, 308)
+_MOST_REDIRECTS = 10
+_NDJSON_TYPES = ("json", "octet-stream", "text/plain", "gzip")
+"""Parts of the content types under which NDJSON is sent. Any other is a page of a proxy or a sign-in, whatever the
+status says."""
+_PLAIN_PIECE = 1 << 20
 _GZIP = b"\x1f\x8b"
 _PERCENT = re.compile(r"\d{1,3}(\.\d+)?\s*%")
 _ISSUE_CODE = re.compile(r"[a-z-]{1,30}")
@@ -106,14 +110,18 @@ class BulkClient:
             params["_since"] = since.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         url = f"{self.endpoint.base_url}/{_operation(self.endpoint)}"
         headers = {"Accept": "application/fhir+json", "Prefer": "respond-async"}
-        response = self._send(
-            lambda: self.client.build_request("GET", url, params=params, headers=headers),
-            "Starting the export",
-        )
+        response = self._get(url, headers, "Starting the export", params)
         address = response.headers.get("Content-Location")
         if response.status_code != 202 or not address:
             raise self._kick_off_refused(response, has_since=since is not None)
-        return self._followable(urljoin(url, address))
+        status_url = web.joined(url, address)
+        if web.origin(status_url) is None:
+            raise CitywellError(
+                "The server started an export, but its Content-Location is no web address",
+                where=self.where,
+                do="report it to the maker of the server: Bulk Data Access v2 asks for an absolute address",
+            )
+        return self._followable(status_url)
 
     def wait(self, status_url: str) -> BulkManifest:
         """Polls until the export is done; its manifest.
@@ -122,25 +130,31 @@ class BulkClient:
         does not answer; the export goes on and may be polled again.
         """
         deadline = self.clock.monotonic() + self.endpoint.deadline_minutes * 60
-        guess_s, failures = _POLL_FIRST_S, 0
+        what = f"{self.endpoint.name}: polling"
+        guess_s, failures, setbacks = _POLL_FIRST_S, 0, 0
         while True:
-            wait_s: float | None
+            asked_s = None
             try:
-                response = self.client.get(status_url, headers=_JSON, auth=self.auth)
-            except httpx.TransportError as error:
-                failures, wait_s = failures + 1, None
-                log.warning("%s: polling: %s", self.endpoint.name, web.network_trouble(error))
+                response = self.client.get(status_url, headers=_JSON, auth=self._auth_at(status_url))
+            except web.FAILURES as error:
+                web.refuse_certificate(error, self.where)
+                log.warning("%s: %s", what, web.network_trouble(error))
+                is_setback = is_failure = True
             else:
                 if response.status_code == 200:
                     return self._manifest(response, status_url)
-                wait_s = retry_after_s(response.headers.get("Retry-After"), self.clock.now())
-                is_failure = self._judge_poll(response)
-                failures = failures + 1 if is_failure else 0
+                asked_s = retry_after_s(response.headers.get("Retry-After"), self.clock.now())
+                is_failure = self._judge_poll(response, is_own=self._is_own(status_url))
+                is_setback = is_failure or response.status_code == 429
+            failures = failures + 1 if is_failure else 0
+            setbacks = setbacks + 1 if is_setback else 0
             if failures >= _POLL_FAILURES:
                 raise web.unavailable("Asking for the export's progress", self.where, "see the log", failures)
-            if wait_s is None:
+            if setbacks:
+                wait_s = back_off_s(setbacks, _POLL_LONGEST_S)
+            else:
                 wait_s, guess_s = guess_s, min(guess_s * 2, _POLL_LONGEST_S)
-            wait_s = capped(wait_s, self.endpoint.poll_cap_s, f"{self.endpoint.name}: polling")
+            wait_s = poll_wait_s(asked_s, wait_s, self.endpoint.poll_cap_s, what, is_failure=is_setback)
             if self.clock.monotonic() + wait_s > deadline:
                 raise CitywellError(
                     f"The export was not done within {self.endpoint.deadline_minutes:g} minutes",
@@ -157,25 +171,35 @@ class BulkClient:
         Raises Transient, LinkExpired, FileRefused; CitywellError when signing in fails.
         """
         try:
-            headers = {"Accept": "application/fhir+ndjson", "Accept-Encoding": "gzip"}
-            auth = self.auth if self._sends_token(link, needs_token) else None
-            with self.client.stream(
-                "GET", self._followable(link.url), headers=headers, auth=auth, follow_redirects=True
-            ) as response:
+            with self._opened(link.url, has_token=self._sends_token(link, needs_token)) as response:
                 self._judge_file(response)
                 yield ungzipped(response.iter_raw(1 << 20))
-        except httpx.TransportError as error:
+        except web.FAILURES as error:
+            if reason := web.certificate_trouble(error):
+                raise FileRefused(reason) from None
             raise Transient(web.network_trouble(error)) from None
-        except httpx.TooManyRedirects:
-            raise FileRefused("redirected in a circle") from None
-        except httpx.InvalidURL:
-            raise FileRefused("its link is no link") from None
+
+    @contextmanager
+    def _opened(self, url: str, *, has_token: bool) -> Iterator[httpx.Response]:
+        """The answer to a link after its redirects. The token goes on to no other server."""
+        first = web.origin(url)
+        for _ in range(_MOST_REDIRECTS):
+            here = web.origin(url)
+            if here is None:
+                raise FileRefused("its link is no web address")
+            auth = self.auth if has_token and here == first else None
+            with self.client.stream("GET", self._followable(url), headers=_NDJSON, auth=auth) as response:
+                if response.status_code not in _REDIRECTS or "Location" not in response.headers:
+                    yield response
+                    return
+                url = web.joined(url, response.headers["Location"])
+        raise FileRefused("redirected in a circle")
 
     def discard(self, status_url: str) -> None:
         """Tells the server that the export's files are no longer needed. A failure is only logged."""
         try:
-            response = self.client.request("DELETE", status_url, auth=self.auth)
-        except (httpx.HTTPError, CitywellError) as error:
+            response = self.client.request("DELETE", status_url, auth=self._auth_at(status_url))
+        except (httpx.HTTPError, httpx.InvalidURL, CitywellError) as error:
             log.info("%s: the export could not be discarded: %s", self.endpoint.name, type(error).__name__)
             return
         if not response.is_success and response.status_code not in _GONE:
@@ -183,15 +207,24 @@ class BulkClient:
                 "%s: the export could not be discarded: HTTP %d", self.endpoint.name, response.status_code
             )
 
-    def _send(self, build: Callable[[], httpx.Request], what: str) -> httpx.Response:
+    def _is_own(self, url: str) -> bool:
+        """Whether an address is on the server itself, where our token may go unasked."""
+        return web.origin(url) == web.origin(self.endpoint.base_url)
+
+    def _auth_at(self, url: str) -> httpx.Auth | None:
+        return self.auth if self._is_own(url) else None
+
+    def _get(
+        self, url: str, headers: Mapping[str, str], what: str, params: Mapping[str, str] | None = None
+    ) -> httpx.Response:
         return web.send(
             self.client,
-            build,
+            lambda: self.client.build_request("GET", url, params=params, headers=headers),
             what=what,
             where=self.where,
             clock=self.clock,
             cap_s=self.endpoint.poll_cap_s,
-            auth=self.auth,
+            auth=self._auth_at(url),
         )
 
     def _kick_off_refused(self, response: httpx.Response, *, has_since: bool) -> CitywellError:
@@ -220,7 +253,7 @@ class BulkClient:
             what, do = "It rejects the export", "check types and export_level in the source definition"
         return CitywellError(f"The server did not start an export ({said}). {what}", where=self.where, do=do)
 
-    def _judge_poll(self, response: httpx.Response) -> bool:
+    def _judge_poll(self, response: httpx.Response, *, is_own: bool) -> bool:
         """Whether an answer to polling other than 200 is a failure; False means that it is being done."""
         status = response.status_code
         if status == 202:
@@ -234,6 +267,12 @@ class BulkClient:
         if status in (502, 503, 504) or (status >= 500 and (not codes or "transient" in codes)):
             log.warning("%s: polling: HTTP %d", self.endpoint.name, status)
             return True
+        if status == 401 and not is_own:
+            raise CitywellError(
+                "The server has us ask for the export's progress elsewhere; our token is not sent there",
+                where=self.where,
+                do="set base_url in the source definition to the address the server hands out links from",
+            )
         if status == 401:
             raise CitywellError(
                 "The server does not accept the token it gave us for the export's progress",
@@ -252,9 +291,13 @@ class BulkClient:
                     where=self.where,
                     do="raise max_manifest_pages in the source definition if that is as it should be",
                 )
-            link = self._followable(following)
-            build = partial(self.client.build_request, "GET", link, headers=_JSON)
-            response = self._send(build, "Reading the manifest")
+            if web.origin(following) is None:
+                raise CitywellError(
+                    "The link to the manifest's next page is no web address",
+                    where=self.where,
+                    do="report it to the maker of the server",
+                )
+            response = self._get(self._followable(following), _JSON, "Reading the manifest")
             if response.status_code != 200:
                 raise ExportGone(f"a page of the manifest is missing (HTTP {response.status_code})")
             pages.append(self._page(response))
@@ -289,11 +332,16 @@ class BulkClient:
         encoding = response.headers.get("Content-Encoding", "identity").lower()
         if encoding not in ("identity", "gzip", "x-gzip"):
             raise FileRefused("sent in an encoding not asked for")
+        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind and not any(part in kind for part in _NDJSON_TYPES):
+            raise FileRefused(
+                "sent under a content type that is not NDJSON's: a page of a sign-in or a proxy?"
+            )
 
     def _sends_token(self, link: Link, needs_token: bool | None) -> bool:
         """Where the manifest does not say, the token goes to the server's own links only."""
         if needs_token is None:
-            return urlsplit(link.url)[:2] == urlsplit(self.endpoint.base_url)[:2]
+            return self._is_own(link.url)
         return needs_token
 
     def _followable(self, url: str) -> str:
@@ -302,6 +350,7 @@ class BulkClient:
 
 
 _JSON = {"Accept": "application/json"}
+_NDJSON = {"Accept": "application/fhir+ndjson", "Accept-Encoding": "gzip"}
 
 
 @contextmanager
@@ -354,18 +403,18 @@ def issue_codes(response: httpx.Response) -> list[str]:
 def _gunzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
     decoder = None
     for piece in pieces:
-        rest = piece
-        while rest:
+        rest, is_pending = piece, False
+        while rest or is_pending:
             decoder = decoder or zlib.decompressobj(zlib.MAX_WBITS | 16)
             try:
-                plain = decoder.decompress(rest)
+                plain = decoder.decompress(rest, _PLAIN_PIECE)
             except zlib.error:
                 raise Transient("the file's gzip stream is damaged") from None
             if plain:
                 yield plain
-            rest = decoder.unused_data
+            rest, is_pending = decoder.unconsumed_tail, len(plain) == _PLAIN_PIECE
             if decoder.eof:
-                decoder = None
+                rest, is_pending, decoder = decoder.unused_data, False, None
     if decoder is not None:
         raise Transient("the file's gzip stream is cut off")
 
@@ -386,7 +435,7 @@ def _operation(endpoint: Endpoint) -> str:
 def _links(page: _Document, status_url: str) -> Iterator[Link]:
     for kind, files in _kinds(page):
         for file in files:
-            yield Link(kind, file.type, urljoin(status_url, file.url), file.count)
+            yield Link(kind, file.type, web.joined(status_url, file.url), file.count)
 
 
 def _kinds(page: _Document) -> tuple[tuple[FileKind, list[_File]], ...]:
@@ -394,4 +443,6 @@ def _kinds(page: _Document) -> tuple[tuple[FileKind, list[_File]], ...]:
 
 
 def _next_page(page: _Document, status_url: str) -> str | None:
-    return next((urljoin(status_url, x.url) for x in page.link or [] if x.relation == "next" and x.url), None)
+    return next(
+        (web.joined(status_url, x.url) for x in page.link or [] if x.relation == "next" and x.url), None
+    )

@@ -132,6 +132,7 @@ class _Extraction:
             except (ExportGone, LinkExpired) as lost:
                 control.save_job(self.conn, replace(job, state="expired"))
                 log.warning("%s: export %d is lost: %s", self.batch.batch_id, job.attempt, lost)
+                self.client.discard(job.status_url)
                 reason = str(lost)
                 continue
             control.save_job(self.conn, replace(job, state="complete"))
@@ -171,6 +172,10 @@ class _Extraction:
                 do="check the server with `citywell source check`, then run again",
             )
         findings += _disagreements(landed)
+        if self.batch.is_full and not was_offered:
+            findings.append(
+                Finding("nothing_exported", "a full export was asked for; the server offers no file at all")
+            )
         self._remove_others({file.file for file in landed})
         manifest = Manifest(
             batch_id=self.batch.batch_id,

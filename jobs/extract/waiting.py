@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
 import time
 from collections.abc import Callable
@@ -19,6 +20,8 @@ _NUMBER = re.compile(r"\d+(\.\d+)?")
 _EPOCH_FROM = 1e9
 """A number this large is no wait (31 years) but an instant (2001), whatever the standard says."""
 _EPOCH_MILLIS_FROM = 1e11
+_LEAST_S = 1.0
+_JITTER_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -55,14 +58,39 @@ def retry_after_s(header: str | None, now: datetime) -> float | None:
             return number
         log.warning("Retry-After holds an epoch, not seconds; read as an instant")
         return max(0.0, number / (1000 if number >= _EPOCH_MILLIS_FROM else 1) - now.timestamp())
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
+    moment = http_date(text)
+    if moment is None:
         log.warning("Retry-After cannot be read; ignored")
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
     return max(0.0, (moment - now).total_seconds())
+
+
+def http_date(text: str) -> datetime | None:
+    """The instant of an HTTP date, UTC where it names no zone; None for anything else, years beyond reason included."""
+    try:
+        moment = parsedate_to_datetime(text)
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+        return moment.astimezone(UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def poll_wait_s(
+    asked_s: float | None, guess_s: float, cap_s: float, what: str, *, is_failure: bool = False
+) -> float:
+    """Seconds until the next poll: what the server asked for, else ``guess_s``; at least a second, and a little
+    more at random, so that many clients do not poll in step.
+
+    A wait asked for beside a failure does not shorten the back-off: a server that fails and says 0 would be out of
+    attempts at once.
+    """
+    wait_s = guess_s if asked_s is None else max(asked_s, guess_s) if is_failure else asked_s
+    return max(_LEAST_S, capped(wait_s, cap_s, what)) + random.uniform(0, _JITTER_S)  # noqa: S311
+
+
+def back_off_s(failures: int, longest_s: float) -> float:
+    """A random time between half and all of 2, 4, 8, … s, at most ``longest_s``, after so many failures in a row."""
+    return min(2.0 ** min(failures, 30), longest_s) * random.uniform(0.5, 1)  # noqa: S311
 
 
 def capped(wait_s: float, cap_s: float, what: str) -> float:
@@ -76,15 +104,15 @@ def capped(wait_s: float, cap_s: float, what: str) -> float:
 def retrying(what: str, *, clock: Clock, attempts: int, cap_s: float) -> Retrying:
     """Calls again after ``Transient``, up to ``attempts`` times in all, then raises the last one.
 
-    Waits what the server asked for, capped, and a little more at random; else a random time below 1, 2, 4, …
-    s.
+    Waits what the server asked for, at least a second, capped, and a little more at random; else a random time
+    below 1, 2, 4, … s.
     """
     guess = wait_random_exponential(multiplier=1, max=min(60.0, cap_s))
-    jitter = wait_random_exponential(multiplier=0.5, max=0.5)
 
     def wait(state: RetryCallState) -> float:
         asked = getattr(state.outcome.exception() if state.outcome else None, "retry_after_s", None)
-        return guess(state) if asked is None else capped(asked, cap_s, what) + jitter(state)
+        guess_s = float(guess(state))
+        return guess_s if asked is None else poll_wait_s(asked, guess_s, cap_s, what, is_failure=True)
 
     def say(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None

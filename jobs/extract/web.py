@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Callable
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 
 from jobs.errors import CitywellError
-from jobs.extract.waiting import Clock, Transient, retry_after_s, retrying
+from jobs.extract.waiting import Clock, Transient, http_date, retry_after_s, retrying
 
 ATTEMPTS = 6
 _TIMEOUT = httpx.Timeout(60, connect=10)
 _CHATTY_LOGGERS = ("httpx", "httpcore")
 """They log full links, whose queries may hold tokens."""
+_PORTS = {"http": 80, "https": 443}
+FAILURES = (httpx.TransportError, httpx.DecodingError)
+"""What httpx raises for a request that did not bring a readable answer."""
 
 
 def new_client(base_url: str, transport: httpx.BaseTransport | None = None) -> httpx.Client:
@@ -26,6 +29,7 @@ def new_client(base_url: str, transport: httpx.BaseTransport | None = None) -> h
         logging.getLogger(name).setLevel(logging.WARNING)
     return httpx.Client(
         timeout=_TIMEOUT,
+        verify=_trusted(),
         trust_env=not _is_loopback(base_url),
         transport=transport,
         headers={"User-Agent": "citywell"},
@@ -46,14 +50,22 @@ def send(
 ) -> httpx.Response:
     """The response to a request, built anew for each try after 429, 5xx and failures of the network.
 
-    Other statuses are the caller's to judge. Raises CitywellError when all attempts fail.
+    Other statuses are the caller's to judge. Raises CitywellError when all attempts fail, and at once for a
+    certificate that is not trusted and an address that is none.
     """
 
     def attempt() -> httpx.Response:
         try:
             response = client.send(build(), auth=auth)
-        except httpx.TransportError as error:
+        except FAILURES as error:
+            refuse_certificate(error, where)
             raise Transient(network_trouble(error)) from None
+        except httpx.InvalidURL:
+            raise CitywellError(
+                f"{what} failed: the address is no web address",
+                where=where,
+                do="check base_url and auth.token_url in the source definition",
+            ) from None
         raise_if_transient(response, clock)
         return response
 
@@ -80,7 +92,7 @@ def unavailable(what: str, where: str, reason: str, attempts: int) -> CitywellEr
     )
 
 
-def network_trouble(error: httpx.TransportError) -> str:
+def network_trouble(error: Exception) -> str:
     """A failure of the network in words, without the link."""
     words = {
         httpx.ConnectTimeout: "no connection in time",
@@ -88,26 +100,77 @@ def network_trouble(error: httpx.TransportError) -> str:
         httpx.ReadTimeout: "no answer in time",
         httpx.RemoteProtocolError: "the connection was cut in mid-answer",
         httpx.ReadError: "the connection was cut in mid-answer",
+        httpx.DecodingError: "the answer's compression is damaged",
     }
     return next((text for kind, text in words.items() if isinstance(error, kind)), type(error).__name__)
 
 
+def certificate_trouble(error: BaseException) -> str | None:
+    """Why the server's certificate was not accepted; None when that was not the trouble."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {cause.verify_message}"
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def refuse_certificate(error: Exception, where: str) -> None:
+    """Raises CitywellError when ``error`` is about the server's certificate: trying again does not help."""
+    if reason := certificate_trouble(error):
+        raise CitywellError(
+            f"No safe connection to the server: {reason}",
+            where=where,
+            do="set SSL_CERT_FILE to a file of the authority's certificates (PEM) that signed it; for an expired or "
+            "misnamed certificate ask the server's administrators",
+        ) from None
+
+
 def clock_difference_s(response: httpx.Response, now: datetime) -> float | None:
     """Seconds by which the server's clock is ahead of ours, by its Date header; None without one."""
+    moment = http_date(response.headers.get("Date", ""))
+    return None if moment is None else (moment - now).total_seconds()
+
+
+def origin(link: str) -> tuple[str, str, int] | None:
+    """Scheme, host and port of a web address; None for what is none."""
     try:
-        return (parsedate_to_datetime(response.headers["Date"]) - now).total_seconds()
-    except (KeyError, ValueError, TypeError):
+        parts = urlsplit(link)
+        httpx.URL(link)
+        port = parts.port or _PORTS[parts.scheme]
+    except (ValueError, KeyError, httpx.InvalidURL):
         return None
+    return (parts.scheme, parts.hostname, port) if parts.hostname else None
+
+
+def joined(base: str, link: str) -> str:
+    """``link`` as seen from ``base``; unchanged where it cannot be understood."""
+    try:
+        return urljoin(base, link)
+    except ValueError:
+        return link
 
 
 def refuse_downgrade(base_url: str, link: str, where: str) -> None:
     """Raises CitywellError when an https server hands out a link that would bare the token."""
-    if urlsplit(base_url).scheme == "https" and urlsplit(link).scheme != "https":
+    if base_url.startswith("https:") and not link.lower().startswith("https:"):
         raise CitywellError(
             "The server uses https, but hands out a link without encryption",
             where=where,
             do="ask its administrators to mend the base address it builds links from; nothing was sent there",
         )
+
+
+def _trusted() -> ssl.SSLContext:
+    """The certificate authorities to trust: those of SSL_CERT_FILE where it is set, on loopback too."""
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        raise CitywellError(
+            f"The certificates of authorities to trust cannot be read: {type(error).__name__}",
+            where="SSL_CERT_FILE or SSL_CERT_DIR in the environment",
+            do="point it at a file of certificates (PEM), or unset it",
+        ) from None
 
 
 def _is_loopback(url: str) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 from bulk_installation import AS_OF, Installation
-from bulk_server import LINK_SECRET, Answer, BulkServer, FakeClock, File, answer_json
+from bulk_server import LINK_SECRET, Answer, BulkServer, FakeClock, File, answer_json, running
 
 from jobs.errors import CitywellError
 from jobs.extract import bulk_client
@@ -137,9 +137,20 @@ def test_a_manifest_without_deleted_or_error_is_fine(
     assert north.extract().complete
 
 
-def test_an_empty_export_is_complete(north: Installation, server: BulkServer) -> None:
+def test_a_full_export_of_nothing_lands_and_the_watermark_stays(
+    north: Installation, server: BulkServer
+) -> None:
     server.files = {}
     result = north.extract()
+    assert [f.kind for f in result.findings] == ["nothing_exported"]
+    assert (result.files, result.watermark) == ((), None)
+
+
+def test_nothing_new_since_the_last_export_is_complete(north: Installation, server: BulkServer) -> None:
+    north.publish(north.extract())
+    server.files = {}
+    server.manifest = {"transactionTime": "2026-03-02T00:00:00Z"}
+    result = north.extract(AS_OF + timedelta(days=1))
     assert result.complete
     assert result.files == ()
 
@@ -215,6 +226,16 @@ def test_gzip_is_undone_whatever_the_pieces(size: int) -> None:
     assert b"".join(bulk_client.ungzipped([])) == b""
 
 
+@pytest.mark.parametrize("size", [1000, 1 << 20])
+def test_a_gzip_stream_that_swells_comes_in_small_pieces(size: int) -> None:
+    swollen = b"0" * (8 << 20)
+    packed = gzip.compress(swollen) + gzip.compress(b"end")
+    pieces = [packed[i : i + size] for i in range(0, len(packed), size)]
+    plain = list(bulk_client.ungzipped(pieces))
+    assert max(map(len, plain)) <= 1 << 20
+    assert b"".join(plain) == swollen + b"end"
+
+
 @pytest.mark.parametrize("damage", [lambda b: b[:-9], lambda b: b[:50] + b"\x00\x01\x02\x03" + b[54:]])
 def test_a_damaged_gzip_stream_is_seen(damage: Callable[[bytes], bytes]) -> None:
     with pytest.raises(Transient, match="gzip stream is"):
@@ -243,7 +264,32 @@ def test_polling_waits_as_long_as_the_server_asks(
         Answer(429, {"Retry-After": "20"}),
     ]
     assert north.extract().complete
-    assert clock.sleeps == [7, 43, 20]
+    for slept, asked in zip(clock.sleeps, (7, 43, 20), strict=True):
+        assert asked - 0.5 <= slept <= asked + 0.5
+    assert all(s % 1 for s in clock.sleeps), "a little is added at random"
+
+
+@pytest.mark.parametrize("header", ["0", "1000000000", "Sun, 01 Mar 2020 12:00:00 GMT"])
+@pytest.mark.parametrize("status", [202, 429])
+def test_polling_never_spins(
+    north: Installation, server: BulkServer, clock: FakeClock, header: str, status: int
+) -> None:
+    server.script["status"] = [Answer(status, {"Retry-After": header})] * 20
+    assert north.extract().complete
+    assert len(clock.sleeps) == 20
+    assert all(s >= 1 for s in clock.sleeps)
+    assert len(set(clock.sleeps)) == 20, "jittered"
+
+
+def test_failures_while_polling_are_spread_over_time_whatever_the_server_asks(
+    north: Installation, server: BulkServer, clock: FakeClock
+) -> None:
+    server.script["status"] = [Answer(503, {"Retry-After": "0"}, forever=True)]
+    with pytest.raises(CitywellError, match="progress failed 8 times"):
+        north.extract()
+    assert clock.elapsed > 60
+    assert all(1 <= s <= 31 for s in clock.sleeps)
+    assert clock.sleeps[:4] == sorted(clock.sleeps[:4])
 
 
 def test_an_epoch_in_retry_after_is_capped_and_said(
@@ -252,7 +298,8 @@ def test_an_epoch_in_retry_after_is_capped_and_said(
     epoch = str(int(clock.now().timestamp()) + 86_400)
     server.script["status"] = [Answer(202, {"Retry-After": epoch})]
     assert north.extract().complete
-    assert clock.sleeps == [300]
+    assert len(clock.sleeps) == 1
+    assert 300 <= clock.sleeps[0] <= 301
     assert "epoch" in caplog.text
     assert "asks to wait 86400 s; waiting 300 s" in caplog.text
 
@@ -260,9 +307,11 @@ def test_an_epoch_in_retry_after_is_capped_and_said(
 def test_polling_without_a_header_slows_down(
     north: Installation, server: BulkServer, clock: FakeClock
 ) -> None:
-    server.script["status"] = [Answer(202), Answer(503), Answer(202), Answer(502), *[Answer(202)] * 4]
+    server.script["status"] = [Answer(202), Answer(503), Answer(202), Answer(502), *[Answer(202)] * 5]
     assert north.extract().complete
-    assert clock.sleeps == [1, 2, 4, 8, 16, 30, 30, 30]
+    assert len(clock.sleeps) == 9
+    for slept, least in zip(clock.sleeps, (1, 1, 2, 1, 4, 8, 16, 30, 30), strict=True):
+        assert least <= slept <= 2 * least + 0.5
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -374,7 +423,7 @@ def test_a_file_harmed_before_the_re_run_is_fetched_again(
 def test_killed_before_control_knew_of_the_landing_the_re_run_says_so(
     north: Installation, server: BulkServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def kill(*_: object) -> None:
+    def kill(*_: object, **__: object) -> None:
         raise Killed
 
     with monkeypatch.context() as patched:
@@ -403,6 +452,41 @@ def test_a_published_batch_is_not_exported_again_when_its_files_have_expired(
     (first.directory / PATIENT_FILE).unlink()
     assert north.extract() == first
     assert server.count("kickoff") == 1
+
+
+# Content types
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/html; charset=utf-8", "application/xhtml+xml", "application/fhir+xml"]
+)
+def test_a_page_sent_in_a_files_place_does_not_land(
+    north: Installation, server: BulkServer, kind: str
+) -> None:
+    page = f"<html><title>Sign in, {CANARY}</title></html>".encode()
+    server.files["encounter.ndjson"] = File("Encounter", page, headers={"Content-Type": kind})
+    result = north.extract()
+    assert [(f.kind, f.file) for f in result.findings] == [("file_failed", VISIT_FILE)]
+    assert "not NDJSON" in result.findings[0].message
+    assert (result.watermark, north.on_disk()) == (None, [PATIENT_FILE])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/fhir+ndjson",
+        "application/x-ndjson",
+        "application/json; charset=utf-8",
+        "application/octet-stream",
+        "Text/Plain",
+        "application/gzip",
+    ],
+)
+def test_ndjson_lands_under_every_content_type_it_comes_with(
+    north: Installation, server: BulkServer, kind: str
+) -> None:
+    server.files["patient.ndjson"].headers = {"Content-Type": kind}
+    assert north.extract().complete
 
 
 # Tokens
@@ -439,6 +523,67 @@ def test_the_token_does_not_leave_the_server_unasked(server: BulkServer, endpoin
     assert client._sends_token(own, None)
     assert not client._sends_token(foreign, None)
     assert client._sends_token(foreign, True)
+
+
+def test_the_token_is_not_sent_to_another_server_that_progress_is_asked_at(
+    north: Installation, server: BulkServer, clock: FakeClock
+) -> None:
+    with running(clock) as other:
+        server.script["kickoff"] = [Answer(202, {"Content-Location": f"{other.base_url}/jobs/1"})]
+        with pytest.raises(CitywellError, match="our token is not sent there"):
+            north.extract()
+        assert other.count("status") == 1
+        assert all("authorization" not in seen.headers for seen in other.seen)
+
+
+def test_the_token_is_not_sent_to_another_server_that_holds_the_next_page(
+    north: Installation, server: BulkServer, clock: FakeClock
+) -> None:
+    with running(clock) as other:
+        other.manifest = {"requiresAccessToken": False}
+        other.files["page2"] = File("", b'{"transactionTime": "2026-03-01T00:00:00Z"}')
+        server.manifest = {"link": [{"relation": "next", "url": f"{other.base_url}/files/page2"}]}
+        assert north.extract().complete
+        assert "authorization" not in other.last("page2").headers
+
+
+def test_a_redirected_file_is_fetched_and_the_token_stays_behind(
+    north: Installation, server: BulkServer, clock: FakeClock
+) -> None:
+    with running(clock) as storage:
+        storage.manifest = {"requiresAccessToken": False}
+        storage.files["stored.ndjson"] = File("Patient", PATIENTS)
+        server.script["patient.ndjson"] = [
+            Answer(302, {"Location": f"{storage.base_url}/files/stored.ndjson"})
+        ]
+        server.script["encounter.ndjson"] = [Answer(307, {"Location": "encounter2.ndjson"})]
+        server.files["encounter2.ndjson"] = File("Encounter", VISITS, kind="nowhere")
+        result = north.extract()
+        assert result.complete
+        assert north.contents(result) == {PATIENT_FILE: PATIENTS, VISIT_FILE: VISITS}
+        assert "authorization" not in storage.last("stored.ndjson").headers
+        assert "authorization" in server.last("encounter2.ndjson").headers
+
+
+def test_a_redirect_without_encryption_is_refused(endpoint: Endpoint) -> None:
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(302, headers={"Location": "http://bulk.example/f"})
+
+    safe = endpoint.model_copy(update={"base_url": "https://north.example/fhir"})
+    client = bulk_client.BulkClient(safe, httpx.Client(transport=httpx.MockTransport(answer)), None)
+    link = bulk_client.Link("output", "Patient", "https://north.example/f", None)
+    with pytest.raises(CitywellError, match="without encryption"), client.file(link, needs_token=True):
+        pass
+    assert asked == ["https://north.example/f"]
+
+
+def test_a_redirect_in_a_circle_is_a_file_that_failed(north: Installation, server: BulkServer) -> None:
+    server.script["encounter.ndjson"] = [Answer(302, {"Location": "encounter.ndjson"}, forever=True)]
+    result = north.extract()
+    assert [f.message for f in result.findings] == ["the file could not be fetched: redirected in a circle"]
 
 
 def test_a_refused_sign_in_stops_the_run_with_its_reason(north: Installation, server: BulkServer) -> None:
@@ -525,6 +670,16 @@ INCOMPLETE: dict[str, tuple[Callable[[BulkServer], None], str, str]] = {
         "count_mismatch",
         "20 records came, 21 were announced",
     ),
+    "a link is none": (
+        lambda s: s.manifest.update(
+            output=[
+                {"type": "Patient", "url": f"{s.base_url}/files/patient.ndjson"},
+                {"type": "Encounter", "url": "http://[bad/x"},
+            ]
+        ),
+        "file_failed",
+        "no web address",
+    ),
     "the server reports errors": (
         lambda s: s.files.update({"e.ndjson": File("OperationOutcome", b"{}\n{}", "error")}),
         "server_errors",
@@ -538,8 +693,8 @@ def test_the_rest_lands_and_the_watermark_stays(north: Installation, server: Bul
     harm, kind, words = INCOMPLETE[fault]
     first = north.extract()
     north.publish(first)
-    harm(server)
     server.manifest = {"transactionTime": "2026-03-02T00:00:00Z"}
+    harm(server)
     second = north.extract(AS_OF + timedelta(days=1))
     assert not second.complete
     assert [f.kind for f in second.findings] == [kind]
@@ -637,6 +792,39 @@ def test_a_refused_kick_off_is_explained(
         north.extract()
     assert advice in error.value.do
     assert server.base_url in error.value.where
+
+
+@pytest.mark.parametrize("address", ["http://[bad/x", "ftp://north/jobs/1", "http://north:port/jobs/1"])
+def test_an_address_of_progress_that_is_none_is_explained(
+    north: Installation, server: BulkServer, address: str
+) -> None:
+    server.script["kickoff"] = [Answer(202, {"Content-Location": address})]
+    with pytest.raises(CitywellError, match="Content-Location is no web address"):
+        north.extract()
+
+
+def test_a_link_to_a_next_page_that_is_none_is_explained(north: Installation, server: BulkServer) -> None:
+    server.manifest = {"link": [{"relation": "next", "url": "http://[bad/x"}]}
+    with pytest.raises(CitywellError, match="next page is no web address"):
+        north.extract()
+
+
+@pytest.mark.parametrize("place", ["kickoff", "status", "configuration", "token"])
+def test_an_answer_whose_compression_is_damaged_is_asked_for_again(
+    north: Installation, server: BulkServer, place: str
+) -> None:
+    server.script[place] = [Answer(200, {"Content-Encoding": "gzip"}, b"\x1f\x8bno gzip")]
+    assert north.extract().complete
+    assert server.count(place) >= 2
+
+
+def test_a_lost_export_is_discarded_before_another_is_started(
+    north: Installation, server: BulkServer
+) -> None:
+    server.script["encounter.ndjson"] = [Answer(410)]
+    assert north.extract().complete
+    places = [seen.place for seen in server.seen if seen.place in ("kickoff", "discard")]
+    assert places == ["kickoff", "discard", "kickoff", "discard"]
 
 
 def test_a_server_that_rejects_since_is_explained(north: Installation, server: BulkServer) -> None:

@@ -28,6 +28,11 @@ NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
         ("soon", None),
         ("-3", None),
         ("", None),
+        ("Sun, 01 Mar 99999999 12:00:00 GMT", None),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0.0),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", None),
+        ("Sun, 01 Mar 2026 12:00:00 +99999999999", None),
+        ("9" * 400, float("inf")),
     ],
 )
 def test_retry_after_is_read_in_every_form(header: str | None, seconds: float | None) -> None:
@@ -60,6 +65,13 @@ def test_what_the_server_asks_is_waited_and_a_little_more() -> None:
     assert retrying("x", clock=clock.clock(), attempts=5, cap_s=60)(call) == "done"
     assert len(clock.sleeps) == 2
     assert all(7 <= s <= 8 for s in clock.sleeps)
+
+
+def test_a_server_that_says_zero_is_not_asked_again_at_once() -> None:
+    clock = FakeClock()
+    retrying("x", clock=clock.clock(), attempts=5, cap_s=60)(Failing(4, Transient("HTTP 503", 0.0)))
+    assert all(s >= 1 for s in clock.sleeps)
+    assert len(set(clock.sleeps)) == 4
 
 
 def test_back_off_without_a_header_is_jittered_and_bounded() -> None:
