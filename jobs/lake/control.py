@@ -278,17 +278,15 @@ def open_batch(conn: Connection, source: str, as_of: datetime, *, use_since: boo
     """The batch of ``source`` for ``as_of``, made or taken up again.
 
     ``since`` is the source's watermark, if ``use_since``; it is fixed once an export has been started with
-    it. ``is_first_load`` holds until some batch of the source is published. A failed batch is open again; a
-    published one is returned as it is.
+    it. ``is_first_load`` holds until the source has a watermark, that is a complete export. A failed batch is
+    open again; a published one is returned as it is.
     """
     name = batch_id(source, as_of)
     with conn.transaction():
         _lock_transaction(conn, f"open {source}")
         mark = watermark(conn, source) if use_since else None
         since = mark.transaction_time if mark else None
-        is_first = not _scalar(
-            conn, "select exists (select from batch where source = %s and status = 'published')", source
-        )
+        is_first = watermark(conn, source) is None
         conn.execute(
             """
             insert into batch (batch_id, source, as_of, since, is_first_load) values (%s, %s, %s, %s, %s)

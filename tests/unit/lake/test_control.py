@@ -84,10 +84,22 @@ def test_since_is_fixed_once_an_export_has_been_started_with_it(conn: control.Co
     assert control.open_batch(conn, NORTH, started.as_of).since is None
 
 
-def test_first_load_ends_with_the_first_publication_whichever_batch_it_was(conn: control.Connection) -> None:
+def test_first_load_ends_with_the_first_complete_publication_whichever_batch_it_was(
+    conn: control.Connection,
+) -> None:
     control.open_batch(conn, NORTH, DAY_1)
     publish(conn, DAY_2, {"silver.t": 1})
     assert not control.open_batch(conn, NORTH, DAY_1).is_first_load
+
+
+def test_an_incomplete_batch_does_not_end_the_first_load(conn: control.Connection) -> None:
+    publish(conn, DAY_1, {"silver.t": 1}, complete=False)
+    again = control.open_batch(conn, NORTH, DAY_2)
+    assert (again.since, again.is_first_load) == (None, True)
+    publish(conn, DAY_2, {"silver.t": 2})
+    for use_since in (True, False):
+        later = control.open_batch(conn, NORTH, DAY_2 + timedelta(days=1), use_since=use_since)
+        assert not later.is_first_load
 
 
 def test_a_failed_batch_says_why_and_can_be_taken_up_again(conn: control.Connection) -> None:
