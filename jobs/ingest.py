@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
+
 from jobs.errors import CitywellError
 from jobs.extract import fhir_bulk
-from jobs.lake import control
+from jobs.lake import control, landing
 from jobs.lake import load as lake_load
+from jobs.lake.control import Batch, Connection
+from jobs.lake.landing import Finding
+from jobs.settings import settings
 from jobs.sources import find_endpoint
 
 log = logging.getLogger(__name__)
@@ -18,36 +25,37 @@ log = logging.getLogger(__name__)
 OUTCOMES = ("received", "published", "superseded", "duplicate", "deleted", "unmodelled", "quarantined")
 
 
-def extract(endpoint_name: str, as_of: str) -> dict[str, Any]:
+def extract(endpoint_name: str, as_of: str, *, full: bool = False) -> dict[str, Any]:
     """Land one export of ``endpoint_name`` for the logical instant ``as_of`` (ISO 8601).
 
-    Returns batch_id, files, whether it is complete, and its findings in words. A batch that has gone further stays as
-    it is. Raises CitywellError as ``fhir_bulk.extract`` does; the batch is then marked failed, and a re-run goes on
-    with the same export.
+    full: ask for everything, although the endpoint's exports otherwise bring what came since the last one. Returns
+    batch_id, files, whether it is complete, and its findings in words, as they landed; a batch that has gone further
+    stays as it is. Raises CitywellError as ``fhir_bulk.extract`` does, and when ``full`` comes too late for the batch;
+    whatever the error, the batch is then marked failed, and a re-run goes on with the same export.
     """
     _, endpoint = find_endpoint(endpoint_name)
     with control.connect() as conn:
         control.migrate(conn)
         with control.source_lock(conn, endpoint_name):
             batch = control.open_batch(
-                conn, endpoint_name, _instant(as_of), use_since=endpoint.supports_since
+                conn, endpoint_name, _instant(as_of), use_since=endpoint.uses_since and not full
             )
+            if full and not batch.is_full:
+                raise CitywellError(
+                    "A full export was asked for, but this batch has begun with what came since the last one",
+                    where=f"batch {batch.batch_id}",
+                    do="ask for the full export under another date",
+                )
             if batch.status in ("staged", "checked", "judged", "published"):
-                return {"batch_id": batch.batch_id, "files": 0, "complete": True, "findings": []}
+                return _landed_before(batch)
             try:
                 result = fhir_bulk.extract(conn, endpoint, batch)
-            except CitywellError as error:
-                control.mark_failed(conn, batch.batch_id, stage="extract", what=error.what, where=error.where)
+            except Exception as error:
+                _mark_failed(conn, batch, error)
                 raise
-    findings = [finding.message for finding in result.findings]
-    for finding in findings:
-        log.warning("%s: %s", batch.batch_id, finding)
-    return {
-        "batch_id": batch.batch_id,
-        "files": len(result.files),
-        "complete": result.complete,
-        "findings": findings,
-    }
+    for finding in result.findings:
+        log.warning("%s: %s", batch.batch_id, finding.message)
+    return _summary(batch, len(result.files), result.findings, complete=result.complete)
 
 
 def load(batch_id: str) -> dict[str, Any]:
@@ -59,10 +67,36 @@ def load(batch_id: str) -> dict[str, Any]:
     return {"batch_id": batch_id, "source": loaded.source, **{name: sums[name] for name in OUTCOMES}}
 
 
-def ingest(endpoint_name: str, as_of: str) -> dict[str, Any]:
-    """Extract and load."""
-    landed = extract(endpoint_name, as_of)
+def ingest(endpoint_name: str, as_of: str, *, full: bool = False) -> dict[str, Any]:
+    """Extract and load; ``full`` as in ``extract``."""
+    landed = extract(endpoint_name, as_of, full=full)
     return {**load(landed["batch_id"]), "complete": landed["complete"], "findings": landed["findings"]}
+
+
+def _landed_before(batch: Batch) -> dict[str, Any]:
+    """What the landing says of a batch that has gone further."""
+    manifest = landing.read_manifest(landing.batch_dir(settings().landing_dir, batch.source, batch.batch_id))
+    if manifest is None:
+        return _summary(batch, 0, (), complete=bool(batch.is_complete))
+    return _summary(batch, len(manifest.files), manifest.findings, complete=manifest.complete)
+
+
+def _summary(batch: Batch, files: int, findings: Sequence[Finding], *, complete: bool) -> dict[str, Any]:
+    return {
+        "batch_id": batch.batch_id,
+        "files": files,
+        "complete": complete,
+        "findings": [finding.message for finding in findings],
+    }
+
+
+def _mark_failed(conn: Connection, batch: Batch, error: Exception) -> None:
+    """Records why an extraction stopped; of an error nobody foresaw its kind alone: its text may hold values."""
+    what, where = f"unexpected {type(error).__name__}", ""
+    if isinstance(error, CitywellError):
+        what, where = error.what, error.where
+    with suppress(psycopg.Error):
+        control.mark_failed(conn, batch.batch_id, stage="extract", what=what, where=where)
 
 
 def _instant(text: str) -> datetime:

@@ -16,10 +16,19 @@ from infra.cli.dates import instant
 def ingest(
     name: Annotated[str, typer.Argument(metavar="SOURCE", help="A source (hospital) or one endpoint of it.")],
     date: Annotated[str | None, typer.Option(help="Logical instant of the batch. Default: now.")] = None,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full", help="Ask for everything again, not only for what came since the last export."
+        ),
+    ] = False,
 ) -> None:
     """Take a source's records into the lake here and now, without Airflow.
 
-    Running it again with the same date goes on where it stopped, and changes nothing when it was done.
+    Running it again with the same date goes on where it stopped, and changes nothing when it was done. --full is for
+    when a server is known to have left something out: what is here already counts as duplicate.
+
+    Example: citywell ingest hospital_north --full
     """
     from jobs import ingest as job
     from jobs.errors import CitywellError
@@ -31,7 +40,7 @@ def ingest(
     failed = []
     for endpoint in endpoints:
         try:
-            result = job.ingest(endpoint, as_of)
+            result = job.ingest(endpoint, as_of, full=full)
         except CitywellError as error:
             failed.append(error)
             typer.echo(f"{endpoint}: {error}", err=True)

@@ -64,9 +64,13 @@ class Endpoint(_Declared):
     types: tuple[ResourceType, ...] | None = Field(
         None, description="resource types to ask for; none means all"
     )
-    supports_since: bool = True
+    supports_since: bool = Field(
+        default=True, description="the server knows _since: exports ask for what came since the last one"
+    )
     absence_means_deletion: bool = Field(
-        default=False, description="what a full export leaves out has been deleted"
+        default=False,
+        description="what a full export leaves out has been deleted; every export is then a full one, "
+        "whatever supports_since says",
     )
     declares_numeric_version_id: bool = Field(default=False, description="meta.versionId is a growing number")
     time_zone: str = Field(description="IANA zone of times without an offset and of partial dates")
@@ -95,6 +99,11 @@ class Endpoint(_Declared):
         if (self.export_level == "group") != (self.group_id is not None):
             raise ValueError("group_id and export_level: group belong together")
         return self
+
+    @property
+    def uses_since(self) -> bool:
+        """Whether exports ask for what came since the last one only."""
+        return self.supports_since and not self.absence_means_deletion
 
     def key_path(self, keys_dir: Path) -> Path:
         """The private key of this endpoint."""

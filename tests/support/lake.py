@@ -52,7 +52,7 @@ class TestLake:
         """The id of the batch that holds ``export``, landed."""
         with control.connect() as conn:
             _, endpoint = find_endpoint(source)
-            batch = control.open_batch(conn, source, export.at, use_since=endpoint.supports_since)
+            batch = control.open_batch(conn, source, export.at, use_since=endpoint.uses_since)
             if batch.status == "published":
                 return batch.batch_id
             directory = landing.batch_dir(settings().landing_dir, source, batch.batch_id)

@@ -29,7 +29,7 @@ class Installation:
         """One run of the extract task."""
         with control.source_lock(self.conn, self.endpoint.name):
             batch = control.open_batch(
-                self.conn, self.endpoint.name, as_of, use_since=self.endpoint.supports_since
+                self.conn, self.endpoint.name, as_of, use_since=self.endpoint.uses_since
             )
             return fhir_bulk.extract(
                 self.conn, self.endpoint, batch, places=self.places, clock=self.clock.clock()
