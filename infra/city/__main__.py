@@ -10,7 +10,7 @@ import uvicorn
 
 from infra.city.app import ServerOptions, make_app, make_servers
 from infra.city.city import City
-from infra.city.hospitals import GivenHospital
+from infra.city.given import GivenHospital
 from infra.city.options import Options
 from jobs.errors import CitywellError
 from jobs.settings import settings
@@ -77,7 +77,7 @@ def open_city(args: argparse.Namespace) -> City:
 def serve(args: argparse.Namespace) -> None:
     given = None
     if args.hospital_data is not None:
-        given = GivenHospital(args.hospital_data, args.home / "city" / "given_counts.json")
+        given = GivenHospital(args.hospital_data, args.home / "city" / "given_surveys.json", say)
     elif args.only_given:
         raise CitywellError(
             "there is nothing to serve", where="--only-given", do="give --hospital-data DIR as well"

@@ -28,8 +28,9 @@ from infra.city.bulk import BulkServer, KickOff
 from infra.city.capability import capability_statement
 from infra.city.city import City
 from infra.city.faults import MANIFEST_KINDS, FaultBook, FaultSpec, retry_header
+from infra.city.given import GivenHospital
 from infra.city.habits import HOSPITALS
-from infra.city.hospitals import CityHospital, GivenHospital, Hospital, OutputFile, iso
+from infra.city.hospitals import CityHospital, Hospital, OutputFile, iso
 from infra.city.outcomes import FhirError, fhir_response, outcome
 from infra.city.risk_assessment import RiskAssessments, validated
 from infra.city.smart import AuthError, SmartServer, is_allowed

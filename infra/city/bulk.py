@@ -175,14 +175,14 @@ class BulkServer:
         folder = self.folder / job.id
         try:
             snapshot = Snapshot(job.now_ms, job.segments)
-            outputs, deleted = self.hospital.prepare(folder, job.types, job.since_ms, snapshot, report)
+            prepared = self.hospital.prepare(folder, job.types, job.since_ms, snapshot, report)
         except Exception:  # noqa: BLE001  a worker must report, not vanish
             if job.id in self._jobs:
                 traceback.print_exc()
                 job.state = "failed"
                 self._save(job)
             return
-        job.outputs, job.deleted = outputs, deleted
+        job.outputs, job.deleted, job.errors = prepared
         job.expires = max(self.clock(), job.not_before) + self.link_seconds
         job.state = "complete"
         if job.id in self._jobs:

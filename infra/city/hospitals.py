@@ -1,28 +1,22 @@
-"""What an export of a hospital consists of: files prepared from the city's segments, or a directory as it is.
-
-Both kinds answer the same questions: which types are there, when is now, and which files hold the records
-asked for."""
+"""What an export of a hospital consists of: which types are there, when is now, and which files hold the records
+asked for. Here for a hospital of the generated city, whose files are prepared from its segments."""
 
 from __future__ import annotations
 
 import gzip
-import json
-import re
 import shutil
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from infra.city.city import City
-from infra.city.habits import GIVEN, Habits
+from infra.city.habits import Habits
 from infra.city.store import Piece, read_pieces, split_pieces
-from infra.city.vocabulary import R4_TYPES, SHARED_TYPES
-from jobs.errors import CitywellError
+from infra.city.vocabulary import SHARED_TYPES
 
 NOT_OF_A_PATIENT = frozenset(
     {
@@ -59,6 +53,14 @@ class OutputFile(msgspec.Struct):
     packed: str | None = None
 
 
+class Prepared(NamedTuple):
+    """The files of an export, by the part of the manifest they belong to."""
+
+    outputs: list[OutputFile]
+    deleted: list[OutputFile]
+    errors: list[OutputFile]
+
+
 class Hospital(Protocol):
     """What the bulk server needs to know of a hospital."""
 
@@ -69,7 +71,7 @@ class Hospital(Protocol):
     def knows_patient(self, patient_id: str) -> bool: ...
     def prepare(
         self, folder: Path, types: list[str], since_ms: int | None, snapshot: Snapshot, report: Report
-    ) -> tuple[list[OutputFile], list[OutputFile]]: ...
+    ) -> Prepared: ...
 
 
 class CityHospital:
@@ -90,7 +92,7 @@ class CityHospital:
 
     def prepare(
         self, folder: Path, types: list[str], since_ms: int | None, snapshot: Snapshot, report: Report
-    ) -> tuple[list[OutputFile], list[OutputFile]]:
+    ) -> Prepared:
         """Output and ``deleted`` files of the export; a type without records has no file."""
         outputs: list[OutputFile] = []
         deleted: list[OutputFile] = []
@@ -102,7 +104,7 @@ class CityHospital:
                 outputs.append(self._file(folder, type_, part if len(files) > 1 else 0, file, snapshot))
             if since_ms is not None:
                 deleted += self._deleted(folder, type_, since_ms, snapshot)
-        return outputs, deleted
+        return Prepared(outputs, deleted, [])
 
     def _file(
         self, folder: Path, type_: str, part: int, pieces: list[Piece], snapshot: Snapshot
@@ -148,128 +150,6 @@ def _packed(plain: Path, packed: Path) -> Path:
     with plain.open("rb") as source, gzip.open(packed, "wb", compresslevel=1) as out:
         shutil.copyfileobj(source, out, 1 << 20)
     return packed
-
-
-class GivenHospital:
-    """A directory of ``*.ndjson`` and ``*.ndjson.gz``, any resource types, served as it lies there.
-
-    It stands still: its transactionTime is the time of its newest file, ``_since`` is ignored and nothing is
-    ever deleted. Files are streamed, never loaded. Lines are counted once per file (blank lines do not count)
-    and remembered in ``cache``. Raises CitywellError for a directory without NDJSON and for a file whose
-    resource type cannot be told."""
-
-    habits = GIVEN
-
-    def __init__(self, directory: Path, cache: Path) -> None:
-        self.directory, self.cache = directory, cache
-        self._lock = threading.Lock()
-        self._patients: set[str] | None = None
-        if not directory.is_dir():
-            raise CitywellError(
-                "the hospital data is not a directory", where=str(directory), do="check --hospital-data"
-            )
-        paths = sorted(
-            p for p in directory.rglob("*") if p.name.endswith((".ndjson", ".ndjson.gz")) and p.is_file()
-        )
-        if not paths:
-            raise CitywellError(
-                "the directory holds no NDJSON file",
-                where=str(directory),
-                do="give a directory with files named like Patient.ndjson or Patient.ndjson.gz",
-            )
-        self.files = [(p, _type_of(p)) for p in paths]
-
-    def snapshot(self) -> Snapshot:
-        newest = max(p.stat().st_mtime for p, _ in self.files)
-        return Snapshot(int(newest) * 1000, 0)
-
-    def types(self, snapshot: Snapshot) -> list[str]:
-        return sorted({t for _, t in self.files})
-
-    def knows_patient(self, patient_id: str) -> bool:
-        with self._lock:
-            if self._patients is None:
-                found: set[str] = set()
-                for path, type_ in self.files:
-                    if type_ == "Patient":
-                        found.update(_ids_in(path))
-                self._patients = found
-        return patient_id in self._patients
-
-    def prepare(
-        self, folder: Path, types: list[str], since_ms: int | None, snapshot: Snapshot, report: Report
-    ) -> tuple[list[OutputFile], list[OutputFile]]:
-        outputs = []
-        chosen = [(p, t) for p, t in self.files if t in types]
-        for n, (path, type_) in enumerate(chosen):
-            report(n / len(chosen), path.name)
-            is_packed = path.name.endswith(".gz")
-            outputs.append(
-                OutputFile(
-                    type_,
-                    path.name.removesuffix(".gz"),
-                    self._count(path),
-                    path=None if is_packed else str(path),
-                    packed=str(path) if is_packed else None,
-                )
-            )
-        return outputs, []
-
-    def _count(self, path: Path) -> int:
-        stat = path.stat()
-        key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}"
-        with self._lock:
-            counts = json.loads(self.cache.read_text()) if self.cache.exists() else {}
-            if key not in counts:
-                counts[key] = sum(1 for _ in _lines_of(path))
-                self.cache.parent.mkdir(parents=True, exist_ok=True)
-                self.cache.write_text(json.dumps(counts))
-        return int(counts[key])
-
-
-_NAME = re.compile(r"^([A-Z][A-Za-z]+)(?=[^A-Za-z]|$)")
-_RESOURCE_TYPE = re.compile(rb'"resourceType"\s*:\s*"([A-Z][A-Za-z]+)"')
-_ID = re.compile(rb'"id"\s*:\s*"([A-Za-z0-9\-.]{1,64})"')
-
-
-def _type_of(path: Path) -> str:
-    """Resource type of a file: from its name (``Location.1767225600000.ndjson``), else from its first
-    lines."""
-    match = _NAME.match(path.name)
-    if match and match[1] in R4_TYPES:
-        return match[1]
-    for n, line in enumerate(_lines_of(path)):
-        found = _RESOURCE_TYPE.search(line)
-        if found:
-            return found[1].decode()
-        if n > 1000:
-            break
-    raise CitywellError(
-        "the resource type of a file cannot be told",
-        where=str(path),
-        do="name it after the type, such as Patient.ndjson",
-    )
-
-
-def _lines_of(path: Path) -> Iterator[bytes]:
-    """The lines of a file that are not blank, one at a time."""
-    with gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb") as file:
-        for line in file:
-            if line.strip():
-                yield line
-
-
-def _ids_in(path: Path) -> Iterator[str]:
-    for line in _lines_of(path):
-        try:
-            id_ = msgspec.json.decode(line, type=_WithId).id
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            continue
-        yield id_
-
-
-class _WithId(msgspec.Struct):
-    id: str
 
 
 def iso(ms: int) -> str:

@@ -18,7 +18,7 @@ from fastapi.testclient import TestClient
 
 from infra.city.app import ServerOptions, Servers, make_app, make_servers
 from infra.city.city import City
-from infra.city.hospitals import GivenHospital
+from infra.city.given import GivenHospital
 from infra.city.smart import ASSERTION_TYPE
 
 ALGORITHMS = {"north": "RS384", "harbour": "ES384", "university": "RS384", "given": "RS384"}
