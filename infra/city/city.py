@@ -13,7 +13,7 @@ import shutil
 import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 import msgspec
 import numpy as np
@@ -49,15 +49,23 @@ class _Memory(msgspec.Struct):
     carry: Carry
 
 
+class Moment(NamedTuple):
+    """How far the city has come on disk: the clock (ms) and the number of segments."""
+
+    now_ms: int
+    segments: int
+
+
 class City:
-    """An open city. ``lock`` guards the clock and the segments against a concurrent advance."""
+    """An open city. ``lock`` guards the world against a concurrent advance; ``moment``, what everybody may see, is
+    replaced as a whole once a day is on disk, and needs no lock."""
 
     def __init__(self, root: Path, options: Options, lock_file: TextIO) -> None:
-        self.root, self.options, self.segments = root, options, 0
+        self.root, self.options, self.moment = root, options, Moment(0, 0)
         self.store = Store(root / "segments")
         self.lock = threading.RLock()
         self._lock_file = lock_file
-        self.world = World(options.seed, options.admission_factor, options.first_day)
+        self.world = self._empty_world()
         self._carry = Carry()
         self._patient_ids: dict[tuple[int, str], frozenset[str]] = {}
 
@@ -97,61 +105,80 @@ class City:
         saved = json.loads((self.root / "city.json").read_text())
         if saved["format"] != FORMAT or saved["options"] != asdict(self.options):
             raise _other_city(self.root, saved["options"], asdict(self.options))
-        self.segments = saved["segments"]
+        segments = int(saved["segments"])
         for folder in (self.root / "segments").glob("*"):
-            if int(folder.name) >= self.segments:
+            if int(folder.name) >= segments:
                 shutil.rmtree(folder)
-        with np.load(self._state_path(self.segments)) as arrays:
+        with np.load(self._state_path(segments)) as arrays:
             people = {name: arrays[name] for name in arrays.files if name != "memory"}
             memory = msgspec.msgpack.decode(arrays["memory"].tobytes(), type=_Memory)
-        world = self.world
+        world = self._empty_world()
         world.people, world.day, world.stay_count = People(**people), memory.day, memory.stay_count
-        world.visits, world.stays, self._carry = memory.visits, memory.stays, memory.carry
+        world.visits, world.stays = memory.visits, memory.stays
+        self.world, self._carry = world, memory.carry
+        self.moment = Moment(world.day * DAY_MS, segments)
+
+    def _empty_world(self) -> World:
+        return World(self.options.seed, self.options.admission_factor, self.options.first_day)
 
     # -- the clock ----------------------------------------------------------------------------------------
 
     @property
     def now_ms(self) -> int:
-        return self.world.day * DAY_MS
+        return self.moment.now_ms
+
+    @property
+    def segments(self) -> int:
+        return self.moment.segments
 
     @property
     def now(self) -> str:
-        return f"{np.datetime64(self.now_ms, 'ms').astype('datetime64[s]')}Z"
+        return _written(self.now_ms)
 
     def advance(self, days: int) -> None:
-        """Live ``days`` more days, each a segment of its own."""
+        """Live ``days`` more days, each a segment of its own. A day that cannot be written has not been lived."""
         for _ in range(days):
             with self.lock:
-                self._grow(1, lambda _: None)
+                try:
+                    self._grow(1, lambda _: None)
+                except BaseException:
+                    self._load()
+                    raise
 
     def _grow(self, days: int, progress: Progress) -> None:
-        before_ms = self.now_ms if self.segments else 0
+        before_ms, number = self.moment
         encounters, stays = self.world.live(days)
         progress(f"lived {days} days: {len(encounters['start']):,} encounters")
-        stretch = Stretch(self.segments, before_ms, self.now_ms)
-        folder = self.root / "segments" / f"{self.segments:05d}"
+        stretch = Stretch(number, before_ms, self.world.day * DAY_MS)
+        folder = self.root / "segments" / f"{number:05d}"
         writer = SegmentWriter(folder, self.options, stretch, self.world, self._carry, self._identity())
         writer.write(encounters, stays, progress)
         self._commit()
 
     def _commit(self) -> None:
-        """State first, then the marker, then the published answer key."""
-        world, number = self.world, self.segments + 1
+        """State first, then the marker, then what others see: the moment and the answer key."""
+        world, before = self.world, self.segments
         world.forget()
+        moment = Moment(world.day * DAY_MS, before + 1)
         memory = _Memory(world.day, world.visits, world.stays, world.stay_count, self._carry)
         packed = np.frombuffer(msgspec.msgpack.encode(memory), dtype=np.uint8)
-        path = self._state_path(number)
+        path = self._state_path(moment.segments)
         path.parent.mkdir(exist_ok=True)
         with path.open("wb") as file:
             np.savez(file, allow_pickle=False, memory=packed, **world.people.arrays())
-        marker = {"format": FORMAT, "options": asdict(self.options), "now": self.now, "segments": number}
+        marker = {
+            "format": FORMAT,
+            "options": asdict(self.options),
+            "now": _written(moment.now_ms),
+            "segments": moment.segments,
+        }
         part = self.root / "city.json.part"
         part.write_text(json.dumps(marker, indent=1))
         part.replace(self.root / "city.json")
-        self._state_path(self.segments).unlink(missing_ok=True)
-        self.segments = number
-        keys = [self.root / "segments" / f"{n:05d}" / "key.json" for n in range(number)]
-        answer_key.publish(self.root / "answer_key", keys, self.now_ms)
+        self.moment = moment
+        self._state_path(before).unlink(missing_ok=True)
+        keys = [self.root / "segments" / f"{n:05d}" / "key.json" for n in range(moment.segments)]
+        answer_key.publish(self.root / "answer_key", keys, moment.now_ms)
         answer_key.publish_canaries(self.root / "answer_key", self._canaries())
 
     def _state_path(self, segments: int) -> Path:
@@ -203,6 +230,10 @@ class City:
             doctors = practitioner_names(habits, seed)[:CANARY_PRACTITIONERS]
             kinds["practitioner_names"] += [name.rsplit(" ", 1)[1] for name in doctors]
         return kinds
+
+
+def _written(now_ms: int) -> str:
+    return f"{np.datetime64(now_ms, 'ms').astype('datetime64[s]')}Z"
 
 
 def _locked(root: Path) -> TextIO:

@@ -81,8 +81,7 @@ class CityHospital:
         self.habits, self.city = habits, city
 
     def snapshot(self) -> Snapshot:
-        with self.city.lock:
-            return Snapshot(self.city.now_ms, self.city.segments)
+        return Snapshot(*self.city.moment)
 
     def types(self, snapshot: Snapshot) -> list[str]:
         return self.city.store.types(self.habits.name, snapshot.segments)

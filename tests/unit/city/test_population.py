@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections import defaultdict
 from dataclasses import replace
@@ -17,6 +18,7 @@ from sklearn.metrics import roc_auc_score
 from infra.city.city import City
 from infra.city.habits import HOSPITALS
 from infra.city.options import Options
+from infra.city.segment import SegmentWriter
 from infra.city.simulation import World
 from jobs.errors import CitywellError
 from tests.unit.city.conftest import SMALL
@@ -42,6 +44,53 @@ def test_equal_options_give_equal_bytes(tmp_path: Path) -> None:
     assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
     City.open(tmp_path / "c", replace(TINY, seed=8)).close()
     assert files_of(tmp_path / "c") != files_of(tmp_path / "a")
+
+
+@pytest.mark.parametrize("place", ["segment", "state", "answer key"])
+def test_a_day_that_cannot_be_written_has_not_been_lived(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    City.open(tmp_path / "a", TINY).close()
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    undisturbed = City.open(tmp_path / "a", TINY)
+    undisturbed.advance(2)
+    undisturbed.close()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    city = City.open(tmp_path / "b", TINY)
+    before = city.moment
+    with monkeypatch.context() as patched:
+        if place == "segment":
+            patched.setattr("infra.city.segment.write_segment_file", full)
+        elif place == "state":
+            patched.setattr("numpy.savez", full)
+        else:
+            patched.setattr("infra.city.answer_key.publish", full)
+        with pytest.raises(OSError, match="No space"):
+            city.advance(2)
+    is_lived = place == "answer key"
+    assert (city.moment != before) == is_lived, "a day on disk has been lived"
+    city.advance(1 if is_lived else 2)
+    city.close()
+    assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
+
+
+def test_the_clock_moves_when_the_day_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    city = City.open(tmp_path / "a", TINY)
+    seen: list[tuple[str, int]] = []
+    write = SegmentWriter.write
+
+    def looked(writer: SegmentWriter, *rest: Any) -> None:
+        write(writer, *rest)
+        seen.append((city.now, city.segments))
+
+    monkeypatch.setattr(SegmentWriter, "write", looked)
+    city.advance(1)
+    city.close()
+    assert seen == [("2026-01-01T00:00:00Z", 1)]
+    assert (city.now, city.segments) == ("2026-01-02T00:00:00Z", 2)
 
 
 def test_days_are_the_same_in_one_go_or_one_by_one_and_over_a_restart(tmp_path: Path) -> None:
