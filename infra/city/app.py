@@ -20,8 +20,10 @@ from urllib.parse import urlencode
 
 import msgspec
 from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infra.city.bulk import BulkServer, KickOff
@@ -31,7 +33,7 @@ from infra.city.faults import MANIFEST_KINDS, FaultBook, FaultSpec, retry_header
 from infra.city.given import GivenHospital
 from infra.city.habits import HOSPITALS
 from infra.city.hospitals import CityHospital, Hospital, OutputFile, iso
-from infra.city.outcomes import FhirError, fhir_response, outcome
+from infra.city.outcomes import NOT_JSON, FhirError, fhir_response, outcome
 from infra.city.risk_assessment import RiskAssessments, validated
 from infra.city.smart import AuthError, SmartServer, is_allowed
 
@@ -130,6 +132,16 @@ def make_app(servers: Servers) -> FastAPI:
     async def on_fhir_error(_: Request, error: FhirError) -> Response:
         return error.response()
 
+    @app.exception_handler(RequestValidationError)
+    async def on_odd_address(_: Request, __: RequestValidationError) -> Response:
+        return FhirError(400, "value", "the address is not one handed out here").response()
+
+    @app.exception_handler(HTTPException)
+    async def on_no_route(_: Request, error: HTTPException) -> Response:
+        return FhirError(
+            error.status_code, "not-supported", error.detail, dict(error.headers or {})
+        ).response()
+
     @app.exception_handler(AuthError)
     async def on_auth_error(_: Request, error: AuthError) -> Response:
         return JSONResponse({"error": error.error, "error_description": error.words}, error.status)
@@ -220,7 +232,11 @@ def _add_city_routes(app: FastAPI, servers: Servers) -> None:
             return JSONResponse({"error": 'send {"days": 1}'}, 400)
         if servers.city is None or not 0 <= days <= 366:
             return JSONResponse({"error": "days must be 0 to 366, and the city must be generated"}, 400)
-        await asyncio.to_thread(servers.city.advance, days)
+        try:
+            await asyncio.to_thread(servers.city.advance, days)
+        except OSError as error:
+            words = f"a day could not be written: {error.strerror}; the clock stays at {servers.city.now}"
+            return JSONResponse({"error": words}, 507)
         return JSONResponse({"now": servers.city.now})
 
     @app.get("/city/faults", dependencies=loopback)
@@ -292,7 +308,7 @@ def _add_export_routes(app: FastAPI, servers: Servers) -> None:
             is_lenient="handling=lenient" in prefer,
         )
         ignore = servers.faults.hit(hospital, "kickoff", ("ignore_since",)) is not None
-        job = site.bulk.kick_off(asked, scope, ignore)
+        job = await asyncio.to_thread(site.bulk.kick_off, asked, scope, ignore)
         return Response(
             status_code=202, headers={"Content-Location": f"{_base(request, hospital)}/bulkstatus/{job.id}"}
         )
@@ -428,10 +444,10 @@ async def _parameters(request: Request) -> list[tuple[str, str]]:
     try:
         body = msgspec.json.decode(await request.body())
         return [
-            (p["name"], str(next(v for k, v in p.items() if k.startswith("value"))))
+            (str(p["name"]), str(next(v for k, v in p.items() if k.startswith("value"))))
             for p in body.get("parameter", [])
         ]
-    except (msgspec.DecodeError, UnicodeDecodeError, AttributeError, KeyError, StopIteration):
+    except (*NOT_JSON, AttributeError, KeyError, TypeError, StopIteration):
         raise FhirError(400, "structure", "the body must be a Parameters resource") from None
 
 

@@ -141,7 +141,9 @@ class BulkServer:
     def _sweep(self) -> None:
         """Remove exports whose links have expired."""
         now = self.clock()
-        for job in [j for j in self._jobs.values() if j.state == "complete" and j.expires < now]:
+        with self._lock:
+            jobs = list(self._jobs.values())
+        for job in [j for j in jobs if j.state == "complete" and j.expires < now]:
             self._forget(job.id)
 
     def _forget(self, job_id: str) -> None:
@@ -272,7 +274,7 @@ class BulkServer:
 
     def file(self, job_id: str, number: int, expires: int, signature: str) -> OutputFile:
         """The file behind a link. Raises FhirError 403 (forged), 410 (expired or cancelled) or 404 (no such file)."""
-        if not hmac.compare_digest(signature, self._signature(job_id, number, expires)):
+        if not hmac.compare_digest(signature.encode(), self._signature(job_id, number, expires).encode()):
             raise FhirError(403, "forbidden", "this link was not made here")
         if expires < self.clock():
             raise FhirError(410, "expired", "this link has expired; start the export again")
@@ -295,8 +297,8 @@ def _instant_ms(text: str) -> int:
     """Milliseconds since 1970 of a FHIR instant. Raises FhirError 400."""
     try:
         moment = datetime.fromisoformat(text.replace(" ", "+").replace("Z", "+00:00"))
-    except ValueError:
+        if moment.tzinfo is None:
+            raise FhirError(400, "value", "_since needs a time zone")
+        return round(moment.astimezone(UTC).timestamp() * 1000)
+    except (ValueError, OverflowError):
         raise FhirError(400, "value", "_since must be a FHIR instant such as 2026-01-01T00:00:00Z") from None
-    if moment.tzinfo is None:
-        raise FhirError(400, "value", "_since needs a time zone")
-    return round(moment.astimezone(UTC).timestamp() * 1000)

@@ -8,6 +8,8 @@ import msgspec
 from fastapi.responses import Response
 
 FHIR_JSON = "application/fhir+json"
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not JSON, or nested beyond reason."""
 
 
 class FhirError(Exception):

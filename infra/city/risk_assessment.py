@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
-from infra.city.outcomes import FhirError
+from infra.city.outcomes import NOT_JSON, FhirError
 
 STATUSES = {
     "registered",
@@ -32,7 +32,10 @@ STATUSES = {
     "unknown",
 }
 SEARCH_PARAMETERS = ("_id", "subject", "patient", "identifier", "_count", "_offset", "_lastUpdated")
-_REFERENCE = re.compile(r"^(?:https?://.+/)?Patient/([A-Za-z0-9\-.]{1,64})$")
+_REFERENCE = re.compile(r"(?:https?://.+/)?Patient/([A-Za-z0-9\-.]{1,64})")
+_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+_MOST_ALTERNATIVES = 200
+_MOST_PARAMETERS = 50
 _DDL = """
 create table if not exists resource (
   hospital text, id text, version integer, updated text, subject text, body blob, primary key (hospital, id)
@@ -101,10 +104,13 @@ class RiskAssessments:
             return self._write(db, hospital, id_, body, now, (version or 0) + 1), version is None
 
     def update_where(self, hospital: str, query: str, body: Resource, now: str) -> tuple[Resource, bool]:
-        """Conditional update: no match creates, one match is replaced, several raise FhirError 412."""
+        """Conditional update: no match creates, one match is replaced. Raises FhirError 412 (several match), 400 (the
+        match has another id than the body), 409 (no match, but the body's id is taken)."""
         with self._transaction() as db:
             matches = self._matching(db, hospital, query)
             if not matches:
+                if "id" in body and self._version(db, hospital, body["id"]) is not None:
+                    raise FhirError(409, "conflict", "the resource with this id does not match the condition")
                 return self._write(db, hospital, body.get("id") or secrets.token_hex(16), body, now, 1), True
             if body.get("id") not in (None, matches[0]):
                 raise FhirError(400, "value", "the resource's id is not that of the match")
@@ -161,11 +167,15 @@ class RiskAssessments:
 
     def _where(self, hospital: str, parameters: list[tuple[str, str]]) -> tuple[str, list[Any]]:
         """SQL condition and values of search parameters; several are joined by AND, a comma means OR."""
+        if len(parameters) > _MOST_PARAMETERS:
+            raise FhirError(400, "too-costly", f"at most {_MOST_PARAMETERS} parameters at a time")
         clauses, values = ["r.hospital = ?"], [hospital]
         for name, text in parameters:
             if name in ("_count", "_offset"):
                 continue
             alternatives = [t for t in text.split(",") if t]
+            if len(alternatives) > _MOST_ALTERNATIVES:
+                raise FhirError(400, "too-costly", f"at most {_MOST_ALTERNATIVES} values of {name} at a time")
             if name == "_id":
                 clauses.append(f"r.id in ({_marks(alternatives)})")
                 values += alternatives
@@ -247,32 +257,47 @@ def validated(raw: bytes, knows_patient: Callable[[str], bool]) -> Resource:
     rule)."""
     try:
         body = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except NOT_JSON:
         raise FhirError(400, "structure", "the body is not JSON") from None
     if not isinstance(body, dict) or body.get("resourceType") != "RiskAssessment":
         raise FhirError(400, "structure", "the body is not a RiskAssessment")
-    if body.get("status") not in STATUSES:
+    if "id" in body and not (isinstance(body["id"], str) and _ID.fullmatch(body["id"])):
+        raise FhirError(422, "value", "id must be 1 to 64 letters, digits, - and .")
+    if not isinstance(body.get("status"), str) or body["status"] not in STATUSES:
         raise FhirError(422, "required", "status is missing or not of the value set")
-    identifiers = body.get("identifier", [])
-    if not isinstance(identifiers, list) or not all(isinstance(i, dict) for i in identifiers):
-        raise FhirError(422, "structure", "identifier must be a list of Identifiers")
+    if not isinstance(body.get("meta", {}), dict):
+        raise FhirError(422, "structure", "meta must be an object")
+    for identifier in _objects(body, "identifier"):
+        if not all(isinstance(identifier.get(name, ""), str) for name in ("system", "value")):
+            raise FhirError(422, "structure", "system and value of an identifier must be strings")
     subject = body.get("subject")
     reference = subject.get("reference") if isinstance(subject, dict) else None
-    match = _REFERENCE.match(reference) if isinstance(reference, str) else None
+    match = _REFERENCE.fullmatch(reference) if isinstance(reference, str) else None
     if match is None:
         raise FhirError(422, "required", "subject must be a reference to a Patient")
     if not knows_patient(match[1]):
         raise FhirError(422, "not-found", "the subject is not a patient of this hospital")
-    predictions = body.get("prediction", [])
-    for prediction in predictions if isinstance(predictions, list) else []:
-        probability = prediction.get("probabilityDecimal") if isinstance(prediction, dict) else None
-        if probability is not None and not (isinstance(probability, int | float) and 0 <= probability <= 1):
+    for prediction in _objects(body, "prediction"):
+        probability = prediction.get("probabilityDecimal", 0)
+        if (
+            isinstance(probability, bool)
+            or not isinstance(probability, int | float)
+            or not 0 <= probability <= 1
+        ):
             raise FhirError(422, "value", "probabilityDecimal must lie between 0 and 1")
     return body
 
 
+def _objects(body: Resource, name: str) -> list[Resource]:
+    """The elements of a repeating element; none where it is absent. Raises FhirError 422."""
+    found = body.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(element, dict) for element in found):
+        raise FhirError(422, "structure", f"{name} must be a list of objects")
+    return found
+
+
 def _whole(text: str) -> int:
-    if not text.isdigit():
+    if not re.fullmatch(r"[0-9]{1,9}", text):
         raise FhirError(400, "value", "_count and _offset must be whole numbers")
     return int(text)
 

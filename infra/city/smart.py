@@ -27,6 +27,7 @@ CLIENT_ID = "citywell"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 LONGEST_ASSERTION_SECONDS = 300
 LEEWAY_SECONDS = 5
+_FAR = 1e12
 SCOPES = (
     "system/*.read",
     "system/*.rs",
@@ -180,13 +181,13 @@ class SmartServer:
         audience = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
         if token_url not in audience:
             raise AuthError("invalid_client", f"aud must be {token_url}")
-        now, expires = self.clock(), float(claims["exp"])
+        now, expires = self.clock(), _instant(claims, "exp")
         if expires <= now - LEEWAY_SECONDS:
             raise AuthError("invalid_client", "the assertion has expired; compare the clocks")
         if expires > now + LONGEST_ASSERTION_SECONDS + LEEWAY_SECONDS:
             raise AuthError("invalid_client", "exp lies more than 5 minutes ahead; compare the clocks")
         for name in ("iat", "nbf"):
-            if float(claims.get(name, 0)) > now + LEEWAY_SECONDS:
+            if name in claims and _instant(claims, name) > now + LEEWAY_SECONDS:
                 raise AuthError("invalid_client", f"{name} lies in the future; compare the clocks")
         jti = f"{self.hospital}|{claims['jti']}"
         with self._lock, self._used:
@@ -204,6 +205,14 @@ class SmartServer:
             if key.get("kid") == kid:
                 return jwt.PyJWK.from_dict(key).key
         raise AuthError("invalid_client", "no registered key has this kid")
+
+
+def _instant(claims: dict[str, Any], name: str) -> float:
+    """Seconds since 1970 of a claim. Raises AuthError for what is no number."""
+    value = claims[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _FAR:
+        raise AuthError("invalid_client", f"{name} must be a number of seconds since 1970")
+    return float(value)
 
 
 def _unauthorised(words: str, code: str = "login") -> FhirError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -242,3 +243,72 @@ def test_capability_and_configuration_are_open(client: SignedIn) -> None:
     assert statement["rest"][0]["operation"][0]["name"] == "export"
     assert north.http.get("http://testserver/nowhere/fhir/metadata").status_code == 404
     assert north.kick_off().status_code == 401
+
+
+def test_a_city_that_is_living_a_day_still_answers(client: SignedIn, city: City) -> None:
+    north = client("north")
+    is_held, is_done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with city.lock:
+            is_held.set()
+            is_done.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    try:
+        assert is_held.wait(5)
+        started = time.monotonic()
+        assert types(north.export(_type="Location")) == {"Location"}
+        assert north.http.get("http://testserver/city/clock").status_code == 200
+        assert time.monotonic() - started < 20
+    finally:
+        is_done.set()
+        holder.join()
+
+
+@pytest.mark.parametrize(
+    ("since", "status"),
+    [
+        ("0001-01-01T00:00:00Z", 202),
+        ("0001-01-01T00:00:00+14:00", 400),
+        ("9999-12-31T23:59:59Z", 202),
+        ("9999-12-31T23:59:59-14:00", 400),
+        ("10000-01-01T00:00:00Z", 400),
+        ("", 400),
+    ],
+)
+def test_instants_at_the_ends_of_the_calendar(client: SignedIn, since: str, status: int) -> None:
+    north = client("north")
+    answer = north.kick_off(_since=since, _type="Location")
+    assert answer.status_code == status
+    if status == 202:
+        assert north.wait(answer).status_code == 200
+    else:
+        assert answer.json()["resourceType"] == "OperationOutcome"
+
+
+def test_odd_links_and_bodies_are_refused_with_an_outcome(client: SignedIn) -> None:
+    north = client("north")
+    url = north.export(_type="Location")["output"][0]["url"]
+    for odd in (
+        f"{url}%C3%A9",
+        url.replace("expires=", "expires=x"),
+        url.replace("/0/", "/x/"),
+        url.split("?")[0],
+    ):
+        answer = north.get(odd)
+        assert 400 <= answer.status_code < 500
+        assert answer.json()["resourceType"] == "OperationOutcome"
+    headers = north.headers(Prefer="respond-async")
+    for body in (
+        b"[]",
+        b"{",
+        b'{"parameter": 1}',
+        b'{"parameter": [1]}',
+        b'{"parameter": [{"name": [1], "valueString": "x"}]}',
+        b'{"parameter": [{"name": "_type"}]}',
+        b"[" * 100_000,
+    ):
+        answer = north.http.post(f"{north.base}/$export", content=body, headers=headers)
+        assert (answer.status_code, answer.json()["resourceType"]) == (400, "OperationOutcome"), body[:50]

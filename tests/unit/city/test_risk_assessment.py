@@ -119,6 +119,19 @@ def test_search_by_subject_identifier_and_page(client: SignedIn, city: City) -> 
         ({"subject": {"reference": "Patient/nobody"}}, 422),
         ({"prediction": [{"probabilityDecimal": 1.5}]}, 422),
         ({"identifier": "s-1"}, 422),
+        ({"identifier": [{"value": ["s-1"]}]}, 422),
+        ({"identifier": [{"value": "s-1", "system": 7}]}, 422),
+        ({"identifier": [7]}, 422),
+        ({"prediction": {"probabilityDecimal": 0.5}}, 422),
+        ({"prediction": [0.5]}, 422),
+        ({"prediction": [{"probabilityDecimal": True}]}, 422),
+        ({"prediction": [{"probabilityDecimal": [0.5]}]}, 422),
+        ({"meta": "x"}, 422),
+        ({"meta": None}, 422),
+        ({"status": ["final"]}, 422),
+        ({"subject": {"reference": ["Patient/1"]}}, 422),
+        ({"id": 7}, 422),
+        ({"id": "a/b"}, 422),
     ],
 )
 def test_wrong_resources_are_refused_with_an_outcome(
@@ -129,10 +142,48 @@ def test_wrong_resources_are_refused_with_an_outcome(
     assert answer.json()["resourceType"] == "OperationOutcome"
 
 
-def test_bytes_that_are_not_json_are_refused(client: SignedIn) -> None:
+@pytest.mark.parametrize("body", [b'{"status":"\xff"}', b'{"status":"\\ud800"}', b"", b"[" * 100_000, b"7"])
+def test_bytes_that_are_not_json_are_refused(client: SignedIn, body: bytes) -> None:
     c = client("north")
-    answer = c.http.post(f"{c.base}/RiskAssessment", content=b'{"status":"\xff"}', headers=c.headers())
-    assert answer.status_code == 400
+    answer = c.http.post(f"{c.base}/RiskAssessment", content=body, headers=c.headers())
+    assert (answer.status_code, answer.json()["resourceType"]) == (400, "OperationOutcome")
+
+
+def test_numbers_beyond_64_bits_do_no_harm(client: SignedIn, patient: str) -> None:
+    c = client("north")
+    made = post(c, assessment(patient, basis=[{"x": 10**30, "y": -(10**30)}]))
+    assert made.status_code in (201, 400, 422)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "_count=%C2%B2",
+        "_count=-1",
+        "_count=" + "9" * 40,
+        "_offset=" + "9" * 5000,
+        "_id=" + ",".join("x" * 300),
+        "identifier=" + ",".join("x" * 2000),
+        "&".join(["_id=x"] * 600),
+        "code=x",
+    ],
+)
+def test_odd_searches_are_refused_with_an_outcome(client: SignedIn, query: str) -> None:
+    answer = client("north").get(f"RiskAssessment?{query}")
+    assert (answer.status_code, answer.json()["resourceType"]) == (400, "OperationOutcome")
+
+
+def test_a_conditional_update_does_not_take_over_another_ones_id(client: SignedIn, patient: str) -> None:
+    c = client("north")
+    made = post(c, assessment(patient, "s-1")).json()
+    other = {**assessment(patient, "s-2"), "id": made["id"]}
+    answer = c.http.put(f"{c.base}/RiskAssessment?identifier={SYSTEM}|s-2", json=other, headers=c.headers())
+    assert (answer.status_code, answer.json()["resourceType"]) == (409, "OperationOutcome")
+    assert c.get(f"RiskAssessment/{made['id']}").json() == made
+    mine = {**assessment(patient, "s-3"), "id": "mine"}
+    url = f"{c.base}/RiskAssessment?identifier={SYSTEM}|s-3"
+    assert c.http.put(url, json=mine, headers=c.headers()).status_code == 201
+    assert c.http.put(url, json=mine, headers=c.headers()).status_code == 200
 
 
 def test_writing_needs_the_scope(client: SignedIn, patient: str) -> None:

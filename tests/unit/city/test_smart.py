@@ -98,6 +98,36 @@ def test_a_forged_signature_and_malformed_requests(client: SignedIn) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"exp": "soon"},
+        {"exp": [1]},
+        {"exp": True},
+        {"exp": float("nan")},
+        {"exp": float("inf")},
+        {"exp": 10**400},
+        {"iat": {}},
+        {"nbf": "x"},
+        {"jti": [1]},
+        {"aud": 7},
+        {"aud": [7, None]},
+    ],
+)
+def test_odd_claims_are_refused(client: SignedIn, claims: dict[str, Any]) -> None:
+    c = client("north", scope="")
+    answer = c.sign_in(assertion=c.assertion(**claims))
+    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+
+
+@pytest.mark.parametrize("token", ["", "é.é.é", "a.b.c", "Bearer"])
+def test_odd_tokens_are_refused(client: SignedIn, token: str) -> None:
+    c = client("north", scope="")
+    headers = {"Authorization": f"Bearer {token}".encode(), "Prefer": "respond-async"}
+    answer = c.http.get(f"{c.base}/$export", headers=headers)
+    assert (answer.status_code, answer.json()["resourceType"]) == (401, "OperationOutcome")
+
+
 def test_tokens_are_short_lived_and_the_hospitals_own(home: Path, city: City) -> None:
     with served(home, city, token_seconds=60) as servers:
         north = Client(servers, home, "north")
