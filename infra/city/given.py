@@ -18,8 +18,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from gzip import GzipFile
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
 import msgspec
 
@@ -329,12 +331,12 @@ def _is_packed(path: Path) -> bool:
         return file.read(len(_GZIP)) == _GZIP
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(path: Path) -> GzipFile | BufferedReader:
     """The plain bytes of a file."""
     return gzip.open(path, "rb") if _is_packed(path) else path.open("rb")
 
 
-def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
+def _blocks(stream: GzipFile | BufferedReader) -> Iterator[bytes]:
     while block := stream.read(_BLOCK):
         yield block
 
