@@ -301,14 +301,20 @@ class BulkClient:
             if response.status_code != 200:
                 raise ExportGone(f"a page of the manifest is missing (HTTP {response.status_code})")
             pages.append(self._page(response))
-        moment = pages[0].transactionTime
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=ZoneInfo(self.endpoint.time_zone))
         return BulkManifest(
-            transaction_time=moment.astimezone(UTC),
+            transaction_time=self._instant(pages[0].transactionTime),
             needs_token=pages[0].requiresAccessToken,
             links=tuple(link for page in pages for link in _links(page, status_url)),
         )
+
+    def _instant(self, moment: datetime) -> datetime:
+        """In UTC; a time without an offset takes the endpoint's zone."""
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=ZoneInfo(self.endpoint.time_zone))
+        try:
+            return moment.astimezone(UTC)
+        except OverflowError:
+            raise self._not_understood("transactionTime: beyond the calendar") from None
 
     def _page(self, response: httpx.Response) -> _Document:
         try:
@@ -316,11 +322,14 @@ class BulkClient:
         except ValidationError as error:
             problem = error.errors(include_input=False, include_url=False)[0]
             place = ".".join(map(str, problem["loc"])) or "the document"
-            raise CitywellError(
-                f"The export's manifest cannot be understood: {place}: {problem['type']}",
-                where=self.where,
-                do="report it to the maker of the server: Bulk Data Access v2 says what a manifest holds",
-            ) from None
+            raise self._not_understood(f"{place}: {problem['type']}") from None
+
+    def _not_understood(self, problem: str) -> CitywellError:
+        return CitywellError(
+            f"The export's manifest cannot be understood: {problem}",
+            where=self.where,
+            do="report it to the maker of the server: Bulk Data Access v2 says what a manifest holds",
+        )
 
     def _judge_file(self, response: httpx.Response) -> None:
         status = response.status_code
@@ -395,7 +404,7 @@ def issue_codes(response: httpx.Response) -> list[str]:
     try:
         issues = response.json().get("issue", [])
         codes = [issue.get("code") for issue in issues]
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         return []
     return [code for code in codes if isinstance(code, str) and _ISSUE_CODE.fullmatch(code)]
 

@@ -245,6 +245,6 @@ def _offers_export(statement: dict[str, Any]) -> bool:
 def _object(response: httpx.Response) -> dict[str, Any]:
     try:
         document = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}

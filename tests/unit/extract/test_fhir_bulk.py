@@ -137,13 +137,14 @@ def test_a_manifest_without_deleted_or_error_is_fine(
     assert north.extract().complete
 
 
+@pytest.mark.parametrize("files", [{}, {"p.ndjson": File("Patient", b"\xef\xbb\xbf\r\n")}])
 def test_a_full_export_of_nothing_lands_and_the_watermark_stays(
-    north: Installation, server: BulkServer
+    north: Installation, server: BulkServer, files: dict[str, File]
 ) -> None:
-    server.files = {}
+    server.files = files
     result = north.extract()
     assert [f.kind for f in result.findings] == ["nothing_exported"]
-    assert (result.files, result.watermark) == ((), None)
+    assert (len(result.files), result.watermark) == (len(files), None)
 
 
 def test_nothing_new_since_the_last_export_is_complete(north: Installation, server: BulkServer) -> None:
@@ -840,6 +841,7 @@ def test_a_server_that_rejects_since_is_explained(north: Installation, server: B
     [
         (f'{{"patient": "{CANARY}"}}', "transactionTime"),
         (f'{{"transactionTime": "{CANARY}"}}', "transactionTime"),
+        ('{"transactionTime": "0001-01-01T00:00:00+14:00"}', "transactionTime"),
         ('{"transactionTime": "2026-03-01T00:00:00Z", "output": [{"type": "Patient"}]}', "output.0.url"),
         (f"<html>{CANARY}</html>", "the document"),
     ],
