@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from jobs.errors import CitywellError
@@ -52,9 +52,6 @@ class Settings(BaseSettings):
     )
     hospital_data: Path | None = Field(None, description="directory of NDJSON served as hospital_given")
 
-    pseudonym_key: SecretStr | None = Field(
-        None, description="pseudonym master key as hex, for workers that cannot read keys/pseudonym.key"
-    )
     mlflow_tracking_uri: str | None = Field(
         None, description="MLflow that is managed elsewhere, instead of the stack's own server"
     )

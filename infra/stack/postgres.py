@@ -117,6 +117,7 @@ def server_command(cluster: Cluster, *, durable: bool = True) -> list[str]:
         "max_wal_size": "512MB",
         "jit": "off",
         "log_line_prefix": "%m [%p] %u@%d ",
+        "log_error_verbosity": "terse",  # DETAIL and CONTEXT quote rows
         "log_parameter_max_length": "0",
         "log_parameter_max_length_on_error": "0",
         "timezone": "UTC",

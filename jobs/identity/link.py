@@ -9,18 +9,17 @@ write other person keys into ``vault.person_link``, and ``links`` hands out what
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import msgspec
 import pyarrow as pa
 
+from jobs import postgres
 from jobs.crash import crash_here
 from jobs.errors import CitywellError
 from jobs.identity import vault
 from jobs.identity.pseudonyms import Pseudonymiser, load_key
-from jobs.lake import landing, lines
+from jobs.lake import landing, lines, strict
 from jobs.settings import settings
 
 LINKED_TYPE = "Patient"
@@ -35,30 +34,7 @@ LINK_SCHEMA = pa.schema(
         ("method", pa.string()),
     ]
 )
-_DELETED_URL = re.compile(r"(?:.*/)?([A-Za-z]+)/([^/?#|]+)(?:/_history/[^/]+)?")
 _KEYS_PER_QUERY = 10_000
-
-
-class _Resource(msgspec.Struct):
-    resourceType: str
-    id: str
-
-
-class _Request(msgspec.Struct):
-    method: str
-    url: str
-
-
-class _Entry(msgspec.Struct):
-    request: _Request
-
-
-class _Bundle(msgspec.Struct):
-    entry: list[_Entry] = []
-
-
-_RESOURCES = msgspec.json.Decoder(_Resource)
-_BUNDLES = msgspec.json.Decoder(_Bundle)
 
 
 def link_batch(
@@ -72,9 +48,9 @@ def link_batch(
 ) -> pa.Table:
     """Register the identities of ``batch_id``; LINK_SCHEMA rows of its patients, ordered by ``patient_key``.
 
-    Lines that are no resource are passed over: the reader quarantines them. Running it again registers
+    Lines are read as the reader reads them; one it can make nothing of is passed over. Running it again registers
     nothing new and returns the same rows. Paths default to those of the settings. Raises CitywellError when
-    the batch has not landed, a landed file is damaged or the keys are missing.
+    the batch has not landed, a landed file is damaged, the keys are missing or the vault fails.
     """
     directory = landing.batch_dir(landing_dir or settings().landing_dir, source, batch_id)
     manifest = landing.read_manifest(directory)
@@ -85,7 +61,7 @@ def link_batch(
             do=f"Run the extraction of {source} for this batch first.",
         )
     file_key = landing.load_key(landing_key or settings().keys_dir / "landing.key")
-    pseudonyms = Pseudonymiser(load_key(pseudonym_key), source)
+    pseudonyms = Pseudonymiser(load_key(pseudonym_key or settings().keys_dir / "pseudonym.key"), source)
     patients: set[str] = set()
 
     def registered() -> Iterator[vault.Identity]:
@@ -103,9 +79,9 @@ def link_batch(
 
 
 def links(conn: vault.Connection, patient_keys: Sequence[str]) -> pa.Table:
-    """LINK_SCHEMA rows of ``patient_keys``, in their order."""
+    """LINK_SCHEMA rows of ``patient_keys``, in their order. Raises CitywellError when the vault fails."""
     rows: dict[str, tuple[object, ...]] = {}
-    with conn.transaction():
+    with postgres.discreet(vault.DATABASE), conn.transaction():
         for start in range(0, len(patient_keys), _KEYS_PER_QUERY):
             found = conn.execute(
                 "select patient_key, source, person_key, linked_at, method from vault.person_link "
@@ -127,25 +103,23 @@ def _identities(
     for file in files:
         if file.kind == "error" or (file.kind == "output" and file.resource_type not in REGISTERED_TYPES):
             continue
-        found = _deleted if file.kind == "deleted" else _received
-        expected = REGISTERED_TYPES if file.kind == "deleted" else (file.resource_type,)
         for _, line in lines.split(landing.read_frames(directory / file.file, key)):
-            if line is not None:
-                yield from (identity for identity in found(line) if identity[0] in expected)
+            yield from _deleted(line) if file.kind == "deleted" else _received(line, file.resource_type)
 
 
-def _received(line: bytes) -> list[tuple[str, str]]:
+def _received(line: bytes | None, resource_type: str) -> list[tuple[str, str]]:
+    """(type, id) of the resource of ``resource_type`` on a line; none for a line the reader quarantines unread."""
     try:
-        resource = _RESOURCES.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        source_id = strict.source_id(strict.parse(line), resource_type)
+    except strict.Rejected:
         return []
-    return [(resource.resourceType, resource.id)] if resource.id else []
+    return [(resource_type, source_id)] if source_id else []
 
 
-def _deleted(line: bytes) -> list[tuple[str, str]]:
+def _deleted(line: bytes | None) -> list[tuple[str, str]]:
+    """(type, id) of the entries of a deletion bundle that are of a registered type."""
     try:
-        bundle = _BUNDLES.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        targets = strict.deletions(line)
+    except strict.Rejected:
         return []
-    targets = [_DELETED_URL.fullmatch(entry.request.url) for entry in bundle.entry]
-    return [(target[1], target[2]) for target in targets if target]
+    return [target for target in targets if target and target[0] in REGISTERED_TYPES]

@@ -9,8 +9,8 @@ the pseudonymisation function, and a key of its own per purpose so that two data
 the master key, follow ENISA, "Pseudonymisation techniques and best practices" (2019). By the birthday bound
 two of 10**9 identities collide with a probability below 2e-21.
 
-The master key lives in the landing zone only: ``keys/pseudonym.key`` or, where there is no such file, the
-environment. It is never an argument of a query.
+The master key lives in the landing zone only, in ``keys/pseudonym.key``: the one place from which the vault and
+the engine's workers take it, so that both make the same pseudonyms. It is never an argument of a query.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from pathlib import Path
 
 from jobs.errors import CitywellError
 from jobs.private_files import create_private
-from jobs.settings import settings
 
 KEY_BYTES = 32
 LAKE_PURPOSE = "lake"
@@ -40,16 +39,12 @@ def ensure_key(path: Path) -> bytes:
     return load_key(path)
 
 
-def load_key(path: Path | None = None) -> bytes:
-    """The master key from ``path``, or from the setting ``pseudonym_key``, or from ``keys/pseudonym.key``.
+def load_key(path: Path) -> bytes:
+    """The master key in ``path``.
 
     Raises CitywellError when there is none or it is not 32 bytes of hex; a wrong key is never replaced by a
     new one, because every pseudonym made so far would be orphaned.
     """
-    configured = settings().pseudonym_key
-    if path is None and configured is not None:
-        return _parse(configured.get_secret_value(), "setting CITYWELL_PSEUDONYM_KEY")
-    path = path or settings().keys_dir / "pseudonym.key"
     try:
         text = path.read_text(encoding="ascii", errors="replace")
     except FileNotFoundError:
@@ -58,10 +53,6 @@ def load_key(path: Path | None = None) -> bytes:
             where=str(path),
             do="Run `citywell up`, which makes one, or restore the file from its backup.",
         ) from None
-    return _parse(text, str(path))
-
-
-def _parse(text: str, where: str) -> bytes:
     try:
         key = bytes.fromhex(text.strip())
     except ValueError:
@@ -69,7 +60,7 @@ def _parse(text: str, where: str) -> bytes:
     if len(key) != KEY_BYTES:
         raise CitywellError(
             "The pseudonym key is not 32 bytes of hex.",
-            where=where,
+            where=str(path),
             do="Restore the key from its backup; with a new one, earlier pseudonyms cannot be matched.",
         )
     return key

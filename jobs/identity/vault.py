@@ -12,16 +12,19 @@ that rolls back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import psycopg
 
+from jobs import postgres
 from jobs.errors import CitywellError
 from jobs.settings import settings
 
+DATABASE = "vault"
 OWNER_ROLE = "vault"
 CLIENT_ROLE = "vault_client"
 KEYS_PER_REQUEST = 10_000
@@ -176,16 +179,24 @@ class Access:
     run_id: str
 
 
-def connect() -> Connection:
-    """A connection to the vault in the jobs' role. Raises CitywellError when the vault cannot be reached."""
+@contextmanager
+def connect() -> Iterator[Connection]:
+    """A connection to the vault in the jobs' role, in autocommit, closed at exit.
+
+    Raises CitywellError when the vault cannot be reached, and in the place of every psycopg.Error in the block.
+    """
     try:
-        return psycopg.connect(settings().postgres_dsn("vault", CLIENT_ROLE), connect_timeout=10)
+        conn = psycopg.connect(
+            settings().postgres_dsn(DATABASE, CLIENT_ROLE), autocommit=True, connect_timeout=10
+        )
     except (psycopg.OperationalError, FileNotFoundError) as error:
         raise CitywellError(
             f"The vault does not answer ({type(error).__name__}).",
-            where=f"PostgreSQL at {settings().host}:{settings().postgres_port}, database vault",
+            where=postgres.where(DATABASE),
             do="Run `citywell status`; start the stack with `citywell up`.",
         ) from None
+    with postgres.discreet(DATABASE), conn:
+        yield conn
 
 
 def migrate(conn: Connection) -> None:
@@ -203,9 +214,9 @@ def register(conn: Connection, batch_id: str, identities: Iterable[Identity], *,
 
     One transaction; the same batch again changes nothing. Returns the number of rows added or updated.
     Earlier batches that come late move ``first_seen_at`` back and leave ``last_batch_id``, so order does
-    not matter.
+    not matter. Raises CitywellError, without any value, when the database refuses a row or stops answering.
     """
-    with conn.transaction(), conn.cursor() as cursor:
+    with postgres.discreet(DATABASE), conn.transaction(), conn.cursor() as cursor:
         with cursor.copy(
             "copy vault.identity_inbox (pseudonym, key_id, source, resource_type, source_id, seen_at) "
             "from stdin"
@@ -221,7 +232,7 @@ def resolve(conn: Connection, keys: Sequence[str], access: Access) -> Mapping[st
     """The source identities behind ``keys``; a pseudonym the vault does not know is absent from the answer.
 
     Commits one ``access_audit`` row per 10,000 keys before the first identity is read, so ``conn`` must not
-    be inside a transaction.
+    be inside a transaction. Raises CitywellError then, and when the database refuses or stops answering.
     """
     if conn.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
         raise CitywellError(
@@ -229,17 +240,21 @@ def resolve(conn: Connection, keys: Sequence[str], access: Access) -> Mapping[st
             where=f"{access.actor}, run {access.run_id}",
             do="Commit or close the open transaction before resolving.",
         )
-    found: dict[str, SourceIdentity] = {}
     unique = list(dict.fromkeys(keys))
-    for start in range(0, len(unique), KEYS_PER_REQUEST):
-        asked = unique[start : start + KEYS_PER_REQUEST]
-        with conn.transaction():
-            row = conn.execute(
-                "select vault.request_access(%s, %s, %s, %s)",
-                (asked, access.purpose, access.actor, access.run_id),
-            ).fetchone()
-        assert row is not None
-        with conn.transaction():
-            answers = conn.execute("select * from vault.read_access(%s)", row).fetchall()
-        found.update({key: SourceIdentity(*identity) for key, *identity in answers})
+    found: dict[str, SourceIdentity] = {}
+    with postgres.discreet(DATABASE):
+        for start in range(0, len(unique), KEYS_PER_REQUEST):
+            found.update(_resolve(conn, unique[start : start + KEYS_PER_REQUEST], access))
     return found
+
+
+def _resolve(conn: Connection, keys: list[str], access: Access) -> Iterator[tuple[str, SourceIdentity]]:
+    with conn.transaction():
+        row = conn.execute(
+            "select vault.request_access(%s, %s, %s, %s)",
+            (keys, access.purpose, access.actor, access.run_id),
+        ).fetchone()
+    assert row is not None
+    with conn.transaction():
+        answers = conn.execute("select * from vault.read_access(%s)", row).fetchall()
+    return ((key, SourceIdentity(*identity)) for key, *identity in answers)

@@ -21,6 +21,7 @@ from psycopg import sql
 from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Jsonb
 
+from jobs import postgres
 from jobs.errors import CitywellError
 from jobs.lake.landing import LandedFile
 from jobs.settings import settings
@@ -206,9 +207,11 @@ class Publication:
 
 @contextmanager
 def connect() -> Iterator[Connection]:
-    """A connection to the control database, closed at exit. Raises CitywellError when there is none."""
+    """A connection to the control database, in autocommit, closed at exit.
+
+    Raises CitywellError when there is none, and in the place of every psycopg.Error in the block.
+    """
     config = settings()
-    where = f"PostgreSQL database {DATABASE} at {config.host}:{config.postgres_port}"
     try:
         conn = psycopg.connect(
             config.postgres_dsn(DATABASE, ROLE),
@@ -223,10 +226,10 @@ def connect() -> Iterator[Connection]:
     except psycopg.OperationalError:
         raise CitywellError(
             "The control database cannot be reached",
-            where=where,
+            where=postgres.where(DATABASE),
             do="run `citywell status`, then `citywell up`; the log is in the log directory",
         ) from None
-    with conn:
+    with postgres.discreet(DATABASE), conn:
         yield conn
 
 

@@ -26,8 +26,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.identity.pseudonyms import Pseudonymiser, load_key
-from jobs.lake import landing, lines
-from jobs.lake.scrub import Scrubber, parse_target
+from jobs.lake import landing, lines, strict
+from jobs.lake.scrub import Scrubber
+from jobs.lake.strict import DELETION_BUNDLE, Rejected
 from jobs.silver import fhir
 
 ROWS_PER_BATCH = 8_192
@@ -58,7 +59,6 @@ SPARK_SCHEMA = (
 )
 
 TOMBSTONE_HASH = "deleted"
-DELETION_BUNDLE = "Bundle"
 
 
 @dataclass(frozen=True)
@@ -77,24 +77,6 @@ class Reading:
     """Absence from a full export means deletion: presence then holds as of the export, and lastUpdated only orders
     the records of one id within it."""
     has_numeric_versions: bool = False
-
-
-class Rejected(Exception):
-    """A line that is no record: (rule, reason without values)."""
-
-
-class _Bundled(msgspec.Struct):
-    method: str
-    url: str
-
-
-class _Entry(msgspec.Struct):
-    request: _Bundled
-
-
-class _DeletionBundle(msgspec.Struct):
-    resourceType: str
-    entry: list[_Entry] = []
 
 
 class _Rows:
@@ -149,7 +131,7 @@ class RecordReader:
         for number, line in self._lines(file):
             raw: dict[str, Any] = {}
             try:
-                raw = self._strict(line)
+                raw = strict.parse(line)
                 if raw.get("resourceType") != resource_type:
                     raise Rejected("wrong_resource_type", f"the file is declared to hold {resource_type}")
                 found = judge(line)
@@ -178,37 +160,11 @@ class RecordReader:
 
     def _key_of(self, raw: dict[str, Any], resource_type: str) -> str | None:
         """Whom a rejected line is about, where that much of it can be read."""
-        source_id = raw.get("id")
-        if raw.get("resourceType") != resource_type or not isinstance(source_id, str) or not source_id:
-            return None
-        return self.pseudonyms.key(resource_type, source_id)
+        source_id = strict.source_id(raw, resource_type)
+        return source_id and self.pseudonyms.key(resource_type, source_id)
 
     def _line_hash(self, line: bytes | None) -> str | None:
         return None if line is None else hashlib.blake2b(line, digest_size=16, key=self.line_key).hexdigest()
-
-    def _strict(self, line: bytes | None) -> dict[str, Any]:
-        """The line as a JSON object (RFC 8259) without repeated keys. Raises Rejected.
-
-        Encoding drops the earlier of two equal keys, with at least two quotes; quotes in strings are kept. So equal
-        counts of quotes mean that no key was repeated.
-        """
-        if line is None:
-            raise Rejected("line_too_long", f"longer than {lines.LONGEST_LINE_BYTES} bytes")
-        try:
-            line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise Rejected("invalid_utf8", f"byte {error.start} is not UTF-8") from None
-        try:
-            raw = msgspec.json.decode(line)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise Rejected("invalid_json", str(error)) from None
-        if not isinstance(raw, dict):
-            raise Rejected("invalid_json", "not a JSON object")
-        if b"\\u00" in line:
-            line = _without_escaped_quotes(line)
-        if line.count(b'"') != self.encoder.encode(raw).count(b'"'):
-            raise Rejected("duplicate_key", "an object names the same key twice")
-        return raw
 
     def _modelled(self, resource_type: str) -> Callable[[bytes | None], tuple[Any, ...]]:
         decode = msgspec.json.Decoder(fhir.SHAPES[resource_type]).decode
@@ -248,16 +204,6 @@ class RecordReader:
         return exported if updated is None else updated, number, updated
 
     def _tombstones(self, line: bytes | None) -> list[tuple[Any, ...]]:
-        self._strict(line)
-        try:
-            bundle = msgspec.json.decode(line or b"", type=_DeletionBundle)
-        except msgspec.DecodeError as error:
-            raise Rejected("wrong_type", str(error)) from None
-        targets = [
-            parse_target(e.request.url) if e.request.method == "DELETE" else None for e in bundle.entry
-        ]
-        if bundle.resourceType != DELETION_BUNDLE or not targets:
-            raise Rejected("invalid_deletion", "not a Bundle of deletions")
         at = self.reading.transaction_us
         return [
             (DELETION_BUNDLE, *_rejection(Rejected("invalid_deletion", "expected DELETE Type/id")))
@@ -274,7 +220,7 @@ class RecordReader:
                 None,
                 None,
             )
-            for target in targets
+            for target in strict.deletions(line)
         ]
 
 
@@ -312,10 +258,3 @@ def _rejection(rejected: Rejected, key: str | None = None) -> tuple[Any, ...]:
 
 def _unmodelled(line: bytes | None) -> tuple[Any, ...]:
     return (None,) * 9
-
-
-def _without_escaped_quotes(line: bytes) -> bytes:
-    """The line with \\u0022 written as \\", so that quotes can be counted. Raises Rejected for an escaped NUL."""
-    if re.search(rb"(?<!\\)(?:\\\\)*\\u0000", line):
-        raise Rejected("nul_character", "a string holds the character NUL")
-    return re.sub(rb"(?<!\\)((?:\\\\)*)\\u0022", rb'\1\\"', line)

@@ -128,13 +128,44 @@ def test_deleted_patients_are_known_too(city: City) -> None:
         b'{"resourceType":"Patient","id":7}',
         b'{"resourceType":"Patient","id":""}',
         b'{"resourceType":"Patient","id":"\xff"}',
+        b'{"resourceType":"Patient","id":"p2","gender":"\\u0000"}',
+        b'{"resourceType":"Patient","id":"p2\\u0000"}',
+        b'{"resourceType":"Patient","id":"p2","id":"p3"}',
         resource("Encounter", "e1"),
         b"\r",
     ],
-    ids=["cut", "no object", "no id", "id is a number", "empty id", "not UTF-8", "other type", "blank"],
+    ids=[
+        "cut",
+        "no object",
+        "no id",
+        "id is a number",
+        "empty id",
+        "not UTF-8",
+        "a NUL",
+        "a NUL in the id",
+        "two ids",
+        "other type",
+        "blank",
+    ],
 )
 def test_lines_for_the_quarantine_are_passed_over(city: City, line: bytes) -> None:
     city.land(("output", "Patient", b"\xef\xbb\xbf" + resource("Patient", "p1") + b"\r\n" + line + b"\n"))
+    assert [row["patient_key"] for row in city.link()] == [city.patient("p1")]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"method": "DELETE", "url": "Patient/p2\0"},
+        {"method": "PUT", "url": "Patient/p2"},
+        {"method": "DELETE"},
+    ],
+    ids=["a NUL", "no deletion", "no target"],
+)
+def test_bundles_for_the_quarantine_are_passed_over(city: City, request_: dict[str, str]) -> None:
+    entries = [{"request": {"method": "DELETE", "url": "Patient/p1"}}], [{"request": request_}]
+    bundles = [json.dumps({"resourceType": "Bundle", "entry": entry}).encode() for entry in entries]
+    city.land(("deleted", "Bundle", b"\n".join(bundles)))
     assert [row["patient_key"] for row in city.link()] == [city.patient("p1")]
 
 

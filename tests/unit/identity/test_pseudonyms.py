@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobs.errors import CitywellError
-from jobs.identity import pseudonyms
 from jobs.identity.pseudonyms import Pseudonymiser, ensure_key, key_id, load_key
-from jobs.settings import Settings
 
 KEY = bytes(range(32))
 
@@ -77,11 +75,3 @@ def test_a_damaged_key_is_refused_and_kept(tmp_path: Path, text: str) -> None:
 def test_a_missing_key_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(CitywellError, match="citywell up"):
         load_key(tmp_path / "pseudonym.key")
-
-
-def test_the_environment_replaces_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CITYWELL_PSEUDONYM_KEY", KEY.hex())
-    configured = Settings()
-    monkeypatch.setattr(pseudonyms, "settings", lambda: configured)
-    assert load_key() == KEY
-    assert KEY.hex() not in repr(configured)

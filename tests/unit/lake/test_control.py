@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -280,6 +281,10 @@ def test_the_connection_follows_the_settings(
     with control.connect() as conn:
         assert conn.execute("select current_database()").fetchone() == ("control",)
     assert conn.closed
+
+    with pytest.raises(CitywellError, match="SQLSTATE 22P02") as error, control.connect() as conn:
+        conn.execute("select 'Canary Name'::int")
+    assert "Canary" not in "".join(traceback.format_exception(error.value))
 
     monkeypatch.setenv("CITYWELL_POSTGRES_PORT", "1")
     settings.cache_clear()

@@ -1,0 +1,93 @@
+"""What a received line says, read strictly: UTF-8, JSON (RFC 8259) without repeated keys, no NUL in a string.
+
+The reader and the registration of identities both read lines here, so that they cannot disagree about one.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from jobs.lake import lines
+from jobs.lake.scrub import parse_target
+
+DELETION_BUNDLE = "Bundle"
+_ENCODER = msgspec.json.Encoder()
+
+
+class Rejected(Exception):
+    """A line that is no record: (rule, reason without values)."""
+
+
+class _Request(msgspec.Struct):
+    method: str
+    url: str
+
+
+class _Entry(msgspec.Struct):
+    request: _Request
+
+
+class _DeletionBundle(msgspec.Struct):
+    resourceType: str
+    entry: list[_Entry] = []
+
+
+_DELETIONS = msgspec.json.Decoder(_DeletionBundle)
+
+
+def parse(line: bytes | None) -> dict[str, Any]:
+    """The JSON object of a line; None stands for a line that was too long to be held. Raises Rejected.
+
+    Encoding drops the earlier of two equal keys, with at least two quotes; quotes in strings are kept. So equal
+    counts of quotes mean that no key was repeated.
+    """
+    if line is None:
+        raise Rejected("line_too_long", f"longer than {lines.LONGEST_LINE_BYTES} bytes")
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Rejected("invalid_utf8", f"byte {error.start} is not UTF-8") from None
+    try:
+        raw = msgspec.json.decode(line)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Rejected("invalid_json", str(error)) from None
+    if not isinstance(raw, dict):
+        raise Rejected("invalid_json", "not a JSON object")
+    if b"\\u00" in line:
+        line = _without_escaped_quotes(line)
+    if line.count(b'"') != _ENCODER.encode(raw).count(b'"'):
+        raise Rejected("duplicate_key", "an object names the same key twice")
+    return raw
+
+
+def source_id(raw: dict[str, Any], resource_type: str) -> str | None:
+    """The id of a resource of ``resource_type``; None for one of another type or without an id."""
+    found = raw.get("id")
+    is_one = raw.get("resourceType") == resource_type and isinstance(found, str)
+    return found or None if is_one else None
+
+
+def deletions(line: bytes | None) -> list[tuple[str, str] | None]:
+    """(resource type, id) deleted by each entry of a deletion bundle (Bulk Data ``deleted``).
+
+    None stands for an entry that is no ``DELETE Type/id``. Raises Rejected for a line that is no such bundle.
+    """
+    parse(line)
+    try:
+        bundle = _DELETIONS.decode(line or b"")
+    except msgspec.DecodeError as error:
+        raise Rejected("wrong_type", str(error)) from None
+    if bundle.resourceType != DELETION_BUNDLE or not bundle.entry:
+        raise Rejected("invalid_deletion", "not a Bundle of deletions")
+    requests = [entry.request for entry in bundle.entry]
+    return [parse_target(request.url) if request.method == "DELETE" else None for request in requests]
+
+
+def _without_escaped_quotes(line: bytes) -> bytes:
+    """The line with \\u0022 written as \\", so that quotes can be counted. Raises Rejected for an escaped NUL."""
+    if re.search(rb"(?<!\\)(?:\\\\)*\\u0000", line):
+        raise Rejected("nul_character", "a string holds the character NUL")
+    return re.sub(rb"(?<!\\)((?:\\\\)*)\\u0022", rb'\1\\"', line)
