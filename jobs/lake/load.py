@@ -11,8 +11,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -188,11 +188,65 @@ def _forget_staged(work: Work) -> None:
 
 
 def _finish_stopped(work: Work) -> None:
-    """Merge and publish the batches that were killed after they had been judged. The merge lock is held."""
-    for other in control.unpublished(work.conn, status="judged"):
-        if other.source in work.source.endpoints and other.batch_id != work.batch.batch_id:
-            log.warning("finishing %s, which was stopped while it was merged", other.batch_id)
-            _finish(Work.of(work.spark, work.conn, other))
+    """Merge and publish the batches that were stopped after they had been judged. The merge lock is held.
+
+    One that cannot be finished keeps its failure and stops its own source alone: another has other keys, so what
+    becomes of its records does not depend on the batch. Only a batch that is half merged stops the others too,
+    because the versions they would publish show it. Raises CitywellError in both cases.
+    """
+    stopped = [
+        batch
+        for batch in control.unpublished(work.conn, status="judged")
+        if batch.source in work.source.endpoints and batch.batch_id != work.batch.batch_id
+    ]
+    left = [(batch, trouble) for batch in stopped if (trouble := _finish_other(work, batch))]
+    own = [(batch, trouble) for batch, trouble in left if batch.source == work.batch.source]
+    if own or (left and _is_half_merged(work, {batch.source for batch, _ in left})):
+        batch, trouble = (own or left)[0]
+        raise CitywellError(
+            f"{batch.batch_id} was stopped while it was merged and cannot be finished: {trouble}",
+            where=f"batch {work.batch.batch_id}, which must wait for it",
+            do="mend what stops that batch, then run this one again: it finishes both",
+        )
+
+
+def _finish_other(work: Work, batch: Batch) -> str | None:
+    """Finish a judged batch of any endpoint; in words why not, when it fails or another run is at work on it."""
+    log.warning("finishing %s, which was stopped while it was merged", batch.batch_id)
+    with ExitStack() as held:
+        try:
+            held.enter_context(control.source_lock(work.conn, batch.source))
+        except CitywellError as error:
+            log.warning("%s is left to its own run: %s", batch.batch_id, error.what)
+            return error.what
+        try:
+            _finish(Work.of(work.spark, work.conn, batch))
+        except Exception as error:  # noqa: BLE001 (whatever it is, it must not become another batch's trouble)
+            told = error if isinstance(error, CitywellError) else None
+            what, where = (told.what, told.where) if told else (type(error).__name__, "")
+            control.mark_failed(work.conn, batch.batch_id, stage="finish", what=what, where=where)
+            log.error("%s cannot be finished: %s", batch.batch_id, what)
+            return what
+    return None
+
+
+def _is_half_merged(work: Work, sources: Collection[str]) -> bool:
+    """Whether the newest version of a merged table holds rows of ``sources`` that the published one does not."""
+    published = control.current_versions(work.conn)
+    columns = {work.silver(entity): (table.key, *ORDER) for entity, table in work.source.tables.items()}
+    for name, narrow in {LINKS: ("patient_key", "linked_at"), **columns}.items():
+        if not tables.exists(name) or _newest(name) == published.get(name):
+            continue
+        rows = _rows_of_sources(work, name, None, sources).select(*narrow)
+        if name in published:
+            rows = rows.subtract(_rows_of_sources(work, name, published[name], sources).select(*narrow))
+        if not rows.isEmpty():
+            return True
+    return False
+
+
+def _rows_of_sources(work: Work, table: str, version: int | None, sources: Collection[str]) -> DataFrame:
+    return tables.read(work.spark, table, version).where(F.col("source").isin(*sources))
 
 
 def _stage(work: Work) -> None:
