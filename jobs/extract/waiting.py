@@ -37,11 +37,14 @@ SYSTEM_CLOCK = Clock()
 
 
 class Transient(Exception):
-    """A failure worth trying again: ``reason`` in words, ``retry_after_s`` the wait the server asked for."""
+    """A failure worth trying again: ``reason`` in words, ``retry_after_s`` the wait the server asked for.
 
-    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
+    status: of the HTTP answer; None when there was none.
+    """
+
+    def __init__(self, reason: str, retry_after_s: float | None = None, *, status: int | None = None) -> None:
         super().__init__(reason)
-        self.reason, self.retry_after_s = reason, retry_after_s
+        self.reason, self.retry_after_s, self.status = reason, retry_after_s, status
 
 
 def retry_after_s(header: str | None, now: datetime) -> float | None:

@@ -23,6 +23,12 @@ FAILURES = (httpx.TransportError, httpx.DecodingError)
 """What httpx raises for a request that did not bring a readable answer."""
 
 
+class Unavailable(CitywellError):
+    """All attempts failed. ``status``: of the last HTTP answer; None when there was none."""
+
+    status: int | None = None
+
+
 def new_client(base_url: str, transport: httpx.BaseTransport | None = None) -> httpx.Client:
     """A client for the server at ``base_url``; on loopback it ignores proxies of the environment."""
     for name in _CHATTY_LOGGERS:
@@ -50,8 +56,8 @@ def send(
 ) -> httpx.Response:
     """The response to a request, built anew for each try after 429, 5xx and failures of the network.
 
-    Other statuses are the caller's to judge. Raises CitywellError when all attempts fail, and at once for a
-    certificate that is not trusted and an address that is none.
+    Other statuses are the caller's to judge. Raises Unavailable when all attempts fail, and CitywellError at once for
+    a certificate that is not trusted and an address that is none.
     """
 
     def attempt() -> httpx.Response:
@@ -72,7 +78,7 @@ def send(
     try:
         return retrying(what, clock=clock, attempts=attempts, cap_s=cap_s)(attempt)
     except Transient as last:
-        raise unavailable(what, where, last.reason, attempts) from None
+        raise unavailable(what, where, last.reason, attempts, last.status) from None
 
 
 def raise_if_transient(response: httpx.Response, clock: Clock) -> None:
@@ -80,16 +86,18 @@ def raise_if_transient(response: httpx.Response, clock: Clock) -> None:
     status = response.status_code
     if status == 429 or (status >= 500 and status != 501):
         wait_s = retry_after_s(response.headers.get("Retry-After"), clock.now())
-        raise Transient(f"HTTP {status}", wait_s)
+        raise Transient(f"HTTP {status}", wait_s, status=status)
 
 
-def unavailable(what: str, where: str, reason: str, attempts: int) -> CitywellError:
+def unavailable(what: str, where: str, reason: str, attempts: int, status: int | None = None) -> Unavailable:
     """The server could not be brought to answer."""
-    return CitywellError(
+    error = Unavailable(
         f"{what} failed {attempts} times, lastly: {reason}",
         where=where,
         do="check that the server is up and reachable from here (`citywell source check`), then run again",
     )
+    error.status = status
+    return error
 
 
 def network_trouble(error: Exception) -> str:

@@ -6,7 +6,7 @@ conditional update ``PUT RiskAssessment?identifier=urn:citywell:risk|<risk_key>`
 The identifier stands for person, target and encounter. So a repeated send finds what the first one made, a
 newer score replaces the older one, and a run that was killed at any point is simply run again. A score
 whose content has been sent is not sent again. What a hospital refuses stays queued and is tried by the next
-run.
+run, after what has not been tried yet.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import httpx
 from pyspark.sql import SparkSession
 
+from jobs import postgres
 from jobs.crash import crash_here
 from jobs.errors import CitywellError
 from jobs.extract import web
@@ -39,10 +40,15 @@ CONNECTIONS = 8
 ATTEMPTS = 5
 LONGEST_WAIT_S = 60.0
 IDENTIFIERS_PER_SEARCH = 40
+SERVER_ERRORS_IN_A_ROW = 5
+"""A server error is the trouble of one score until so many follow each other: then it is the hospital's."""
+_NOBODY_HOME = (502, 503, 504)
+_SERVER_ERROR = "server error, however often it was sent"
 _RECORD_EVERY = 100
 _MEDIA_TYPE = "application/fhir+json"
 _ISSUE_CODE = re.compile(r"[a-z-]{1,40}")
-_LOCATION = re.compile(r"RiskAssessment/([A-Za-z0-9.-]{1,64})(?:/_history/([^/]+))?$")
+_FHIR_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
+_LOCATION = re.compile(r"RiskAssessment/([A-Za-z0-9.-]{1,64})(?:/_history/([A-Za-z0-9.-]{1,64}))?$")
 _ACTOR = "writeback"
 
 State = Literal["pending", "sent", "refused"]
@@ -122,6 +128,7 @@ def newest(spark: SparkSession, source: str) -> list[Score]:
     return [Score(**{field.name: row[field.name] for field in fields(Score)}) for row in rows]
 
 
+@postgres.discreet(control.DATABASE)
 def write_back(
     source: str,
     scores: Sequence[Score],
@@ -134,8 +141,8 @@ def write_back(
     """Send what ``source`` does not hold yet of ``scores``; count its scores by state.
 
     Every outcome is recorded before this returns. Nothing is raised for what a hospital refuses, or when it
-    is down: see ``trouble``. ``conn`` is in autocommit. One run at a time per source: another gets
-    CitywellError.
+    is down or the key to it is missing: see ``trouble``. ``conn`` is in autocommit. Raises CitywellError when
+    a database fails, and when another run is at work on the source.
     """
     migrate(conn)
     trouble = None
@@ -145,8 +152,11 @@ def write_back(
         due = _due(conn, source, scores)
         if due:
             ids = _identities(vault_conn, due, f"write risk scores back to {source}", run_id)
-            with _hospital(source, clock) as hospital:
-                trouble = _send_all(conn, hospital, due, ids)
+            try:
+                with _hospital(source, clock) as hospital:
+                    trouble = _send_all(conn, hospital, due, ids)
+            except CitywellError as error:
+                trouble = error
     return _result(conn, source, trouble)
 
 
@@ -188,7 +198,7 @@ class _Hospital:
         self._client, self._clock = client, clock
         self._url = f"{endpoint.base_url}/RiskAssessment"
         self._where = f"{endpoint.name} ({self._url})"
-        self._auth: httpx.Auth | None = None
+        self._auth: SmartClient | None = None
         if isinstance(endpoint.auth, SmartSignIn):
             key = load_key(endpoint.key_path(settings().keys_dir), endpoint.auth.alg)
             self._auth = SmartClient(
@@ -196,15 +206,27 @@ class _Hospital:
             )
 
     def put(self, risk_key: str, assessment: Resource) -> _Outcome:
-        """Create or replace the one RiskAssessment that has our identifier ``risk_key``."""
+        """Create or replace the one RiskAssessment that has our identifier ``risk_key``.
+
+        A server error that lasts is a refusal with the reason _SERVER_ERROR.
+        """
         link = httpx.URL(self._url, params={"identifier": f"{IDENTIFIER_SYSTEM}|{risk_key}"})
-        response = self._send("PUT", link, json=assessment)
+        if self._auth is not None:
+            self._auth.token()  # what goes wrong here is no trouble of the score
+        try:
+            response = self._send("PUT", link, json=assessment)
+        except web.Unavailable as error:
+            if error.status is None or error.status < 500:
+                raise
+            return _Outcome(risk_key, "refused", error.status, _SERVER_ERROR)
         if response.status_code not in (200, 201):
             return _Outcome(risk_key, "refused", response.status_code, _issue(response))
         body = _json(response)
+        meta = body.get("meta")
         located = _LOCATION.search(response.headers.get("Location", ""))
-        server_id = body.get("id") or (located[1] if located else None)
-        version = body.get("meta", {}).get("versionId") or (located[2] if located else None)
+        server_id = _fhir_id(body.get("id")) or (located[1] if located else None)
+        version = _fhir_id(meta.get("versionId") if isinstance(meta, dict) else None)
+        version = version or (located[2] if located else None)
         return _Outcome(risk_key, "sent", response.status_code, None, server_id, version)
 
     def search(self, risk_keys: Sequence[str]) -> Iterator[Resource]:
@@ -224,7 +246,34 @@ class _Hospital:
                 bundle = _json(response)
                 yield from (entry["resource"] for entry in bundle.get("entry", []))
                 following = [x["url"] for x in bundle.get("link", []) if x.get("relation") == "next"]
-                link = httpx.URL(following[0]) if following else None
+                link = self._followable(following[0]) if following else None
+
+    def trouble(self, status: int | None) -> CitywellError:
+        """The hospital answers one score after the other with a server error."""
+        return CitywellError(
+            f"The hospital cannot take risk scores in: one after the other ends in a server error (HTTP {status}).",
+            where=self._where,
+            do="Have its administrators look at their server's log, then run the write-back again.",
+        )
+
+    def _followable(self, link: str) -> httpx.URL:
+        """The link to a further page, which our token goes to: on the hospital's own server, and encrypted if that is.
+
+        Raises CitywellError for any other.
+        """
+        base = httpx.URL(self._url)
+        try:
+            url = base.join(link)
+        except (httpx.InvalidURL, TypeError):
+            url = httpx.URL()
+        web.refuse_downgrade(self._url, str(url), self._where)
+        if (url.scheme, url.host, url.port) != (base.scheme, base.host, base.port):
+            raise CitywellError(
+                "The hospital hands out a link to a page on another server.",
+                where=self._where,
+                do="Ask its administrators to mend the base address it builds links from; nothing was sent there.",
+            )
+        return url
 
     def _send(self, method: str, link: httpx.URL, json: Resource | None = None) -> httpx.Response:
         headers = {"Accept": _MEDIA_TYPE} | ({"Content-Type": _MEDIA_TYPE} if json is not None else {})
@@ -274,7 +323,8 @@ def _send_all(
 ) -> CitywellError | None:
     """Send ``due`` over a few connections and record the outcomes; the error that ended it early, if any.
 
-    After the first score the hospital gives no answer to, those not yet begun are left for the next run.
+    After the first score the hospital gives no answer to, or several server errors in a row, those not yet begun
+    are left for the next run.
     """
     is_over = threading.Event()
     trouble: CitywellError | None = None
@@ -294,18 +344,34 @@ def _send_all(
             return error
 
     done: list[_Outcome] = []
+    failing: list[_Outcome] = []
+    has_answered = False
     with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="writeback") as pool:
         for score, outcome in zip(due, pool.map(send, due), strict=True):
             if isinstance(outcome, CitywellError):
                 trouble = trouble or outcome
                 outcome = _Outcome(score.risk_key, "pending", None, "no answer")
             crash_here("writeback:sent")
-            if outcome is not None:
-                done.append(outcome)
+            if outcome is None:
+                continue
+            if outcome.reason == _SERVER_ERROR:
+                failing.append(outcome)
+                if len(failing) == SERVER_ERRORS_IN_A_ROW:
+                    is_over.set()
+                    trouble = trouble or hospital.trouble(outcome.status)
+                continue
+            if outcome.status is not None and trouble is None:
+                has_answered = True
+                done, failing = done + failing, []
+            done.append(outcome)
             if len(done) >= _RECORD_EVERY:
                 _record(conn, done)
                 done = []
-    _record(conn, done)
+    if failing and not has_answered and all(outcome.status in _NOBODY_HOME for outcome in failing):
+        trouble = trouble or hospital.trouble(failing[-1].status)
+    if trouble is not None:
+        failing = [replace(outcome, state="pending") for outcome in failing]
+    _record(conn, done + failing)
     crash_here("writeback:recorded")
     return trouble
 
@@ -324,10 +390,13 @@ def _queue(conn: control.Connection, source: str, scores: Sequence[Score]) -> No
 
 
 def _due(conn: control.Connection, source: str, scores: Sequence[Score]) -> list[Score]:
-    """The scores whose content the hospital does not hold."""
-    rows = conn.execute("select risk_key from writeback where source = %s and state <> 'sent'", (source,))
-    waiting = {row[0] for row in rows}
-    return [score for score in scores if score.risk_key in waiting]
+    """The scores whose content the hospital does not hold, those tried least often first."""
+    rows = conn.execute(
+        "select risk_key, attempts from writeback where source = %s and state <> 'sent'", (source,)
+    )
+    attempts = dict(rows.fetchall())
+    due = [score for score in scores if score.risk_key in attempts]
+    return sorted(due, key=lambda score: attempts[score.risk_key])
 
 
 def _record(conn: control.Connection, outcomes: Sequence[_Outcome]) -> None:
@@ -352,6 +421,10 @@ def _issue(response: httpx.Response) -> str:
     issues = _json(response).get("issue", [])
     codes = [str(issue.get("code", "")) for issue in issues if isinstance(issue, dict)]
     return ", ".join(code for code in codes if _ISSUE_CODE.fullmatch(code)) or "no reason given"
+
+
+def _fhir_id(value: object) -> str | None:
+    return value if isinstance(value, str) and _FHIR_ID.fullmatch(value) else None
 
 
 def _json(response: httpx.Response) -> Resource:

@@ -33,22 +33,32 @@ def to_serving(as_of: str) -> dict[str, Any]:
 def to_hospitals(as_of: str) -> dict[str, Any]:
     """Send each hospital its scores. Returns states by source.
 
-    All hospitals are tried before the first that gave no answer is raised as CitywellError: one that is down
-    holds up nobody else. What a hospital refuses is logged and tried by the next run.
+    A hospital that is down, or whose key is missing, holds up nobody else: when all have been tried, the sources in
+    trouble are named in one CitywellError. What a hospital refuses is logged and tried by the next run.
     """
     results: dict[str, fhir.WritebackResult] = {}
+    troubles: dict[str, CitywellError] = {}
     with scored_lake() as (spark, _), control.connect() as conn, vault.connect() as vault_conn:
         for source in _sources(spark):
-            result = fhir.write_back(
-                source, fhir.newest(spark, source), conn=conn, vault_conn=vault_conn, run_id=as_of
-            )
+            try:
+                result = fhir.write_back(
+                    source, fhir.newest(spark, source), conn=conn, vault_conn=vault_conn, run_id=as_of
+                )
+            except CitywellError as error:
+                troubles[source] = error
+                continue
             results[source] = result
+            if result.trouble is not None:
+                troubles[source] = result.trouble
             log.info(
                 "%s: %d sent, %d refused, %d pending", source, result.sent, result.refused, result.pending
             )
-    troubles = [result.trouble for result in results.values() if result.trouble is not None]
     if troubles:
-        raise troubles[0]
+        raise CitywellError(
+            "Not all scores were sent: " + "; ".join(f"{s}: {error.what}" for s, error in troubles.items()),
+            where="; ".join(dict.fromkeys(error.where for error in troubles.values())),
+            do="; ".join(dict.fromkeys(error.do for error in troubles.values())),
+        )
     return {s: {"sent": r.sent, "refused": r.refused, "pending": r.pending} for s, r in results.items()}
 
 

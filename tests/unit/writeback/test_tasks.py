@@ -41,26 +41,31 @@ def scored(lake: Any, simulator: Any, postgres: Cluster, monkeypatch: pytest.Mon
             vault.Identity(key, "k", SOURCE, "Patient", f"p{n}", seen_at) for n, key in enumerate(patients)
         ]
         vault.register(conn, "batch", known, method="test")
-    _publish(patients)
+    _publish({SOURCE: patients}, "b")
     yield
     settings.cache_clear()
 
 
-def _publish(patients: list[str]) -> None:
-    people = ", ".join(f"('tasks-{n}', '{key}', {0.1 + n / 100}D)" for n, key in enumerate(patients))
+def _publish(patients: dict[str, list[str]], batch: str) -> None:
+    """Publish scores of ``patients`` by source as one batch, beside those there are."""
+    people = ", ".join(
+        f"('{source}', 'tasks-{source}-{n}', '{key}', {0.1 + n / 100}D)"
+        for source, keys in patients.items()
+        for n, key in enumerate(keys)
+    )
     queries = {
         "scores.risk": f"""
             select
                 risk_key, patient_key, patient_key as person_key, cast(null as string) as encounter_key,
-                '{SOURCE}' as source, 'readmission_30d' as target, timestamp '2026-01-02 00:00:00' as as_of,
+                source, 'readmission_30d' as target, timestamp '2026-01-02 00:00:00' as as_of,
                 probability, 'low' as band, '[]' as reasons, 'readmission' as model_name, '1' as model_version,
                 timestamp '2026-01-02 00:00:00' as scored_at, timestamp '2026-02-01 00:00:00' as expires_at
-            from values {people} as t (risk_key, patient_key, probability)""",
+            from values {people} as t (source, risk_key, patient_key, probability)""",
         "gold.fct_encounter": "select 'e' as encounter_key, 'f' as facility_key",
         "gold.dim_facility": "select 'f' as facility_key, 'Ward One' as name, true as is_current",
     }
     with engine.session() as spark, control.connect() as conn:
-        versions = {n: tables.append_batch(spark, n, spark.sql(q), "b") for n, q in queries.items()}
+        versions = {n: tables.append_batch(spark, n, spark.sql(q), batch) for n, q in queries.items()}
         control.publish_tables(conn, "test", AS_OF, versions)
 
 
@@ -86,6 +91,25 @@ def test_a_hospital_that_is_down_fails_the_step_and_says_why(scored: None, simul
         tasks.to_hospitals(AS_OF)
     simulator.mend()
     assert tasks.to_hospitals(AS_OF)[SOURCE]["sent"] == PATIENTS
+
+
+def test_sources_that_cannot_be_served_hold_up_nobody_else(
+    scored: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is no longer declared, one has no key; the one that is well comes last."""
+    with control.connect() as conn:
+        conn.execute("drop table if exists writeback")
+    _publish({"clinic_closed": ["f" * 32], "hospital_harbour": ["e" * 32]}, "others")
+    monkeypatch.setattr(tasks, "_sources", lambda spark: ["clinic_closed", "hospital_harbour", SOURCE])
+    try:
+        with pytest.raises(CitywellError, match=r"clinic_closed.*hospital_harbour: The key") as raised:
+            tasks.to_hospitals(AS_OF)
+    finally:
+        tables.delete_slice("scores.risk", {tables.BATCH_COLUMN: "others"})
+    assert SOURCE not in raised.value.what
+    with control.connect() as conn:
+        rows = conn.execute("select source, state, count(*) from writeback group by 1, 2 order by 2")
+        assert rows.fetchall() == [("hospital_harbour", "pending", 1), (SOURCE, "sent", PATIENTS)]
 
 
 def test_without_scores_it_says_what_to_run(scored: None) -> None:

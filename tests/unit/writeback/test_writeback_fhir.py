@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import traceback
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 
@@ -14,6 +17,7 @@ from jobs.extract.waiting import Clock
 from jobs.identity import vault
 from jobs.identity.pseudonyms import Pseudonymiser
 from jobs.lake import control
+from jobs.sources import find_endpoint
 from jobs.writeback import fhir
 from jobs.writeback.fhir import WritebackResult
 from jobs.writeback.risk_assessment import Score
@@ -181,6 +185,69 @@ def test_a_hospital_that_is_down_leaves_all_for_the_next_run(world: World) -> No
     assert len(world.held(*scores)) == 40
 
 
+def test_a_score_the_server_fails_on_is_refused_and_the_others_are_sent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fhir, "CONNECTIONS", 1)
+    scores = [world.score(number) for number in range(5)]
+    world.hospital.fault(kind="server_error", where="risk", times=fhir.ATTEMPTS)
+    assert world.send(*scores) == WritebackResult(sent=4, refused=1, pending=0)
+    assert world.states()[0] == ("refused", 1, 500, "server error, however often it was sent")
+    assert world.send(*scores) == WritebackResult(sent=5, refused=0, pending=0)
+
+
+def test_server_errors_one_after_the_other_are_the_hospitals_trouble(world: World) -> None:
+    scores = [world.score(number) for number in range(40)]
+    world.hospital.fault(kind="server_error", where="risk", times=-1)
+    result = world.send(*scores)
+    assert (result.sent, result.refused, result.pending) == (0, 0, 40)
+    assert "HTTP 500" in str(result.trouble)
+    untried = [state for state in world.states() if state[1] == 0]
+    assert len(untried) >= 40 - fhir.SERVER_ERRORS_IN_A_ROW - 2 * fhir.CONNECTIONS
+
+
+@pytest.mark.parametrize(("status", "state"), [(500, "refused"), (503, "pending")])
+def test_a_single_score_tells_a_failing_server_from_an_absent_one(
+    world: World, status: int, state: str
+) -> None:
+    world.hospital.fault(kind="server_error", status=status, where="risk", times=-1)
+    result = world.send(world.score(1))
+    assert [row[0] for row in world.states()] == [state]
+    assert (result.trouble is not None) == (state == "pending")
+
+
+def test_what_was_tried_least_often_comes_first(world: World) -> None:
+    scores = [world.score(number) for number in range(3)]
+    fhir.migrate(world.conn)
+    fhir._queue(world.conn, SOURCE, scores)
+    world.conn.execute("update writeback set attempts = 2 where risk_key = %s", (scores[0].risk_key,))
+    assert fhir._due(world.conn, SOURCE, scores) == [scores[1], scores[2], scores[0]]
+
+
+@pytest.mark.parametrize("place", ["token", "configuration"])
+def test_a_sign_in_that_is_down_is_the_hospitals_trouble(world: World, place: str) -> None:
+    world.hospital.fault(kind="server_error", where=place, times=-1)
+    result = world.send(world.score(1), world.score(2))
+    assert (result.refused, result.pending) == (0, 2)
+    assert result.trouble is not None
+
+
+@pytest.mark.parametrize("content", [None, b"no key"])
+def test_a_key_that_is_missing_or_wrong_leaves_all_for_the_next_run(
+    world: World, content: bytes | None
+) -> None:
+    path = world.hospital.home / "keys" / f"fhir_{SOURCE}.pem"
+    key = path.read_bytes()
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    result = world.send(world.score(1))
+    path.write_bytes(key)
+    assert result.pending == 1
+    assert path.name in str(result.trouble)
+    assert world.send(world.score(1)).sent == 1
+
+
 def test_a_sign_in_that_fails_leaves_all_for_the_next_run(world: World) -> None:
     world.hospital.fault(kind="clock_skew", seconds=3600)
     result = world.send(world.score(1), world.score(2))
@@ -209,6 +276,63 @@ def test_verify_finds_what_is_missing_and_what_differs(world: World) -> None:
     assert (found.expected, found.matching) == (50, 48)
     assert found.different == (changed.risk_key,)
     assert found.missing == (scores[-1].risk_key,)
+
+
+@pytest.mark.parametrize(
+    "following",
+    [
+        "https://elsewhere.example/RiskAssessment?page=2",
+        "https://hospital.example:8443/RiskAssessment?page=2",
+        "//elsewhere.example/RiskAssessment?page=2",
+        "http://hospital.example/RiskAssessment?page=2",
+        "https://[nowhere",
+    ],
+    ids=["another server", "another port", "another server, relative", "no encryption", "no address"],
+)
+def test_the_token_goes_to_the_hospital_alone(world: World, following: str) -> None:
+    asked, pages = read_pages(following, world.clock)
+    with pytest.raises(CitywellError, match="hands out a link"):
+        list(pages)
+    assert [host for host, _ in asked] == ["hospital.example"] * 3
+    assert sum(token is not None for _, token in asked) == 1
+
+
+@pytest.mark.parametrize(
+    "following",
+    ["https://hospital.example/fhir?page=2", "https://hospital.example:443/x", "RiskAssessment?page=2"],
+)
+def test_further_pages_of_the_hospital_are_read(world: World, following: str) -> None:
+    asked, pages = read_pages(following, world.clock)
+    assert len(list(pages)) == 2
+    assert sum(token == "Bearer secret" for _, token in asked) == 2
+
+
+def read_pages(following: str, clock: Clock) -> tuple[list[tuple[str, str | None]], Iterator[Any]]:
+    """(host and token of every request made so far, the RiskAssessments found) where page 1 names ``following``."""
+    asked: list[tuple[str, str | None]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append((request.url.host, request.headers.get("Authorization")))
+        if "smart-configuration" in request.url.path:
+            return httpx.Response(200, json={"token_endpoint": "https://hospital.example/token"})
+        if request.url.path == "/token":
+            return httpx.Response(
+                200, json={"access_token": "secret", "token_type": "bearer", "expires_in": 300}
+            )
+        is_first = "identifier" in request.url.params
+        links = [{"relation": "next", "url": following}] if is_first else []
+        return httpx.Response(200, json={"entry": [{"resource": {}}], "link": links})
+
+    endpoint = find_endpoint(SOURCE)[1].model_copy(update={"base_url": "https://hospital.example/fhir"})
+    client = httpx.Client(transport=httpx.MockTransport(answer))
+    return asked, fhir._Hospital(endpoint, client, clock).search(["risk"])
+
+
+def test_what_a_database_says_of_a_row_stays_there(world: World) -> None:
+    score = dataclasses.replace(world.score(1), risk_key="Canary\0Name")
+    with pytest.raises(CitywellError, match="DataError") as raised:
+        world.send(score)
+    assert "Canary" not in "".join(traceback.format_exception(raised.value))
 
 
 def test_one_run_at_a_time(world: World, postgres: Any) -> None:
