@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -16,8 +14,9 @@ from psycopg import sql
 from infra.engine.launch import Engine
 from infra.stack.postgres import SUPERUSER, Cluster
 from jobs.errors import CitywellError
-from jobs.identity import vault
+from jobs.identity import link, vault
 from jobs.lake import control, landing
+from jobs.lake import load as lake_load
 from jobs.lake.control import Batch
 from jobs.lake.load import load
 from jobs.settings import settings
@@ -37,15 +36,19 @@ def lake(
     settings.cache_clear()
 
 
+class Killed(BaseException):
+    """Ends a load at once, like a kill, but in this process."""
+
+
 def killed_at(point: str, batch_id: str) -> None:
-    killed = subprocess.run(
-        [sys.executable, "-c", f"from jobs.lake.load import load; load({batch_id!r})"],
-        env={**os.environ, "CITYWELL_CRASH_AT": point},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert killed.returncode == 137, killed.stderr[-2000:]
+    def crash(name: str) -> None:
+        if name == point:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lake_load, "crash_here", crash)
+        with pytest.raises(Killed):
+            load(batch_id)
 
 
 def batch(batch_id: str) -> Batch:
@@ -130,12 +133,20 @@ def test_a_vault_that_is_down_leaves_the_batches_for_the_next_run(lake: TestLake
 def test_a_batch_that_cannot_be_finished_stops_its_own_source_alone(lake: TestLake) -> None:
     north = lake.land(NORTH, export())
     killed_at("judged", north)
-    with without_its_patients(north):
+
+    def fail(source: str, *rest: Any, **more: Any) -> Any:
+        if source == NORTH:
+            raise ValueError("Canary Name")
+        return link_batch(source, *rest, **more)
+
+    link_batch = link.link_batch
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(link, "link_batch", fail)
         assert totals(lake.ingest(HARBOUR, export())) == {"received": 2, "published": 2}
         failure = batch(north).failure
         assert batch(north).status == "judged"
         assert failure is not None
-        assert failure["stage"] == "finish"
+        assert (failure["stage"], failure["what"]) == ("finish", "ValueError")
         with pytest.raises(CitywellError, match=north):
             lake.ingest(NORTH, export("2026-01-02", gender="male"))
         assert sources(lake, "silver.hospital__patient") == sources(lake, "silver.person_link") == [HARBOUR]
