@@ -26,7 +26,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
 from jobs.errors import CitywellError
-from jobs.lake import tables
+from jobs.lake import catalog, tables, timeline
 from jobs.settings import PROJECT_DIR
 from jobs.sources import reading
 from jobs.sources.model import RECORD_COLUMNS
@@ -36,7 +36,11 @@ SOURCES_FILE = PROJECT / "models" / "staging" / "_silver__sources.yml"
 SCHEMA = "gold"
 BUILD_SCHEMA = "gold_build"
 
-SILVER = "silver"
+BRONZE, SILVER = "bronze", "silver"
+REVISED = "_revised"
+"""Ends the name of the view of an entity's versions that the models read: those of ``<entity>_history``, without the
+records received once. Most are, and to sort the versions of all would cost more than to build gold.
+"""
 LINK = "person_link"
 LINK_COLUMNS = {
     "patient_key": ("string", "Pseudonym of the patient; identifies the row."),
@@ -120,31 +124,19 @@ def sources_yaml() -> str:
     """What SOURCES_FILE must hold: the silver tables as dbt sources, derived from the source definitions."""
     declared = [
         {
-            "name": f"{source.name}__{entity}",
-            "description": table.grain,
-            "columns": [
-                {"name": table.key, "description": f"Pseudonym of the {table.resource}; identifies the row."},
-                *(
-                    {"name": name, "description": column.description}
-                    for name, column in {**table.columns, **RECORD_COLUMNS}.items()
-                ),
-            ],
+            "name": name,
+            "description": grain,
+            "columns": [{"name": column, "description": text} for column, (_, text) in columns.items()],
         }
-        for source in reading.load_all().values()
-        for entity, table in source.tables.items()
+        for name, (grain, columns) in _sources().items()
     ]
-    link = {
-        "name": LINK,
-        "description": "One row per source patient and the person it is linked to.",
-        "columns": [{"name": name, "description": text} for name, (_, text) in LINK_COLUMNS.items()],
-    }
     text = yaml.safe_dump(
         {
             "sources": [
                 {
                     "name": SILVER,
-                    "description": "Current rows of every source.",
-                    "tables": [*declared, link],
+                    "description": "Current rows of every source, and their versions.",
+                    "tables": declared,
                 }
             ]
         },
@@ -157,15 +149,31 @@ def sources_yaml() -> str:
 
 def source_columns() -> dict[str, dict[str, str]]:
     """The silver tables that dbt knows, with the type of each column."""
-    declared = {
-        f"{source.name}__{entity}": {
-            table.key: "string",
-            **{name: column.type for name, column in {**table.columns, **RECORD_COLUMNS}.items()},
-        }
-        for source in reading.load_all().values()
-        for entity, table in source.tables.items()
+    return {
+        name: {column: kind for column, (kind, _) in columns.items()}
+        for name, (_, columns) in _sources().items()
     }
-    return {**declared, LINK: {name: kind for name, (kind, _) in LINK_COLUMNS.items()}}
+
+
+def _sources() -> dict[str, tuple[str, dict[str, tuple[str, str]]]]:
+    """Name of each silver table that dbt knows: its grain, and type and meaning of its columns."""
+    found = {}
+    record = {name: column for name, column in RECORD_COLUMNS.items() if name not in catalog.PROVENANCE}
+    for source in reading.load_all().values():
+        for entity, table in source.tables.items():
+            columns = {
+                table.key: ("string", f"Pseudonym of the {table.resource}; identifies the row."),
+                **{
+                    name: (column.type, column.description)
+                    for name, column in {**table.columns, **record}.items()
+                },
+            }
+            found[f"{source.name}__{entity}"] = (table.grain, columns)
+            versions = {**columns, table.key: ("string", f"Pseudonym of the {table.resource}.")}
+            grain = f"One row per version of each record that was received more than once, for {source.name}__{entity}."
+            found[f"{source.name}__{entity}{REVISED}"] = (grain, versions)
+    found[LINK] = ("One row per source patient and the person it is linked to.", LINK_COLUMNS)
+    return found
 
 
 class _Dbt:
@@ -187,21 +195,22 @@ class _Dbt:
             self.manifest = self.invoke("parse").result
             self._sql(f"drop schema if exists {BUILD_SCHEMA} cascade")
             self._sql(f"create schema {BUILD_SCHEMA}")
-            stand_ins = self._stand_in_for_missing_sources()
+            views = [*self._show_revised(), *self._stand_in_for_missing_sources()]
             try:
                 for node in self.marts:
                     self._register(node)
                 yield
             finally:
                 self._sql(f"drop schema if exists {BUILD_SCHEMA} cascade")
-                for view in stand_ins:
+                for view in views:
                     self._sql(f"drop view if exists {view}")
 
     def invoke(self, *command: str) -> Any:
         """Run a dbt command; its dbtRunnerResult. Raises CitywellError when dbt itself fails."""
         from dbt.cli.main import dbtRunner
 
-        variables = {"gold_dir": str(self.lake / SCHEMA)}
+        order = ", ".join(f"{name} asc nulls first" for name in timeline.ORDER)
+        variables = {"gold_dir": str(self.lake / SCHEMA), "version_order": order}
         places = {
             "--project-dir": PROJECT,
             "--profiles-dir": PROJECT,
@@ -244,10 +253,35 @@ class _Dbt:
         described = "" if partition else f"({columns})"
         self._sql(f"create table {BUILD_SCHEMA}.{node.name} {described} using delta location '{location}'")
 
+    def _show_revised(self) -> list[str]:
+        """Views of the versions of records received more than once, of each bronze table there is; their names."""
+        self._sql(f"create schema if not exists {SILVER}")
+        self._sql(f"create schema if not exists {BRONZE}")
+        views = []
+        for name in sorted(self._tables(BRONZE) & source_columns().keys()):
+            key, *columns = list(source_columns()[name])
+            bronze = f"{BRONZE}.{name}"
+            repeated = (
+                f"(select source, `{key}` from {bronze} where rule is null "  # noqa: S608
+                f"group by source, `{key}` having count(*) > 1)"
+            )
+            received = (
+                f"(select b.* from {bronze} as b left semi join {repeated} as r "  # noqa: S608
+                f"on b.source = r.source and b.`{key}` = r.`{key}`)"
+            )
+            view = f"{SILVER}.{name}{REVISED}"
+            self._sql(
+                f"create or replace view {view} as {timeline.versions_query(received, key, [key, *columns])}"
+            )
+            views.append(view)
+        return views
+
+    def _tables(self, schema: str) -> set[str]:
+        return {row.tableName for row in self.spark.sql(f"show tables in {schema}").collect()}
+
     def _stand_in_for_missing_sources(self) -> list[str]:
         """Empty views for the silver tables that no export has brought yet; their names."""
-        self._sql(f"create schema if not exists {SILVER}")
-        there = {row.tableName for row in self.spark.sql(f"show tables in {SILVER}").collect()}
+        there = self._tables(SILVER)
         missing = {name: columns for name, columns in source_columns().items() if name not in there}
         for name, columns in missing.items():
             nulls = ", ".join(f"cast(null as {kind}) as {column}" for column, kind in columns.items())

@@ -30,6 +30,8 @@ RECORD = {
     "month": "2026-03",
 }
 
+PROVENANCE = {"file": "string", "line": "bigint", "rule": "string"}
+
 
 @dataclass
 class City:
@@ -42,20 +44,27 @@ class City:
     def lake(self) -> Path:
         return self.home / "lake"
 
-    def put(self, **entities: Sequence[Row]) -> None:
-        """Write each entity's silver table anew. Columns not given are null, or as in RECORD."""
+    def put(self, earlier: Mapping[str, Sequence[Row]] | None = None, **entities: Sequence[Row]) -> None:
+        """Write each entity's silver and bronze table anew. Columns not given are null, or as in RECORD.
+
+        earlier: records in bronze before the current ones, by entity.
+        """
         for entity, rows in entities.items():
             table = entity if entity == gold.LINK else f"hospital__{entity}"
             columns = gold.source_columns()[table]
-            values = [
-                [_value(kind, _filled(row).get(name)) for name, kind in columns.items()] for row in rows
-            ]
-            schema = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-            path = self.lake / "silver" / table
-            frame = self.spark.createDataFrame(values, schema)
-            frame.write.format("delta").mode("overwrite").save(str(path))
-            self.spark.sql(f"create schema if not exists {gold.SILVER}")
-            self.spark.sql(f"create table if not exists {gold.SILVER}.{table} using delta location '{path}'")
+            self._write(f"{gold.SILVER}.{table}", columns, rows)
+            if entity != gold.LINK:
+                received = [*(earlier or {}).get(entity, ()), *rows]
+                self._write(f"{gold.BRONZE}.{table}", {**columns, **PROVENANCE}, received)
+
+    def _write(self, table: str, columns: Mapping[str, str], rows: Sequence[Row]) -> None:
+        values = [[_value(kind, _filled(row).get(name)) for name, kind in columns.items()] for row in rows]
+        schema = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+        path = tables.path_of(table, self.lake)
+        frame = self.spark.createDataFrame(values, schema)
+        frame.write.format("delta").mode("overwrite").save(str(path))
+        self.spark.sql(f"create schema if not exists {table.partition('.')[0]}")
+        self.spark.sql(f"create table if not exists {table} using delta location '{path}'")
 
     def build(self, select: str | None = None, **options: Any) -> gold.GoldResult:
         return gold.build(

@@ -131,3 +131,80 @@ SILVER = {
     ],
 }
 """The hospital has sent no Immunization yet, so that table is missing."""
+
+EARLIER = {
+    "encounter": [
+        {
+            "encounter_key": "stay",
+            "patient_key": "p1",
+            "status": "in-progress",
+            "class_code": "EMER",
+            "organization_key": "ward-number",
+            "started_at": "2026-03-01 22:00",
+            "started_precision": "second",
+            "version_at": "2026-02-20",
+            "usable_at": "2026-02-20",
+        },
+        {
+            "encounter_key": "stay",
+            "patient_key": "p1",
+            "status": "in-progress",
+            "class_code": "IMP",
+            "organization_key": "ward-number",
+            "started_at": "2026-03-01 22:00",
+            "started_precision": "second",
+            "version_at": "2026-02-21",
+            "usable_at": "2026-03-05",
+        },
+        {
+            "encounter_key": "planned",
+            "patient_key": "p1",
+            "status": "planned",
+            "class_code": "IMP",
+            "version_at": "2026-02-20",
+            "usable_at": "2026-02-20",
+        },
+        {
+            "encounter_key": "deleted",
+            "patient_key": "p1",
+            "status": "finished",
+            "class_code": "AMB",
+            "version_at": "2026-02-20",
+            "usable_at": "2026-02-20",
+        },
+    ],
+    "condition": [
+        {
+            "condition_key": "refuted",
+            "patient_key": "p1",
+            "code": "J18.9",
+            "encounter_key": "stay",
+            "verification_status": "provisional",
+            "version_at": "2026-02-20",
+            "usable_at": "2026-02-20",
+        },
+    ],
+    "observation": [
+        {
+            "observation_key": "mistaken",
+            "patient_key": "p1",
+            "status": "final",
+            "code": "2951-2",
+            "value_type": "quantity",
+            "value_number": 1.0,
+            "components": [{"code": "part", "value_type": "boolean", "value_boolean": True}],
+            "version_at": "2026-02-20",
+            "usable_at": "2026-02-20",
+        },
+    ],
+    "medication_request": [
+        {
+            **ORDERED,
+            "medication_request_key": "inline",
+            "medication_key": "m1",
+            "version_at": "2026-02-20",
+            "usable_at": "2026-02-20",
+        },
+    ],
+}
+"""Versions that were there before: of what was changed, refuted, marked as entered in error or deleted."""

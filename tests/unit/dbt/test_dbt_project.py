@@ -14,8 +14,8 @@ MARTS = sorted((gold.PROJECT / "models" / "marts").glob("*.sql"))
 
 
 def described(sql: Path) -> dict[str, Any]:
-    (model,) = yaml.safe_load(sql.with_suffix(".yml").read_text())["models"]
-    assert model["name"] == sql.stem
+    beside = sql.with_name(f"{sql.stem.removesuffix('_superseded')}.yml")
+    (model,) = (m for m in yaml.safe_load(beside.read_text())["models"] if m["name"] == sql.stem)
     return dict(model)
 
 

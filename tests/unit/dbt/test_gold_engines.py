@@ -8,7 +8,7 @@ import pytest
 
 from infra.engine.launch import Engine
 from tests.unit.dbt.city import a_city
-from tests.unit.dbt.silver_rows import SILVER
+from tests.unit.dbt.silver_rows import EARLIER, SILVER
 
 
 @pytest.mark.slow
@@ -20,7 +20,7 @@ def test_gold_is_the_same_on_sail_and_spark(
     tables = {}
     for engine in (sail_engine, spark_engine):
         with a_city(engine, tmp_path / engine.remote.rpartition(":")[2]) as city:
-            city.put(**SILVER)
+            city.put(EARLIER, **SILVER)
             city.build(unit_tests=True)
             city.put(observation=SILVER["observation"][1:], patient=SILVER["patient"][:1])
             result = city.build("resource_type:model")

@@ -8,12 +8,12 @@ import pytest
 
 from jobs import gold
 from tests.unit.dbt.city import City, at
-from tests.unit.dbt.silver_rows import SILVER
+from tests.unit.dbt.silver_rows import EARLIER, SILVER
 
 
 @pytest.fixture(scope="module")
 def built(city: City) -> tuple[City, gold.GoldResult]:
-    city.put(**SILVER)
+    city.put(EARLIER, **SILVER)
     return city, city.build(unit_tests=True)
 
 
@@ -25,10 +25,14 @@ def test_every_model_is_built_and_every_test_passes(built: tuple[City, gold.Gold
         "dim_facility",
         "dim_person",
         "fct_condition",
+        "fct_condition_superseded",
         "fct_encounter",
+        "fct_encounter_superseded",
         "fct_immunization",
         "fct_measurement",
+        "fct_measurement_superseded",
         "fct_medication_request",
+        "fct_medication_request_superseded",
     }
     assert {model.status for model in result.models} == {"success"}
     assert {test.status for test in result.tests} == {"pass", "warn"}
@@ -129,6 +133,28 @@ def test_medication_requests(built: tuple[City, gold.GoldResult]) -> None:
         ("referring", "atc", "C03CA01", True),
         ("dangling", None, None, False),
     }
+
+
+def test_superseded_versions(built: tuple[City, gold.GoldResult]) -> None:
+    """Each until the first later version is usable: the stay's second version was received after its third."""
+    city, _ = built
+    columns = ("encounter_key", "status", "class_code", "facility_key", "usable_at", "superseded_at")
+    first, changed = at("2026-02-20"), at("2026-03-01")
+    assert city.rows("fct_encounter_superseded", *columns) == {
+        ("stay", "in-progress", "EMER", "ward", first, changed),
+        ("stay", "in-progress", "IMP", "ward", at("2026-03-05"), changed),
+        ("deleted", "finished", "AMB", None, first, changed),
+    }
+    assert city.rows(
+        "fct_condition_superseded", "condition_key", "is_encounter_resolved", "superseded_at"
+    ) == {("refuted", True, changed)}
+    columns = ("measurement_key", "value_number", "value_boolean", "superseded_at")
+    assert city.rows("fct_measurement_superseded", *columns) == {
+        ("mistaken-0", 1.0, None, changed),
+        ("mistaken-1", None, True, changed),
+    }
+    columns = ("medication_request_key", "code", "superseded_at")
+    assert city.rows("fct_medication_request_superseded", *columns) == {("inline", "C03CA01", changed)}
 
 
 def test_a_type_nobody_sent_is_an_empty_table(built: tuple[City, gold.GoldResult]) -> None:

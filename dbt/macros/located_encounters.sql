@@ -1,0 +1,61 @@
+{#- Encounters that count as facts, each with its facility. `encounter` is a query of staged encounters. -#}
+{% macro located_encounters(encounter, are_superseded=false) %}
+    with
+
+    encounter as (
+        {{ encounter }}
+    ),
+
+    organization as (
+        select
+            alias_key,
+            organization_key
+        from {{ ref('int_organization__aliased') }}
+    ),
+
+    location as (
+        select
+            alias_key,
+            organization_key
+        from {{ ref('int_location__aliased') }}
+    ),
+
+    counted as (
+        select *
+        from encounter
+        where
+            not is_withdrawn
+            and status in ('arrived', 'triaged', 'in-progress', 'onleave', 'finished')
+    )
+
+    select
+        counted.encounter_key,
+        counted.source,
+        counted.patient_key,
+        counted.part_of_key,
+        counted.status,
+        counted.class_code,
+        counted.priority_code,
+        counted.type_code,
+        counted.reason_code,
+        counted.started_at,
+        counted.started_precision,
+        counted.admit_source_code,
+        counted.discharge_disposition_code,
+        counted.known_from,
+        counted.available_at,
+        counted.usable_at,
+        {% if are_superseded %}counted.superseded_at,{% endif %}
+        case
+            when counted.organization_key is not null
+                then coalesce(organization.organization_key, counted.organization_key)
+            else location.organization_key
+        end as facility_key,
+        case when counted.status = 'finished' then counted.ended_at end as ended_at,
+        case when counted.status = 'finished' then counted.ended_precision end as ended_precision
+    from counted
+    left join organization
+        on counted.organization_key = organization.alias_key
+    left join location
+        on counted.location_key = location.alias_key
+{% endmacro %}

@@ -1,0 +1,65 @@
+{#-
+    The columns of fct_measurement. `measurement` is a query of rows of int_observation__unpivoted,
+    current or superseded.
+-#}
+{% macro measurement_facts(measurement, are_superseded=false) %}
+    with
+
+    measurement as (
+        {{ measurement }}
+    ),
+
+    patient as (
+        select * from {{ ref('int_patient__linked') }}
+    ),
+
+    encounter as (
+        select encounter_key from {{ ref('fct_encounter') }}
+    )
+
+    select
+        concat(measurement.observation_key, '-', measurement.component_index) as measurement_key,
+        measurement.observation_key,
+        measurement.component_index,
+        measurement.source,
+        coalesce(patient.person_key, measurement.patient_key) as person_key,
+        measurement.patient_key,
+        measurement.encounter_key,
+        measurement.code_system,
+        measurement.code,
+        measurement.code_display,
+        measurement.category_code,
+        measurement.status,
+        measurement.effective_at,
+        measurement.effective_precision,
+        measurement.effective_end_at,
+        measurement.issued_at,
+        measurement.value_type,
+        measurement.value_number,
+        measurement.value_text,
+        measurement.value_comparator,
+        measurement.unit,
+        measurement.value_code_system,
+        measurement.value_code,
+        measurement.value_display,
+        measurement.value_boolean,
+        measurement.value_low,
+        measurement.value_high,
+        measurement.value_denominator,
+        measurement.value_denominator_unit,
+        measurement.interpretation_code,
+        measurement.data_absent_reason,
+        coalesce(patient.is_person_current, false) as is_person_resolved,
+        {{ is_resolved('measurement.encounter_key', 'encounter.encounter_key') }} as is_encounter_resolved,
+        measurement.known_from,
+        measurement.available_at,
+        measurement.usable_at,
+        {% if are_superseded %}measurement.superseded_at,{% endif %}
+        measurement.content_hash,
+        coalesce(measurement.month, 'undated') as month
+    from measurement
+    left join patient
+        on measurement.patient_key = patient.patient_key
+    left join encounter
+        on measurement.encounter_key = encounter.encounter_key
+{% endmacro %}

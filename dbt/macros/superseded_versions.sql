@@ -1,0 +1,21 @@
+{#-
+    The versions of an entity's records that a later one superseded, with the columns of its staging model and
+    `superseded_at`: the earliest instant at which features may use a later version. (A late record can follow in
+    order, and yet be known first.)
+-#}
+{% macro superseded_versions(entity) %}
+    select
+        *,
+        {{ is_withdrawn() }} as is_withdrawn
+    from (
+        select
+            *,
+            min(usable_at) over (
+                partition by source, {{ entity }}_key
+                order by {{ var('version_order') }}
+                rows between 1 following and unbounded following
+            ) as superseded_at
+        from {{ source('silver', 'hospital__' ~ entity ~ '_revised') }}
+    ) as version
+    where superseded_at is not null
+{% endmacro %}

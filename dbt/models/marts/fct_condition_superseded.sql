@@ -1,0 +1,6 @@
+{{
+    condition_facts(
+        superseded_versions('condition'),
+        are_superseded=true
+    )
+}}

@@ -1,0 +1,6 @@
+{{
+    measurement_facts(
+        unpivoted_observations(superseded_versions('observation'), are_superseded=true),
+        are_superseded=true
+    )
+}}
