@@ -18,21 +18,20 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def parse(text: str, zone: ZoneInfo) -> tuple[int, str]:
-    """(microseconds since 1970 UTC, precision) of a FHIR date, dateTime or instant.
+def parse(text: str, zone: ZoneInfo) -> tuple[int, int | None, str]:
+    """(start, end, precision) of a FHIR date, dateTime or instant, in microseconds since 1970 UTC.
 
-    precision is year, month, day or second. A partial date stands at the start of its period in ``zone``; a time
-    without an offset is local time of ``zone`` (of a repeated hour, the first).
+    precision is year, month, day or second. A partial date is a period of ``zone``; its end is the first instant
+    after it. A time has no end; one without an offset is local time of ``zone`` (of a repeated hour, the first).
     Raises ValueError, without the text, for anything else, for a local time that a clock change skipped, and for
     years outside EARLIEST_YEAR..LATEST_YEAR.
     """
     if text[:4].isdecimal() and not EARLIEST_YEAR <= int(text[:4]) <= LATEST_YEAR:
         raise ValueError(f"year outside {EARLIEST_YEAR} to {LATEST_YEAR}")
     if _TIMED.fullmatch(text):
-        moment, precision = _timed(text, zone), "second"
-    else:
-        moment, precision = _partial(text, zone)
-    return (moment - _EPOCH) // _MICROSECOND, precision
+        return _micros(_timed(text, zone)), None, "second"
+    start, end, precision = _partial(text, zone)
+    return _micros(start), _micros(end), precision
 
 
 def parse_month(text: str) -> tuple[int, int | None, str]:
@@ -55,13 +54,21 @@ def _timed(text: str, zone: ZoneInfo) -> datetime:
     return local
 
 
-def _partial(text: str, zone: ZoneInfo) -> tuple[datetime, str]:
+def _partial(text: str, zone: ZoneInfo) -> tuple[datetime, datetime, str]:
     match = _PARTIAL.fullmatch(text)
     if match is None:
         raise ValueError("not a FHIR date or time")
     year, month, day = match.groups()
     try:
-        moment = datetime(int(year), int(month or 1), int(day or 1), tzinfo=zone)
+        start = datetime(int(year), int(month or 1), int(day or 1), tzinfo=zone)
     except ValueError:
         raise ValueError("not a FHIR date or time") from None
-    return moment, "day" if day else "month" if month else "year"
+    if day:
+        return start, start + timedelta(days=1), "day"
+    if month:
+        return start, (start + timedelta(days=31)).replace(day=1), "month"
+    return start, start.replace(year=start.year + 1), "year"
+
+
+def _micros(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MICROSECOND

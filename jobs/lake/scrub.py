@@ -90,8 +90,9 @@ class Scrubber:
         return (lambda values: [handle(value) for value in values]) if is_list else handle, is_leaf
 
     def _moment(self, text: str) -> dict[str, Any]:
-        at, precision = instants.parse(text, self.zone)
-        return {"at": at, "precision": precision}
+        at, until, precision = instants.parse(text, self.zone)
+        period = {} if until is None else {"until": until}
+        return {"at": at, **period, "precision": precision}
 
     def _reference(self, ref: fhir.Ref) -> dict[str, str | None]:
         if ref.reference is None and ref.identifier is not None:

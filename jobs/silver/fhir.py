@@ -7,7 +7,8 @@ them in.
 Shapes are decoded by msgspec, strictly: a value of another JSON type than FHIR's is an error with a path and without
 the value. The reader (``jobs.lake.reader``) then turns four kinds of leaves into what the lake keeps:
 
-* ``DateTime`` (date, dateTime, instant): microseconds since 1970 UTC, and the precision it was written with;
+* ``DateTime`` (date, dateTime, instant): microseconds since 1970 UTC, the precision it was written with and, of a
+  partial date, the first instant after it;
 * ``BirthDate``: year and month, never the day;
 * ``Ref`` and ``Identifier``: the pseudonym of their target;
 * ``Number``: the digits as written, as text (FHIR: the precision of a decimal is significant);
@@ -273,7 +274,7 @@ _SQL_TYPES: dict[Any, str] = {
     str: "string",
     bool: "boolean",
     int: "bigint",
-    DateTime: "struct<at:bigint,precision:string>",
+    DateTime: "struct<at:bigint,until:bigint,precision:string>",
     BirthDate: "struct<year:bigint,month:bigint,precision:string>",
     Number: "string",
     Withheld: "boolean",

@@ -5,7 +5,8 @@ tombstone or a rejected line) and returns COMMON followed by the entity's column
 
 * ``valid_from``: when the fact holds;
 * ``available_at``: when a clinician could first have known it, never before ``lastUpdated`` where there is one; of a
-  record that says neither, the instant of its export.
+  record that says neither, the instant of its export. What is dated to the day, month or year alone is known when
+  that has passed.
 
 Both engines give the same values: instants arrive as microseconds, decimals as their digits, and every cast is a
 ``try_cast``. The columns are declared in ``jobs/sources/hospital.yml``; a convention test holds the two together.
@@ -50,6 +51,7 @@ def patient(records: DataFrame) -> DataFrame:
         r["birthDate"]["precision"].alias("birth_precision"),
         F.coalesce(r["deceasedBoolean"], r["deceasedDateTime"].isNotNull()).alias("is_deceased"),
         _at(r["deceasedDateTime"]).alias("deceased_at"),
+        r["deceasedDateTime"]["precision"].alias("deceased_precision"),
         _first(r["address"])["postalCode"].alias("postal_district"),
         is_entered_in_error=F.lit(False),
         valid_from=F.lit(None).cast("timestamp"),
@@ -82,7 +84,7 @@ def encounter(records: DataFrame) -> DataFrame:
         r["partOf"]["key"].alias("part_of_key"),
         is_entered_in_error=r["status"] == "entered-in-error",
         valid_from=started_at,
-        known_at=F.coalesce(ended_at, started_at),
+        known_at=F.coalesce(_passed(r["period"]["end"]), _passed(r["period"]["start"])),
     )
 
 
@@ -111,7 +113,7 @@ def condition(records: DataFrame) -> DataFrame:
         recorded_at.alias("recorded_at"),
         is_entered_in_error=verification == "entered-in-error",
         valid_from=F.coalesce(_at(onset), recorded_at),
-        known_at=F.coalesce(recorded_at, _at(onset)),
+        known_at=F.coalesce(_passed(r["recordedDate"]), _passed(onset)),
     )
 
 
@@ -147,7 +149,7 @@ def observation(records: DataFrame) -> DataFrame:
         components.alias("components"),
         is_entered_in_error=r["status"] == "entered-in-error",
         valid_from=F.coalesce(_at(start), issued_at),
-        known_at=F.coalesce(issued_at, end_at, _at(start)),
+        known_at=F.coalesce(_passed(r["issued"]), _passed(r["effectivePeriod"]["end"]), _passed(start)),
     )
 
 
@@ -168,7 +170,7 @@ def medication_request(records: DataFrame) -> DataFrame:
         r["requester"]["key"].alias("requester_key"),
         is_entered_in_error=r["status"] == "entered-in-error",
         valid_from=authored_at,
-        known_at=authored_at,
+        known_at=_passed(r["authoredOn"]),
     )
 
 
@@ -202,7 +204,7 @@ def immunization(records: DataFrame) -> DataFrame:
         _at(r["recorded"]).alias("recorded_at"),
         is_entered_in_error=r["status"] == "entered-in-error",
         valid_from=_at(occurred),
-        known_at=F.coalesce(_at(r["recorded"]), _at(occurred)),
+        known_at=F.coalesce(_passed(r["recorded"]), _passed(occurred)),
     )
 
 
@@ -283,6 +285,11 @@ def _select(
 
 def _at(moment: Column) -> Column:
     return F.timestamp_micros(moment["at"])
+
+
+def _passed(moment: Column) -> Column:
+    """The instant itself, or the end of the period that a partial date names."""
+    return F.timestamp_micros(F.coalesce(moment["until"], moment["at"]))
 
 
 def _first(array: Column) -> Column:

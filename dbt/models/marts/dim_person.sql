@@ -34,6 +34,7 @@ select
     birth_month,
     coalesce(is_deceased, false) as is_deceased,
     deceased_at,
+    deceased_precision,
     postal_district,
     known_from,
     available_at,

@@ -13,6 +13,7 @@ select
     birth_precision,
     is_deceased,
     deceased_at,
+    deceased_precision,
     postal_district,
     version_at,
     known_from,
