@@ -210,7 +210,10 @@ class _Dbt:
         from dbt.cli.main import dbtRunner
 
         order = ", ".join(f"{name} asc nulls first" for name in timeline.ORDER)
-        variables = {"gold_dir": str(self.lake / SCHEMA), "version_order": order}
+        zones = [
+            [e.name, e.time_zone] for source in reading.load_all().values() for e in source.endpoints.values()
+        ]
+        variables = {"gold_dir": str(self.lake / SCHEMA), "version_order": order, "time_zones": zones}
         places = {
             "--project-dir": PROJECT,
             "--profiles-dir": PROJECT,

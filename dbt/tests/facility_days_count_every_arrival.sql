@@ -1,4 +1,5 @@
--- Arrivals of all facility days are the emergency and inpatient encounters whose facility and day are known.
+-- Arrivals of all facility days are the emergency and inpatient encounters whose facility and day are known, without
+-- those that are part of another.
 with
 
 counted as (
@@ -6,15 +7,28 @@ counted as (
     from {{ ref('agg_facility_daily') }}
 ),
 
-expected as (
-    select count(*) as arrivals
+candidate as (
+    select
+        encounter_key,
+        part_of_key
     from {{ ref('fct_encounter') }}
     where
         facility_key is not null
-        and part_of_key is null
         and class_code in ('EMER', 'IMP', 'ACUTE', 'NONAC')
         and started_precision in ('second', 'day')
         and started_at <= known_from
+),
+
+whole as (
+    select encounter_key from candidate
+),
+
+expected as (
+    select count(*) as arrivals
+    from candidate
+    left join whole
+        on candidate.part_of_key = whole.encounter_key
+    where whole.encounter_key is null
 )
 
 select

@@ -2,20 +2,28 @@ with
 
 encounter as (
     select
+        encounter_key,
+        part_of_key,
         facility_key,
         source,
         is_inpatient,
         status,
-        to_date(started_at) as started_date,
-        case when ended_precision in ('second', 'day') and ended_at <= known_from then to_date(ended_at) end
-            as ended_date
+        started_date,
+        case when ended_at <= known_from then ended_date end as ended_date
     from {{ ref('fct_encounter') }}
     where
         facility_key is not null
-        and part_of_key is null
         and (is_inpatient or class_code = 'EMER')
-        and started_precision in ('second', 'day')
+        and started_date is not null
         and started_at <= known_from
+),
+
+-- A part of an encounter that is counted is not counted again; one whose whole is no fact stands for it.
+counted as (
+    select part.*
+    from encounter as part
+    left anti join encounter as whole
+        on part.part_of_key = whole.encounter_key
 ),
 
 -- A stay that is over but does not say when is admitted, and counts as present on no night.
@@ -29,7 +37,7 @@ event as (
         0 as discharges,
         case when is_inpatient and (ended_date is not null or status <> 'finished') then 1 else 0 end
             as presence_change
-    from encounter
+    from counted
     union all
     select
         facility_key,
@@ -39,7 +47,7 @@ event as (
         0 as admissions,
         1 as discharges,
         -1 as presence_change
-    from encounter
+    from counted
     where
         is_inpatient
         and ended_date is not null
