@@ -35,6 +35,17 @@ DATABASES: dict[str, tuple[str, ...]] = {
     "vault": ("vault", "vault_client"),
     "serving": ("serving", "care", "analyst"),
 }
+NO_VALUES_IN_THE_LOG = {
+    "log_min_messages": "log",
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+    "log_statement": "none",
+    "log_min_duration_statement": "-1",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+}
+"""A statement's error quotes values in its message, its detail, its context and its text. Clients get all of it;
+the log keeps the server's own events (level log and above, to which errors of statements do not belong)."""
 
 
 @dataclass(frozen=True)
@@ -117,10 +128,8 @@ def server_command(cluster: Cluster, *, durable: bool = True) -> list[str]:
         "max_wal_size": "512MB",
         "jit": "off",
         "log_line_prefix": "%m [%p] %u@%d ",
-        "log_error_verbosity": "terse",  # DETAIL and CONTEXT quote rows
-        "log_parameter_max_length": "0",
-        "log_parameter_max_length_on_error": "0",
         "timezone": "UTC",
+        **NO_VALUES_IN_THE_LOG,
     }
     if not durable:
         options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}

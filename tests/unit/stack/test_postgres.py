@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
 
 import psycopg
@@ -71,3 +72,30 @@ def test_a_lost_password_file_gets_a_new_password(postgres):
     (postgres.secrets / "analyst").unlink()
     provision(postgres)
     assert answer(postgres, "serving", "analyst", "select current_user") == "analyst"
+
+
+def test_no_value_of_a_failed_statement_is_in_the_log(postgres):
+    """Neither of its text nor of its parameters, nor what the error itself, its detail and its context quote."""
+    failing = [
+        "insert into told values (2, 'Canary Name')",
+        "insert into told values ('Canary Name', 'x')",
+        "select cast('Canary Name' as integer)",
+        "do $$ begin raise exception 'Canary Name'; end $$",
+        "do $$ begin raise warning 'Canary Name'; end $$",
+        "select 'Canary Name' from nowhere",
+        "selekt 'Canary Name'",
+    ]
+    with psycopg.connect(postgres.dsn("control", "control"), autocommit=True) as connection:
+        connection.execute("create temp table told (n integer primary key, name text unique)")
+        connection.execute("insert into told values (1, 'Canary Name')")
+        for statement in failing:
+            with contextlib.suppress(psycopg.Error):
+                connection.execute(statement)
+        with pytest.raises(psycopg.Error, match="Canary"):
+            connection.execute("insert into told values (%s, %s)", (3, "Canary Name"))
+        for line in (b"Canary Name\tx\n", b"4\tCanary Name\n", b"5\n"):
+            with pytest.raises(psycopg.Error), connection.cursor().copy("copy told from stdin") as copy:
+                copy.write(line)
+    log = (postgres.directory.parent / "postgres.log").read_text()
+    assert "database system is ready" in log
+    assert "Canary" not in log
