@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, Param, get_current_context
 from jobs.settings import settings
+
+if TYPE_CHECKING:
+    from jobs import alerts
 
 GOLD = Asset("citywell://gold")
 CHAMPION = Asset("citywell://models/readmission_30d/champion")
@@ -19,6 +22,8 @@ AS_OF = Param(
     title="As of",
     description="Logical instant of the run (ISO 8601). Default: the run's logical date, else now.",
 )
+ENDPOINT = "{{ task.op_kwargs['endpoint'] }}"
+"""What Airflow calls a task that is mapped over endpoints; such a task is given ``endpoint=…`` by name."""
 
 
 def silver(source: str) -> Asset:
@@ -59,8 +64,21 @@ def report_failure(context: dict[str, Any]) -> None:
     """Send what failed to the webhook, if one is set. The message is the error's own; it holds no record's values."""
     from jobs import alerts
 
+    alerts.failed(_place(context), context.get("exception"))
+
+
+def report_refused(context: dict[str, Any]) -> None:
+    """Send the webhook, if one is set, what hospitals have refused to take."""
+    from jobs import alerts
+
+    alerts.refused(_place(context))
+
+
+def _place(context: dict[str, Any]) -> alerts.Place:
+    from jobs import alerts
+
     task = context["ti"]
-    alerts.failed(dag=task.dag_id, task=task.task_id, run=task.run_id, error=context.get("exception"))
+    return alerts.Place(task.dag_id, task.task_id, task.run_id, task.rendered_map_index)
 
 
 DEFAULT_ARGS = {

@@ -1,13 +1,14 @@
 """One DAG for each source definition: extract and load its endpoints side by side, then announce its silver tables.
 
-A bad batch stops its own endpoint; the others go on, and the announcement is made when at least one was loaded.
+An endpoint that is down and a bad batch stop their own endpoint; the others go on, and the announcement is made when
+at least one was loaded. The run then fails, so that it is seen.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from airflow.sdk import DAG, Param, dag, get_current_context, task
+from airflow.sdk import DAG, Param, dag, get_current_context, task, task_group
 from jobs.sources import Source, load_all
 
 import common
@@ -38,14 +39,14 @@ def ingest(source: Source) -> DAG:
         def endpoints() -> list[str]:
             return list(get_current_context()["params"]["endpoints"])
 
-        @task
+        @task(map_index_template=common.ENDPOINT)
         def extract(endpoint: str) -> dict[str, object]:
             from jobs import ingest
 
             return ingest.extract(endpoint, common.as_of())
 
-        @task
-        def load(landed: dict[str, object]) -> dict[str, object]:
+        @task(map_index_template=common.ENDPOINT)
+        def load(endpoint: str, landed: dict[str, object]) -> dict[str, object]:
             from jobs import ingest
 
             return ingest.load(str(landed["batch_id"]))
@@ -60,7 +61,11 @@ def ingest(source: Source) -> DAG:
             """Fails with any endpoint, so that the run does."""
             return len(list(loaded))
 
-        loaded = load.expand(landed=extract.expand(endpoint=endpoints()))
+        @task_group
+        def each(endpoint: str) -> object:
+            return load(endpoint=endpoint, landed=extract(endpoint=endpoint))
+
+        loaded = each.expand(endpoint=endpoints())
         announce(loaded)
         complete(loaded)
 

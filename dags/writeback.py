@@ -1,4 +1,7 @@
-"""Take the scores to the people who act on them: the serving database, and each hospital's own FHIR server."""
+"""Take the scores to the people who act on them: the serving database, and each hospital's own FHIR server.
+
+Neither waits for the other. What a hospital refuses is tried again by the next run, and told to the webhook.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +29,17 @@ def writeback() -> None:
 
         return tasks.to_serving(common.as_of())
 
-    @task
+    @task(
+        on_success_callback=common.report_refused,
+        on_failure_callback=[common.report_failure, common.report_refused],
+    )
     def to_hospitals() -> dict[str, object]:
         from jobs.writeback import tasks
 
         return tasks.to_hospitals(common.as_of())
 
-    to_serving() >> to_hospitals()
+    to_serving()
+    to_hospitals()
 
 
 writeback()

@@ -1,37 +1,84 @@
-"""Telling people that something failed: a JSON POST to the webhook, where one is set."""
+"""Telling people what went wrong: a JSON POST to the webhook, where one is set."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import httpx
 
+from jobs import disk
 from jobs.errors import CitywellError
+from jobs.lake import control
 from jobs.settings import settings
 
 log = logging.getLogger(__name__)
 TIMEOUT_S = 10
 
+_REFUSED = """
+select source, count(*), string_agg(distinct concat_ws(' ', 'HTTP ' || last_status, last_reason), '; ')
+from writeback
+where state = 'refused'
+group by source
+order by source
+"""
 
-def failed(*, dag: str, task: str, run: str, error: BaseException | None) -> bool:
+
+@dataclass(frozen=True)
+class Place:
+    """The task that tells. ``part``: what a mapped task was for, such as an endpoint; None where it is the whole."""
+
+    dag: str
+    task: str
+    run: str
+    part: str | None = None
+
+    @property
+    def name(self) -> str:
+        """``ingest_hospital.load, hospital_north``"""
+        return ", ".join(part for part in (f"{self.dag}.{self.task}", self.part) if part)
+
+
+def failed(place: Place, error: BaseException | None) -> bool:
     """Whether the failure was told. What an unexpected error says may quote values, so only its type is sent."""
+    if error is not None and not isinstance(error, CitywellError) and disk.is_full(error):
+        error = disk.full(error, settings().home)
+    if isinstance(error, CitywellError):
+        is_named = place.part is None or place.part in error.where
+        where = error.where if is_named else f"{place.part}: {error.where}"
+        return _post(place, type(error).__name__, error.what, where, error.do)
+    what = "An unexpected error; the task's log has it"
+    return _post(place, type(error).__name__, what, place.name, "Look at the task's log in Airflow")
+
+
+def refused(place: Place) -> bool:
+    """Tell, hospital by hospital, how many risk scores it refuses and with which codes; whether all were told."""
+    if settings().webhook_url is None:
+        return False
+    do = "Ask the hospital what the codes mean; each run of writeback tries again"
+    told = [_post(place, "Refused", what, source, do) for source, what in _refusals()]
+    return all(told)
+
+
+def _refusals() -> Iterator[tuple[str, str]]:
+    from jobs.writeback import fhir  # imports much, and a failure must be told without it
+
+    with control.connect() as conn:
+        fhir.migrate(conn)
+        for source, scores, codes in conn.execute(_REFUSED):
+            yield source, f"{scores} risk scores were refused ({codes})"
+
+
+def _post(place: Place, error: str, what: str, where: str, do: str) -> bool:
     url = settings().webhook_url
     if url is None:
         return False
-    message = {
-        "dag": dag,
-        "task": task,
-        "run": run,
-        "error": type(error).__name__,
-        "what": "An unexpected error; the task's log has it",
-        "where": "",
-        "do": "Look at the task's log in Airflow",
-    }
-    if isinstance(error, CitywellError):
-        message |= {"what": error.what, "where": error.where, "do": error.do}
+    message = {"dag": place.dag, "task": place.task, "run": place.run, "error": error}
+    message |= {"what": what, "where": where, "do": do}
     try:
         httpx.post(url, json=message, timeout=TIMEOUT_S).raise_for_status()
     except httpx.HTTPError as problem:
-        log.warning("the webhook could not be told of the failure: %s", type(problem).__name__)
+        log.warning("the webhook could not be told: %s", type(problem).__name__)
         return False
     return True

@@ -9,6 +9,7 @@ from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.markup import escape
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
@@ -97,7 +98,7 @@ class RunBoard:
             key = (run.run_id, task.task_id, task.map_index)
             if task.state != self._told.get(key) and task.state in (*TASK_MARKS, "running", "up_for_retry"):
                 self._told[key] = task.state
-                self.console.print(f"{run.dag_id}: {task.label} {task.state}{_seconds(task)}")
+                self.console.print(f"{run.dag_id}: {escape(task.label)} {task.state}{_seconds(task)}")
 
     def succeeded(self, run: DagRun, address: str) -> None:
         """Leaves one line for a run that is done."""
@@ -117,7 +118,7 @@ class RunBoard:
                 if task.state == "running"
                 else Text.from_markup(TASK_MARKS.get(task.state, "·"))
             )
-            table.add_row(" ", mark, task.label, task.state, _seconds(task))
+            table.add_row(" ", mark, escape(task.label), task.state, _seconds(task))
         return Group(Text(run.dag_id, style="bold"), table)
 
 

@@ -1,0 +1,30 @@
+"""A full disk, told as one: files, PostgreSQL, the engine and Delta each raise an error of their own."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from jobs.errors import CitywellError
+
+_WORDS = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT))
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether ``error``, or what it came of, is that no space was left."""
+    while error is not None:
+        if any(words in str(error) for words in _WORDS):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def full(error: BaseException, home: Path) -> CitywellError:
+    """The error to show in the place of ``error``; ``home`` is named where that names no file."""
+    file = error.filename if isinstance(error, OSError) else None
+    return CitywellError(
+        "the disk is full",
+        where=str(file or home),
+        do="free some space, or move the data directory to a larger disk (CITYWELL_HOME), then try again",
+    )

@@ -1,0 +1,279 @@
+"""The DAGs run by Airflow itself: what stops with a failure, what goes on, which instant is passed on, who is told.
+
+The tasks are the real ones wherever that takes seconds. Where it takes longer (a server that is down is asked for
+minutes, training) a stub stands at the public function of ``jobs`` or ``ml`` that the task calls.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from jobs import alerts, ingest, transform
+from jobs.errors import CitywellError
+from jobs.settings import PROJECT_DIR, settings
+from jobs.writeback import tasks as writeback_tasks
+from ml import readmission
+from tests.support.exports import one_of_each
+from tests.support.lake import Export, TestLake, instant
+from tests.support.webhook import Webhook, running_webhook
+
+FIRST, SECOND = "2026-01-01T00:00:00+00:00", "2026-01-02T00:00:00+00:00"
+NORTH, HARBOUR = "hospital_north", "hospital_harbour"
+BOTH = [NORTH, HARBOUR]
+SILVER, GOLD = "citywell://silver/hospital", "citywell://gold/"
+CHAMPION, SCORES = "citywell://models/readmission_30d/champion", "citywell://scores/risk"
+
+
+@dataclass
+class Run:
+    """A run that has ended. ``tasks``: state by name, ``load [hospital_north]`` for one that is mapped."""
+
+    run_id: str
+    state: str
+    tasks: dict[str, str]
+    results: dict[str, Any] = field(default_factory=dict)
+    announced: dict[str, str] = field(default_factory=dict)
+
+
+class Airflow:
+    """DAGs of dags/ in an Airflow of the test's own; a failed task is not tried again."""
+
+    def __init__(self) -> None:
+        from airflow.dag_processing.dagbag import DagBag
+
+        bag = DagBag(PROJECT_DIR / "dags")
+        assert bag.import_errors == {}
+        self.dags = bag.dags
+        for dag in self.dags.values():
+            for task in dag.tasks:
+                task.retries = 0
+
+    def run(self, dag_id: str, conf: dict[str, Any] | None = None, *, set_off_by: Run | None = None) -> Run:
+        """One run of ``dag_id``, as the assets that the run ``set_off_by`` updated would set it off."""
+        from airflow.models import dagrun
+        from airflow.models.asset import AssetEvent
+        from airflow.utils.session import create_session
+        from sqlalchemy import select
+
+        make = dagrun.get_or_create_dagrun
+
+        def make_with_events(**given: Any) -> Any:
+            made = make(**given)
+            if set_off_by is not None:
+                query = select(AssetEvent).where(AssetEvent.source_run_id == set_off_by.run_id)
+                events = given["session"].scalars(query).all()
+                made.consumed_asset_events.extend(events)
+                given["session"].commit()
+            return made
+
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setattr(dagrun, "get_or_create_dagrun", make_with_events)
+            ended = self.dags[dag_id].test(run_conf=conf)
+        with create_session() as session:
+            events = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == ended.run_id)).all()
+            announced = {event.asset.uri: event.extra.get("as_of") for event in events}
+        found = ended.get_task_instances()
+        return Run(
+            run_id=ended.run_id,
+            state=str(ended.state),
+            tasks={_label(ti): str(ti.state) for ti in found},
+            results={_label(ti): ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index) for ti in found},
+            announced=announced,
+        )
+
+
+def _label(ti: Any) -> str:
+    name = ti.task_id.rpartition(".")[2]
+    return name if ti.map_index < 0 else f"{name} [{ti.rendered_map_index or ti.map_index}]"
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
+    """Airflow reads its configuration when it is first imported."""
+    home = tmp_path_factory.mktemp("airflow")
+    options = {
+        "AIRFLOW_HOME": home,
+        "AIRFLOW__CORE__DAGS_FOLDER": PROJECT_DIR / "dags",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": home / "logs",
+    }
+    assert "airflow" not in sys.modules
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name, value in options.items():
+            monkeypatch.setenv(name, str(value))
+        monkeypatch.syspath_prepend(PROJECT_DIR / "dags")
+        from airflow.utils.db import initdb
+
+        initdb()
+        yield Airflow()
+
+
+@pytest.fixture(scope="module")
+def webhook(lake: TestLake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webhook]:
+    """The lake's installation has a webhook, and an MLflow in a file."""
+    with running_webhook() as webhook, pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("CITYWELL_WEBHOOK_URL", webhook.url)
+        store = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+        monkeypatch.setenv("CITYWELL_MLFLOW_TRACKING_URI", f"sqlite:///{store}")
+        settings.cache_clear()
+        yield webhook
+
+
+@pytest.fixture(autouse=True)
+def told(webhook: Webhook) -> list[dict[str, Any]]:
+    """What the webhook is told during a test."""
+    webhook.messages.clear()
+    return webhook.messages
+
+
+def ingest_of(airflow: Airflow, as_of: str, extract: Callable[[str], str]) -> Run:
+    """A run of the ingest; ``extract``: endpoint -> batch id, in place of the download."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(ingest, "extract", lambda name, _: {"batch_id": extract(name)})
+        return airflow.run("ingest_hospital", {"as_of": as_of, "endpoints": BOTH})
+
+
+@pytest.fixture(scope="module")
+def one_is_down(airflow: Airflow, lake: TestLake, webhook: Webhook) -> tuple[Run, Sequence[dict[str, Any]]]:
+    """An ingest while a hospital does not answer, and what the webhook was told of it."""
+
+    def extract(name: str) -> str:
+        if name == HARBOUR:
+            raise CitywellError("It does not answer", where=f"{name} (https://…)", do="Ask its people")
+        return lake.land(name, one_of_each(instant("2026-01-01")))
+
+    webhook.messages.clear()
+    run = ingest_of(airflow, FIRST, extract)
+    return run, list(webhook.messages)
+
+
+@pytest.fixture(scope="module")
+def modelled(airflow: Airflow, one_is_down: tuple[Run, object]) -> Run:
+    """The transform that the ingest set off."""
+    return airflow.run("transform", set_off_by=one_is_down[0])
+
+
+def test_a_hospital_that_is_down_stops_nobody_else(one_is_down, lake):
+    run, told = one_is_down
+    assert run.tasks == {
+        "endpoints": "success",
+        f"extract [{NORTH}]": "success",
+        f"load [{NORTH}]": "success",
+        f"extract [{HARBOUR}]": "failed",
+        "load [1]": "upstream_failed",
+        "announce": "success",
+        "complete": "upstream_failed",
+    }
+    assert run.state == "failed"
+    assert run.announced == {SILVER: FIRST}
+    assert lake.rows("select distinct source from silver.hospital__patient") == [{"source": NORTH}]
+    assert [(m["task"], m["what"], m["where"]) for m in told] == [
+        ("each.extract", "It does not answer", f"{HARBOUR} (https://…)")
+    ]
+
+
+def test_a_bad_batch_stops_its_hospital_alone(airflow, lake, told):
+    def extract(name: str) -> str:
+        lines = [b"{" for _ in range(50)] if name == NORTH else []
+        return lake.land(name, Export(instant("2026-01-02"), {"Patient": lines}))
+
+    run = ingest_of(airflow, SECOND, extract)
+    assert (run.tasks[f"load [{NORTH}]"], run.tasks[f"load [{HARBOUR}]"]) == ("failed", "success")
+    assert (run.state, run.tasks["announce"], run.announced) == ("failed", "success", {SILVER: SECOND})
+    [message] = told
+    assert "checks failed" in message["what"]
+    assert NORTH in message["where"]
+
+
+def test_an_unexpected_error_names_the_hospital_and_quotes_nothing(airflow, told):
+    def extract(name: str) -> str:
+        raise ValueError("Canary Name")
+
+    run = ingest_of(airflow, SECOND, extract)
+    assert (run.state, run.announced) == ("failed", {})
+    assert {message["where"] for message in told} == {
+        f"ingest_hospital.each.extract, {name}" for name in BOTH
+    }
+    assert "Canary" not in str(told)
+
+
+def test_gold_is_built_for_the_instant_of_the_ingest_that_set_it_off(modelled, lake):
+    assert (modelled.state, modelled.announced) == ("success", {GOLD: FIRST})
+    assert lake.rows("select count(*) as people from gold.dim_person") == [{"people": 1}]
+
+
+def test_without_a_champion_nobody_is_scored_and_nothing_fails(airflow, modelled, told):
+    run = airflow.run("score", set_off_by=modelled)
+    scored = run.results["score_people"]
+    assert (scored["outcome"], scored["as_of"]) == ("no_champion", FIRST)
+    assert (run.state, run.tasks["announce"], run.announced) == ("success", "skipped", {})
+    assert told == []
+
+
+@pytest.mark.parametrize(("outcome", "announced"), [("promoted", {CHAMPION: FIRST}), ("rejected", {})])
+def test_only_a_new_champion_is_announced(airflow, monkeypatch, outcome, announced):
+    asked = []
+    monkeypatch.setattr(readmission, "build_features", lambda as_of: {"as_of": as_of})
+    monkeypatch.setattr(
+        readmission,
+        "train",
+        lambda as_of, candidates: asked.append((as_of, candidates)) or {"outcome": outcome},
+    )
+    run = airflow.run("train", {"as_of": FIRST, "candidates": ["logistic"]})
+    assert asked == [(FIRST, ("logistic",))]
+    assert (run.state, run.announced) == ("success", announced)
+
+
+def test_gold_that_fails_a_test_is_not_announced(airflow, monkeypatch, told):
+    def fail(as_of: str) -> dict[str, object]:
+        raise CitywellError("A test failed", where="dbt test not_null_dim_person", do="Mend the model")
+
+    monkeypatch.setattr(transform, "run", fail)
+    run = airflow.run("transform", {"as_of": FIRST})
+    assert (run.state, run.announced) == ("failed", {})
+    assert [message["where"] for message in told] == ["dbt test not_null_dim_person"]
+
+
+@pytest.fixture
+def scored(airflow, monkeypatch) -> Run:
+    monkeypatch.setattr(readmission, "score", lambda as_of: {"outcome": "scored"})
+    return airflow.run("score", {"as_of": FIRST})
+
+
+def test_a_hospital_that_takes_no_scores_does_not_keep_them_from_the_serving_database(
+    airflow, scored, monkeypatch, told
+):
+    asked = []
+
+    def fail(as_of: str) -> dict[str, object]:
+        asked.append(as_of)
+        raise CitywellError("It does not answer", where=HARBOUR, do="Ask its people")
+
+    monkeypatch.setattr(writeback_tasks, "to_serving", lambda as_of: asked.append(as_of) or {"rows": 1})
+    monkeypatch.setattr(writeback_tasks, "to_hospitals", fail)
+    run = airflow.run("writeback", set_off_by=scored)
+    assert scored.announced == {SCORES: FIRST}
+    assert asked == [FIRST, FIRST]
+    assert (run.state, run.tasks) == ("failed", {"to_serving": "success", "to_hospitals": "failed"})
+    assert [message["where"] for message in told] == [HARBOUR]
+
+
+@pytest.mark.parametrize("is_down", [False, True])
+def test_refused_scores_are_told_whether_or_not_the_task_succeeds(airflow, monkeypatch, told, is_down):
+    def send(as_of: str) -> dict[str, object]:
+        if is_down:
+            raise CitywellError("It does not answer", where=HARBOUR, do="Ask its people")
+        return {}
+
+    monkeypatch.setattr(writeback_tasks, "to_serving", lambda as_of: {"rows": 1})
+    monkeypatch.setattr(writeback_tasks, "to_hospitals", send)
+    monkeypatch.setattr(alerts, "_refusals", lambda: [(NORTH, "2 risk scores were refused (HTTP 422)")])
+    run = airflow.run("writeback", {"as_of": FIRST})
+    assert run.state == ("failed" if is_down else "success")
+    assert [message["where"] for message in told] == ([HARBOUR] if is_down else []) + [NORTH]
