@@ -10,10 +10,10 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 from rich.console import Console
-from rich.table import Table
 
 from infra.airflow_client import AirflowClient
 from infra.cli.board import RunBoard, StackBoard
@@ -22,6 +22,9 @@ from jobs.errors import CitywellError
 from jobs.lake import control
 from jobs.settings import Settings
 from jobs.sources import load
+
+if TYPE_CHECKING:
+    from infra.report import ReportData
 
 SOURCE = "hospital"
 GIVEN = "hospital_given"
@@ -41,17 +44,21 @@ def run(config: Settings, console: Console) -> None:
     with AirflowClient.of_stack(config) as airflow:
         _run(airflow, f"ingest_{SOURCE}", {**conf, "endpoints": _endpoints(config)}, console, seconds)
         _run(airflow, "train", conf, console, seconds)
-    page = write_report(config, seconds, None)
-    _summary(config, seconds, page, console)
+    from infra.report import gather, render  # imports an engine's client
+
+    report = gather(as_of=_clock(config), stages=seconds)
+    _tell(config, report, render(report, report_path(config)), console)
 
 
-def write_report(config: Settings, seconds: Mapping[str, float], out: Path | None) -> Path:
-    """The City report, one HTML page; by default ``reports/city.html`` in the data directory."""
-    from infra.report import build
+def write_report(config: Settings, out: Path | None) -> Path:
+    """The City report, one HTML page, of what is published now; by default at ``report_path``."""
+    from infra.report import gather, render
 
-    path = out or config.home / "reports" / "city.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return build(path, as_of=_clock(config), stages=seconds)
+    return render(gather(as_of=_clock(config), stages={}), out or report_path(config))
+
+
+def report_path(config: Settings) -> Path:
+    return config.home / "reports" / "city.html"
 
 
 def _run(
@@ -104,29 +111,12 @@ def _city(config: Settings, method: str, path: str, body: object = None) -> dict
     return found
 
 
-def _receipts() -> Table:
-    """What became of the records, by source and in all."""
-    from pyspark.sql import functions as F
+def _tell(config: Settings, report: ReportData, page: Path, console: Console) -> None:
+    """The figures and the addresses."""
+    from infra.report import summary
 
-    from jobs.ingest import OUTCOMES
-    from jobs.lake.catalog import lake_session
-
-    with lake_session() as spark:
-        receipts = spark.table("quality.receipts").groupBy("source")
-        rows = receipts.agg(*(F.sum(name).alias(name) for name in OUTCOMES)).orderBy("source").collect()
-    table = Table("records", *(row["source"] for row in rows), "all", box=None, header_style="bold")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for name in OUTCOMES:
-        counts = [row[name] for row in rows]
-        table.add_row(name, *(f"{count:,}" for count in (*counts, sum(counts))))
-    return table
-
-
-def _summary(config: Settings, seconds: Mapping[str, float], page: Path, console: Console) -> None:
-    console.print("", _receipts(), "")
-    for name, took in seconds.items():
-        console.print(f"  {took:6.1f} s  {name}")
+    for part in summary(report):
+        console.print("", part)
     console.print(
         f"\nAirflow      {config.airflow_url}"
         f"\n             [dim]user admin, password in {config.secrets_dir / 'airflow' / 'admin'}[/]"

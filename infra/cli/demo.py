@@ -41,7 +41,7 @@ def report(
     from infra.demo import write_report
     from jobs.settings import settings
 
-    typer.echo(write_report(settings(), {}, out))
+    typer.echo(write_report(settings(), out))
 
 
 def evaluate() -> None:

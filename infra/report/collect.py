@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from pyspark.sql import SparkSession
 
 from infra.report.model import (
@@ -32,10 +33,10 @@ from infra.report.model import (
     Scored,
     Written,
 )
-from infra.report.page import render
+from jobs.errors import CitywellError
 from jobs.lake import catalog, control, engine
 from jobs.settings import settings
-from jobs.writeback import fhir
+from jobs.writeback import fhir, serving
 
 log = logging.getLogger(__name__)
 
@@ -112,8 +113,8 @@ group by coalesce(reason.feature, reason.label)
 """  # noqa: S608
 
 
-def build(path: Path, *, as_of: datetime, stages: Mapping[str, float]) -> Path:
-    """Collect everything as published now and write the page to ``path``.
+def gather(*, as_of: datetime, stages: Mapping[str, float]) -> ReportData:
+    """Everything as published now.
 
     stages: seconds by name, in order.
     """
@@ -124,8 +125,9 @@ def build(path: Path, *, as_of: datetime, stages: Mapping[str, float]) -> Path:
             catalog.register(
                 spark, {name: at for name, at in versions.items() if not name.startswith("bronze.")}
             )
-            data = collect(spark, conn, versions, as_of=as_of, stages=stages, model=champion())
-    return render(data, path)
+            return collect(
+                spark, conn, versions, as_of=as_of, stages=stages, model=champion(), served=served()
+            )
 
 
 def collect(
@@ -136,6 +138,7 @@ def collect(
     as_of: datetime,
     stages: Mapping[str, float],
     model: Model | None,
+    served: int | None = None,
 ) -> ReportData:
     """The figures of the tables in ``versions``, registered in ``spark``, and of the control database."""
 
@@ -165,8 +168,20 @@ def collect(
         scored=tuple(Scored(**row) for row in rows(_SCORED, "scores.risk")),
         reasons=tuple(Reason(**row) for row in rows(_REASONS, "scores.risk")),
         written=_written(conn),
+        served=served,
         stages=dict(stages),
     )
+
+
+def served() -> int | None:
+    """Rows of ``serving.risk``; None where the database does not answer or has no such table yet."""
+    try:
+        with serving.connect() as conn:
+            row = conn.execute("select count(*) from serving.risk").fetchone()
+    except (CitywellError, psycopg.Error) as error:
+        log.warning("the serving database was not asked (%s)", type(error).__name__)
+        return None
+    return None if row is None else int(row[0])
 
 
 def champion() -> Model | None:

@@ -160,5 +160,7 @@ class ReportData:
     scored: tuple[Scored, ...] = ()
     reasons: tuple[Reason, ...] = ()
     written: tuple[Written, ...] = ()
+    served: int | None = None
+    """Rows of ``serving.risk``; None while the serving database cannot be asked."""
     stages: Mapping[str, float] = field(default_factory=dict)
     """Seconds by stage, in order."""

@@ -1,0 +1,96 @@
+"""The terminal's summary: everything that came of a run, in 100 columns."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from infra.report import ReportData, summary
+from infra.report.model import Checked, Estimate, Flow, Model, Scored, Written
+
+EMPTY = ReportData(
+    as_of=datetime(2026, 1, 2, tzinfo=UTC), made_at=datetime(2026, 1, 2, 6, tzinfo=UTC), engine="Sail"
+)
+SOURCES = ("hospital_given", "hospital_harbour", "hospital_north", "hospital_university")
+FULL = replace(
+    EMPTY,
+    tables={
+        "gold.dim_person": 1_234_567,
+        "silver.hospital__medication_request": 10,
+        "silver.hospital__medication_request_history": 12,
+    },
+    versions={
+        "gold.dim_person": 7,
+        "silver.hospital__medication_request": 3,
+        "silver.hospital__medication_request_history": 4,
+    },
+    flows=tuple(
+        Flow(s, "Patient", 1_200_000, published=1_199_990, quarantined=3, duplicate=7) for s in SOURCES
+    ),
+    checks=(
+        Checked("hospital_north", "hospital__patient", 9, 1, 2),
+        Checked("hospital_north", "hospital__encounter", 11, 0, 0),
+    ),
+    model=Model(
+        name="readmission_30d",
+        version="3",
+        family="hist gradient boosting",
+        trained_at=None,
+        cases=1004,
+        events=120,
+        threshold=0.2,
+        metrics={
+            "auroc": Estimate(0.771, 0.74, 0.8),
+            "calibration_in_the_large": Estimate(-0.01, -0.02, 0.01),
+        },
+    ),
+    scored=(Scored("hospital_north", "low", 96), Scored("hospital_north", "high", 3)),
+    written=(Written("hospital_north", 97, 2, 0), Written("hospital_harbour", 0, 0, 5)),
+    served=104,
+    stages={"stack": 41.5, "ingest_hospital": 30.25},
+)
+
+
+def shown(data: ReportData) -> list[str]:
+    """The lines a terminal of 100 columns shows, each with its columns parted by two spaces."""
+    console = Console(width=100, file=io.StringIO())
+    for part in summary(data):
+        console.print(part)
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 100
+    return [re.sub(r" {2,}", "  ", line.strip()) for line in lines]
+
+
+def test_every_part_is_there() -> None:
+    lines = shown(FULL)
+    for line in (
+        "Records  Given  Harbour  North  University  all",
+        "received  1,200,000  1,200,000  1,200,000  1,200,000  4,800,000",
+        "quarantined  3  3  3  3  12",
+        "gold.dim_person  1,234,567  7",
+        "silver.hospital__medication_request  10  3  12",
+        "North  17  1  2",
+        "Model readmission_30d, version 3 (hist gradient boosting)  95 % interval",
+        "held-out discharges 1,004, with the event 120",
+        "AUROC  0.771  0.740 to 0.800",
+        "Predicted minus observed  -0.010  -0.020 to 0.010",
+        "Harbour  0  0  0  5",
+        "North  99  97  2  0",
+        "serving.risk  104 rows",
+        "ingest_hospital  30.2",
+        "all  71.8",
+    ):
+        assert line in lines, "\n".join(lines)
+    assert "…" not in "".join(lines)
+
+
+def test_what_did_not_come_about_is_said() -> None:
+    lines = shown(EMPTY)
+    assert "nothing is published yet" in lines
+    assert "none have run yet" in lines
+    assert "no model has passed the gate yet, so nobody is scored" in lines
+    assert "nobody has been scored yet" in lines
