@@ -13,10 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import psycopg
+
 from infra.stack import leftovers, ports
 from infra.stack.model import Program, Service
 from infra.stack.services import common_environment, services
 from infra.stack.supervision import ALIVE, FAILED, RUNNING, UNKNOWN, Supervisor
+from jobs import disk
 from jobs.errors import CitywellError
 from jobs.settings import Settings
 
@@ -43,6 +46,15 @@ def up(config: Settings, report: Report, wanted: Sequence[Service] | None = None
     wanted: by default the whole stack.
     """
     wanted = wanted or services(config)
+    try:
+        return _up(config, report, wanted)
+    except (OSError, psycopg.Error) as error:
+        if disk.is_full(error):
+            raise disk.full(error, config.home) from error
+        raise
+
+
+def _up(config: Settings, report: Report, wanted: Sequence[Service]) -> list[str]:
     programs = [program for service in wanted for program in service.programs]
     supervisor = supervisor_of(config)
     prepare_home(config)

@@ -1,0 +1,117 @@
+"""A disk without space, a tiny file system in memory: said as it is, nothing half-started, and mended by space."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from infra.stack import health, leftovers
+from infra.stack.lifecycle import down, up
+from infra.stack.model import Port, Program, Service
+from infra.stack.postgres import free_port
+from jobs import disk
+from jobs.errors import CitywellError
+from jobs.settings import Settings
+
+SERVERS = ("POSTGRES", "ENGINE", "MLFLOW", "AIRFLOW", "CITY")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A disk of ``request.param``, such as ``2m``."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    options = ["-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", str(place)]
+    mounted = subprocess.run(["mount", *options], capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"a small disk needs the right to mount one: {mounted.stderr.strip()}")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def fill(place: Path) -> Path:
+    """The file that takes all space of the disk."""
+    filler = place / "filler"
+    filler.write_bytes(bytes(shutil.disk_usage(place).free))
+    return filler
+
+
+@pytest.mark.parametrize("small_disk", ["2m"], indirect=True)
+def test_a_full_disk_is_told_and_once_there_is_space_the_start_goes_on(small_disk: Path) -> None:
+    config, port = Settings(home=small_disk / "home"), free_port()
+    program = Program(
+        name="alpha",
+        command=[sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"],
+        directory=config.home,
+        is_healthy=partial(health.http_ok, f"http://127.0.0.1:{port}/"),
+        port=Port(port, "CITYWELL_ALPHA_PORT"),
+    )
+    services, filler = [Service("alpha", (program,))], fill(small_disk)
+    try:
+        with pytest.raises(CitywellError, match="the disk is full") as error:
+            up(config, lambda *_: None, services)
+        assert str(small_disk) in error.value.where
+        assert leftovers.find(config.home) == []
+        filler.unlink()
+        assert up(config, lambda *_: None, services) == ["alpha"]
+    finally:
+        down(config, lambda *_: None, services)
+
+
+@pytest.mark.parametrize(
+    ("small_disk", "is_full", "said"),
+    [
+        ("2m", True, "the disk is full"),
+        ("8m", False, "PostgreSQL's initdb failed"),
+        ("40m", False, "the disk is full"),
+    ],
+    ids=["from the start", "while the database is made", "while its tables are made"],
+    indirect=["small_disk"],
+)
+def test_citywell_up_says_so_in_a_few_lines_and_leaves_nothing_running(
+    small_disk: Path, is_full: bool, said: str
+) -> None:
+    home = small_disk / "home"
+    if is_full:
+        fill(small_disk)
+    ports = {f"CITYWELL_{name}_PORT": str(free_port()) for name in SERVERS}
+    ended = subprocess.run(
+        [str(Path(sys.executable).with_name("citywell")), "up"],
+        env={**os.environ, **ports, "CITYWELL_HOME": str(home), "CITY_POPULATION": "50"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(said), ended.stderr
+    assert "  do: " in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert leftovers.find(home) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)),
+        psycopg.errors.DiskFull('could not extend file "base/1": No space left on device'),
+        Exception("Delta: Generic LocalFileSystem error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_recognised_whoever_met_it(error: Exception) -> None:
+    assert disk.is_full(error)
+    wrapper = RuntimeError("the table was not written")
+    wrapper.__cause__ = error
+    assert disk.is_full(wrapper)
+    assert not disk.is_full(OSError(errno.EACCES, "Permission denied"))
