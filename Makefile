@@ -9,15 +9,18 @@ JARS_READY := $(JARS)/.citywell-ready
 UV_PIN := $(shell grep -o '^uv==[^ ]*' requirements.lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test test-all bench lint lock
+.PHONY: help setup jars demo up down status test test-all bench lint lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(ENV_READY) ## Python environment from requirements.lock; jars of the Spark engine where Java and Maven exist
+setup: $(ENV_READY) ## Python environment from requirements.lock
+	@:
+
 ifneq ($(and $(shell command -v java),$(shell command -v mvn),$(wildcard infra/engine/pom.xml)),)
-setup: $(JARS_READY)
+jars: $(JARS_READY)
 endif
+jars: ## jars of the Spark engine, where Java and Maven exist; only tests and benchmarks need them
 	@:
 
 $(ENV_READY): requirements.lock pyproject.toml
@@ -47,13 +50,13 @@ down: ## stop what was started, and nothing else
 status: setup ## what runs, what is healthy, where the logs are
 	@$(BIN)/citywell status
 
-test: setup ## the tests that fit in 15 minutes
+test: setup jars ## the tests that fit in 15 minutes
 	@$(BIN)/python -m pytest
 
-test-all: setup ## all tests, the long ones too
+test-all: setup jars ## all tests, the long ones too
 	@$(BIN)/python -m pytest -m "slow or not slow"
 
-bench: setup ## benchmarks; each line: name value unit target pass|short
+bench: setup jars ## benchmarks; each line: name value unit target pass|short
 	@$(BIN)/python -m tests.bench
 
 lint: setup ## ruff, mypy, sqlfluff

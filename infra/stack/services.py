@@ -13,6 +13,7 @@ from infra.engine.launch import Command
 from infra.stack import airflow, health, osuser, postgres, schemas
 from infra.stack.model import Port, Program, Service, Tell
 from infra.stack.postgres import Cluster
+from jobs.errors import CitywellError
 from jobs.settings import Settings
 
 NO_TELEMETRY = {
@@ -91,6 +92,8 @@ def _engine(config: Settings) -> Service:
         from infra.stack.keys import ensure_lake_keys  # imports much
 
         ensure_lake_keys(config)
+        if config.engine == "spark":
+            _ensure_spark(tell)
 
     command = _engine_command(config)
     program = Program(
@@ -103,6 +106,20 @@ def _engine(config: Settings) -> Service:
         address=config.engine_remote,
     )
     return Service("engine", (program,), prepare=prepare)
+
+
+def _ensure_spark(tell: Tell) -> None:
+    """Java, and Delta's jars. Raises CitywellError that names what the machine lacks."""
+    from infra.engine import spark  # imports pyspark
+
+    if missing := spark.missing_tools():
+        raise CitywellError(
+            f"the Spark engine needs {' and '.join(missing)}",
+            where="ENGINE=spark",
+            do="install that, or leave ENGINE at sail",
+        )
+    tell("fetching Delta's jars")
+    spark.fetch_jars()
 
 
 def _engine_command(config: Settings) -> Command:

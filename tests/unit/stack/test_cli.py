@@ -11,7 +11,9 @@ from typer.testing import CliRunner
 
 from infra.cli.app import app
 from infra.cli.dates import instant
+from infra.stack import lifecycle
 from infra.stack.postgres import Cluster
+from infra.stack.services import services
 from jobs.errors import CitywellError
 from jobs.settings import Settings, settings
 
@@ -117,3 +119,12 @@ def test_a_wrong_setting_is_named(tmp_path):
 def test_a_relative_data_directory_is_below_where_one_stands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert Settings(home="data").home == tmp_path / "data"
+
+
+def test_the_spark_engine_without_java_is_told(tmp_path, monkeypatch):
+    config = Settings(home=tmp_path, ENGINE="spark")
+    [engine] = [service for service in services(config) if service.name == "engine"]
+    lifecycle.prepare_home(config)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(CitywellError, match=r"the Spark engine needs Java 17 \(found none\)"):
+        engine.prepare(lambda *_, **__: None)
