@@ -18,10 +18,12 @@ def up() -> None:
     """
     from infra.cli.board import StackBoard
     from infra.stack import lifecycle
+    from infra.stack.keys import ensure_sign_in_keys
     from jobs.settings import settings
 
     with StackBoard() as board:
         started = lifecycle.up(settings(), board.report)
+    ensure_sign_in_keys(settings())  # for a hospital declared since the last start
     board.console.print("The stack is up." if started else "The stack was up already.")
 
 

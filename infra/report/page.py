@@ -177,16 +177,14 @@ def _model(model: Model) -> dict[str, Any]:
         for b in bins
     ]
     groups = [
-        {
-            "name": name,
-            "rows": list(rows),
-        }
+        {"name": name, "rows": sorted(rows, key=_youngest_first)}
         for name, rows in groupby(model.groups, key=lambda g: g.group)
     ]
     auroc = model.metrics.get("auroc")
     rows = [
         Interval(f"{g.group.replace('_', ' ')}: {g.level}", e.value, e.low, e.high)
-        for g in model.groups
+        for group in groups
+        for g in group["rows"]
         if (e := g.metrics.get("auroc")) is not None and has_enough(g)
     ]
     return {
@@ -213,6 +211,11 @@ def _model(model: Model) -> dict[str, Any]:
         if rows
         else None,
     }
+
+
+def _youngest_first(group: Group) -> tuple[bool, str]:
+    """Sorts ``<18`` before ``18-44``."""
+    return not group.level.startswith("<"), group.level
 
 
 def has_enough(group: Group) -> bool:

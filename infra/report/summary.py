@@ -45,7 +45,7 @@ def _records(data: ReportData) -> Table:
 
 def _tables(data: ReportData) -> Table:
     """A silver table's row counts its history too."""
-    table = _table("Tables", "rows", "version", "versions of records")
+    table = _table("Tables", "rows", "version", "record versions")
     for name, rows in sorted(data.tables.items()):
         if name.removesuffix(HISTORY) != name:
             continue
@@ -83,7 +83,7 @@ def _model(model: Model | None) -> Table:
 
 
 def _scores(data: ReportData) -> Table:
-    table = _table("Scores", "people scored", "arrived at the hospital", "refused", "pending")
+    table = _table("Scores", "people scored", "scores sent", "refused", "pending")
     written = {row.source: row for row in data.written}
     scored: dict[str, int] = {}
     for row in data.scored:
