@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from infra.cli.app import app
 from infra.cli.dates import instant
 from infra.stack import lifecycle
-from infra.stack.postgres import Cluster
+from infra.stack.postgres import Cluster, free_port
 from infra.stack.services import services
 from jobs.errors import CitywellError
 from jobs.settings import Settings, settings
@@ -128,3 +128,26 @@ def test_the_spark_engine_without_java_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CitywellError, match=r"the Spark engine needs Java 17 \(found none\)"):
         engine.prepare(lambda *_, **__: None)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("sql", "select 1"), "The control database cannot be reached"),
+        (("sql", "--serving", "select 1"), "connection failed"),
+        (("run", "transform"), "Airflow does not answer"),
+        (("report",), "the city does not answer"),
+        (("ingest", "hospital_north"), "hospital_north: The control database cannot be reached"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_a_server_that_is_down_is_told_with_what_to_do(tmp_path, command, said):
+    for role in ("postgres/control", "postgres/serving", "airflow/admin"):
+        (tmp_path / "secrets" / role).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "secrets" / role).write_text("p")
+    ports = {f"CITYWELL_{name}_PORT": str(free_port()) for name in ("POSTGRES", "AIRFLOW", "CITY")}
+    ended = citywell(*command, CITYWELL_HOME=str(tmp_path), **ports)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(said), ended.stderr
+    assert "citywell up" in ended.stderr
+    assert "Traceback" not in ended.stderr
