@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
 
 from infra.stack import leftovers
-from infra.stack.postgres import free_port
+from tests.support.installation import Installation, installed
 
 pytestmark = pytest.mark.slow
 
@@ -29,33 +25,12 @@ PROGRAMS = {
 }
 
 
-class Installation:
-    """A data directory and ports of its own, steered by the command line."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        servers = ("POSTGRES", "ENGINE", "MLFLOW", "AIRFLOW", "CITY")
-        ports = {f"CITYWELL_{name}_PORT": str(free_port()) for name in servers}
-        self.environment = {
-            **os.environ,
-            **ports,
-            "CITYWELL_HOME": str(home),
-            "CITYWELL_CITY_POPULATION": "100",
-            "CITYWELL_CITY_YEARS": "0.5",
-        }
-
-    def citywell(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [str(Path(sys.executable).with_name("citywell")), *arguments]
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
-
-
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    installation = Installation(tmp_path_factory.mktemp("stack") / "home")
-    started = installation.citywell("up")
-    assert started.returncode == 0, started.stdout + started.stderr
-    yield installation
-    installation.citywell("down")
+def installation() -> Iterator[Installation]:
+    with installed(CITYWELL_CITY_POPULATION="100", CITYWELL_CITY_YEARS="0.5") as installation:
+        started = installation.citywell("up")
+        assert started.returncode == 0, started.stdout + started.stderr
+        yield installation
 
 
 def test_all_of_it_is_well(installation):
