@@ -119,7 +119,15 @@ def in_words(feature: Feature, value: object) -> str:
     if feature.kind == "flag":
         return feature.label if number else f"not: {feature.label}"
     unit = f" {feature.unit}" if feature.unit else ""
-    return f"{feature.label}: {number:.3g}{unit}"
+    return f"{feature.label}: {_in_digits(number)}{unit}"
+
+
+def _in_digits(number: float) -> str:
+    """Three digits or more, never an exponent: ``1,812``, ``128``, ``10.4``, ``1.25``, ``0.035``."""
+    size = abs(number)
+    decimals = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 0.1 else 3
+    text = f"{number:,.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if decimals else text
 
 
 def _reasons(question: Question, row: dict[str, object], parts: np.ndarray) -> list[Reason]:

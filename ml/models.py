@@ -9,6 +9,7 @@ the price of probabilities that mean nothing.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
@@ -98,10 +100,11 @@ def fit(pipeline: Pipeline, x: pd.DataFrame, y: np.ndarray, groups: np.ndarray) 
     """A fitted copy of ``pipeline``.
 
     x: one row per case. y: 0 or 1. groups: the person of each case; a calibrated family keeps each person
-    on one side of its inner folds.
+    on one side of its inner folds. The network stops after a set number of steps, which is meant and not warned of.
     """
     fitted = clone(pipeline)
-    with threadpool_limits(THREADS):
+    with threadpool_limits(THREADS), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
         if isinstance(fitted[-1], CalibratedClassifierCV):
             with config_context(enable_metadata_routing=True):
                 return fitted.fit(x, y, groups=groups)

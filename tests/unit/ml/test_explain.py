@@ -77,6 +77,11 @@ def test_the_reference_is_nobody() -> None:
     ("feature", "value", "words"),
     [
         (Feature("a", "number", "last sodium", "mmol/L"), 128.0, "last sodium: 128 mmol/L"),
+        (Feature("a", "number", "last BNP", "pg/mL"), 1812.4, "last BNP: 1,812 pg/mL"),
+        (Feature("a", "number", "last BNP", "pg/mL"), 1810.0, "last BNP: 1,810 pg/mL"),
+        (Feature("a", "number", "last creatinine", "mg/dL"), 1.255, "last creatinine: 1.25 mg/dL"),
+        (Feature("a", "number", "last haemoglobin", "g/dL"), 10.04, "last haemoglobin: 10 g/dL"),
+        (Feature("a", "number", "last bilirubin", "mg/dL"), 0.035, "last bilirubin: 0.035 mg/dL"),
         (Feature("a", "number", "last sodium", "mmol/L"), float("nan"), "last sodium not known"),
         (Feature("a", "flag", "heart failure"), 1.0, "heart failure"),
         (Feature("a", "flag", "heart failure"), 0.0, "not: heart failure"),
