@@ -41,7 +41,7 @@ def train() -> None:
 
     @task(outlets=[common.CHAMPION])
     def announce(trained: dict[str, object]) -> None:
-        if trained["outcome"] != "promoted":
+        if not trained["is_champion"]:
             raise AirflowSkipException("the champion stays as it is")
         common.announce(common.CHAMPION)
 

@@ -1,14 +1,15 @@
 """The model card: what a model is for, what it was made from, how good it is and where it must not be used.
 
 After M. Mitchell et al., "Model Cards for Model Reporting", FAT* 2019. Holds aggregates only; groups with fewer than
-ten events are counted, not measured.
+ten events are left out, and the others' counts are rounded, so that nothing can be told by subtraction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
+from jobs.writeback.disclosure import shown
 from ml import models
 from ml.metrics import Result
 from ml.question import Cases
@@ -71,14 +72,15 @@ def model_card(
         "intervals, bootstrapped over people.",
         _metrics([evaluation.overall]),
         f"A perfectly calibrated model would have a calibration error of up to {evaluation.ece_by_chance:.3f} on as "
-        "many cases by chance (95th percentile).",
+        "many cases by chance (95th percentile). It has no interval: resampling only adds to it.",
         "### By group",
-        _metrics(evaluation.groups),
+        "Cases and events to the nearest five.",
+        _metrics(evaluation.groups, count=shown),
         "## Limits",
         "A probability is about people like those in the training part, in these hospitals, under the care they "
         "got then. It says nothing about causes: reasons are what the model went by, not what to treat. What other "
         "hospitals know of a person is not seen until records are linked. Intervals in small groups are wide; "
-        "groups without numbers had fewer than ten events and nothing can be said of them.",
+        "groups with fewer than ten events, or than ten cases without, are left out: nothing can be said of them.",
     ]
     if definition:
         sections += ["## Definition", definition.strip()]
@@ -105,12 +107,12 @@ def _candidate(candidate: Candidate, chosen: Candidate) -> tuple[object, ...]:
     )
 
 
-def _metrics(results: Sequence[Result]) -> str:
+def _metrics(results: Sequence[Result], count: Callable[[int], int | None] = int) -> str:
     rows = [
         (
             result.group,
-            result.cases,
-            result.events,
+            count(result.cases),
+            count(result.events),
             *(str(result.metrics[name]) if name in result.metrics else "" for name in METRIC_TITLES),
         )
         for result in results

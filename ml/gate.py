@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jobs.crash import crash_here
 from jobs.errors import CitywellError
 from ml import metrics, models, registry
 from ml.metrics import Estimate
@@ -36,6 +37,7 @@ MOST_CALIBRATION_ERROR = 0.05
 MOST_AUROC_BELOW_OVERALL = 0.15
 MOST_GROUP_MISCALIBRATION = 0.10
 ATTEMPTS = 3
+PROMOTED, REFUSED = "promoted", "refused"
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,8 @@ class Decision:
     difference: Estimate | None = None
 
     def tags(self) -> dict[str, str]:
-        """For MLflow, all text."""
+        """Why, for MLflow, all text."""
         found = {
-            "gate": "promoted" if self.is_promoted else "refused",
             "gate_reasons": " ".join(self.reasons),
             "gate_compared_with": self.compared_with or "",
         }
@@ -168,15 +169,17 @@ def worse_groups(
 def promote(
     trained: Trained, version: Version, *, uri: str | None = None, replicates: int = metrics.REPLICATES
 ) -> Decision:
-    """Judge ``version`` against the present champion, move the alias if it passes, and write down why.
+    """Judge ``version`` against the present champion, write down why, and move the alias if it passes.
 
-    One at a time: the caller holds a lock. Should the alias move all the same, the version is judged again against the
-    new champion. Raises CitywellError when it keeps moving.
+    The tag ``gate`` comes last: a version that has it is done with, and one without it is judged again by the next run
+    of its training. One at a time: the caller holds a lock. Should the alias move all the same, the version is judged
+    again against the new champion. Raises CitywellError when it keeps moving.
     """
     for _ in range(ATTEMPTS):
         holder = registry.champion(version.name, uri=uri)
         if holder is not None and holder.number == version.number:
-            return Decision(True, ("It is the champion.",), version.number)
+            registry.set_tags(version, {"gate": PROMOTED}, uri=uri)
+            return Decision(True, (holder.tags.get("gate_reasons", "It is the champion."),))
         scores = _champion_scores(holder, trained, uri) if holder else None
         decision = judge(
             trained.test,
@@ -185,11 +188,14 @@ def promote(
             scores,
             replicates=replicates,
         )
+        registry.set_tags(version, decision.tags(), uri=uri)
+        crash_here("gate:judged")
         moved = not decision.is_promoted or registry.set_champion(
             version.name, version.number, instead_of=holder.number if holder else None, uri=uri
         )
+        crash_here("gate:moved")
         if moved:
-            registry.set_tags(version, decision.tags(), uri=uri)
+            registry.set_tags(version, {"gate": PROMOTED if decision.is_promoted else REFUSED}, uri=uri)
             return decision
     raise CitywellError(
         "The champion kept changing while a model was being judged.",

@@ -7,7 +7,8 @@ cases) and gives one value per replicate. An interval is the central 95 % of the
 Expected calibration error (Naeini et al., AAAI 2015): cases in ten bins of equal size by predicted
 probability, the mean over cases of |mean predicted - observed share| of the bin. It is above zero by chance
 alone, so it is given together with the value that a perfectly calibrated model would stay below 19 times out
-of 20 on as many cases.
+of 20 on as many cases; and without an interval: resampling adds chance to what is a sum of absolute values, so that
+all replicates may lie above the value itself.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ LEVEL = 0.95
 BINS = 10
 ROC_POINTS = 100
 FEWEST_EVENTS = 10
-"""A group with fewer events, or fewer cases without the event, gets no metrics: they would be noise, and
+"""A group with fewer events, or fewer cases without the event, is left out: its metrics would be noise, and
 could tell of a person."""
 _CELLS_AT_ONCE = 4_000_000
 
@@ -43,6 +44,16 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Value:
+    """A value that has no honest interval."""
+
+    value: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f}"
+
+
+@dataclass(frozen=True)
 class Bin:
     """One point of a reliability plot; low and high: 95 % Wilson interval of the observed share."""
 
@@ -55,19 +66,20 @@ class Bin:
 
 @dataclass(frozen=True)
 class Result:
-    """Metrics of one group of test cases. ``metrics`` is empty when there are too few events
-    (FEWEST_EVENTS)."""
+    """Metrics of one group of test cases; none overall when there are too few events (FEWEST_EVENTS). One that means
+    nothing there, such as precision without an alert, is missing."""
 
     group: str
     cases: int
     people: int
     events: int
-    metrics: Mapping[str, Estimate]
+    metrics: Mapping[str, Estimate | Value]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model on its test part: overall, by group, and how its probabilities compare with what happened.
+    """A model on its test part: overall, by group that is large enough, and how its probabilities compare with what
+    happened.
 
     roc: up to ROC_POINTS points (false positive rate, recall) of the curve, from (0, 0) to (1, 1).
     threshold: cases at or above it count as alerts in accuracy, recall, precision and F1. ece_by_chance: 95th
@@ -139,7 +151,6 @@ def at_threshold(threshold: float) -> dict[str, Metric]:
 RANKING: dict[str, Metric] = {"auroc": auroc, "auprc": average_precision}
 PROBABILITY: dict[str, Metric] = {
     "brier": brier,
-    "calibration_error": calibration_error,
     "calibration_in_the_large": calibration_in_the_large,
 }
 
@@ -168,15 +179,17 @@ def estimates(
     level: float = LEVEL,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """Each metric with its interval; all from the same replicates."""
+    """Each metric with its interval; all from the same replicates. Left out is one that is NaN for these cases."""
     whole = np.ones((1, len(y)))
+    values = {name: float(metric(y, p, whole)[0]) for name, metric in metrics.items()}
     drawn: dict[str, list[Array]] = {name: [] for name in metrics}
     for weights in _person_weights(person, replicates, seed):
         for name, metric in metrics.items():
             drawn[name].append(metric(y, p, weights))
     return {
-        name: _interval(float(metric(y, p, whole)[0]), np.concatenate(drawn[name]), level)
-        for name, metric in metrics.items()
+        name: _interval(value, np.concatenate(drawn[name]), level)
+        for name, value in values.items()
+        if not np.isnan(value)
     }
 
 
@@ -218,8 +231,11 @@ def evaluate(
 
     def result(name: str, rows: Array) -> Result:
         events = int(y[rows].sum())
-        enough = min(events, len(rows) - events) >= FEWEST_EVENTS
-        found = estimates(metrics, y[rows], p[rows], person[rows], replicates=replicates) if enough else {}
+        found: dict[str, Estimate | Value] = {}
+        if min(events, len(rows) - events) >= FEWEST_EVENTS:
+            found |= estimates(metrics, y[rows], p[rows], person[rows], replicates=replicates)
+            error = calibration_error(y[rows], p[rows], np.ones((1, len(rows))))
+            found["calibration_error"] = Value(float(error[0]))
         return Result(name, len(rows), len(np.unique(person[rows])), events, found)
 
     divided = [
@@ -230,7 +246,7 @@ def evaluate(
     return Evaluation(
         threshold=threshold,
         overall=result("all", np.arange(len(y))),
-        groups=tuple(divided),
+        groups=tuple(group for group in divided if group.metrics),
         reliability=reliability(y, p),
         roc=roc_points(y, p),
         ece_by_chance=error_by_chance(p),

@@ -27,6 +27,7 @@ import pandas as pd
 import skops.io
 from sklearn.pipeline import Pipeline
 
+from jobs.crash import crash_here
 from jobs.errors import CitywellError
 from jobs.settings import settings
 from ml import explain, models
@@ -87,15 +88,16 @@ class UnusableModel(CitywellError):
     """The stored model cannot be turned into one that scores."""
 
 
-def training_key(
-    question: Question, as_of: datetime, data_versions: Mapping[str, int], families: list[str]
-) -> str:
-    """Names a training by what goes into it, so that doing it again is noticed. 16 hex digits."""
+def training_key(question: Question, as_of: datetime, digests: Mapping[str, str], families: list[str]) -> str:
+    """Names a training by what goes into it, so that doing it again is noticed. 16 hex digits.
+
+    digests: of the data and the code, by name.
+    """
     inputs = {
         "features": [asdict(feature) for feature in question.features],
         "question": [question.name, question.horizon_days, question.alert_budget],
         "as_of": as_of.astimezone(UTC).isoformat(),
-        "data": dict(data_versions),
+        "digests": dict(digests),
         "families": [[name, [dict(s) for s in models.family(name).settings]] for name in families],
         "sklearn": importlib.metadata.version("scikit-learn"),
     }
@@ -121,12 +123,16 @@ def register(
 ) -> Version:
     """Log a training and register its model as a new version, without any alias.
 
-    data_versions: table -> Delta version the cases were made from. key: of :func:`training_key`. Raises CitywellError
-    when MLflow does not answer.
+    data_versions: table -> Delta version the cases were made from. key: of :func:`training_key`; runs that an earlier
+    try left without a version are deleted. Raises CitywellError when MLflow does not answer.
     """
     question = trained.question
     with connected(uri) as mlflow:
-        mlflow.set_experiment(question.name)
+        experiment = mlflow.set_experiment(question.name)
+        for left in mlflow.search_runs(
+            [experiment.experiment_id], f"tags.training_key = '{key}'", output_format="list"
+        ):
+            mlflow.delete_run(left.info.run_id)
         tags = {
             "question": question.name,
             "as_of": as_of.astimezone(UTC).isoformat(),
@@ -135,7 +141,7 @@ def register(
         }
         with mlflow.start_run(run_name=f"{as_of:%Y-%m-%d} {trained.chosen.family}", tags=tags) as run:
             for candidate in trained.candidates:
-                _log_candidate(mlflow, candidate, is_chosen=candidate is trained.chosen)
+                _log_candidate(mlflow, candidate, key, is_chosen=candidate is trained.chosen)
             _log_data(mlflow, data_versions)
             mlflow.log_params(_params(trained))
             mlflow.log_metrics(_test_metrics(trained.evaluation))
@@ -146,6 +152,7 @@ def register(
             mlflow.log_text(card, "model_card.md")
             mlflow.log_figure(reliability_plot(trained.evaluation, question.name), "reliability.png")
             info = _log_model(mlflow, trained)
+        crash_here("train:logged")
         client = mlflow.MlflowClient()
         _ensure_registered(mlflow, client, question)
         made = client.create_model_version(
@@ -189,12 +196,12 @@ def set_champion(name: str, number: str, *, instead_of: str | None, uri: str | N
 
 
 def set_tags(version: Version, tags: Mapping[str, str], *, uri: str | None = None) -> None:
-    """Write ``tags`` on a version and on its run."""
+    """Write ``tags``, in their order, on a version's run and on the version."""
     with connected(uri) as mlflow:
         client = mlflow.MlflowClient()
         for key, value in tags.items():
-            client.set_model_version_tag(version.name, version.number, key, value)
             client.set_tag(version.run_id, key, value)
+            client.set_model_version_tag(version.name, version.number, key, value)
 
 
 def load(version: Version, *, uri: str | None = None) -> Model:
@@ -248,8 +255,9 @@ def connected(uri: str | None) -> Iterator[Any]:
         ) from error
 
 
-def _log_candidate(mlflow: Any, candidate: Candidate, *, is_chosen: bool) -> None:
-    with mlflow.start_run(run_name=candidate.family, nested=True, tags={"is_chosen": str(is_chosen).lower()}):
+def _log_candidate(mlflow: Any, candidate: Candidate, key: str, *, is_chosen: bool) -> None:
+    tags = {"is_chosen": str(is_chosen).lower(), "training_key": key}
+    with mlflow.start_run(run_name=candidate.family, nested=True, tags=tags):
         mlflow.log_params({"family": candidate.family, **candidate.setting})
         folds = {f"cv_auroc_fold_{i}": value for i, value in enumerate(candidate.fold_auroc, 1)}
         mlflow.log_metrics(
@@ -321,12 +329,10 @@ def _test_metrics(evaluation: Evaluation) -> dict[str, float]:
     for result in (evaluation.overall, *evaluation.groups):
         prefix = "test" if result is evaluation.overall else f"test/{_metric_name(result.group)}"
         for name, estimate in result.metrics.items():
-            found |= {
-                f"{prefix}_{name}": estimate.value,
-                f"{prefix}_{name}_low": estimate.low,
-                f"{prefix}_{name}_high": estimate.high,
-            }
-    return {name: value for name, value in found.items() if value == value}
+            found[f"{prefix}_{name}"] = estimate.value
+            if isinstance(estimate, Estimate):
+                found |= {f"{prefix}_{name}_low": estimate.low, f"{prefix}_{name}_high": estimate.high}
+    return found
 
 
 def _metric_name(group: str) -> str:
@@ -335,7 +341,7 @@ def _metric_name(group: str) -> str:
 
 
 def _version_metrics(evaluation: Evaluation) -> dict[str, str]:
-    found: Mapping[str, Estimate] = evaluation.overall.metrics
+    found = evaluation.overall.metrics
     return {
         f"test_{name}": str(found[name]) for name in ("auroc", "auprc", "calibration_error") if name in found
     }

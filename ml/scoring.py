@@ -1,8 +1,9 @@
 """From a champion and rows of features to rows of ``scores.risk``.
 
-Grain of a score: person, target, as-of, model version. ``risk_key`` stands for source, person, target and
-encounter: a newer model's score of the same discharge has the same key, and so takes the older one's place
-wherever only the newest is shown. ``scores.risk`` itself is append-only: it keeps both.
+Grain: one score issued or withdrawn, ``risk_key`` and ``batch_id``. ``risk_key`` stands for source, person, target and
+encounter: what is said later of the same discharge (by a newer model, or after its record was corrected) has the same
+key, and so takes the older one's place wherever only the newest (by ``scored_at``) is shown. ``scores.risk`` itself is
+append-only: it keeps all. A score is taken back by a row of status ``withdrawn`` that repeats it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ml.registry import Model
 DIGITS = 6
 """Decimals of a probability: what is compared with what is there already."""
 ROWS_AT_ONCE = 10_000
+ACTIVE, WITHDRAWN = "active", "withdrawn"
 
 _INSTANT = pa.timestamp("us", tz="UTC")
 RISK_SCHEMA = pa.schema(
@@ -43,11 +45,13 @@ RISK_SCHEMA = pa.schema(
         ("data_versions", pa.string()),
         ("scored_at", _INSTANT),
         ("expires_at", _INSTANT),
+        ("status", pa.string()),
+        ("status_reason", pa.string()),
     ]
 )
 """``reasons``: JSON array of {"feature", "label", "effect", "log_odds"}, weightiest first, empty below the
 alert line. ``data_versions``: JSON object, table -> Delta version. ``expires_at``: when the question is
-answered."""
+answered. ``status``: active or withdrawn; ``status_reason``: why it was withdrawn, null for an active one."""
 
 _SQL_TYPES = {pa.string(): "string", _INSTANT: "timestamp", pa.float64(): "double", pa.bool_(): "boolean"}
 RISK_COLUMNS = ", ".join(f"{field.name} {_SQL_TYPES[field.type]}" for field in RISK_SCHEMA)
@@ -112,6 +116,8 @@ def _score_chunk(
             "data_versions": [json.dumps(dict(data_versions), sort_keys=True)] * count,
             "scored_at": [scored_at] * count,
             "expires_at": [at + timedelta(days=question.horizon_days) for at in discharged],
+            "status": [ACTIVE] * count,
+            "status_reason": [None] * count,
         },
         schema=RISK_SCHEMA,
     )

@@ -124,9 +124,7 @@ def train(
         return refusal
     candidates = compare(question, training, families, seed=seed)
     chosen = choose(candidates)
-    pipeline = models.fit(
-        models.build(chosen.family, question, chosen.setting, seed), training.x, training.y, training.person
-    )
+    pipeline = fit(question, training, chosen, seed=seed)
     lines = draw_lines(question, chosen.out_of_fold, training.y)
     probability = models.predict(pipeline, test.x)
     return Trained(
@@ -223,6 +221,12 @@ def choose(candidates: Sequence[Candidate]) -> Candidate:
 
     close = [c for c in candidates if c is best or is_close(c)]
     return min(close, key=lambda c: (order.index(c.family), -c.auroc))
+
+
+def fit(question: Question, training: Cases, candidate: Candidate, *, seed: int = 0) -> Pipeline:
+    """The candidate's model, fitted on the whole training part."""
+    pipeline = models.build(candidate.family, question, candidate.setting, seed)
+    return models.fit(pipeline, training.x, training.y, training.person)
 
 
 def draw_lines(question: Question, out_of_fold: np.ndarray, y: np.ndarray) -> Lines:

@@ -1,8 +1,8 @@
 """The steps that a task or the command line calls: build features, train, score.
 
 Each opens the lake at the versions published now, does one thing, publishes what it wrote and returns a small summary
-without row values. Each may be run again at any time: training the same data again finds its version, and a score that
-is there already is not added.
+without row values. Each may be run again at any time, for an older instant too: every instant has features of its own,
+training the same features again finds its version, and a score that is there already is not added.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from importlib import resources
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
+from jobs.crash import crash_here
 from jobs.errors import CitywellError
 from jobs.lake import catalog, control, engine, tables
 from ml import gate, registry, scoring
@@ -40,6 +42,18 @@ GOLD = (
     "gold.fct_medication_request",
 )
 CANDIDATES = ("logistic", "hist_gradient_boosting")
+KEPT_BUILDS = 12
+"""Features of so many instants stay in the table; a training every week can be run again for three months."""
+CODE = (
+    *(
+        f"readmission/{name}"
+        for name in ("cohort.py", "features.py", "analytes.py", "comorbidity.py", "definition.md")
+    ),
+    "models.py",
+    "training.py",
+)
+"""What turns gold into a model, files of ``ml``: a change there is a reason to train again."""
+END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
 Summary = dict[str, object]
 
@@ -61,10 +75,11 @@ class Lake:
 
 
 def build_features(as_of: datetime | str) -> Summary:
-    """Make ``features.readmission`` of every index stay known at ``as_of`` and publish it.
+    """Make the features of every index stay known at ``as_of`` and publish them in ``features.readmission``.
 
-    Grain: one index stay; replaced as a whole, older versions stay readable. Columns beside those of
-    :func:`ml.readmission.features.build`: ``target``, ``built_as_of``, ``gold_versions`` (JSON).
+    Grain: index stay and the instant the features were built for; KEPT_BUILDS instants are kept, each replaced as a
+    whole. Columns beside those of :func:`ml.readmission.features.build`: ``target``, ``build_id`` (the instant as
+    text), ``built_as_of``, ``gold_versions`` (JSON).
     """
     moment = instant(as_of)
     with _lake("features readmission") as lake:
@@ -76,11 +91,13 @@ def build_features(as_of: datetime | str) -> Summary:
             .withColumn("built_as_of", F.lit(moment))
             .withColumn("gold_versions", F.lit(_json(lake.gold_versions)))
         )
-        version = tables.retrying(
-            lambda: tables.replace_slice(lake.spark, FEATURES, rows, {"target": TARGET})
-        )
+        slice_of = {"target": TARGET, "build_id": build_id(moment)}
+        tables.retrying(lambda: tables.replace_slice(lake.spark, FEATURES, rows, slice_of))
+        crash_here("features:written")
+        _drop_old_builds(lake.spark, but=slice_of["build_id"])
+        version = _version(FEATURES)
         excluded = _counts(index, "exclusion")
-        labels = _counts(tables.read(lake.spark, FEATURES, version).where(F.col("target") == TARGET), LABEL)
+        labels = _counts(_built(lake.spark, version).where(F.col("build_id") == slice_of["build_id"]), LABEL)
         _publish(lake, "features", f"{TARGET} {moment.isoformat()}", {FEATURES: version})
     return {
         "question": TARGET,
@@ -99,6 +116,7 @@ def train(as_of: datetime | str, candidates: Sequence[str] = CANDIDATES) -> Summ
     """Train on ``features.readmission`` as built for ``as_of``, register the model, and let the gate decide.
 
     ``outcome``: promoted, refused (by the gate), too_few (nobody to learn from yet) or unchanged (trained before).
+    ``is_champion``: whether this training's version is the champion now, whoever made it so.
     """
     moment = instant(as_of)
     with _lake(f"train {TARGET}") as lake:
@@ -106,7 +124,8 @@ def train(as_of: datetime | str, candidates: Sequence[str] = CANDIDATES) -> Summ
         gold_versions = (
             json.loads(table["gold_versions"][0].as_py()) if table.num_rows else lake.gold_versions
         )
-        key = registry.training_key(QUESTION, moment, gold_versions, list(candidates))
+        inputs = {"features": content_digest(table), "code": code_digest()}
+        key = registry.training_key(QUESTION, moment, inputs, list(candidates))
         earlier = registry.find_training(QUESTION, key)
         if earlier is not None and "gate" in earlier.tags:
             return _train_summary(moment, "unchanged", earlier.tags["gate_reasons"], earlier)
@@ -116,6 +135,7 @@ def train(as_of: datetime | str, candidates: Sequence[str] = CANDIDATES) -> Summ
                 "question": TARGET,
                 "as_of": moment.isoformat(),
                 "outcome": "too_few",
+                "is_champion": False,
                 "reason": trained.reason,
             }
         version = earlier or registry.register(
@@ -126,6 +146,7 @@ def train(as_of: datetime | str, candidates: Sequence[str] = CANDIDATES) -> Summ
             definition=resources.files("ml.readmission").joinpath("definition.md").read_text("utf-8"),
             cohort=_cohort_counts(table),
         )
+        crash_here("train:registered")
         decision = gate.promote(trained, version)
     overall = trained.evaluation.overall
     return {
@@ -138,16 +159,15 @@ def train(as_of: datetime | str, candidates: Sequence[str] = CANDIDATES) -> Summ
         "test_cases": overall.cases,
         "test_events": overall.events,
         "alert_line": round(trained.lines.high, 4),
-        "metrics": {
-            name: [round(v, 4) for v in (e.value, e.low, e.high)] for name, e in overall.metrics.items()
-        },
+        "metrics": {name: [round(v, 4) for v in vars(e).values()] for name, e in overall.metrics.items()},
     }
 
 
 def score(as_of: datetime | str) -> Summary:
     """Score everyone discharged in the 30 days before ``as_of`` with the champion and publish what is new.
 
-    ``outcome``: scored, or no_champion.
+    Scores that have not expired, of stays that can no longer be asked about, are withdrawn. ``outcome``: scored, or
+    no_champion.
     """
     moment = instant(as_of)
     with _lake(f"score {TARGET}") as lake:
@@ -160,12 +180,15 @@ def score(as_of: datetime | str) -> Summary:
                 "reason": "No model has passed the gate yet, so nobody is scored.",
             }
         model = registry.load(holder)
-        rows = open_cases(lake.facts(), moment).toArrow()
+        facts = lake.facts()
+        rows = open_cases(facts, moment).toArrow()
         scored_at = datetime.now(UTC)
         chunks = scoring.score(model, QUESTION, rows, data_versions=lake.gold_versions, scored_at=scored_at)
         scores = pa.concat_tables([scoring.RISK_SCHEMA.empty_table(), *chunks])
         batch_id = score_batch_id(moment, holder.number, lake.gold_versions)
-        added, version = add_scores(lake.spark, scores, batch_id)
+        withdrawn = withdrawals(lake.spark, facts, scores, moment, scored_at)
+        added, version = add_scores(lake.spark, scores, withdrawn, batch_id)
+        crash_here("score:appended")
         _publish(lake, "scores", f"{TARGET} {moment.isoformat()}", {SCORES: version})
     bands = pc.value_counts(scores["band"]).to_pylist()
     return {
@@ -173,7 +196,8 @@ def score(as_of: datetime | str) -> Summary:
         "as_of": moment.isoformat(),
         "outcome": "scored",
         "scored": scores.num_rows,
-        "added": added,
+        "added": added["active"],
+        "withdrawn": added["withdrawn"],
         "bands": {item["values"]: item["counts"] for item in bands},
         "model_version": holder.number,
         "version": version,
@@ -194,23 +218,71 @@ def open_cases(facts: Facts, as_of: datetime) -> DataFrame:
     return build(index.where(is_open), all_stays, facts).orderBy("source", "encounter_key")
 
 
-def add_scores(spark: SparkSession, scores: pa.Table, batch_id: str) -> tuple[int, int]:
-    """Append the scores that say something new to ``scores.risk``; how many, and the table's version.
+def add_scores(
+    spark: SparkSession, scores: pa.Table, withdrawn: pa.Table, batch_id: str
+) -> tuple[Mapping[str, int], int]:
+    """Append to ``scores.risk`` the scores that say something new, and the withdrawals; rows by status, and the
+    table's version.
 
-    New is a score whose as-of, model version, probability or reasons differ from the newest row with its ``risk_key``.
-    A batch that is there already adds nothing, whatever it holds.
+    New is a score whose as-of, model version, probability or reasons differ from the newest row with its ``risk_key``,
+    or that was withdrawn. A batch that is there already adds nothing, whatever it holds.
     """
+    added = {"active": 0, "withdrawn": 0}
     fresh = scores
     if tables.exists(SCORES):
         held = tables.read(spark, SCORES)
         if not held.where(F.col("batch_id") == batch_id).limit(1).isEmpty():
-            return 0, _version(SCORES)
+            return added, _version(SCORES)
         fresh = _unlike_newest(spark, held, scores).select(scores.schema.names)
-    rows = spark.createDataFrame(fresh, scoring.RISK_COLUMNS)
+    added |= {"active": fresh.num_rows, "withdrawn": withdrawn.num_rows}
+    rows = spark.createDataFrame(
+        pa.concat_tables([fresh.cast(scoring.RISK_SCHEMA), withdrawn]), scoring.RISK_COLUMNS
+    )
     tables.create(SCORES, rows.withColumn("batch_id", F.lit(batch_id)).schema, ["batch_id"])
-    if fresh.num_rows == 0:
-        return 0, _version(SCORES)
-    return fresh.num_rows, tables.retrying(lambda: tables.append_batch(spark, SCORES, rows, batch_id))
+    if not any(added.values()):
+        return added, _version(SCORES)
+    return added, tables.retrying(lambda: tables.append_batch(spark, SCORES, rows, batch_id))
+
+
+def withdrawals(
+    spark: SparkSession, facts: Facts, scores: pa.Table, as_of: datetime, withdrawn_at: datetime
+) -> pa.Table:
+    """Rows of ``scores.risk`` that withdraw what must no longer be acted on.
+
+    Withdrawn is the newest score of a stay when it has not expired at ``as_of`` and the stay is no index stay any more
+    by all that gold knows now, whatever the instant: a run for an older one must not take back what a later one has
+    seen. ``status_reason``: ``stay_gone`` (deleted, entered in error, or joined to another), ``person_died``, or the
+    exclusion that has come to apply (see ``definition.md``). scores: of this run; what it scores it does not withdraw.
+    """
+    if not tables.exists(SCORES):
+        return scoring.RISK_SCHEMA.empty_table()
+    is_live = (
+        (F.col("target") == TARGET)
+        & (F.col("status") == scoring.ACTIVE)
+        & (F.col("as_of") <= F.lit(as_of))
+        & (F.col("expires_at") > F.lit(as_of))
+    )
+    scored = spark.createDataFrame(scores.select(["risk_key"]), "risk_key string")
+    live = _newest(tables.read(spark, SCORES)).where(is_live).join(scored, "risk_key", "left_anti")
+    all_stays = cohort.stays(facts.encounter, END_OF_TIME)
+    now = cohort.index_stays(all_stays, facts.encounter, facts.person, END_OF_TIME).select(
+        "person_key", "encounter_key", "exclusion", "is_dead"
+    )
+    reason = (
+        F.when(F.col("is_dead").isNull(), "stay_gone")
+        .when(F.col("is_dead"), "person_died")
+        .otherwise(F.col("exclusion"))
+    )
+    gone = live.join(now, ["person_key", "encounter_key"], "left").withColumn("why", reason)
+    return (
+        gone.where("why is not null")
+        .withColumn("status", F.lit(scoring.WITHDRAWN))
+        .withColumn("status_reason", F.col("why"))
+        .withColumn("scored_at", F.lit(withdrawn_at))
+        .select(scoring.RISK_SCHEMA.names)
+        .toArrow()
+        .cast(scoring.RISK_SCHEMA)
+    )
 
 
 def score_batch_id(as_of: datetime, model_version: str, data_versions: Mapping[str, int]) -> str:
@@ -219,10 +291,32 @@ def score_batch_id(as_of: datetime, model_version: str, data_versions: Mapping[s
     return f"{TARGET}.{as_of:%Y%m%dT%H%M%SZ}.v{model_version}.{digest}"
 
 
-def features(as_of: datetime | str) -> pa.Table:
-    """The published rows of ``features.readmission``, as built for ``as_of``."""
+def build_id(as_of: datetime) -> str:
+    """Names the features built for an instant; sorts as the instants do."""
+    return f"{as_of.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
+
+
+def content_digest(table: pa.Table) -> str:
+    """Names the rows of ``features.readmission`` by what they say, in any order. 16 hex digits.
+
+    The versions of the gold tables are no part of it: they move whenever gold is built again.
+    """
+    frame = table.drop_columns(["gold_versions"]).sort_by("encounter_key").to_pandas()
+    return hashlib.sha256(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes()).hexdigest()[
+        :16
+    ]
+
+
+def code_digest() -> str:
+    """Names the code that turns gold into a model. 16 hex digits."""
+    texts = [resources.files("ml").joinpath(name).read_bytes() for name in CODE]
+    return hashlib.sha256(b"".join(hashlib.sha256(text).digest() for text in texts)).hexdigest()[:16]
+
+
+def features(as_of: datetime | str | None = None) -> pa.Table:
+    """The published rows of ``features.readmission`` built for ``as_of``, by default for the latest instant."""
     with _lake(f"read {FEATURES}") as lake:
-        return _read_features(lake, instant(as_of))
+        return _read_features(lake, None if as_of is None else instant(as_of))
 
 
 def labelled(table: pa.Table) -> pa.Table:
@@ -278,29 +372,53 @@ def _publish(lake: Lake, kind: str, run_id: str, versions: Mapping[str, int]) ->
     control.publish_tables(lake.conn, kind, run_id, versions)
 
 
-def _read_features(lake: Lake, as_of: datetime) -> pa.Table:
-    """The published features, if they were built for ``as_of``."""
+def _read_features(lake: Lake, as_of: datetime | None) -> pa.Table:
+    """The published features that were built for ``as_of``, or for the latest instant."""
     if FEATURES not in lake.versions:
         raise CitywellError(
             "The features have not been built.", where=FEATURES, do="run build_features first"
         )
-    rows = tables.read(lake.spark, FEATURES, lake.versions[FEATURES]).where(F.col("target") == TARGET)
-    table = rows.toArrow()
-    built = set(pc.unique(table["built_as_of"]).to_pylist())
-    if built - {as_of}:
+    rows = _built(lake.spark, lake.versions[FEATURES])
+    newest = rows.agg(F.max("build_id").alias("build_id")).collect()[0]["build_id"]
+    wanted = newest if as_of is None else build_id(as_of)
+    table = rows.where(F.col("build_id") == F.lit(wanted)).toArrow()
+    if table.num_rows == 0 and newest is not None:
         raise CitywellError(
-            f"The features were built as of {max(built):%Y-%m-%d %H:%M} UTC, not {as_of:%Y-%m-%d %H:%M}.",
+            f"There are no features built for {wanted}; the newest are for {newest}.",
             where=FEATURES,
             do="run build_features for the same instant first",
         )
     return table
 
 
-def _unlike_newest(spark: SparkSession, held: DataFrame, scores: pa.Table) -> pa.Table:
+def _built(spark: SparkSession, version: int) -> DataFrame:
+    return tables.read(spark, FEATURES, version).where(F.col("target") == TARGET)
+
+
+def _drop_old_builds(spark: SparkSession, but: str) -> None:
+    """Leave the features of the KEPT_BUILDS latest instants, and those ``but`` names."""
+    builds = [
+        row["build_id"] for row in _built(spark, _version(FEATURES)).select("build_id").distinct().collect()
+    ]
+    for old in sorted(builds, reverse=True)[KEPT_BUILDS:]:
+        if old != but:
+            where = {"target": TARGET, "build_id": old}
+            tables.retrying(lambda where=where: tables.delete_slice(FEATURES, where))
+
+
+def _newest(scores: DataFrame) -> DataFrame:
+    """Of every ``risk_key`` the row issued last."""
     newest_first = Window.partitionBy("risk_key").orderBy(F.desc("scored_at"), F.desc("batch_id"))
-    content = ["risk_key", "as_of", "model_name", "model_version", "probability", "reasons"]
-    newest = held.withColumn("place", F.row_number().over(newest_first)).where("place = 1").select(content)
-    return spark.createDataFrame(scores, scoring.RISK_COLUMNS).join(newest, content, "left_anti").toArrow()
+    return scores.withColumn("place", F.row_number().over(newest_first)).where("place = 1").drop("place")
+
+
+def _unlike_newest(spark: SparkSession, held: DataFrame, scores: pa.Table) -> pa.Table:
+    content = ["risk_key", "status", "as_of", "model_name", "model_version", "probability", "reasons"]
+    return (
+        spark.createDataFrame(scores, scoring.RISK_COLUMNS)
+        .join(_newest(held).select(content), content, "left_anti")
+        .toArrow()
+    )
 
 
 def _cohort_counts(table: pa.Table) -> dict[str, int]:
@@ -318,6 +436,7 @@ def _train_summary(moment: datetime, outcome: str, reason: str, version: registr
         "as_of": moment.isoformat(),
         "outcome": outcome,
         "reason": reason,
+        "is_champion": version.number == getattr(registry.champion(TARGET), "number", None),
         "model_version": version.number,
         "run_id": version.run_id,
     }

@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 
 from infra.engine.launch import Engine
 from jobs.lake import engine
+from tests.support.mlflow import tracking_store
 
 
 @pytest.fixture(scope="session")
@@ -20,15 +21,7 @@ def spark(sail_engine: Engine) -> Iterator[SparkSession]:
 
 @pytest.fixture(scope="session")
 def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A tracking store in a file, with the experiment's artifacts beside it."""
-    from ml import registry
-
-    home = tmp_path_factory.mktemp("mlflow")
-    uri = f"sqlite:///{home / 'mlflow.db'}"
-    with registry.connected(uri) as mlflow:
-        for name in ("readmission_30d", "toy"):
-            mlflow.create_experiment(name, artifact_location=(home / "artifacts" / name).as_uri())
-    return uri
+    return tracking_store(tmp_path_factory.mktemp("mlflow"), "readmission_30d", "toy")
 
 
 @pytest.fixture

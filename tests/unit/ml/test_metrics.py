@@ -88,15 +88,30 @@ def test_groups_are_measured_apart_unless_they_are_too_small() -> None:
     sex = np.where(np.arange(CASES) < 12, "other", np.where(PERSON % 2 == 0, "female", "male"))
     found = metrics.evaluate(Y, P, PERSON, {"sex": sex}, 0.2, replicates=50)
     by_name = {result.group: result for result in found.groups}
-    assert set(by_name) == {"sex=female", "sex=male", "sex=other"}
-    assert by_name["sex=other"].metrics == {}
-    assert by_name["sex=other"].cases == 12
+    assert set(by_name) == {"sex=female", "sex=male"}, "twelve people are left out, not counted"
     rows = sex == "female"
     assert by_name["sex=female"].metrics["auroc"].value == pytest.approx(
         reference.roc_auc_score(Y[rows], P[rows])
     )
     assert sum(point.cases for point in found.reliability) == CASES
     assert all(point.low <= point.observed <= point.high for point in found.reliability)
+
+
+def test_the_calibration_error_has_no_interval_the_others_hold_their_value() -> None:
+    found = metrics.evaluate(Y, P, PERSON, {}, 0.2, replicates=50).overall.metrics
+    error = found.pop("calibration_error")
+    assert str(error) == f"{error.value:.3f}"
+    assert all(e.low <= e.value <= e.high for e in found.values())
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_group_without_alerts_has_no_precision() -> None:
+    sex = np.where(PERSON % 2 == 0, "female", "male")
+    p = np.where(sex == "male", np.minimum(P, 0.19), P)
+    found = metrics.evaluate(Y, p, PERSON, {"sex": sex}, 0.2, replicates=50)
+    [men] = [result.metrics for result in found.groups if result.group == "sex=male"]
+    assert "precision" not in men
+    assert men["recall"].value == 0
 
 
 def test_the_roc_curve_goes_from_corner_to_corner_and_has_the_right_area() -> None:

@@ -1,4 +1,7 @@
-"""Features, training and scoring on a lake: what is published, and that doing it again changes nothing."""
+"""Features, training and scoring on a lake: what is published, and that doing it again changes nothing.
+
+The tests follow one lake through its days, in their order.
+"""
 
 from __future__ import annotations
 
@@ -6,69 +9,20 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import numpy as np
 import pytest
 
 from jobs.errors import CitywellError
-from jobs.lake import catalog, control, engine, tables
+from jobs.lake import control, tables
 from jobs.settings import settings
 from ml import readmission, registry
 from ml.readmission import pipeline
 from ml.readmission.features import QUESTION
 from tests.support.lake import TestLake
 from tests.unit.ml import gold
+from tests.unit.ml.small_city import city, publish
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
-FIRST = datetime(2024, 1, 1, tzinfo=UTC)
 PEOPLE = 900
-
-
-def city(people: int, seed: int = 0) -> dict[str, list[gold.Row]]:
-    """A hospital where heart failure and a low sodium bring people back."""
-    rng = np.random.default_rng(seed)
-    found: dict[str, list[gold.Row]] = {"persons": [], "encounters": [], "conditions": [], "measurements": []}
-    for number in range(people):
-        who, is_failing = f"p{number}", bool(rng.random() < 0.4)
-        found["persons"].append(gold.person(who, born=int(rng.integers(1930, 1990))))
-        day, stay = float(rng.uniform(0, 600)), 0
-        while day < 728:
-            start, end = FIRST + timedelta(days=day), FIRST + timedelta(days=day + 3)
-            is_low = bool(rng.random() < 0.3)
-            key = f"{who}-{stay}"
-            found["encounters"].append(
-                gold.encounter(
-                    key=key, person=who, **{"from": _text(start), "to": _text(end)}, went_to="home"
-                )
-            )
-            found["measurements"].append(
-                gold.measurement(f"m{key}", who, "2951-2", 128.0 if is_low else 140.0, "mmol/L", _text(start))
-            )
-            if is_failing and not stay:
-                found["conditions"].append(gold.condition(f"c{key}", who, "I50.9", _text(start)))
-            is_back = rng.random() < 0.04 + 0.3 * is_failing + 0.2 * is_low
-            day, stay = day + 3 + float(rng.uniform(2, 25) if is_back else rng.uniform(60, 500)), stay + 1
-    found["encounters"].append(
-        gold.encounter(
-            key="last", person="p0", **{"from": "2025-12-31", "to": "2025-12-31T20:00"}, class_code="AMB"
-        )
-    )
-    return found
-
-
-def _text(moment: datetime) -> str:
-    return moment.replace(tzinfo=None).isoformat(timespec="minutes")
-
-
-def publish(rows: dict[str, list[gold.Row]]) -> None:
-    """Write gold tables as dbt would, and publish them."""
-    with engine.session() as spark:
-        facts = gold.facts(spark, **rows)
-        frames = (facts.person, facts.encounter, facts.condition, facts.measurement, facts.medication_request)
-        versions = {
-            table: tables.replace_slice(spark, table, frame.selectExpr("*", "1 as part"), {"part": 1})
-            for table, frame in zip(pipeline.GOLD, frames, strict=True)
-        }
-    catalog.publish("gold", "test", versions)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -131,8 +85,39 @@ def test_a_model_is_trained_promoted_and_found_again(trained: dict[str, Any]) ->
     champion = registry.champion("readmission_30d")
     assert champion is not None
     assert champion.number == trained["model_version"]
+    assert trained["is_champion"]
     again = readmission.train(AS_OF, candidates=("logistic",))
     assert (again["outcome"], again["model_version"]) == ("unchanged", trained["model_version"])
+    assert again["is_champion"], (
+        "the champion is announced again: whoever was to hear of it may have been killed"
+    )
+
+
+def test_gold_built_again_makes_no_new_training(trained: dict[str, Any]) -> None:
+    publish(city(PEOPLE))
+    readmission.build_features(AS_OF)
+    again = readmission.train(AS_OF, candidates=("logistic",))
+    assert (again["outcome"], again["model_version"]) == ("unchanged", trained["model_version"])
+
+
+def test_an_older_run_again_leaves_a_newer_one_alone(
+    trained: dict[str, Any], lake: TestLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "KEPT_BUILDS", 2)
+    newer = AS_OF + timedelta(days=7)
+    readmission.build_features(newer)
+    query = "select * from features.readmission order by built_as_of, encounter_key"
+    before = lake.rows(query)
+    assert {row["built_as_of"].replace(tzinfo=UTC) for row in before} == {AS_OF, newer}
+    readmission.build_features(AS_OF)
+    assert readmission.train(AS_OF, candidates=("logistic",))["outcome"] == "unchanged"
+    assert lake.rows(query) == before
+    readmission.build_features(AS_OF + timedelta(days=14))
+    with pytest.raises(CitywellError, match="no features built for 20260101T"):
+        pipeline.features(AS_OF)
+    monkeypatch.setattr(pipeline, "KEPT_BUILDS", 1)
+    readmission.build_features(AS_OF)
+    assert pipeline.features(AS_OF).num_rows, "the features asked for are kept, old as they are"
 
 
 def test_open_discharges_are_scored_and_again_adds_nothing(scored: dict[str, Any], lake: TestLake) -> None:
@@ -165,6 +150,36 @@ def test_the_next_day_adds_only_what_is_new(scored: dict[str, Any], lake: TestLa
     assert len(lake.rows("select risk_key from scores.risk")) == len(before) + 1
 
 
+def test_what_is_no_open_stay_any_more_is_withdrawn(scored: dict[str, Any], lake: TestLake) -> None:
+    """One stay is deleted, one turns out to have ended in a hospice, one person dies; a day later the first is back."""
+    moment = AS_OF + timedelta(days=2)
+    active = lake.rows("select * from scores.risk where encounter_key <> 'new' order by encounter_key")
+    deleted, hospice, dead = [row["encounter_key"] for row in active[:3]]
+    dead_person = active[2]["person_key"]
+    rows = city(PEOPLE)
+    rows["encounters"] = [row for row in rows["encounters"] if row["encounter_key"] != deleted]
+    for row in rows["encounters"]:
+        if row["encounter_key"] == hospice:
+            row["discharge_disposition_code"] = "hosp"
+    for row in rows["persons"]:
+        if row["person_key"] == dead_person:
+            row |= {"is_deceased": True, "deceased_at": moment}
+    publish(rows)
+    found = readmission.score(moment)
+    assert (found["added"], found["withdrawn"]) == (0, 4), "and the stay that yesterday alone knew of"
+    query = "select encounter_key, status_reason from scores.risk where status = 'withdrawn'"
+    reasons = {row["encounter_key"]: row["status_reason"] for row in lake.rows(query)}
+    assert reasons == {deleted: "stay_gone", hospice: "hospice", dead: "person_died", "new": "stay_gone"}
+    assert readmission.score(moment)["withdrawn"] == 0
+    assert readmission.score(moment + timedelta(hours=1))["withdrawn"] == 0, "once is enough"
+
+    publish(city(PEOPLE))
+    assert readmission.score(moment + timedelta(hours=2))["added"] == 3
+    assert readmission.score(AS_OF)["withdrawn"] == 0, "an older run takes nothing back"
+    repeated = lake.rows("select risk_key, batch_id from scores.risk group by risk_key, batch_id having count(*) > 1")
+    assert repeated == [], "the grain of scores.risk: risk_key and batch_id"
+
+
 def test_a_killed_scoring_is_finished_by_the_next(
     scored: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,7 +203,7 @@ def test_a_killed_scoring_is_finished_by_the_next(
 
 
 def test_features_of_another_instant_are_refused(built: dict[str, object]) -> None:
-    with pytest.raises(CitywellError, match="built as of 2026-01-01"):
+    with pytest.raises(CitywellError, match="no features built for 20260102T"):
         readmission.train(AS_OF + timedelta(days=1))
 
 

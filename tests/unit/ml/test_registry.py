@@ -99,6 +99,9 @@ def test_what_is_logged_can_be_found_again(
     card = (artifacts / "model_card.md").read_text()
     for words in ("## Intended use", "## Limits", "sex=female", "gold.fct_encounter 4", "What is asked."):
         assert words in card
+    assert "nan" not in card
+    rounded = [line.split(" | ")[1:3] for line in card.splitlines() if line.startswith(("| sex=", "| age="))]
+    assert all(int(count) % 5 == 0 for counts in rounded for count in counts)
     evaluation = json.loads((artifacts / "evaluation.json").read_text())
     assert evaluation["overall"]["events"] == sum(
         g["events"] for g in evaluation["groups"] if g["group"].startswith("sex")
@@ -108,9 +111,10 @@ def test_what_is_logged_can_be_found_again(
 
 
 def test_a_training_is_found_by_what_went_into_it(version: registry.Version, mlflow_uri: str) -> None:
-    key = registry.training_key(toy.QUESTION, AS_OF, VERSIONS, ["logistic"])
-    assert key == registry.training_key(toy.QUESTION, AS_OF, dict(reversed(VERSIONS.items())), ["logistic"])
-    assert key != registry.training_key(toy.QUESTION, AS_OF, {**VERSIONS, "gold.dim_person": 3}, ["logistic"])
+    digests = {"features": "0a", "code": "1b"}
+    key = registry.training_key(toy.QUESTION, AS_OF, digests, ["logistic"])
+    assert key == registry.training_key(toy.QUESTION, AS_OF, dict(reversed(digests.items())), ["logistic"])
+    assert key != registry.training_key(toy.QUESTION, AS_OF, {**digests, "code": "2c"}, ["logistic"])
     found = registry.find_training(toy.QUESTION, "first", uri=mlflow_uri)
     assert found is not None
     assert found.number == version.number
