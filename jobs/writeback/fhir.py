@@ -4,9 +4,9 @@ Flow: newest scores -> queue in ``control.writeback`` -> the hospital's own ids 
 conditional update ``PUT RiskAssessment?identifier=urn:citywell:risk|<risk_key>`` -> outcome recorded.
 
 The identifier stands for person, target and encounter. So a repeated send finds what the first one made, a
-newer score replaces the older one, and a run that was killed at any point is simply run again. A score
-whose content has been sent is not sent again. What a hospital refuses stays queued and is tried by the next
-run, after what has not been tried yet.
+newer score replaces the older one (a withdrawn one becomes ``entered-in-error``), and a run that was killed
+at any point is simply run again. A score whose content has been sent is not sent again. What a hospital
+refuses stays queued and is tried by the next run, after what has not been tried yet.
 """
 
 from __future__ import annotations
@@ -74,9 +74,9 @@ there.';
 _NEWEST = """
 select
     risk_key, patient_key, encounter_key, source, target, as_of, probability, band, model_name, model_version,
-    reasons
+    reasons, status
 from (
-    select *, row_number() over (partition by risk_key order by as_of desc, scored_at desc) as place
+    select *, row_number() over (partition by risk_key order by scored_at desc, batch_id desc) as place
     from scores.risk
     where source = '{source}'
 )
@@ -147,6 +147,7 @@ def write_back(
     migrate(conn)
     trouble = None
     with control.lock(conn, f"writeback {source}"):
+        scores = _without_never_sent(conn, source, scores)
         _queue(conn, source, scores)
         crash_here("writeback:queued")
         due = _due(conn, source, scores)
@@ -180,6 +181,8 @@ def verify(
     missing, different = [], []
     for score in scores:
         expected, copies = _resource(score, ids), held.get(score.risk_key, [])
+        if not copies and score.is_withdrawn:
+            continue
         if not copies:
             missing.append(score.risk_key)
         elif len(copies) > 1 or expected is None or not risk_assessment.is_same(copies[0], expected):
@@ -387,6 +390,12 @@ def _queue(conn: control.Connection, source: str, scores: Sequence[Score]) -> No
             "where held.digest <> excluded.digest",
             rows,
         )
+
+
+def _without_never_sent(conn: control.Connection, source: str, scores: Sequence[Score]) -> list[Score]:
+    """``scores`` without those that were withdrawn before they were ever queued for the hospital."""
+    queued = {row[0] for row in conn.execute("select risk_key from writeback where source = %s", (source,))}
+    return [score for score in scores if not score.is_withdrawn or score.risk_key in queued]
 
 
 def _due(conn: control.Connection, source: str, scores: Sequence[Score]) -> list[Score]:

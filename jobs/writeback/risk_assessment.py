@@ -32,7 +32,7 @@ class Score:
 
     ``risk_key`` stands for person, target and encounter: a newer score of the same has the same key, and so takes
     the place of the older one at the hospital. ``reasons``: JSON array of objects with "label" and "effect"
-    (raises, lowers), or None.
+    (raises, lowers), or None. ``status``: active or withdrawn.
     """
 
     risk_key: str
@@ -46,10 +46,18 @@ class Score:
     model_name: str
     model_version: str
     reasons: str | None = None
+    status: str = "active"
+
+    @property
+    def is_withdrawn(self) -> bool:
+        return self.status == "withdrawn"
 
 
 def resource(score: Score, patient_id: str, encounter_id: str | None) -> Resource:
-    """The RiskAssessment of ``score`` under the hospital's own ids."""
+    """The RiskAssessment of ``score`` under the hospital's own ids.
+
+    A withdrawn one keeps what it said: R4 has ``entered-in-error`` for what was withdrawn after it was final.
+    """
     target = {
         "coding": [{"system": TARGET_SYSTEM, "code": score.target}],
         "text": _TARGET_WORDS.get(score.target, score.target),
@@ -70,7 +78,7 @@ def resource(score: Score, patient_id: str, encounter_id: str | None) -> Resourc
     assessment: Resource = {
         "resourceType": "RiskAssessment",
         "identifier": [{"system": IDENTIFIER_SYSTEM, "value": score.risk_key}],
-        "status": "final",
+        "status": "entered-in-error" if score.is_withdrawn else "final",
         "method": {"coding": [model], "text": f"{score.model_name}, version {score.model_version}"},
         "code": target,
         "subject": {"reference": f"Patient/{patient_id}"},

@@ -1,7 +1,7 @@
 """Risk scores for the people who act on them: ``serving.risk`` in PostgreSQL.
 
-Flow: ``scores.risk`` (newest per person and target, with the facility of the stay) -> COPY into a staging
-table -> one MERGE -> commit. Readers see the table before or after, never between.
+Flow: ``scores.risk`` (newest per person and target that is neither withdrawn nor expired, with the facility of the
+stay) -> COPY into a staging table -> one MERGE -> commit. Readers see the table before or after, never between.
 
 Rights: ``care`` reads the scores. ``analyst`` reads ``serving.risk_by_facility`` only: counts with small
 numbers suppressed. Nobody else reads anything; ``serving`` owns it.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -70,7 +71,8 @@ create table if not exists serving.risk (
     expires_at timestamptz not null,
     primary key (person_key, target)
 );
-comment on table serving.risk is 'One row per person and target: the newest risk score.';
+comment on table serving.risk is
+    'One row per person and target: the newest risk score that is neither withdrawn nor expired.';
 
 create table if not exists serving.load (
     run_id text primary key,
@@ -104,13 +106,22 @@ grant select on serving.risk_by_facility to analyst;
 """
 
 _NEWEST = """
-with ranked as (
+with issued as (
+    select *, row_number() over (partition by risk_key order by scored_at desc, batch_id desc) as issue
+    from scores.risk
+),
+
+ranked as (
     select
         *,
         row_number() over (
             partition by person_key, target order by as_of desc, scored_at desc, risk_key
         ) as place
-    from scores.risk
+    from issued
+    where
+        issue = 1
+        and status = 'active'
+        and expires_at > greatest(timestamp '{as_of}', (select max(s.as_of) from scores.risk as s))
 ),
 
 facility as (
@@ -158,23 +169,22 @@ def migrate(conn: Connection) -> None:
         conn.execute(_DDL)
 
 
-def newest(spark: SparkSession) -> pa.Table:
-    """The newest score of each person and target with the facility of its stay. COLUMNS, ``reasons`` as text."""
-    return spark.sql(_NEWEST).toArrow().select(list(COLUMNS))
+def newest(spark: SparkSession, as_of: datetime) -> pa.Table:
+    """The newest score of each person and target that is not withdrawn and not expired at ``as_of``, with the facility
+    of its stay. COLUMNS, ``reasons`` as text.
+
+    An older instant than that of the newest score counts as that one: a run repeated later brings nothing back.
+    """
+    moment = f"{as_of.astimezone(UTC):%Y-%m-%d %H:%M:%S.%fZ}"
+    return spark.sql(_NEWEST.format(as_of=moment)).toArrow().select(list(COLUMNS))
 
 
 def load(conn: Connection, scores: pa.Table, *, run_id: str, data_versions: Mapping[str, int]) -> LoadResult:
     """Make ``serving.risk`` equal to ``scores`` (COLUMNS) and record the load, in one transaction.
 
-    The same scores again change nothing. data_versions: the table versions the scores were read at. Raises
-    CitywellError when there are no scores: an empty table for everybody is more likely a mistake than a fact.
+    The same scores again change nothing; no scores empty the table. data_versions: the table versions they
+    were read at.
     """
-    if scores.num_rows == 0:
-        raise CitywellError(
-            "There are no scores to load; what is in serving.risk stays.",
-            where=f"scores.risk, run {run_id}",
-            do="Run the score DAG first.",
-        )
     names = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
     with conn.transaction(), conn.cursor() as cursor:
         cursor.execute("lock table serving.risk in share row exclusive mode")
@@ -188,7 +198,8 @@ def load(conn: Connection, scores: pa.Table, *, run_id: str, data_versions: Mapp
         changed = cursor.rowcount
         cursor.execute(
             "insert into serving.load (run_id, rows_loaded, rows_changed, model_versions, data_versions) "
-            "select %s, count(*), %s, array_agg(distinct model_name || ' ' || model_version), %s from staged "
+            "select %s, count(*), %s, "
+            "coalesce(array_agg(distinct model_name || ' ' || model_version), '{}'), %s from staged "
             "on conflict (run_id) do update set loaded_at = excluded.loaded_at, "
             "rows_loaded = excluded.rows_loaded, rows_changed = excluded.rows_changed, "
             "model_versions = excluded.model_versions, data_versions = excluded.data_versions "

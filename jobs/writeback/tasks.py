@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -22,9 +23,9 @@ TABLES = (SCORES, "gold.fct_encounter", "gold.dim_facility")
 
 
 def to_serving(as_of: str) -> dict[str, Any]:
-    """Load the newest scores into ``serving.risk``. Returns rows and how many of them changed."""
+    """Load the newest scores that hold at ``as_of`` into ``serving.risk``. Returns rows and how many changed."""
     with scored_lake() as (spark, versions):
-        scores = serving.newest(spark)
+        scores = serving.newest(spark, datetime.fromisoformat(as_of))
     with serving.connect() as conn:
         serving.migrate(conn)
         return asdict(serving.load(conn, scores, run_id=as_of, data_versions=versions))

@@ -1,4 +1,4 @@
-"""Of ``scores.risk`` the newest score counts: per person in serving, per stay at the hospital."""
+"""Of ``scores.risk`` the newest score counts, unless withdrawn: per person in serving, per stay at the hospital."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ from infra.engine.launch import Engine
 from jobs.errors import CitywellError
 from jobs.lake import engine
 from jobs.writeback import fhir, serving
+from tests.support.lake import instant
 
 RISK = """
 select
     risk_key, 'patient-' || person_key as patient_key, person_key, encounter_key, source,
     'readmission_30d' as target, cast(as_of as timestamp) as as_of, probability, 'low' as band,
-    '[]' as reasons, 'readmission' as model_name, model_version, cast(as_of as timestamp) as scored_at,
-    cast('2026-03-01' as timestamp) as expires_at
+    '[]' as reasons, 'readmission' as model_name, model_version, cast(scored_at as timestamp) as scored_at,
+    cast(as_of as timestamp) + interval 30 days as expires_at, status, 'b' as batch_id
 from values
-    ('r1', 'anna', 'stay-1', 'hospital_north', '2026-01-01', 0.10D, '1'),
-    ('r1', 'anna', 'stay-1', 'hospital_north', '2026-01-02', 0.20D, '1'),
-    ('r2', 'anna', 'stay-2', 'hospital_north', '2026-01-05', 0.30D, '2'),
-    ('r3', 'ben', 'stay-3', 'hospital_harbour', '2026-01-01', 0.40D, '1')
-as t (risk_key, person_key, encounter_key, source, as_of, probability, model_version)
+    ('r1', 'anna', 'stay-1', 'hospital_north', '2026-01-03', '2026-01-04', 0.10D, '1', 'active'),
+    ('r1', 'anna', 'stay-1', 'hospital_north', '2026-01-02', '2026-01-05', 0.20D, '1', 'active'),
+    ('r2', 'anna', 'stay-2', 'hospital_north', '2026-01-05', '2026-01-05', 0.30D, '2', 'active'),
+    ('r3', 'ben', 'stay-3', 'hospital_harbour', '2026-01-01', '2026-01-04', 0.40D, '1', 'active'),
+    ('r4', 'cleo', 'stay-4', 'hospital_north', '2026-01-03', '2026-01-04', 0.50D, '1', 'active'),
+    ('r4', 'cleo', 'stay-4', 'hospital_north', '2026-01-03', '2026-01-06', 0.50D, '1', 'withdrawn'),
+    ('r5', 'cleo', 'stay-5', 'hospital_north', '2026-01-02', '2026-01-04', 0.60D, '1', 'active')
+as t (risk_key, person_key, encounter_key, source, as_of, scored_at, probability, model_version, status)
 """
 ENCOUNTERS = "select * from values ('stay-1', 'f1'), ('stay-2', 'f1') as t (encounter_key, facility_key)"
 FACILITIES = """
@@ -43,20 +47,34 @@ def spark(sail_engine: Engine) -> Iterator[SparkSession]:
         yield session
 
 
+def shown(spark: SparkSession, as_of: str) -> list[tuple[Any, ...]]:
+    rows = serving.newest(spark, instant(as_of)).sort_by("person_key").to_pylist()
+    return [(r["person_key"], r["risk_key"], r["probability"], r["facility_name"]) for r in rows]
+
+
 def test_serving_takes_the_newest_of_each_person_with_its_facility(spark: SparkSession) -> None:
-    rows: list[dict[str, Any]] = serving.newest(spark).to_pylist()
-    assert [(r["person_key"], r["risk_key"], r["probability"], r["facility_name"]) for r in rows] == [
-        ("anna", "r2", 0.30, "Ward One"),
-        ("ben", "r3", 0.40, None),
-    ]
-    assert tuple(rows[0]) == serving.COLUMNS
+    everybody = [("anna", "r2", 0.30, "Ward One"), ("ben", "r3", 0.40, None), ("cleo", "r5", 0.60, None)]
+    assert shown(spark, "2026-01-06") == everybody
+    assert tuple(serving.newest(spark, instant("2026-01-06")).column_names) == serving.COLUMNS
+
+
+def test_serving_takes_no_expired_score(spark: SparkSession) -> None:
+    assert [row[0] for row in shown(spark, "2026-01-31")] == ["anna", "cleo"]
+    assert [row[0] for row in shown(spark, "2026-02-01T12:00")] == ["anna"]
+    assert shown(spark, "2026-03-01") == []
+
+
+def test_an_older_run_repeated_brings_nothing_back(spark: SparkSession) -> None:
+    assert shown(spark, "2025-06-01") == shown(spark, "2026-01-05")
 
 
 def test_a_hospital_gets_the_newest_of_each_of_its_stays(spark: SparkSession) -> None:
     scores = fhir.newest(spark, "hospital_north")
-    assert [(s.risk_key, s.encounter_key, s.probability) for s in scores] == [
-        ("r1", "stay-1", 0.20),
-        ("r2", "stay-2", 0.30),
+    assert [(s.risk_key, s.encounter_key, s.probability, s.is_withdrawn) for s in scores] == [
+        ("r1", "stay-1", 0.20, False),
+        ("r2", "stay-2", 0.30, False),
+        ("r4", "stay-4", 0.50, True),
+        ("r5", "stay-5", 0.60, False),
     ]
 
 

@@ -10,7 +10,6 @@ import psycopg
 import pyarrow as pa
 import pytest
 
-from jobs.errors import CitywellError
 from jobs.writeback import serving
 from jobs.writeback.disclosure import shown
 
@@ -82,12 +81,13 @@ def test_a_load_that_fails_leaves_the_table_as_it_was(serving_as: Connect) -> No
     assert owner.execute("select run_id from serving.load").fetchall() == [("run-1",)]
 
 
-def test_no_scores_at_all_is_an_error(serving_as: Connect) -> None:
+def test_when_all_scores_have_expired_the_table_is_empty(serving_as: Connect) -> None:
     owner = serving_as("serving")
     load(owner, score(1))
-    with pytest.raises(CitywellError, match="no scores"):
-        serving.load(owner, pa.table({name: [] for name in serving.COLUMNS}), run_id="r", data_versions={})
-    assert owner.execute("select count(*) from serving.risk").fetchone() == (1,)
+    none = pa.table({name: [] for name in serving.COLUMNS})
+    assert serving.load(owner, none, run_id="r", data_versions={}) == serving.LoadResult(rows=0, changed=1)
+    assert owner.execute("select count(*) from serving.risk").fetchone() == (0,)
+    assert owner.execute("select model_versions from serving.load where run_id = 'r'").fetchone() == ([],)
 
 
 def test_an_analyst_sees_counts_and_no_small_ones(serving_as: Connect) -> None:

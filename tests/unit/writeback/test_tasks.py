@@ -59,7 +59,8 @@ def _publish(patients: dict[str, list[str]], batch: str) -> None:
                 risk_key, patient_key, patient_key as person_key, cast(null as string) as encounter_key,
                 source, 'readmission_30d' as target, timestamp '2026-01-02 00:00:00' as as_of,
                 probability, 'low' as band, '[]' as reasons, 'readmission' as model_name, '1' as model_version,
-                timestamp '2026-01-02 00:00:00' as scored_at, timestamp '2026-02-01 00:00:00' as expires_at
+                timestamp '2026-01-02 00:00:00' as scored_at, timestamp '2026-02-01 00:00:00' as expires_at,
+                'active' as status
             from values {people} as t (source, risk_key, patient_key, probability)""",
         "gold.fct_encounter": "select 'e' as encounter_key, 'f' as facility_key",
         "gold.dim_facility": "select 'f' as facility_key, 'Ward One' as name, true as is_current",

@@ -136,6 +136,16 @@ def test_a_newer_score_takes_the_place_of_the_older(world: World) -> None:
     assert held["meta"]["versionId"] == "2"
 
 
+def test_a_withdrawn_score_is_entered_in_error_where_it_was_sent_and_nowhere_else(world: World) -> None:
+    sent, unsent = world.score(1), dataclasses.replace(world.score(2), status="withdrawn")
+    world.send(sent)
+    withdrawn = dataclasses.replace(sent, status="withdrawn")
+    assert world.send(withdrawn, unsent) == WritebackResult(sent=1, refused=0, pending=0)
+    assert [found["status"] for found in world.held(sent, unsent)] == ["entered-in-error"]
+    assert world.verify(withdrawn, unsent).matching == 2
+    assert world.verify(sent).different == (sent.risk_key,)
+
+
 def test_a_refusal_is_recorded_without_values_and_tried_again(world: World) -> None:
     world.hospital.fault(kind="refuse", times=1)
     score = world.score(1)
