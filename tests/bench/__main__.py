@@ -13,7 +13,7 @@ import pytest
 from infra.engine.sail import running_sail
 from infra.stack.postgres import throwaway
 from jobs.settings import PROJECT_DIR
-from tests.bench import loading, merging
+from tests.bench import loading, merging, readmission
 from tests.bench.rows import Row
 from tests.support.lake import TestLake, use_home
 
@@ -35,10 +35,15 @@ def models(lake: TestLake, scratch: Path) -> Iterator[str]:
         yield str(row)
 
 
+def readmissions(lake: TestLake, scratch: Path) -> Iterator[object]:
+    yield from readmission.measure(lake)
+
+
 BENCHMARKS: dict[str, Callable[[TestLake, Path], Iterator[object]]] = {
     "load": load,
     "merge": merge,
     "models": models,
+    "readmission": readmissions,
 }
 
 
