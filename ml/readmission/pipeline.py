@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib import resources
 from typing import Any
 
@@ -403,7 +404,7 @@ def _drop_old_builds(spark: SparkSession, but: str) -> None:
     for old in sorted(builds, reverse=True)[KEPT_BUILDS:]:
         if old != but:
             where = {"target": TARGET, "build_id": old}
-            tables.retrying(lambda where=where: tables.delete_slice(FEATURES, where))
+            tables.retrying(partial(tables.delete_slice, FEATURES, where))
 
 
 def _newest(scores: DataFrame) -> DataFrame:

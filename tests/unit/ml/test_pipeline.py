@@ -176,7 +176,9 @@ def test_what_is_no_open_stay_any_more_is_withdrawn(scored: dict[str, Any], lake
     publish(city(PEOPLE))
     assert readmission.score(moment + timedelta(hours=2))["added"] == 3
     assert readmission.score(AS_OF)["withdrawn"] == 0, "an older run takes nothing back"
-    repeated = lake.rows("select risk_key, batch_id from scores.risk group by risk_key, batch_id having count(*) > 1")
+    repeated = lake.rows(
+        "select risk_key, batch_id from scores.risk group by risk_key, batch_id having count(*) > 1"
+    )
     assert repeated == [], "the grain of scores.risk: risk_key and batch_id"
 
 
