@@ -220,7 +220,8 @@ def _finish_other(work: Work, batch: Batch) -> str | None:
             log.warning("%s is left to its own run: %s", batch.batch_id, error.what)
             return error.what
         try:
-            _finish(Work.of(work.spark, work.conn, batch))
+            with engine.told(f"batch {batch.batch_id}"):
+                _finish(Work.of(work.spark, work.conn, batch))
         except Exception as error:  # noqa: BLE001 (whatever it is, it must not become another batch's trouble)
             told = error if isinstance(error, CitywellError) else None
             what, where = (told.what, told.where) if told else (type(error).__name__, "")

@@ -165,7 +165,7 @@ def test_half_a_batch_is_never_published_with_another(lake: TestLake, point: str
         with pytest.raises(CitywellError, match=north):
             load(harbour)
         with control.connect() as conn:
-            assert not control.current_versions(conn)
+            assert not [name for name in control.current_versions(conn) if name.startswith("silver.")]
     load(harbour)
     assert batch(north).status == "published"
     assert sources(lake, "silver.hospital__encounter") == [HARBOUR, NORTH]
