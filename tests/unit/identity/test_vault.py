@@ -138,7 +138,6 @@ def test_what_the_database_says_of_a_row_stays_there(
             vault.register(vault_client, "b1", [identity(2), bad], method="m")
         assert "Canary" not in "".join(traceback.format_exception(raised.value))
     log = (postgres.secrets.parent.parent / "postgres.log").read_text()
-    assert "violates check constraint" in log
     assert "Canary" not in log
     assert vault.register(vault_client, "b1", [identity(2)], method="m") == 1
 
