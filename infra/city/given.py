@@ -27,15 +27,14 @@ import msgspec
 
 from infra.city.habits import GIVEN
 from infra.city.hospitals import OutputFile, Prepared, Report, Snapshot
-from infra.city.outcomes import outcome
+from infra.city.outcomes import NOT_JSON, outcome
 from infra.city.vocabulary import R4_TYPES
 from jobs.errors import CitywellError
-from jobs.lake.lines import BOM, LONGEST_LINE_BYTES, split
 
 _NAME = re.compile(r"^([A-Z][A-Za-z]+)(?=[^A-Za-z]|$)")
 _NOT_IN_A_LINK = re.compile(rb"[^A-Za-z0-9._-]")
 _GZIP = b"\x1f\x8b"
-_BLOCK = 1 << 20
+_BOM = b"\xef\xbb\xbf"
 _SAVE_EVERY_S = 5.0
 _DAMAGE = (OSError, EOFError, zlib.error)
 _BELIEVABLE_FROM_MS = 946_684_800_000
@@ -140,7 +139,8 @@ class GivenHospital:
             report(n / len(self.files), known.main or "records")
             file = GivenFile(known.path, known.main, self._surveys.of(known.path))
             if file.survey.damage:
-                if known.main is None or known.main in types or set(types) & set(file.counts):
+                named = _type_in_name(file.path)
+                if named is None or {named, *file.counts} & set(types):
                     shown = _shown(file.path.relative_to(self.directory))
                     damaged.append(f"{shown} is left out: {file.survey.damage}")
                 continue
@@ -161,10 +161,8 @@ class GivenHospital:
         survey = self._surveys.of(path)
         if not survey.records and not survey.damage:
             return "it is empty"
-        match = _NAME.match(path.name)
-        main = match[1] if match and match[1] in R4_TYPES else None
-        named = Counter({type_: n for type_, n in survey.records.items() if type_})
-        main = main or next((type_ for type_, _ in named.most_common(1)), None)
+        told = Counter({type_: n for type_, n in survey.records.items() if type_})
+        main = _type_in_name(path) or next((type_ for type_, _ in told.most_common(1)), None)
         if main is None and not survey.damage:
             return "its resource type cannot be told"
         return GivenFile(path, main, survey)
@@ -215,7 +213,7 @@ def _surveyed(path: Path) -> Survey:
     damage = ""
     try:
         with _opened(path) as stream:
-            for _, line in split(_blocks(stream)):
+            for line in _lines(stream):
                 head = _head(line)
                 records[head.type if head.type in R4_TYPES else ""] += 1
                 if newest_ms < head.updated_ms <= latest_ms:
@@ -248,18 +246,16 @@ _RESOURCE, _META, _ID = (
 )
 
 
-def _head(line: bytes | None) -> _Head:
-    """Resource type and lastUpdated of a line; nothing for what is no object, or too long to be held."""
-    if line is None or len(line) > LONGEST_LINE_BYTES:
-        return _Head()
+def _head(line: bytes) -> _Head:
+    """Resource type and lastUpdated of a line; nothing for what is no object."""
     try:
         resource = _RESOURCE.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except NOT_JSON:
         return _Head()
     try:
         updated = _META.decode(resource.meta).lastUpdated if len(bytes(resource.meta)) else None
         return _Head(resource.resourceType, _ms(updated) if updated else 0)
-    except (msgspec.DecodeError, UnicodeDecodeError, OverflowError):
+    except (*NOT_JSON, OverflowError):
         return _Head(resource.resourceType)
 
 
@@ -271,12 +267,12 @@ def _ms(moment: datetime) -> int:
 
 def _patient_ids(path: Path) -> Iterator[str]:
     with _opened(path) as stream:
-        for _, line in split(_blocks(stream)):
+        for line in _lines(stream):
             try:
-                resource = _RESOURCE.decode(line or b"")
+                resource = _RESOURCE.decode(line)
                 if resource.resourceType == "Patient":
                     yield _ID.decode(resource.id)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except NOT_JSON:
                 continue
 
 
@@ -301,10 +297,7 @@ def _by_type(file: GivenFile, wanted: list[str], folder: Path, number: int) -> I
     with ExitStack() as stack:
         outs: dict[str, BinaryIO] = {t: stack.enter_context(p.open("wb")) for t, p in paths.items()}
         stream = stack.enter_context(_opened(file.path))
-        for n, raw in enumerate(stream):
-            line = (raw.removeprefix(BOM) if n == 0 else raw).rstrip(b"\n")
-            if not line.strip(b"\r"):
-                continue
+        for line in _lines(stream):
             type_ = _head(line).type
             out = outs.get(type_ if type_ in R4_TYPES else str(file.main))
             if out is not None:
@@ -325,6 +318,12 @@ def _is_ndjson(path: Path) -> bool:
     return path.name.lower().endswith((".ndjson", ".ndjson.gz"))
 
 
+def _type_in_name(path: Path) -> str | None:
+    """The resource type a file is named after: ``Location.1767225600000.ndjson``."""
+    match = _NAME.match(path.name)
+    return match[1] if match and match[1] in R4_TYPES else None
+
+
 def _is_packed(path: Path) -> bool:
     """Whether a file is gzip, by its content: names are wrong now and then, and NDJSON cannot begin so."""
     with path.open("rb") as file:
@@ -336,9 +335,12 @@ def _opened(path: Path) -> GzipFile | BufferedReader:
     return gzip.open(path, "rb") if _is_packed(path) else path.open("rb")
 
 
-def _blocks(stream: GzipFile | BufferedReader) -> Iterator[bytes]:
-    while block := stream.read(_BLOCK):
-        yield block
+def _lines(stream: GzipFile | BufferedReader) -> Iterator[bytes]:
+    """The lines of a stream that are not blank, without their LF and the stream's byte order mark; a CR stays."""
+    for n, raw in enumerate(stream):
+        line = (raw.removeprefix(_BOM) if n == 0 else raw).removesuffix(b"\n")
+        if line.strip(b"\r"):
+            yield line
 
 
 def _link_name(path: Path) -> str:
