@@ -18,8 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from gzip import GzipFile
-from io import BufferedReader
+from io import BufferedIOBase
 from pathlib import Path
 from typing import BinaryIO
 
@@ -330,12 +329,12 @@ def _is_packed(path: Path) -> bool:
         return file.read(len(_GZIP)) == _GZIP
 
 
-def _opened(path: Path) -> GzipFile | BufferedReader:
+def _opened(path: Path) -> BufferedIOBase:
     """The plain bytes of a file."""
     return gzip.open(path, "rb") if _is_packed(path) else path.open("rb")
 
 
-def _lines(stream: GzipFile | BufferedReader) -> Iterator[bytes]:
+def _lines(stream: BufferedIOBase) -> Iterator[bytes]:
     """The lines of a stream that are not blank, without their LF and the stream's byte order mark; a CR stays."""
     for n, raw in enumerate(stream):
         line = (raw.removeprefix(_BOM) if n == 0 else raw).removesuffix(b"\n")
