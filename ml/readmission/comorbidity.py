@@ -4,6 +4,8 @@ Groups: H. Quan et al., "Coding Algorithms for Defining Comorbidities in ICD-9-C
 Medical Care 2005; 43(11): 1130-1139, table 1 (the Charlson groups) and table 2 (hypertension, arrhythmia, depression,
 alcohol, drugs, fluid disorders, hypothyroidism of Elixhauser). One change: Quan's "chronic pulmonary disease" is
 split into asthma (J45, J46) and the rest, because people return to hospital for them at very different rates.
+Where illnesses are counted or weighed, the two are one again; so are the two grades of diabetes, of liver disease
+and of cancer, the graver counting, as usual for the Charlson index (Quan et al., Am J Epidemiol 2011; 173: 676-682).
 
 Codes are prefixes without the dot. They fit ICD-10 and ICD-10-CM; other code systems belong to no group.
 """
@@ -15,12 +17,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Group:
-    """A comorbidity group. prefixes: ICD-10 codes without the dot. lace_weight: points in LACE's comorbidity part."""
+    """A comorbidity group.
+
+    prefixes: ICD-10 codes without the dot. lace_weight: points in LACE's comorbidity part. illness: groups of one
+    illness count once, with the greatest weight; by default a group is an illness of its own.
+    """
 
     name: str
     label: str
     prefixes: str
     lace_weight: int = 0
+    illness: str = ""
 
     @property
     def pattern(self) -> str:
@@ -57,8 +64,9 @@ GROUPS: tuple[Group, ...] = (
         "chronic lung disease",
         "I278 I279 J40 J41 J42 J43 J44 J47 J60 J61 J62 J63 J64 J65 J66 J67 J684 J701 J703",
         2,
+        "lung",
     ),
-    Group("asthma", "asthma", "J45 J46", 2),
+    Group("asthma", "asthma", "J45 J46", 2, "lung"),
     Group("rheumatic", "rheumatic disease", "M05 M06 M315 M32 M33 M34 M351 M353 M360", 3),
     Group("ulcer", "peptic ulcer", "K25 K26 K27 K28"),
     Group(
@@ -66,12 +74,17 @@ GROUPS: tuple[Group, ...] = (
         "liver disease",
         "B18 K700 K701 K702 K703 K709 K713 K714 K715 K717 K73 K74 K760 K762 K763 K764 K768 K769 Z944",
         2,
+        "liver",
     ),
     Group(
-        "liver_severe", "severe liver disease", "I850 I859 I864 I982 K704 K711 K721 K729 K765 K766 K767", 4
+        "liver_severe",
+        "severe liver disease",
+        "I850 I859 I864 I982 K704 K711 K721 K729 K765 K766 K767",
+        4,
+        "liver",
     ),
-    Group("diabetes", "diabetes", _DIABETES_PLAIN, 1),
-    Group("diabetes_complicated", "diabetes with complications", _DIABETES_COMPLICATED, 2),
+    Group("diabetes", "diabetes", _DIABETES_PLAIN, 1, "diabetes"),
+    Group("diabetes_complicated", "diabetes with complications", _DIABETES_COMPLICATED, 2, "diabetes"),
     Group("paralysis", "paralysis", "G041 G114 G801 G802 G81 G82 G830 G831 G832 G833 G834 G839"),
     Group(
         "kidney",
@@ -86,8 +99,9 @@ GROUPS: tuple[Group, ...] = (
         "C52 C53 C54 C55 C56 C57 C58 C6 C70 C71 C72 C73 C74 C75 C76 C81 C82 C83 C84 C85 C88 C90 C91 C92 C93 C94 "
         "C95 C96 C97",
         2,
+        "cancer",
     ),
-    Group("metastatic", "cancer that has spread", "C77 C78 C79 C80", 6),
+    Group("metastatic", "cancer that has spread", "C77 C78 C79 C80", 6, "cancer"),
     Group("hiv", "HIV disease", "B20 B21 B22 B24", 4),
     Group("hypertension", "high blood pressure", "I10 I11 I12 I13 I15"),
     Group(
@@ -101,3 +115,12 @@ GROUPS: tuple[Group, ...] = (
     Group("fluid", "fluid or electrolyte disorder", "E222 E86 E87"),
     Group("thyroid", "underactive thyroid", "E00 E01 E02 E03 E890"),
 )
+
+
+def weighted_illnesses() -> list[list[Group]]:
+    """The groups with a LACE weight, those of one illness together, in order."""
+    found: dict[str, list[Group]] = {}
+    for group in GROUPS:
+        if group.lace_weight:
+            found.setdefault(group.illness or group.name, []).append(group)
+    return list(found.values())

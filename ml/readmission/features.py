@@ -1,7 +1,8 @@
 """What is known of an index stay when its score is made: one row of features per index stay.
 
-Knowledge: a row of any fact counts only if it was usable at the stay's ``as_of`` (never more than 48 hours after
-discharge; see ``definition.md``). Windows are half-open and look back:
+Knowledge: every fact is read as it was known at the stay's ``as_of`` (see ``definition.md``): the version usable then
+and not yet superseded. So are the stay itself, its discharge and the stays before it, joined from the encounters known
+then. What is corrected, deleted or received later moves nothing. Windows are half-open and look back:
 
 * use of the hospital (stays, emergency and outpatient visits): [admission - w, admission), as in LACE and HOSPITAL;
 * what was written down (conditions, prescriptions, measurements): [discharge - w, discharge), and what the stay itself
@@ -12,7 +13,7 @@ Sex and date of birth are taken from the person's record as it is now: they are 
 address must not make them unknown.
 
 Every value is a plain double (0 or 1 for flags), null where unknown, or a short code. Everything is one plan: the index
-stays joined once with each fact and aggregated with conditions.
+stays joined once with each fact and aggregated with conditions. Encounters that are not over are no facts.
 
 Sources: LACE, van Walraven et al., CMAJ 2010; 182: 551-557. HOSPITAL, Donzé et al., JAMA Intern Med 2013; 173:
 632-638 (without the procedure item, which is not modelled yet). Comorbidities: ``comorbidity.py``.
@@ -20,21 +21,25 @@ Sources: LACE, van Walraven et al., CMAJ 2010; 182: 551-557. HOSPITAL, Donzé et
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from operator import add
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from ml.question import Feature, Question
 from ml.readmission.analytes import ANALYTES, BY_NAME
-from ml.readmission.cohort import FROM_HOSPITAL, HORIZON_DAYS
-from ml.readmission.comorbidity import GROUPS
+from ml.readmission.cohort import FINISHED, FROM_HOSPITAL, HORIZON_DAYS, is_known, stays_of_cases, versions
+from ml.readmission.comorbidity import GROUPS, Group, weighted_illnesses
 
 TARGET = "readmission_30d"
 LABEL = "is_readmitted_30d"
 
+VISIT, CONDITION, DRUG, LAB = "visit", "condition", "drug", "measurement"
+EMERGENCY = "EMER"
+VISIT_WINDOW_DAYS = 180
 LAB_WINDOW_DAYS = 365
 DRUG_WINDOW_DAYS = 180
 STAY_EXTREMES = (
@@ -106,11 +111,46 @@ CASE_COLUMNS = (
     "age_band",
 )
 _CASE = ("person_key", "encounter_key")
+_INDEX_COLUMNS = (
+    "source",
+    *_CASE,
+    "patient_key",
+    "as_of",
+    "data_end_at",
+    LABEL,
+    "has_died_30d",
+    "is_dead",
+)
+_STAY_COLUMNS = (
+    "encounter_keys",
+    "admitted_at",
+    "discharged_at",
+    "is_planned",
+    "is_transferred_in",
+    "admit_source_code",
+    "discharge_disposition_code",
+)
+_OWN_COLUMNS = {
+    **{f"has_{group.name}": "double" for group in GROUPS},
+    **{f"has_{name}": "double" for name, _, _ in DRUG_CLASSES},
+    "analyte": "string",
+    "value": "double",
+}
+
+GOLD = (
+    "gold.dim_person",
+    "gold.fct_encounter",
+    "gold.fct_condition",
+    "gold.fct_measurement",
+    "gold.fct_medication_request",
+)
+SUPERSEDED = {fact: f"{fact}_superseded" for fact in GOLD[1:]}
+"""Fact -> its versions that another took the place of: the fact's columns and ``superseded_at``."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """The gold tables features are made from."""
+    """The gold tables features are made from; of facts the current rows or, better, all their versions."""
 
     person: DataFrame
     encounter: DataFrame
@@ -118,25 +158,35 @@ class Facts:
     measurement: DataFrame
     medication_request: DataFrame
 
+    @classmethod
+    def of(cls, spark: SparkSession, published: Collection[str]) -> Facts:
+        """The facts of a session that has the ``published`` tables registered; superseded versions where there are
+        some."""
+        person, *facts = (spark.table(table) for table in GOLD)
+        superseded = (spark.table(table) if table in published else None for table in SUPERSEDED.values())
+        return cls(person, *map(versions, facts, superseded))
 
-def build(index: DataFrame, all_stays: DataFrame, facts: Facts) -> DataFrame:
+
+def build(index: DataFrame, facts: Facts) -> DataFrame:
     """One row per index stay: CASE_COLUMNS, then every feature of QUESTION in order.
 
-    index: of :func:`ml.readmission.cohort.index_stays`; rows with an exclusion are left out. all_stays: of
-    :func:`ml.readmission.cohort.stays`.
+    index: of :func:`ml.readmission.cohort.index_stays`; rows with an exclusion are left out. ``admitted_at`` and
+    ``discharged_at`` are those known at the row's ``as_of``, as for the features; label and outcomes are those of
+    ``index``.
     """
-    cases = index.where("exclusion is null").drop("exclusion")
-    parts = [
-        _earlier_stays(cases, all_stays),
-        _visits(cases, facts.encounter),
-        _conditions(cases, facts.condition),
-        _drugs(cases, facts.medication_request),
-        _measurements(cases, facts.measurement),
-    ]
+    cases = _with_stays(index.where("exclusion is null").select(*_INDEX_COLUMNS), facts.encounter)
+    kept = [name for name in cases.columns if name not in (*_CASE, "encounter_keys")]
+    seen = cases.join(_events(facts), _is_seen(), "left").groupBy(*_CASE)
+    table = seen.agg(
+        F.first(F.struct(*kept)).alias("case"),
+        *_of_visits(),
+        *_of_conditions(),
+        *_of_drugs(),
+        *_of_measurements(),
+    )
     person = facts.person.select("person_key", "sex", "birth_year", "birth_month")
-    table = reduce(lambda left, right: left.join(right, list(_CASE), "left"), parts, cases)
-    table = table.join(person, "person_key", "left")
-    table = _with_person_and_stay(table)
+    table = table.select("*", "case.*").join(person, "person_key", "left")
+    table = _with_person_and_stay(_with_latest(table))
     table = _with_scores(table)
     return table.select(*CASE_COLUMNS, *(F.col(name) for name in QUESTION.feature_names))
 
@@ -170,6 +220,7 @@ def _with_person_and_stay(table: DataFrame) -> DataFrame:
         )
         .withColumn("is_weekend_discharge", _flag(F.dayofweek("discharged_at").isin(1, 7)))
         .withColumn("discharged_to", F.coalesce("discharge_disposition_code", F.lit("unknown")))
+        .withColumn("charlson_groups", _sum_of_illnesses(lambda group: 1))
         .withColumn("has_low_haemoglobin", _flag(F.col("last_haemoglobin_g_dl") < LOW_HAEMOGLOBIN_G_DL))
         .withColumn("has_low_sodium", _flag(F.col("last_sodium_mmol_l") < LOW_SODIUM_MMOL_L))
     )
@@ -181,8 +232,7 @@ def _with_scores(table: DataFrame) -> DataFrame:
     length = (
         F.when(days < 1, 0).when(days < 4, F.floor(days)).when(days < 7, 4).when(days < 14, 5).otherwise(7)
     )
-    weights = [F.col(f"has_{group.name}") * group.lace_weight for group in GROUPS if group.lace_weight]
-    illness = reduce(lambda left, right: left + right, weights)
+    illness = _sum_of_illnesses(lambda group: group.lace_weight)
     lace = (
         length
         + 3 * F.col("is_unplanned")
@@ -203,126 +253,170 @@ def _with_scores(table: DataFrame) -> DataFrame:
     )
 
 
-def _earlier_stays(cases: DataFrame, all_stays: DataFrame) -> DataFrame:
-    """Stays of the person that began before this one's admission and had ended, as far as known."""
-    earlier = all_stays.select(
-        F.col("person_key").alias("other_person"),
-        F.col("admitted_at").alias("began_at"),
-        F.col("discharged_at").alias("left_at"),
-        F.col("is_planned").alias("was_planned"),
-        F.col("known_at").alias("usable_at"),
-    )
-    rows = _cases(cases).join(
-        earlier,
-        (F.col("person_key") == F.col("other_person"))
-        & (F.col("usable_at") <= F.col("as_of"))
-        & (F.col("began_at") < F.col("admitted_at"))
-        & (F.col("began_at") >= _back(F.col("admitted_at"), 365)),
-    )
-    in_180 = F.col("began_at") >= _back(F.col("admitted_at"), 180)
-    return rows.groupBy(*_CASE).agg(
-        _count(in_180).alias("stays_180d"),
-        _count(F.lit(True)).alias("stays_365d"),
-        _count(~F.col("was_planned")).alias("unplanned_stays_365d"),
-        _rounded(F.sum(_days(F.col("left_at"), F.col("began_at")))).alias("bed_days_365d"),
-        _rounded(F.min(_days(F.col("admitted_at"), F.col("left_at")))).alias("days_since_last_stay"),
-    )
+def _sum_of_illnesses(points: Callable[[Group], int]) -> Column:
+    """Sum over the illnesses on record of the most ``points`` that a group of theirs gives."""
+    each = [
+        [F.col(f"has_{group.name}") * points(group) for group in groups] for groups in weighted_illnesses()
+    ]
+    return reduce(add, (F.greatest(*of) if len(of) > 1 else of[0] for of in each))
 
 
-def _visits(cases: DataFrame, encounter: DataFrame) -> DataFrame:
-    visits = encounter.where("class_code in ('EMER', 'AMB', 'VR', 'HH')").select(
-        F.col("person_key").alias("other_person"), "started_at", "class_code", "usable_at"
+def _with_stays(cases: DataFrame, encounter: DataFrame) -> DataFrame:
+    """Adds the stay itself, and counts of those of the person that began before its admission, as known at as_of."""
+    known = stays_of_cases(cases, encounter)
+    admitted_at = F.max(F.when(F.col("is_index"), F.col("admitted_at")))
+    rows = known.withColumn("index_at", admitted_at.over(Window.partitionBy("person_key", "case_key")))
+    index_at, began_at = F.col("index_at"), F.col("admitted_at")
+    left_at = F.when(~F.col("is_index"), F.col("discharged_at"))
+    in_365 = (began_at < index_at) & (began_at >= _back(index_at, 365))
+    in_180 = in_365 & (began_at >= _back(index_at, 180))
+    counts = {
+        "stays_180d": _count(in_180),
+        "stays_365d": _count(in_365),
+        "unplanned_stays_365d": _count(in_365 & ~F.col("is_planned")),
+        "bed_days_365d": _rounded(F.sum(F.when(in_365, _days(left_at, began_at)))),
+        "days_since_last_stay": _rounded(F.min(F.when(in_365, _days(index_at, left_at)))),
+    }
+    stay = F.when(F.col("is_index"), F.struct(*_STAY_COLUMNS))
+    table = rows.groupBy("person_key", "case_key").agg(
+        F.first("case").alias("case"),
+        F.max(stay).alias("stay"),
+        *(count.alias(name) for name, count in counts.items()),
     )
-    rows = _cases(cases).join(
-        visits,
-        (F.col("person_key") == F.col("other_person"))
-        & (F.col("usable_at") <= F.col("as_of"))
-        & (F.col("started_at") < F.col("admitted_at"))
-        & (F.col("started_at") >= _back(F.col("admitted_at"), 180)),
-    )
-    is_emergency = F.col("class_code") == "EMER"
-    return rows.groupBy(*_CASE).agg(
-        _count(is_emergency).alias("emergency_visits_180d"),
-        _count(~is_emergency).alias("outpatient_visits_180d"),
-    )
+    return table.select("case.*", "stay.*", *counts)
 
 
-def _conditions(cases: DataFrame, condition: DataFrame) -> DataFrame:
-    """All conditions ever recorded before discharge: lasting ones are written down once, long before."""
-    is_icd10 = F.col("code_system").contains("icd-10")
-    plain = F.when(is_icd10, F.upper(F.regexp_replace("code", "[.]", "")))
-    coded = condition.where("code is not null").select(
+def _events(facts: Facts) -> DataFrame:
+    """Every version of every fact that features look at, one below the other.
+
+    In common: kind, other_person, other_encounter, event_at, usable_at, superseded_at and ``key``, that which is
+    counted or breaks a tie (class, code or measurement). Columns of other kinds (flags, analyte, value) are null.
+    """
+    kinds = (
+        _visits(facts.encounter),
+        _conditions(facts.condition),
+        _drugs(facts.medication_request),
+        _measurements(facts.measurement),
+    )
+    return reduce(DataFrame.unionByName, kinds)
+
+
+def _event(rows: DataFrame, kind: str, key: Column, event_at: Column, **own: Column) -> DataFrame:
+    """own: the columns of _OWN_COLUMNS that this kind has."""
+    return rows.select(
+        F.lit(kind).alias("kind"),
         F.col("person_key").alias("other_person"),
         F.col("encounter_key").alias("other_encounter"),
-        F.concat_ws("|", "code_system", "code").alias("full_code"),
-        F.coalesce("recorded_at", "onset_at").alias("event_at"),
+        event_at.alias("event_at"),
         "usable_at",
-        *(_flag(plain.rlike(group.pattern)).alias(f"has_{group.name}") for group in GROUPS),
+        "superseded_at",
+        key.alias("key"),
+        *(own.get(name, F.lit(None)).cast(of).alias(name) for name, of in _OWN_COLUMNS.items()),
     )
-    flags = [F.max(f"has_{group.name}").alias(f"has_{group.name}") for group in GROUPS]
-    table = (
-        _before_discharge(cases, coded)
-        .groupBy(*_CASE)
-        .agg(F.count_distinct("full_code").cast("double").alias("conditions"), *flags)
-    )
-    weighted = [F.col(f"has_{group.name}") for group in GROUPS if group.lace_weight]
-    return table.withColumn("charlson_groups", reduce(lambda left, right: left + right, weighted))
 
 
-def _drugs(cases: DataFrame, medication_request: DataFrame) -> DataFrame:
+def _is_seen() -> Column:
+    """Whether a case sees an event: its person's, known at ``as_of``, in the window of its kind."""
+    event_at, admitted_at, discharged_at = F.col("event_at"), F.col("admitted_at"), F.col("discharged_at")
+    is_of_stay = F.array_contains("encounter_keys", F.col("other_encounter"))
+    is_before = (event_at < discharged_at) | (
+        (event_at == discharged_at) & F.coalesce(is_of_stay, F.lit(False))
+    )
+    kind = F.col("kind")
+    in_window = (
+        ((kind == VISIT) & (event_at < admitted_at) & (event_at >= _back(admitted_at, VISIT_WINDOW_DAYS)))
+        | ((kind == CONDITION) & is_before)
+        | ((kind == DRUG) & is_before & (event_at >= _back(discharged_at, DRUG_WINDOW_DAYS)))
+        | ((kind == LAB) & is_before & (event_at >= _back(discharged_at, LAB_WINDOW_DAYS)))
+    )
+    return (F.col("person_key") == F.col("other_person")) & is_known(F.col("as_of")) & in_window
+
+
+def _visits(encounter: DataFrame) -> DataFrame:
+    is_visit = F.col("class_code").isin(EMERGENCY, "AMB", "VR", "HH") & (F.col("status") == FINISHED)
+    return _event(versions(encounter).where(is_visit), VISIT, F.col("class_code"), F.col("started_at"))
+
+
+def _of_visits() -> list[Column]:
+    is_visit, is_emergency = F.col("kind") == VISIT, F.col("key") == EMERGENCY
+    return [
+        _count(is_visit & is_emergency).alias("emergency_visits_180d"),
+        _count(is_visit & ~is_emergency).alias("outpatient_visits_180d"),
+    ]
+
+
+def _conditions(condition: DataFrame) -> DataFrame:
+    """All conditions ever recorded: lasting ones are written down once, long before."""
+    is_icd10 = F.col("code_system").contains("icd-10")
+    plain = F.when(is_icd10, F.upper(F.regexp_replace("code", "[.]", "")))
+    return _event(
+        versions(condition).where("code is not null"),
+        CONDITION,
+        F.concat_ws("|", "code_system", "code"),
+        F.coalesce("recorded_at", "onset_at"),
+        **{f"has_{group.name}": _flag(plain.rlike(group.pattern)) for group in GROUPS},
+    )
+
+
+def _of_conditions() -> list[Column]:
+    return [
+        _distinct(F.col("kind") == CONDITION).alias("conditions"),
+        *(F.max(f"has_{group.name}").alias(f"has_{group.name}") for group in GROUPS),
+    ]
+
+
+def _drugs(medication_request: DataFrame) -> DataFrame:
     is_real = F.coalesce("status", F.lit("active")).isin(
         "active", "completed", "on-hold", "stopped", "unknown"
     )
-    requests = medication_request.where(F.col("code").isNotNull() & is_real).select(
-        F.col("person_key").alias("other_person"),
-        F.col("encounter_key").alias("other_encounter"),
-        "code",
-        "code_system",
-        F.col("authored_at").alias("event_at"),
-        "usable_at",
-    )
-    rows = _before_discharge(cases, requests, DRUG_WINDOW_DAYS)
-    in_stay = F.col("event_at") >= F.col("admitted_at")
     is_atc = F.col("code_system").contains("atc")
-    return rows.groupBy(*_CASE).agg(
-        F.count_distinct("code").cast("double").alias("drugs_180d"),
-        F.count_distinct(F.when(in_stay, F.col("code"))).cast("double").alias("drugs_of_stay"),
-        *(
-            F.max(_flag(is_atc & F.col("code").startswith(prefix))).alias(f"has_{name}")
-            for name, prefix, _ in DRUG_CLASSES
-        ),
+    return _event(
+        versions(medication_request).where(F.col("code").isNotNull() & is_real),
+        DRUG,
+        F.col("code"),
+        F.col("authored_at"),
+        **{f"has_{name}": _flag(is_atc & F.col("code").startswith(code)) for name, code, _ in DRUG_CLASSES},
     )
 
 
-def _measurements(cases: DataFrame, measurement: DataFrame) -> DataFrame:
-    values = measurement.where("value_number is not null and effective_at is not null").select(
-        F.col("person_key").alias("other_person"),
-        F.col("encounter_key").alias("other_encounter"),
-        F.col("measurement_key"),
-        _analyte().alias("analyte"),
-        F.col("value_number"),
-        F.col("unit"),
-        F.col("effective_at").alias("event_at"),
-        "usable_at",
+def _of_drugs() -> list[Column]:
+    is_drug = F.col("kind") == DRUG
+    return [
+        _distinct(is_drug).alias("drugs_180d"),
+        _distinct(is_drug & (F.col("event_at") >= F.col("admitted_at"))).alias("drugs_of_stay"),
+        *(F.max(f"has_{name}").alias(f"has_{name}") for name, _, _ in DRUG_CLASSES),
+    ]
+
+
+def _measurements(measurement: DataFrame) -> DataFrame:
+    values = (
+        versions(measurement)
+        .where("value_number is not null and effective_at is not null")
+        .withColumn("analyte", _analyte())
+        .where("analyte is not null")
+        .withColumn("value", _plausible())
+        .where("value is not null")
     )
-    values = values.where("analyte is not null").withColumn("value", _plausible()).where("value is not null")
-    rows = _before_discharge(cases, values, LAB_WINDOW_DAYS)
-    newest = F.struct("event_at", "measurement_key", "value")
+    own = {name: F.col(name) for name in ("analyte", "value")}
+    return _event(values, LAB, F.col("measurement_key"), F.col("effective_at"), **own)
+
+
+def _of_measurements() -> list[Column]:
+    newest = F.struct("event_at", "key", "value")
     in_stay = F.col("event_at") >= F.col("admitted_at")
 
     def extreme(name: str, kind: str) -> Column:
         chosen = F.when(in_stay & (F.col("analyte") == name), F.col("value"))
-        return (F.min(chosen) if kind == "min" else F.max(chosen)).alias(f"{kind}_{name}")
+        return _rounded(F.min(chosen) if kind == "min" else F.max(chosen)).alias(f"{kind}_{name}")
 
-    table = rows.groupBy(*_CASE).agg(
-        *(F.max(F.when(F.col("analyte") == a.name, newest)).alias(a.name) for a in ANALYTES),
+    return [
+        *(F.max(F.when(F.col("analyte") == a.name, newest)).alias(f"newest_{a.name}") for a in ANALYTES),
         *(extreme(name, kind) for name, kind, _ in STAY_EXTREMES),
-    )
-    return table.select(
-        *_CASE,
-        *(_rounded(F.col(f"{a.name}.value")).alias(f"last_{a.name}") for a in ANALYTES),
-        *(_rounded(F.col(f"{kind}_{name}")).alias(f"{kind}_{name}") for name, kind, _ in STAY_EXTREMES),
-    )
+    ]
+
+
+def _with_latest(table: DataFrame) -> DataFrame:
+    return table.withColumns({f"last_{a.name}": _rounded(F.col(f"newest_{a.name}.value")) for a in ANALYTES})
 
 
 def _analyte() -> Column:
@@ -352,28 +446,6 @@ def _switch(arms: Sequence[tuple[Column, Column]]) -> Column:
     return chosen
 
 
-def _before_discharge(cases: DataFrame, facts: DataFrame, days: int | None = None) -> DataFrame:
-    """Cases joined with what was written down before discharge and usable at ``as_of``.
-
-    facts: other_person, other_encounter, event_at, usable_at and what the caller needs. days: length of the window;
-    None for all time.
-    """
-    is_of_stay = F.array_contains("encounter_keys", F.col("other_encounter"))
-    is_before = (F.col("event_at") < F.col("discharged_at")) | (
-        (F.col("event_at") == F.col("discharged_at")) & F.coalesce(is_of_stay, F.lit(False))
-    )
-    condition = (
-        (F.col("person_key") == F.col("other_person")) & (F.col("usable_at") <= F.col("as_of")) & is_before
-    )
-    if days is not None:
-        condition = condition & (F.col("event_at") >= _back(F.col("discharged_at"), days))
-    return _cases(cases).join(facts, condition)
-
-
-def _cases(cases: DataFrame) -> DataFrame:
-    return cases.select(*_CASE, "encounter_keys", "admitted_at", "discharged_at", "as_of")
-
-
 def _back(instant: Column, days: int) -> Column:
     return instant - F.expr(f"interval {days} days")
 
@@ -384,6 +456,11 @@ def _days(later: Column, earlier: Column) -> Column:
 
 def _count(condition: Column) -> Column:
     return F.sum(F.when(condition, 1.0).otherwise(0.0))
+
+
+def _distinct(condition: Column) -> Column:
+    """How many different keys meet ``condition``; a set, because several distinct counts multiply Spark's rows."""
+    return F.size(F.collect_set(F.when(condition, F.col("key")))).cast("double")
 
 
 def _flag(condition: Column) -> Column:

@@ -31,17 +31,10 @@ from ml import gate, registry, scoring
 from ml import training as generic
 from ml.question import Cases
 from ml.readmission import cohort
-from ml.readmission.features import LABEL, QUESTION, TARGET, Facts, build
+from ml.readmission.features import GOLD, LABEL, QUESTION, SUPERSEDED, TARGET, Facts, build
 
 FEATURES = "features.readmission"
 SCORES = "scores.risk"
-GOLD = (
-    "gold.dim_person",
-    "gold.fct_encounter",
-    "gold.fct_condition",
-    "gold.fct_measurement",
-    "gold.fct_medication_request",
-)
 CANDIDATES = ("logistic", "hist_gradient_boosting")
 KEPT_BUILDS = 12
 """Features of so many instants stay in the table; a training every week can be run again for three months."""
@@ -69,10 +62,12 @@ class Lake:
 
     @property
     def gold_versions(self) -> dict[str, int]:
-        return {table: self.versions[table] for table in GOLD}
+        """Of the tables that features are made from; superseded versions where there are some."""
+        tables = (*GOLD, *SUPERSEDED.values())
+        return {table: self.versions[table] for table in tables if table in self.versions}
 
     def facts(self) -> Facts:
-        return Facts(*(self.spark.table(table) for table in GOLD))
+        return Facts.of(self.spark, self.gold_versions)
 
 
 def build_features(as_of: datetime | str) -> Summary:
@@ -88,7 +83,7 @@ def build_features(as_of: datetime | str) -> Summary:
         all_stays = cohort.stays(facts.encounter, moment)
         index = cohort.index_stays(all_stays, facts.encounter, facts.person, moment)
         rows = (
-            build(index, all_stays, facts)
+            build(index, facts)
             .withColumn("built_as_of", F.lit(moment))
             .withColumn("gold_versions", F.lit(_json(lake.gold_versions)))
         )
@@ -216,7 +211,7 @@ def open_cases(facts: Facts, as_of: datetime) -> DataFrame:
         & (F.col("as_of") <= F.lit(as_of))
         & ~F.col("is_dead")
     )
-    return build(index.where(is_open), all_stays, facts).orderBy("source", "encounter_key")
+    return build(index.where(is_open), facts).orderBy("source", "encounter_key")
 
 
 def add_scores(
@@ -365,8 +360,9 @@ def _lake(work: str) -> Iterator[Lake]:
                     f"Not published yet: {', '.join(missing)}", where="gold", do="run the transform DAG first"
                 )
             with engine.session(name=work) as spark:
-                catalog.register(spark, {table: versions[table] for table in GOLD})
-                yield Lake(spark, versions, conn)
+                lake = Lake(spark, versions, conn)
+                catalog.register(spark, lake.gold_versions)
+                yield lake
 
 
 def _publish(lake: Lake, kind: str, run_id: str, versions: Mapping[str, int]) -> None:

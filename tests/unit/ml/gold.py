@@ -14,12 +14,13 @@ Row = dict[str, Any]
 
 ENCOUNTER = (
     "encounter_key string, source string, person_key string, patient_key string, facility_key string, "
-    "class_code string, priority_code string, started_at timestamp, ended_at timestamp, admit_source_code string, "
+    "part_of_key string, status string, class_code string, priority_code string, started_at timestamp, "
+    "started_precision string, ended_at timestamp, ended_precision string, admit_source_code string, "
     "discharge_disposition_code string, is_inpatient boolean, is_planned boolean, usable_at timestamp"
 )
 PERSON = (
     "person_key string, source string, patient_key string, sex string, birth_year int, birth_month int, "
-    "is_deceased boolean, deceased_at timestamp, usable_at timestamp"
+    "is_deceased boolean, deceased_at timestamp, deceased_precision string, usable_at timestamp"
 )
 CONDITION = (
     "condition_key string, person_key string, encounter_key string, code_system string, code string, "
@@ -39,8 +40,19 @@ ATC = "http://www.whocc.no/atc"
 
 
 def at(text: str | None) -> datetime | None:
-    """``2025-01-31`` or ``2025-01-31T10:00``, in UTC; a dash is no instant."""
-    return None if text in (None, "-") else datetime.fromisoformat(str(text)).replace(tzinfo=UTC)
+    """First instant, UTC, of ``2025``, ``2025-01``, ``2025-01-31`` or ``2025-01-31T10:00``; a dash is none."""
+    if text in (None, "-"):
+        return None
+    short = str(text).removesuffix("d")
+    full = f"{short}-01-01"[:10] if len(short) < len("2025-01-31") else short
+    return datetime.fromisoformat(full).replace(tzinfo=UTC)
+
+
+def precision(text: str | None) -> str | None:
+    """How precisely a time is written. A day alone is midnight sharp here: ``2025-01-31d`` means the day."""
+    if text in (None, "-"):
+        return None
+    return {4: "year", 7: "month", 11: "day"}.get(len(str(text)), "second")
 
 
 def text_table(text: str) -> list[dict[str, str | None]]:
@@ -53,8 +65,8 @@ def text_table(text: str) -> list[dict[str, str | None]]:
 
 
 def encounter(**given: Any) -> Row:
-    """person, key, from, to; and class_code (IMP), priority (EM), source, came_from, went_to, usable (the
-    end, or the start of a stay that goes on)."""
+    """person, key, from, to; and class_code (IMP), priority (EM), source, came_from, went_to, part_of, status
+    (finished, or in-progress without an end), usable (the end, or the start of a stay that goes on), superseded."""
     start, end = at(given["from"]), at(given.get("to"))
     class_code, priority = given.get("class_code") or "IMP", given.get("priority", "EM")
     return {
@@ -63,15 +75,20 @@ def encounter(**given: Any) -> Row:
         "person_key": given["person"],
         "patient_key": given["person"],
         "facility_key": "f",
+        "part_of_key": given.get("part_of"),
+        "status": given.get("status") or ("finished" if end else "in-progress"),
         "class_code": class_code,
         "priority_code": priority,
         "started_at": start,
+        "started_precision": precision(given["from"]),
         "ended_at": end,
+        "ended_precision": precision(given.get("to")),
         "admit_source_code": given.get("came_from"),
         "discharge_disposition_code": given.get("went_to"),
         "is_inpatient": class_code == "IMP",
         "is_planned": priority == "EL",
         "usable_at": at(given.get("usable")) or end or start,
+        "superseded_at": at(given.get("superseded")),
     }
 
 
@@ -85,6 +102,7 @@ def person(key: str, born: int = 1950, sex: str = "female", died: str | None = N
         "birth_month": 1,
         "is_deceased": died is not None,
         "deceased_at": at(died),
+        "deceased_precision": precision(died),
         "usable_at": at("2030-01-01"),
     }
 
@@ -153,6 +171,7 @@ def facts(
     measurements: Sequence[Row] = (),
     drugs: Sequence[Row] = (),
 ) -> Facts:
+    """Current rows only, as the tables of gold."""
     return Facts(
         person=frame(spark, PERSON, persons),
         encounter=frame(spark, ENCOUNTER, encounters),
@@ -160,6 +179,16 @@ def facts(
         measurement=frame(spark, MEASUREMENT, measurements),
         medication_request=frame(spark, MEDICATION_REQUEST, drugs),
     )
+
+
+def superseded(row: Row, when: str) -> Row:
+    """``row`` as the version that another took the place of at ``when``."""
+    return {**row, "superseded_at": at(when)}
+
+
+def encounter_versions(spark: SparkSession, rows: Sequence[Row]) -> DataFrame:
+    """All versions of encounters: those with ``superseded_at``, and the current ones."""
+    return frame(spark, f"{ENCOUNTER}, superseded_at timestamp", rows)
 
 
 def by_key(rows: Sequence[Any], key: str, value: Callable[[Any], Any]) -> dict[str, Any]:

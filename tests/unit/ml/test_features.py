@@ -6,7 +6,8 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import reduce
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -14,7 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from ml.readmission import cohort
 from ml.readmission.analytes import ANALYTES
 from ml.readmission.comorbidity import GROUPS
-from ml.readmission.features import QUESTION, Facts, build
+from ml.readmission.features import GOLD, QUESTION, SUPERSEDED, Facts, build
 from tests.unit.ml import gold
 
 AS_OF = datetime(2025, 12, 31, tzinfo=UTC)
@@ -39,6 +40,8 @@ s2  | 2024-07-01       | 2024-07-03       | IMP        | EL       | 2024-07-03  
 s3  | 2024-06-10T08:00 | 2024-06-12T08:00 | IMP        | EM       | 2024-06-12       | first instant of the 365 days
 s4  | 2024-06-10T07:59 | 2024-06-10T07:59 | IMP        | EM       | 2024-06-11       | a minute before it
 s5  | 2025-05-01       | 2025-05-02       | IMP        | EM       | 2025-06-15T12:31 | known a minute too late
+s6  | 2025-05-05       | -                | IMP        | EM       | 2025-05-05       | not over
+v6  | 2025-06-01       | -                | EMER       | EM       | 2025-06-01       | not over
 v1  | 2025-06-10T07:59 | 2025-06-10T08:00 | EMER       | EM       | 2025-06-10T08:00 | last minute before admission
 v2  | 2025-06-10T08:00 | 2025-06-10T09:00 | EMER       | EM       | 2025-06-10T09:00 | the admission itself
 v3  | 2024-12-12T08:00 | 2024-12-12T09:00 | EMER       | EM       | 2024-12-12T09:00 | first instant of the 180 days
@@ -129,7 +132,7 @@ EXPECTED = {
 
 def make(facts: Facts) -> DataFrame:
     stays = cohort.stays(facts.encounter, AS_OF)
-    return build(cohort.index_stays(stays, facts.encounter, facts.person, AS_OF), stays, facts)
+    return build(cohort.index_stays(stays, facts.encounter, facts.person, AS_OF), facts)
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +197,28 @@ def test_nothing_after_the_instant_of_the_score_changes_a_feature(
                 class_code="EMER",
                 usable=known_late,
             ),
+            # these touch the stay itself, the front of s1 and the end of s2: all three are other stays now
+            gold.encounter(
+                key="f5",
+                person="p",
+                **{"from": "2025-06-08", "to": "2025-06-10T08:00"},
+                priority="EL",
+                usable=later,
+            ),
+            gold.encounter(
+                key="f6",
+                person="p",
+                **{"from": "2025-05-25", "to": "2025-06-01"},
+                priority="EL",
+                usable=later,
+            ),
+            gold.encounter(
+                key="f7",
+                person="p",
+                **{"from": "2024-07-02", "to": "2024-07-30"},
+                priority="EM",
+                usable=later,
+            ),
         ],
         conditions=[
             gold.condition("f1", "p", "B20", later),
@@ -217,10 +242,75 @@ def test_nothing_after_the_instant_of_the_score_changes_a_feature(
     more = replace(facts, **{name: getattr(facts, name).unionByName(getattr(future, name)) for name in names})
     after = of_stay(make(more))
     assert after["is_readmitted_30d"] == 1, "the future is there: it has become a label"
-    outcome = {"is_readmitted_30d", "has_died_30d", "is_dead", "data_end_at"}
-    assert {k: v for k, v in after.items() if k not in outcome} == {
-        k: v for k, v in row.items() if k not in outcome
+    assert without_outcome(after) == without_outcome(row)
+    joined = gold.by_key(cohort.stays(more.encounter, AS_OF).collect(), "encounter_key", lambda stay: stay)
+    assert {key: sorted(joined[key]["encounter_keys"]) for key in ("x", "s1", "f7")} == {
+        "x": ["f5", "x"],
+        "s1": ["f6", "s1"],
+        "f7": ["f7", "s2"],
     }
+
+
+def without_outcome(row: dict[str, Any]) -> dict[str, Any]:
+    outcome = {"is_readmitted_30d", "has_died_30d", "is_dead", "data_end_at"}
+    return {name: value for name, value in row.items() if name not in outcome}
+
+
+# Fact -> key of a row -> what it says later; None for a deletion.
+AFTERWARDS: dict[str, dict[str, dict[str, Any] | None]] = {
+    "encounter": {
+        "x": {
+            "started_at": gold.at("2025-06-09"),
+            "ended_at": gold.at("2025-06-16"),
+            "discharge_disposition_code": "home",
+            "is_planned": True,
+            "admit_source_code": "hosp-trans",
+        },
+        "s1": {"started_at": gold.at("2025-05-20")},
+        "s2": {"class_code": "AMB", "is_inpatient": False},
+        "s3": None,
+        "v1": {"class_code": "AMB"},
+        "v3": {"status": "in-progress", "ended_at": None},
+        "v5": None,
+    },
+    "condition": {"c1": {"code": "B20"}, "c2": {"code": "B20"}, "c3": None, "c4": {"encounter_key": "other"}},
+    "medication_request": {"d1": {"code": "H02AB06"}, "d2": {"status": "cancelled"}, "d3": None},
+    "measurement": {
+        "m1": {"value_number": 60.0},
+        "m2": {"unit": "g/L"},
+        "m6": None,
+        "m8": None,
+        "n1": {"unit": "mmol/L"},
+    },
+}
+
+
+@pytest.mark.parametrize("fact", AFTERWARDS)
+def test_what_is_corrected_or_deleted_later_changes_no_feature(
+    spark: SparkSession, facts: Facts, row: dict[str, Any], fact: str
+) -> None:
+    """The other half of the leak test: a score made again for a past instant sees what was known then."""
+    corrected_at = "2025-06-15T12:31"
+    key, schema = f"{fact}_key", getattr(gold, fact.upper())
+    changes = AFTERWARDS[fact]
+    rows = [r.asDict() for r in getattr(facts, fact).collect()]
+    old = [r for r in rows if r[key] in changes]
+    corrected = [{**r, **(changes[r[key]] or {}), "usable_at": gold.at(corrected_at)} for r in old]
+    new = [r for r in corrected if changes[r[key]] is not None]
+    assert len(old) == len(changes)
+    current = gold.frame(spark, schema, [*(r for r in rows if r[key] not in changes), *new])
+    superseded = gold.frame(
+        spark, f"{schema}, superseded_at timestamp", [gold.superseded(r, corrected_at) for r in old]
+    )
+
+    unversioned = of_stay(make(replace(facts, **{fact: current})))
+    assert without_outcome(unversioned) != without_outcome(row), "the change would be seen"
+
+    tables = {name: getattr(facts, name.removeprefix("gold.").split("_", 1)[1]) for name in GOLD}
+    tables |= {f"gold.fct_{fact}": current, SUPERSEDED[f"gold.fct_{fact}"]: superseded}
+    session = cast(SparkSession, SimpleNamespace(table=tables.__getitem__))
+    after = of_stay(make(Facts.of(session, tables)))
+    assert without_outcome(after) == without_outcome(row)
 
 
 def test_a_person_of_whom_nothing_else_is_known_still_has_a_row(spark: SparkSession) -> None:
@@ -230,6 +320,41 @@ def test_a_person_of_whom_nothing_else_is_known_still_has_a_row(spark: SparkSess
     found = of_stay(make(bare))
     assert (found["sex"], found["age_band"], found["age_years"]) == ("unknown", "unknown", None)
     assert (found["stays_365d"], found["conditions"], found["last_sodium_mmol_l"]) == (0.0, 0.0, None)
+
+
+ILLNESSES = """
+person    | codes         | charlson_groups | lace_points
+lungs     | J44.9 J45.909 | 1               | 6
+diabetes  | E11.9 E11.21  | 1               | 6
+two       | J45.909 E11.9 | 2               | 7
+cancer    | C34.90 C78.00 | 1               | 9
+uncounted | I10 F32.9     | 0               | 4
+"""
+
+
+def test_two_groups_of_one_illness_count_once(spark: SparkSession) -> None:
+    """A stay of one day (1 point), unplanned (3), and the illness: 5 points in all from 4 on."""
+    rows = gold.text_table(ILLNESSES)
+    facts = gold.facts(
+        spark,
+        encounters=[
+            gold.encounter(
+                key=row["person"], person=row["person"], **{"from": "2025-06-10", "to": "2025-06-11"}
+            )
+            for row in rows
+        ],
+        conditions=[
+            gold.condition(f"{row['person']} {code}", str(row["person"]), code, "2025-01-01")
+            for row in rows
+            for code in str(row["codes"]).split()
+        ],
+    )
+    found = {row["person_key"]: row for row in make(facts).collect()}
+    for row in rows:
+        names = ("charlson_groups", "lace_points")
+        assert [found[row["person"]][name] for name in names] == [float(str(row[name])) for name in names], (
+            row
+        )
 
 
 CODES = """
