@@ -51,6 +51,13 @@ LINK_COLUMNS = {
 """Columns of the link table that the models read: type and meaning."""
 
 _MARTS = "marts"
+_LOGIC = (
+    "dbt/dbt_project.yml",
+    "dbt/models/**/*.sql",
+    "dbt/macros/**/*.sql",
+    "jobs/silver/*.py",
+    "jobs/sources/*.yml",
+)
 _LOGIC_FILE = ".logic.sha256"
 _SESSION_CONFIG = ("spark.sql.session.timeZone", "spark.sql.ansi.enabled")
 
@@ -375,11 +382,12 @@ def _is_mart(node: Any) -> bool:
     return bool(node.resource_type == "model" and node.fqn[1] == _MARTS)
 
 
-def logic() -> str:
-    """Fingerprint of the project's SQL and configuration."""
+def logic(project: Path = PROJECT_DIR) -> str:
+    """Fingerprint of all that gold follows from, records aside: dbt's SQL, silver's derivations, the declarations."""
     digest = hashlib.sha256()
-    for file in sorted((*PROJECT.glob("models/**/*.sql"), *PROJECT.glob("macros/**/*.sql"))):
-        digest.update(file.read_bytes())
+    for pattern in _LOGIC:
+        for file in sorted(project.glob(pattern)):
+            digest.update(file.relative_to(project).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
 
 

@@ -1,10 +1,11 @@
 {#-
-    The incremental strategy `replace_changed_slices`: the table is partitioned by a slice column; slices whose
-    fingerprint differs from the source's are replaced, all in one commit, and the others are not touched.
+    The incremental strategy `replace_changed_slices`: slices whose fingerprint differs from the source's are replaced,
+    all in one commit, and the others are not touched. The slices of a table are its partitions; one without
+    partitions is a single slice. So a build that changes nothing leaves every table at its version.
 
     The model's SQL is always the whole table, so an incremental run and a full refresh cannot differ. The
-    fingerprint of a slice is the number of its rows and the exclusive or of their hashes, over the columns named in
-    `meta.fingerprint`, of the rows for which `meta.fingerprint_where` holds. It is compared by state, not by a
+    fingerprint of a slice is the number of its rows and the exclusive or of their hashes, over all columns or those
+    named in `meta.fingerprint`, of the rows for which `meta.fingerprint_where` holds. It is compared by state, not by a
     watermark: late, repeated, changed, deleted and newly resolved records all show, in any order of arrival, and an
     interrupted run is made good by the next.
 
@@ -24,7 +25,9 @@
     strategy, source, target, existing, unique_key, incremental_predicates
 ) %}
     {%- set slices = changed_slices(source, target) -%}
-    {%- if slices -%}
+    {%- if slices and not config.get('partition_by') -%}
+        {{ create_table_as(false, target, model.compiled_code) }}
+    {%- elif slices -%}
         {%- set condition = slice_column() ~ " in ('" ~ slices | join("', '") ~ "')" -%}
         insert into table {{ target }} replace where {{ condition }}
         select {{ model.columns | join(', ') }}
@@ -51,18 +54,24 @@
     {%- do return(load_result('changed_slices')['data'] | map('first') | list) -%}
 {% endmacro %}
 
+{#- A hash skips nulls, so whether each column is null is hashed too. -#}
 {% macro slice_fingerprints(relation) %}
+    {%- set meta = config.get('meta') or {} -%}
+    {%- set hashed = [] -%}
+    {%- for column in meta.get('fingerprint', model.columns) -%}
+        {%- do hashed.extend([column, column ~ ' is null']) -%}
+    {%- endfor -%}
     select
         {{ slice_column() }} as slice,
         count(*) as row_count,
-        bit_xor(xxhash64({{ config.get('meta')['fingerprint'] | join(', ') }})) as fingerprint
+        bit_xor(xxhash64({{ hashed | join(', ') }})) as fingerprint
     from {{ relation }}
-    where {{ config.get('meta')['fingerprint_where'] }}
+    where {{ meta.get('fingerprint_where', 'true') }}
     group by {{ slice_column() }}
 {% endmacro %}
 
 {% macro slice_column() %}
-    {%- set columns = config.get('partition_by') -%}
+    {%- set columns = config.get('partition_by') or "'all'" -%}
     {%- do return(columns if columns is string else columns[0]) -%}
 {% endmacro %}
 

@@ -1,8 +1,5 @@
 {{
     config(
-        materialized='incremental',
-        incremental_strategy='replace_changed_slices',
-        on_schema_change='fail',
         partition_by='month',
         meta={
             'fingerprint': [

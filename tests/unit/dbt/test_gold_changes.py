@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,8 +49,7 @@ def test_measurements_follow_every_change_and_leave_other_months_alone(
         ],
     )
     first = city.build()
-    city.build(MEASUREMENTS)
-    assert tables.version("gold.fct_measurement", city.lake) == first.versions["gold.fct_measurement"]
+    assert city.build().versions == first.versions
 
     before = city.files("fct_measurement")
     city.put(
@@ -116,3 +116,33 @@ def test_a_table_of_other_columns_gets_those_of_the_contract(city: City) -> None
     city.put(patient=[{"patient_key": "p1"}], person_link=[{"patient_key": "p1", "person_key": "p1"}])
     city.build("+dim_person")
     assert city.rows("dim_person", "person_key", "sex") == {("p1", "unknown")}
+
+
+def test_a_table_changes_when_a_value_moves_between_its_columns(city: City) -> None:
+    """Or to another row; and only then."""
+    north = {"organization_key": "o1", "name": "North"}
+    facilities = "+dim_facility,resource_type:model"
+    versions = set()
+    for organizations in (
+        [{"organization_key": "o1", "type_code": "North"}, {"organization_key": "o2"}],
+        [north, {"organization_key": "o2"}],
+        [{"organization_key": "o1"}, {**north, "organization_key": "o2"}],
+        [{**north, "organization_key": "o2"}, {"organization_key": "o1"}],
+    ):
+        city.put(organization=organizations)
+        versions.add(city.build(facilities).versions["gold.dim_facility"])
+    assert len(versions) == 3
+    assert city.rows("dim_facility", "facility_key", "name") == {("o1", None), ("o2", "North")}
+
+
+@pytest.mark.parametrize(
+    "name", ["dbt/models/marts/a.sql", "dbt/macros/a.sql", "jobs/silver/a.py", "jobs/sources/a.yml"]
+)
+def test_what_gold_follows_from_is_its_logic(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(parents=True)
+    seen = set()
+    for text in ("", "one", "other"):
+        seen.add(gold.logic(tmp_path))
+        file.write_text(text)
+    assert len(seen | {gold.logic(tmp_path)}) == 4
