@@ -119,12 +119,20 @@ def build(
     return result
 
 
-def generate_docs(spark: SparkSession, *, lake_dir: Path, target_dir: Path) -> Path:
-    """Write dbt's documentation of sources, models, columns and lineage; the path of its one HTML page."""
+def document(spark: SparkSession, *, lake_dir: Path, target_dir: Path, page: Path) -> None:
+    """Write dbt's documentation of sources, models, columns and lineage to ``page``, one HTML file.
+
+    A page that says what this project's logic is already is left as it is.
+    """
+    fingerprint, seen = logic(), page.with_name(_LOGIC_FILE)
+    if page.exists() and seen.exists() and seen.read_text() == fingerprint:
+        return
     run = _Dbt(spark, lake_dir, target_dir)
     with run.connected():
         run.invoke("docs", "generate", "--static")
-    return target_dir / "static_index.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    (target_dir / "static_index.html").replace(page)
+    seen.write_text(fingerprint)
 
 
 def sources_yaml() -> str:

@@ -1,10 +1,11 @@
-"""Silver to gold: build, test, publish."""
+"""Silver to gold: build, test, publish, document."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from jobs import gold
+from jobs.crash import crash_here
 from jobs.lake import catalog, control
 from jobs.settings import settings
 
@@ -13,17 +14,21 @@ def run(as_of: str) -> dict[str, Any]:
     """Build and test gold from the published silver tables and publish it; counts for a task's summary.
 
     as_of: the run's logical instant, ISO 8601; names the publication. Nothing is published when a test fails: readers
-    go on seeing the gold of the last good run. Raises CitywellError that names the model or test.
+    go on seeing the gold of the last good run. What is published is then documented in ``reports/dbt_docs``.
+    Raises CitywellError that names the model or test.
     """
-    with control.connect() as conn, control.lock(conn, "gold"):
-        with catalog.lake_session() as spark:
-            result = gold.build(
-                spark, lake_dir=settings().lake_dir, target_dir=settings().home / "dbt" / "target"
-            )
+    lake, target = settings().lake_dir, settings().home / "dbt" / "target"
+    page = settings().home / "reports" / "dbt_docs" / "index.html"
+    with control.connect() as conn, control.lock(conn, "gold"), catalog.lake_session(name="gold") as spark:
+        result = gold.build(spark, lake_dir=lake, target_dir=target)
+        crash_here("gold:built")
         control.publish_tables(conn, "gold", as_of, result.versions)
+        crash_here("gold:published")
+        gold.document(spark, lake_dir=lake, target_dir=target, page=page)
     return {
         "models": len(result.models),
         "tests": len(result.tests),
         "warnings": [warning.name for warning in result.warnings],
         "versions": dict(result.versions),
+        "docs": str(page),
     }

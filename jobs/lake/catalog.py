@@ -18,15 +18,18 @@ PROVENANCE = ("batch_id", "file", "line", "line_hash", "rule", "reason")
 
 
 @contextmanager
-def lake_session() -> Iterator[SparkSession]:
-    """A session in which every published table is readable as ``schema.table``."""
+def lake_session(name: str | None = None) -> Iterator[SparkSession]:
+    """A session in which every published table is readable as ``schema.table``.
+
+    name: what it is for, where what a killed run left to the engine must end first (:func:`jobs.lake.engine.session`).
+    """
     with control.connect() as conn:
         control.migrate(conn)
         with conn.transaction():
             conn.execute("set transaction isolation level repeatable read, read only")
             versions = control.current_versions(conn)
             hidden = [batch.batch_id for batch in control.unpublished(conn)]
-    with engine.session() as spark:
+    with engine.session(name=name) as spark:
         register(spark, versions, hidden)
         yield spark
 

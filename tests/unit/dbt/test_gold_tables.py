@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -180,3 +181,20 @@ def test_the_session_is_left_as_it_was(built: tuple[City, gold.GoldResult]) -> N
     spark = built[0].spark
     assert spark.conf.get("spark.sql.ansi.enabled") == "true"
     assert gold.BUILD_SCHEMA not in {row[0] for row in spark.sql("show databases").collect()}
+
+
+def test_the_page_is_written_when_it_is_missing_or_says_something_else(
+    built: tuple[City, gold.GoldResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    city, _ = built
+    page = tmp_path / "reports" / "dbt_docs" / "index.html"
+
+    def document() -> int:
+        gold.document(city.spark, lake_dir=city.lake, target_dir=city.home / "target", page=page)
+        return page.stat().st_mtime_ns
+
+    written = document()
+    assert "fct_encounter_superseded" in page.read_text()
+    assert document() == written
+    monkeypatch.setattr(gold, "logic", lambda: "of another release")
+    assert document() > written
