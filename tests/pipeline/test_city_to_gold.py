@@ -13,6 +13,7 @@ from infra import evaluate
 from infra.engine.launch import Engine
 from infra.stack.postgres import Cluster
 from jobs import ingest, transform
+from jobs.lake import control
 from jobs.settings import settings
 from tests.support.city import advance, clock, running_city
 from tests.support.lake import TestLake, use_home
@@ -54,7 +55,10 @@ def test_what_was_planted_is_found(city_lake: TestLake) -> None:
 def test_modelling_again_changes_nothing(city_lake: TestLake) -> None:
     tables = ("gold.dim_person", "gold.fct_encounter", "gold.fct_measurement", "gold.agg_facility_daily")
     before = {name: sorted(map(str, city_lake.rows(f"select * from {name}"))) for name in tables}
-    transform.run("2026-01-03T00:00:00+00:00")
+    with control.connect() as conn:
+        published = control.current_versions(conn)
+    versions = transform.run("2026-01-03T00:00:00+00:00")["versions"]
+    assert versions == {name: at for name, at in published.items() if name.startswith("gold.")}
     assert {name: sorted(map(str, city_lake.rows(f"select * from {name}"))) for name in tables} == before
     assert all(before.values())
 

@@ -129,8 +129,25 @@ SILVER = {
         {"medication_request_key": "draft", "code": "A10BA02", **ORDERED, "status": "draft"},
         {"medication_request_key": "proposed", "code": "A10BA02", **ORDERED, "intent": "proposal"},
     ],
+    "immunization": [
+        {
+            "immunization_key": "given",
+            "patient_key": "p1",
+            "encounter_key": "stay",
+            "status": "completed",
+            "code": "140",
+            "occurred_at": "2026-03-02",
+            "occurred_precision": "day",
+        },
+        {"immunization_key": "refused", "patient_key": "p1", "status": "not-done", "code": "140"},
+        {
+            "immunization_key": "mistaken",
+            "patient_key": "p1",
+            "status": "entered-in-error",
+            "is_entered_in_error": True,
+        },
+    ],
 }
-"""The hospital has sent no Immunization yet, so that table is missing."""
 
 EARLIER = {
     "encounter": [

@@ -85,6 +85,13 @@ def test_measurements_follow_every_change_and_leave_other_months_alone(
     assert not kept & city.files("fct_measurement")
 
 
+def test_a_type_nobody_sent_is_an_empty_table(city: City) -> None:
+    city.build("+fct_immunization,resource_type:model")
+    assert city.rows("fct_immunization") == set()
+    sent = {table.tableName for table in city.spark.sql("show tables in silver").collect()}
+    assert "hospital__immunization" not in sent
+
+
 def test_a_failed_test_is_named_and_earlier_versions_stay_readable(city: City) -> None:
     """A key that silver holds twice: the error names the test and carries no value of a record."""
     encounter = {"encounter_key": "secret-key", "patient_key": "secret-patient", "status": "finished"}

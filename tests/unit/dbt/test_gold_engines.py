@@ -26,4 +26,4 @@ def test_gold_is_the_same_on_sail_and_spark(
             result = city.build("resource_type:model")
             tables[engine] = {name: city.rows(name.removeprefix("gold.")) for name in result.versions}
     assert tables[sail_engine] == tables[spark_engine]
-    assert all(rows for name, rows in tables[sail_engine].items() if name != "gold.fct_immunization")
+    assert all(tables[sail_engine].values())

@@ -158,12 +158,9 @@ def test_superseded_versions(built: tuple[City, gold.GoldResult]) -> None:
     assert city.rows("fct_medication_request_superseded", *columns) == {("inline", "C03CA01", changed)}
 
 
-def test_a_type_nobody_sent_is_an_empty_table(built: tuple[City, gold.GoldResult]) -> None:
-    city, _ = built
-    assert city.rows("fct_immunization") == set()
-    assert "hospital__immunization" not in {
-        t.tableName for t in city.spark.sql("show tables in silver").collect()
-    }
+def test_immunizations(built: tuple[City, gold.GoldResult]) -> None:
+    columns = ("immunization_key", "person_key", "code", "occurred_at", "occurred_precision")
+    assert built[0].rows("fct_immunization", *columns) == {("given", "p1", "140", at("2026-03-02"), "day")}
 
 
 def test_facility_days(built: tuple[City, gold.GoldResult]) -> None:
