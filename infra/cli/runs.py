@@ -8,7 +8,9 @@ import typer
 
 
 def run(
-    dag: Annotated[str, typer.Argument(help="ingest_hospital, transform, train, score or writeback.")],
+    dag: Annotated[
+        str, typer.Argument(help="ingest_hospital, transform, train, score, writeback or maintain.")
+    ],
     date: Annotated[
         str | None,
         typer.Option(help="What the run is for: 2026-01-31 or 2026-01-31T04:30:00Z. Default: now."),

@@ -216,6 +216,14 @@ def test_without_a_champion_nobody_is_scored_and_nothing_fails(airflow, modelled
     assert told == []
 
 
+def test_maintenance_leaves_every_row_and_sets_nothing_off(airflow, modelled, lake):
+    before = lake.rows("select * from silver.hospital__patient")
+    run = airflow.run("maintain")
+    assert (run.state, run.announced) == ("success", {})
+    assert run.results["compact_and_expire"]["tables"] > 10
+    assert lake.rows("select * from silver.hospital__patient") == before
+
+
 @pytest.mark.parametrize(("outcome", "announced"), [("promoted", {CHAMPION: FIRST}), ("rejected", {})])
 def test_only_a_new_champion_is_announced(airflow, monkeypatch, outcome, announced):
     asked = []
