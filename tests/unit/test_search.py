@@ -1,0 +1,62 @@
+"""The search that privacy tests rely on finds a word wherever it hides, and knows what it may not look into."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+from pathlib import Path
+
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infra.stack.postgres import Cluster
+from tests.support import search
+
+WORD = "Canary Name"
+
+
+def test_it_looks_into_every_kind_of_file(tmp_path: Path) -> None:
+    parquet, archive = io.BytesIO(), io.BytesIO()
+    nested = [[{"name": f"Dr {WORD}"}]]
+    pq.write_table(pa.table({"people": nested, "n": [1]}), parquet, compression="zstd")
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as written:
+        written.writestr("inner.parquet", parquet.getvalue())
+    contents = {
+        "logs/a.log": f"x{WORD}x".encode(),
+        "lake/b.parquet": parquet.getvalue(),
+        "mlflow/c.gz": gzip.compress(WORD.encode() * 3),
+        "mlflow/model.skops": archive.getvalue(),
+        "landing/sealed": WORD.encode(),
+        "city/sealed": WORD.encode(),
+        "postgres/data/base/1": WORD.encode(),
+        "file": b"nothing",
+    }
+    for name, data in contents.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    places = {place.split(" ")[0].split("!")[0] for place, _ in search.found([WORD], search.files(tmp_path))}
+    assert places == {"logs/a.log", "lake/b.parquet", "mlflow/c.gz", "mlflow/model.skops"}
+
+
+def test_it_reads_every_database_but_the_vault(postgres: Cluster) -> None:
+    for database, value in (
+        ("control", "text"),
+        ("serving", "json"),
+        ("airflow", "bytea"),
+        ("vault", "text"),
+    ):
+        cast = {"text": f"'{WORD}'", "json": f"""'["{WORD}"]'::json""", "bytea": f"'{WORD}'::bytea"}[value]
+        with psycopg.connect(postgres.dsn(database, database), autocommit=True) as conn:
+            conn.execute("create schema hidden")
+            conn.execute(f"create table hidden.told as select {cast} as said".encode())
+    try:
+        hits = search.found([WORD], search.databases(postgres))
+    finally:
+        for database in ("control", "serving", "airflow", "vault"):
+            with psycopg.connect(postgres.dsn(database, database), autocommit=True) as conn:
+                conn.execute("drop schema hidden cascade")
+    assert sorted(place for place, _ in hits) == [
+        f"{name}: hidden.told" for name in ("airflow", "control", "serving")
+    ]
