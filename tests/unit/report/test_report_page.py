@@ -157,6 +157,21 @@ def test_small_numbers_of_people_are_withheld(tmp_path: Path) -> None:
     assert "too few" in seen
 
 
+def test_groups_stand_youngest_first_with_each_interval_below_its_figure(tmp_path: Path) -> None:
+    groups = tuple(
+        Group("age", level, 100, 20, {"auroc": Estimate(0.71, 0.61, 0.81)})
+        for level in ("18-44", "80+", "<18")
+    )
+    seen = text(page(replace(EMPTY, model=replace(MODEL, groups=groups)), tmp_path))
+    table = seen[seen.index("Figures by group") :]
+    assert "age: <18 100 20 0.710 0.610 to 0.810" in table
+    assert table.index("age: <18") < table.index("age: 18-44") < table.index("age: 80+")
+
+
+def test_rows_of_the_serving_database_are_told(tmp_path: Path) -> None:
+    assert "The serving database holds 100 scores" in text(page(replace(FULL, served=101), tmp_path))
+
+
 def test_months_with_few_people_leave_a_gap(tmp_path: Path) -> None:
     months = [Activity("hospital_north", date(2025, m, 1), 4 if m == 3 else 50, 0, 3.0) for m in range(1, 7)]
     html = page(replace(EMPTY, activity=tuple(months)), tmp_path)
