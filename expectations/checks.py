@@ -167,12 +167,14 @@ def _column_checks(name: str, column: Column) -> list[Check]:
             )
         )
     if column.not_before is not None:
+        exact = {"row_condition": f"{column.precision} = 'second'", "condition_parser": "spark"}
         checks.append(
             _check(
                 "expect_column_pair_values_a_to_be_greater_than_b",
                 f"{name} is declared not before {column.not_before}",
                 column_A=name,
                 column_B=column.not_before,
+                **(exact if column.precision else {}),
                 or_equal=True,
                 ignore_row_if="either_value_is_missing",
             )

@@ -47,15 +47,23 @@ def _rules(table: Table) -> list[tuple[Column, Column, Column]]:
         if column.max is not None:
             rules.append((value > column.max, f"range:{name}", f"{name} is above {column.max}"))
         if column.not_before:
-            rules.append(
-                (
-                    value < F.col(column.not_before),
-                    f"not_before:{name}",
-                    f"{name} is before {column.not_before}",
-                )
-            )
+            is_before = _latest(value, column.precision) < F.col(column.not_before)
+            rules.append((is_before, f"not_before:{name}", f"{name} is before {column.not_before}"))
     literal = [(broken, F.lit(rule), F.lit(reason)) for broken, rule, reason in rules]
     return literal + (_limit_rules(table.limits) if table.limits else [])
+
+
+def _latest(value: Column, precision: str | None) -> Column:
+    """The last instant a partial date may stand for; an hour more, for the day of a clock change."""
+    if precision is None:
+        return value
+    written = F.col(precision)
+    return (
+        F.when(written == "day", value + F.expr("interval 25 hours"))
+        .when(written == "month", value + F.expr("interval 745 hours"))
+        .when(written == "year", value + F.expr("interval 8785 hours"))
+        .otherwise(value)
+    )
 
 
 def _limit_rules(limits: tuple[Limit, ...]) -> list[tuple[Column, Column, Column]]:

@@ -142,6 +142,7 @@ def observation(records: DataFrame) -> DataFrame:
         _at(start).alias("effective_at"),
         start["precision"].alias("effective_precision"),
         end_at.alias("effective_end_at"),
+        r["effectivePeriod"]["end"]["precision"].alias("effective_end_precision"),
         issued_at.alias("issued_at"),
         *_value(lambda name: r[name]),
         _coding(_first(r["interpretation"]))["code"].alias("interpretation_code"),

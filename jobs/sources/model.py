@@ -127,6 +127,9 @@ class Column(_Declared):
     not_before: Name | None = Field(
         default=None, description="a column of the same table that is no later than this one"
     )
+    precision: Name | None = Field(
+        default=None, description="the column of the same table that says how precisely this one was written"
+    )
     source: str | None = Field(default=None, description="where values, min or max come from")
     on_bad: Literal["quarantine"] = "quarantine"
 
@@ -179,9 +182,8 @@ class Table(_Declared):
     @model_validator(mode="after")
     def _names_its_own_columns(self) -> Self:
         known = {self.key, *self.columns, *RECORD_COLUMNS}
-        named = {self.version_column, self.month_column, *(c.not_before for c in self.columns.values())} - {
-            None
-        }
+        of_columns = {name for c in self.columns.values() for name in (c.not_before, c.precision)}
+        named = {self.version_column, self.month_column, *of_columns} - {None}
         if unknown := sorted(str(name) for name in named - known):
             raise ValueError(f"not declared as columns: {', '.join(unknown)}")
         if twice := sorted({self.key, *RECORD_COLUMNS} & set(self.columns)):

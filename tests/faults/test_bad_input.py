@@ -55,6 +55,12 @@ QUARANTINED = {
     "first year there is": (observation(issued="0001-01-01T00:00:00"), "invalid_value"),
     "last year there is": (observation(issued="9999-12-31T23:59:59"), "invalid_value"),
     "integer beyond FHIR's": (observation(valueQuantity=None, valueInteger=2**31), "wrong_type"),
+    "an end before the start": (
+        observation(
+            effectiveDateTime=None, effectivePeriod={"start": "2025-06-10T08:00:00Z", "end": "2025-06-08"}
+        ),
+        "not_before:effective_end_at",
+    ),
     "year 1800": (observation(effectiveDateTime="1800-01-01"), "invalid_value"),
     "year 2999": (observation(effectiveDateTime="2999-01-01"), "invalid_value"),
     "number as text": (observation(valueQuantity={"value": "70", "code": "/min"}), "invalid_value"),
@@ -77,6 +83,12 @@ PUBLISHED = {
     "unknown code system": observation(code={"coding": [{"system": "urn:unknown", "code": "x"}]}),
     "dangling reference": observation(encounter={"reference": "Encounter/never-sent"}),
     "20 MB resource": observation(note=[{"text": "x" * 20_000_000}]),
+    "an end on the day of the start": observation(
+        effectiveDateTime=None, effectivePeriod={"start": "2025-06-10T08:00:00Z", "end": "2025-06-10"}
+    ),
+    "an end in the month of the start": observation(
+        effectiveDateTime=None, effectivePeriod={"start": "2025-06-10T08:00:00Z", "end": "2025-06"}
+    ),
     "a value that is null": observation(valueString=None),
     "CRLF": RAW + b"\r",
     "escaped quote": RAW.replace(b"final", b"final", 1).replace(b"Canary", b"Ca\\u0022nary"),
