@@ -8,6 +8,7 @@ import numpy as np
 
 from jobs.lake import catalog, engine, tables
 from ml.readmission import pipeline
+from ml.readmission.features import SUPERSEDED
 from tests.unit.ml import gold
 
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
@@ -50,12 +51,21 @@ def _text(moment: datetime) -> str:
 
 
 def publish(rows: dict[str, list[gold.Row]]) -> None:
-    """Write gold tables as dbt would, and publish them."""
+    """Write gold tables as dbt would, and publish them. Of every encounter there is a version from when it went on."""
     with engine.session() as spark:
         facts = gold.facts(spark, **rows)
         frames = (facts.person, facts.encounter, facts.condition, facts.measurement, facts.medication_request)
+        written = dict(zip(pipeline.GOLD, frames, strict=True))
+        written[SUPERSEDED["gold.fct_encounter"]] = gold.encounter_versions(
+            spark, [_going_on(row) for row in rows["encounters"]]
+        )
         versions = {
             table: tables.replace_slice(spark, table, frame.selectExpr("*", "1 as part"), {"part": 1})
-            for table, frame in zip(pipeline.GOLD, frames, strict=True)
+            for table, frame in written.items()
         }
     catalog.publish("gold", "test", versions)
+
+
+def _going_on(row: gold.Row) -> gold.Row:
+    unfinished = {"status": "in-progress", "ended_at": None, "ended_precision": None}
+    return {**row, **unfinished, "usable_at": row["started_at"], "superseded_at": row["usable_at"]}

@@ -67,6 +67,7 @@ def test_features_are_published_with_what_they_were_made_from(
     assert row["events"] == built["readmitted"]
     assert built["censored"] > 0
     assert '"gold.fct_encounter": ' in row["versions"]
+    assert '"gold.fct_encounter_superseded": ' in row["versions"]
     assert built["features"] == len(QUESTION.features)
 
 
