@@ -128,11 +128,9 @@ def register(
     """
     question = trained.question
     with connected(uri) as mlflow:
-        experiment = mlflow.set_experiment(question.name)
-        for left in mlflow.search_runs(
-            [experiment.experiment_id], f"tags.training_key = '{key}'", output_format="list"
-        ):
-            mlflow.delete_run(left.info.run_id)
+        mlflow.set_experiment(question.name)
+        if find_training(question, key, uri=uri) is None:
+            _delete_runs(mlflow, question, key)
         tags = {
             "question": question.name,
             "as_of": as_of.astimezone(UTC).isoformat(),
@@ -253,6 +251,14 @@ def connected(uri: str | None) -> Iterator[Any]:
             where=where.rpartition("@")[2],
             do="run `citywell status`; start the stack with `citywell up`, then run the task again",
         ) from error
+
+
+def _delete_runs(mlflow: Any, question: Question, key: str) -> None:
+    named = f"tags.training_key = '{key}'"
+    for run in mlflow.search_runs(
+        experiment_names=[question.name], filter_string=named, output_format="list"
+    ):
+        mlflow.delete_run(run.info.run_id)
 
 
 def _log_candidate(mlflow: Any, candidate: Candidate, key: str, *, is_chosen: bool) -> None:

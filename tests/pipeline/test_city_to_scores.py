@@ -19,7 +19,7 @@ from tests.support.lake import TestLake, use_home
 from tests.support.mlflow import tracking_store
 
 SOURCES = ("hospital_north", "hospital_harbour", "hospital_university")
-CITY = ("--population", "800", "--years", "1.5", "--admission-factor", "8")
+CITY = ("--population", "1200", "--admission-factor", "8")
 
 
 @pytest.fixture(scope="module")
