@@ -298,9 +298,8 @@ def content_digest(table: pa.Table) -> str:
     The versions of the gold tables are no part of it: they move whenever gold is built again.
     """
     frame = table.drop_columns(["gold_versions"]).sort_by("encounter_key").to_pandas()
-    return hashlib.sha256(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes()).hexdigest()[
-        :16
-    ]
+    by_row = pd.util.hash_pandas_object(frame, index=False).to_numpy()
+    return hashlib.sha256(by_row.tobytes()).hexdigest()[:16]
 
 
 def code_digest() -> str:

