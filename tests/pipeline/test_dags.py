@@ -224,14 +224,14 @@ def test_maintenance_leaves_every_row_and_sets_nothing_off(airflow, modelled, la
     assert lake.rows("select * from silver.hospital__patient") == before
 
 
-@pytest.mark.parametrize(("outcome", "announced"), [("promoted", {CHAMPION: FIRST}), ("rejected", {})])
-def test_only_a_new_champion_is_announced(airflow, monkeypatch, outcome, announced):
+@pytest.mark.parametrize(("is_champion", "announced"), [(True, {CHAMPION: FIRST}), (False, {})])
+def test_only_a_model_that_passed_the_gate_is_announced(airflow, monkeypatch, is_champion, announced):
     asked = []
     monkeypatch.setattr(readmission, "build_features", lambda as_of: {"as_of": as_of})
     monkeypatch.setattr(
         readmission,
         "train",
-        lambda as_of, candidates: asked.append((as_of, candidates)) or {"outcome": outcome},
+        lambda as_of, candidates: asked.append((as_of, candidates)) or {"is_champion": is_champion},
     )
     run = airflow.run("train", {"as_of": FIRST, "candidates": ["logistic"]})
     assert asked == [(FIRST, ("logistic",))]
