@@ -60,7 +60,7 @@ def bars(rows: Sequence[tuple[str, float, str]], style: str = "accent", label_wi
         y, size = place * step, max(room * value / longest, 1)
         marks.append(
             f'<text class="label" x="{label_width - 10:g}" y="{y + 15:g}" text-anchor="end">'
-            f"{escape(_short(label, 38))}<title>{escape(label)}</title></text>"
+            f"{escape(_short(label, int(label_width / 7.5)))}<title>{escape(label)}</title></text>"
             f'<rect class="fill {style}" x="{label_width:g}" y="{y + 3:g}" width="{size:.1f}" height="17" rx="3"/>'
             f'<text class="value" x="{label_width + size + 8:.1f}" y="{y + 16:g}">{escape(text)}</text>'
         )
