@@ -30,6 +30,7 @@ def ingest(source: Source) -> DAG:
             "endpoints": Param(
                 scheduled, type="array", description="which of the source's endpoints to ingest"
             ),
+            "full": Param(False, type="boolean", description="ask for everything, not for what came since"),
         },
         tags=["ingest", source.name],
         doc_md=__doc__,
@@ -43,7 +44,7 @@ def ingest(source: Source) -> DAG:
         def extract(endpoint: str) -> dict[str, object]:
             from jobs import ingest
 
-            return ingest.extract(endpoint, common.as_of())
+            return ingest.extract(endpoint, common.as_of(), full=get_current_context()["params"]["full"])
 
         @task(map_index_template=common.ENDPOINT)
         def load(endpoint: str, landed: dict[str, object]) -> dict[str, object]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 from jobs.errors import CitywellError
 
+FEWEST_BYTES = 4 * 1024 * 1024
+"""Below that a write that failed has failed for want of space, whatever the engine says of it."""
 _WORDS = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT))
 
 
@@ -18,6 +21,12 @@ def is_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def has_room(place: Path) -> bool:
+    """Whether the disk of ``place``, which need not exist yet, has some megabytes left."""
+    there = next(folder for folder in (place, *place.parents) if folder.exists())
+    return shutil.disk_usage(there).free >= FEWEST_BYTES
 
 
 def full(error: BaseException, home: Path) -> CitywellError:

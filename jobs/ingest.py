@@ -5,17 +5,14 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
-
-import psycopg
 
 from jobs.errors import CitywellError
 from jobs.extract import fhir_bulk
 from jobs.lake import control, landing
 from jobs.lake import load as lake_load
-from jobs.lake.control import Batch, Connection
+from jobs.lake.control import Batch
 from jobs.lake.landing import Finding
 from jobs.settings import settings
 from jobs.sources import find_endpoint
@@ -51,7 +48,7 @@ def extract(endpoint_name: str, as_of: str, *, full: bool = False) -> dict[str, 
             try:
                 result = fhir_bulk.extract(conn, endpoint, batch)
             except Exception as error:
-                _mark_failed(conn, batch, error)
+                control.mark_failed(conn, batch.batch_id, stage="extract", error=error)
                 raise
     for finding in result.findings:
         log.warning("%s: %s", batch.batch_id, finding.message)
@@ -88,15 +85,6 @@ def _summary(batch: Batch, files: int, findings: Sequence[Finding], *, complete:
         "complete": complete,
         "findings": [finding.message for finding in findings],
     }
-
-
-def _mark_failed(conn: Connection, batch: Batch, error: Exception) -> None:
-    """Records why an extraction stopped; of an error nobody foresaw its kind alone: its text may hold values."""
-    what, where = f"unexpected {type(error).__name__}", ""
-    if isinstance(error, CitywellError):
-        what, where = error.what, error.where
-    with suppress(psycopg.Error):
-        control.mark_failed(conn, batch.batch_id, stage="extract", what=what, where=where)
 
 
 def _instant(text: str) -> datetime:

@@ -92,13 +92,16 @@ inner join people as p on m.source = p.source
 """
 _NEWEST_SCORES = """
 select source, band, reasons, person_key from (
-    select
-        source, band, reasons, person_key,
-        row_number() over (partition by person_key, target order by as_of desc, scored_at desc) as place
-    from scores.risk
+    select *, row_number() over (partition by person_key, target order by as_of desc, risk_key) as place
+    from (
+        select *, row_number() over (partition by risk_key order by scored_at desc, batch_id desc) as issue
+        from scores.risk
+    )
+    where issue = 1 and status = 'active' and expires_at > (select max(s.as_of) from scores.risk as s)
 )
 where place = 1
 """
+"""The score in force of each person: neither withdrawn nor expired."""
 _SCORED = f"select source, band, count(*) as people from ({_NEWEST_SCORES}) group by source, band"  # noqa: S608
 _REASONS = f"""
 select coalesce(reason.feature, reason.label) as label, count(distinct person_key) as people

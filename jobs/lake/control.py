@@ -11,7 +11,7 @@ Functions take an autocommit connection (``connect``) and open the transactions 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Literal, LiteralString
@@ -358,18 +358,24 @@ def set_judged(
         _update_batch(conn, name, "status = 'judged', newest_version_at = %s", newest_version_at)
 
 
-def mark_failed(conn: Connection, name: str, *, stage: str, what: str, where: str = "") -> None:
-    """Records why a batch stopped; ``what`` carries no value of a record.
+def mark_failed(conn: Connection, name: str, *, stage: str, error: BaseException) -> str:
+    """Records why a batch stopped, and says it; of an error nobody foresaw its kind alone: its text may hold values.
 
-    A judged batch goes on where it stopped, and a published one stays published.
+    A judged batch goes on where it stopped, and a published one stays published. Where the database is what failed,
+    nothing is recorded: the error on its way says more.
     """
+    what, where = f"unexpected {type(error).__name__}", ""
+    if isinstance(error, CitywellError):
+        what, where = error.what, error.where
     failure = {"stage": stage, "what": what, "where": where, "at": datetime.now(UTC).isoformat()}
-    conn.execute(
-        "update batch set failure = %s, updated_at = now(), "
-        "status = case when status = 'judged' then status else 'failed' end "
-        "where batch_id = %s and status <> 'published'",
-        (Jsonb(failure), name),
-    )
+    with suppress(psycopg.Error):
+        conn.execute(
+            "update batch set failure = %s, updated_at = now(), "
+            "status = case when status = 'judged' then status else 'failed' end "
+            "where batch_id = %s and status <> 'published'",
+            (Jsonb(failure), name),
+        )
+    return what
 
 
 def save_job(conn: Connection, job: ExportJob) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import shutil
 import socket
 import uuid
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 from pyspark.sql.connect.client.retries import DefaultPolicy
 
+from jobs import disk
 from jobs.errors import CitywellError
 from jobs.settings import settings
 
@@ -40,7 +40,6 @@ PORTABLE_CONFIG = {
 
 EngineKind = Literal["sail", "spark"]
 
-FULL_BELOW_BYTES = 16 * 1024 * 1024
 _SAID_BY_A_WORKER = re.compile(
     r"CitywellError: (?P<what>[^\n]+)\n  where: (?P<where>[^\n]+)\n  do: (?P<do>[^\n]+)"
 )
@@ -128,21 +127,23 @@ def told(where: str) -> Iterator[None]:
     except PySparkException as error:
         if is_unavailable(error):
             raise
-        raise refusal(error, where, "nothing of it was published; run it again") from None
+        raise refusal(error, "the query", where, "nothing of it was published; run it again") from None
 
 
-def refusal(error: BaseException, where: str, consequence: str) -> CitywellError:
-    """An engine's ``error`` for people: what our own code said inside a worker, or else the kinds of error alone."""
+def refusal(
+    error: BaseException, what: str, where: str, consequence: str, place: Path | None = None
+) -> CitywellError:
+    """An engine's ``error`` for people: what our own code said inside a worker, or else the kinds of error alone.
+
+    place: where the engine wrote, by default in the data directory; engines do not say that a disk is full.
+    """
+    place = place or settings().home
     if said := _SAID_BY_A_WORKER.search(str(error)):
         return CitywellError(said["what"], where=said["where"], do=said["do"])
-    if shutil.disk_usage(settings().home).free < FULL_BELOW_BYTES:
-        return CitywellError(
-            "the disk is full",
-            where=str(settings().home),
-            do=f"free space there (the engine's scratch files are on it too); {consequence}",
-        )
+    if disk.is_full(error) or not disk.has_room(place):
+        return disk.full(error, place)
     return CitywellError(
-        f"the engine refused: {describe(error)}",
+        f"the engine refused {what}: {describe(error)}",
         where=where,
         do=f"look at the engine's log (`citywell status` names it); {consequence}",
     )

@@ -94,8 +94,8 @@ def load(batch_id: str) -> Loaded:
             try:
                 with engine.session(name=f"load {batch.source}") as spark, engine.told(f"batch {batch_id}"):
                     _run(Work.of(spark, conn, batch))
-            except CitywellError as error:
-                control.mark_failed(conn, batch_id, stage="load", what=error.what, where=error.where)
+            except Exception as error:
+                control.mark_failed(conn, batch_id, stage="load", error=error)
                 raise
         return Loaded(batch_id, batch.source, tuple(control.receipts(conn, batch_id)))
 
@@ -223,9 +223,7 @@ def _finish_other(work: Work, batch: Batch) -> str | None:
             with engine.told(f"batch {batch.batch_id}"):
                 _finish(Work.of(work.spark, work.conn, batch))
         except Exception as error:  # noqa: BLE001 (whatever it is, it must not become another batch's trouble)
-            told = error if isinstance(error, CitywellError) else None
-            what, where = (told.what, told.where) if told else (type(error).__name__, "")
-            control.mark_failed(work.conn, batch.batch_id, stage="finish", what=what, where=where)
+            what = control.mark_failed(work.conn, batch.batch_id, stage="finish", error=error)
             log.error("%s cannot be finished: %s", batch.batch_id, what)
             return what
     return None

@@ -186,7 +186,7 @@ def append_batch(
         return before
     rows = _conform(rows, table, lake)
     path = str(path_of(table, lake))
-    _guarded(lambda: rows.write.format("delta").mode("append").save(path), table)
+    _guarded(lambda: rows.write.format("delta").mode("append").save(path), table, lake)
     if _commits_of(batch_id, table, before, lake) > 1:
         return replace_slice(spark, table, df, {BATCH_COLUMN: batch_id}, lake=lake)
     return _version(table, lake)
@@ -217,7 +217,7 @@ def replace_slice(
         writer = rows.write.format("delta").mode("overwrite").option("replaceWhere", condition)
         writer.save(str(path_of(table, lake)))
 
-    _guarded(write, table)
+    _guarded(write, table, lake)
     return _version(table, lake)
 
 
@@ -278,7 +278,7 @@ def merge_newest(
             _merge_doubled(spark, table, rows, key, order, lake)
         partitions = sorted(batch_partitions | held_partitions)
         statement = _merge_statement(path_of(table, lake), key, replaces, partition, partitions)
-        _run_merge(spark, statement, rows, table)
+        _run_merge(spark, statement, rows, table, lake)
         after = _version(table, lake)
         if after <= before + 1 + is_doubled:
             return after
@@ -564,20 +564,20 @@ def _merge_doubled(
         "when matched then delete "
         f"when not matched and s._match is null then insert ({', '.join(map(_name, names))}) values ({values})"
     )
-    _run_merge(spark, statement, insert.unionByName(delete), table)
+    _run_merge(spark, statement, insert.unionByName(delete), table, lake)
 
 
-def _run_merge(spark: SparkSession, statement: str, source: DataFrame, table: str) -> None:
+def _run_merge(spark: SparkSession, statement: str, source: DataFrame, table: str, lake: Path | None) -> None:
     view = f"merge_source_{uuid.uuid4().hex}"
     source.createOrReplaceTempView(view)
     try:
-        _guarded(lambda: spark.sql(statement.format(source=view)).collect(), table)
+        _guarded(lambda: spark.sql(statement.format(source=view)).collect(), table, lake)
     finally:
         with suppress(PySparkException):
             spark.catalog.dropTempView(view)
 
 
-def _guarded(write: Callable[[], object], table: str) -> None:
+def _guarded(write: Callable[[], object], table: str, lake: Path | None) -> None:
     """Run ``write``; turn a lost race and a refused write into errors that carry no values."""
     try:
         write()
@@ -586,7 +586,7 @@ def _guarded(write: Callable[[], object], table: str) -> None:
             raise _lost(table) from None
         if is_unavailable(error):
             raise
-        raise refusal(error, table, "the table is as it was") from None
+        raise refusal(error, "the write", table, "the table is as it was", path_of(table, lake)) from None
 
 
 def _lost(table: str) -> LostRace:

@@ -135,7 +135,7 @@ def told(webhook: Webhook) -> list[dict[str, Any]]:
 def ingest_of(airflow: Airflow, as_of: str, extract: Callable[[str], str]) -> Run:
     """A run of the ingest; ``extract``: endpoint -> batch id, in place of the download."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(ingest, "extract", lambda name, _: {"batch_id": extract(name)})
+        monkeypatch.setattr(ingest, "extract", lambda name, _, full: {"batch_id": extract(name)})
         return airflow.run("ingest_hospital", {"as_of": as_of, "endpoints": BOTH})
 
 

@@ -105,7 +105,9 @@ def test_an_incomplete_batch_does_not_end_the_first_load(conn: control.Connectio
 
 def test_a_failed_batch_says_why_and_can_be_taken_up_again(conn: control.Connection) -> None:
     batch = control.open_batch(conn, NORTH, DAY_1)
-    control.mark_failed(conn, batch.batch_id, stage="checks", what="3 checks failed", where="silver.t")
+    control.mark_failed(
+        conn, batch.batch_id, stage="checks", error=CitywellError("3 checks failed", where="silver.t", do="")
+    )
     failed = control.get_batch(conn, batch.batch_id)
     assert failed.status == "failed"
     assert failed.failure is not None
@@ -119,7 +121,7 @@ def test_a_failed_batch_says_why_and_can_be_taken_up_again(conn: control.Connect
 def test_a_published_batch_stays_as_it_is_whatever_comes_later(conn: control.Connection) -> None:
     first = publish(conn, DAY_1, {"silver.t": 1})
     name = control.batch_id(NORTH, DAY_1)
-    control.mark_failed(conn, name, stage="read", what="a zombie task failed")
+    control.mark_failed(conn, name, stage="read", error=RuntimeError("a zombie task failed"))
     control.set_status(conn, name, "staged")
     control.set_landed(conn, name, DAY_2, is_complete=True)
     assert publish(conn, DAY_1, {"silver.t": 9}) == first
@@ -146,7 +148,7 @@ def test_a_judged_batch_keeps_its_receipts_and_goes_on_after_a_failure(conn: con
         control.set_judged(conn, batch.batch_id, [receipt(batch, received=1)], None)
     judged = [receipt(batch, received=2, published=1, duplicate=1)]
     control.set_judged(conn, batch.batch_id, judged, DAY_2)
-    control.mark_failed(conn, batch.batch_id, stage="merge", what="the engine went away")
+    control.mark_failed(conn, batch.batch_id, stage="merge", error=RuntimeError("a value"))
     assert control.open_batch(conn, NORTH, DAY_1).status == "judged"
     assert control.receipts(conn, batch.batch_id) == judged
     assert [b.batch_id for b in control.unpublished(conn, status="judged")] == [batch.batch_id]

@@ -30,14 +30,20 @@ TABLES = {
             ('f1', 'hospital_north', date '2025-11-02', 4, 0, 6)
         as t (facility_key, source, date, arrivals, admissions, occupancy)""",
     "scores.risk": """
-        select *, 'readmission_30d' as target, timestamp '2026-01-01 00:00:00' as scored_at from values
-            ('p1', 'hospital_north', timestamp '2026-01-01 00:00:00', 'high', '[{"label": "many stays", "effect": 1}]'),
-            ('p1', 'hospital_north', timestamp '2026-01-02 00:00:00', 'low', '[]'),
+        select
+            *, 'hospital_north' as source, 'readmission_30d' as target, as_of + interval 30 days as expires_at,
+            timestamp '2026-01-01 00:00:00' + make_dt_interval(issue) as scored_at
+        from values
+            ('r1', 'p1', timestamp '2026-01-01 00:00:00', 0, 'active', 'high', '[{"label": "many", "effect": 1}]'),
+            ('r2', 'p1', timestamp '2026-01-02 00:00:00', 0, 'active', 'low', '[]'),
             (
-                'p2', 'hospital_north', timestamp '2026-01-02 00:00:00', 'high',
+                'r3', 'p2', timestamp '2026-01-02 00:00:00', 0, 'active', 'high',
                 '[{"feature": "age", "label": "age: 81", "effect": "raises"}, {"label": "x", "effect": "lowers"}]'
-            )
-        as t (person_key, source, as_of, band, reasons)""",
+            ),
+            ('r4', 'p3', timestamp '2026-01-02 00:00:00', 0, 'active', 'high', '[]'),
+            ('r4', 'p3', timestamp '2026-01-02 00:00:00', 1, 'withdrawn', 'high', '[]'),
+            ('r5', 'p4', timestamp '2025-11-02 00:00:00', 0, 'active', 'high', '[]')
+        as t (risk_key, person_key, as_of, issue, status, band, reasons)""",
 }
 
 
@@ -70,7 +76,7 @@ def test_records_are_summed_by_source_and_type(collected: ReportData) -> None:
     assert collected.flows == (Flow("hospital_north", "Patient", 20, published=18, quarantined=2),)
 
 
-def test_only_the_newest_score_of_a_person_counts(collected: ReportData) -> None:
+def test_only_the_score_in_force_of_a_person_counts(collected: ReportData) -> None:
     assert set(collected.scored) == {Scored("hospital_north", "low", 1), Scored("hospital_north", "high", 1)}
     assert collected.reasons == (Reason("age", 1),)
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -21,30 +19,9 @@ from infra.stack.postgres import free_port
 from jobs import disk
 from jobs.errors import CitywellError
 from jobs.settings import Settings
+from tests.support.disk import fill
 
 SERVERS = ("POSTGRES", "ENGINE", "MLFLOW", "AIRFLOW", "CITY")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A disk of ``request.param``, such as ``2m``."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    options = ["-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", str(place)]
-    mounted = subprocess.run(["mount", *options], capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"a small disk needs the right to mount one: {mounted.stderr.strip()}")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-def fill(place: Path) -> Path:
-    """The file that takes all space of the disk."""
-    filler = place / "filler"
-    filler.write_bytes(bytes(shutil.disk_usage(place).free))
-    return filler
 
 
 @pytest.mark.parametrize("small_disk", ["2m"], indirect=True)
