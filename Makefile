@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 ENV_READY := $(VENV)/.citywell-ready
 JARS := infra/engine/jars
 JARS_READY := $(JARS)/.citywell-ready
+TEST_WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile
 UV_PIN := $(shell grep -o '^uv==[^ ]*' requirements.lock)
 
 .DEFAULT_GOAL := help
@@ -51,10 +53,10 @@ status: setup ## what runs, what is healthy, where the logs are
 	@$(BIN)/citywell status
 
 test: setup jars ## the tests that fit in 15 minutes
-	@$(BIN)/python -m pytest
+	@$(PYTEST) $(ARGS)
 
 test-all: setup jars ## all tests, the long ones too
-	@$(BIN)/python -m pytest -m "slow or not slow"
+	@$(PYTEST) -m "slow or not slow" $(ARGS)
 
 bench: setup jars ## benchmarks; each line: name value unit target pass|short
 	@$(BIN)/python -m tests.bench

@@ -330,7 +330,7 @@ def maintain(
     handle.update_incremental()
     handle.create_checkpoint()
     handle.cleanup_metadata()
-    (path / "_delta_log" / "_last_checkpoint").unlink()
+    (path / "_delta_log" / "_last_checkpoint").unlink(missing_ok=True)
     return handle.version()
 
 

@@ -31,6 +31,8 @@ CRASH_POINTS = [
     "before publish",
     "published",
 ]
+VERDICTS = {"quality.validations"}
+"""Shown before the batch is: a verdict on a refused batch is needed most."""
 TABLES = [f"silver.hospital__{entity}" for entity in ENTITIES] + [
     "silver.hospital__patient_history",
     "silver.person_link",
@@ -66,7 +68,7 @@ def test_a_load_killed_at_every_step_converges(
         with control.connect() as conn:
             is_visible = control.get_batch(conn, batch_id).status == "published"
             assert is_visible == (point == "published")
-            assert bool(control.current_versions(conn)) == is_visible
+            assert bool(control.current_versions(conn).keys() - VERDICTS) == is_visible
     lake.ingest(SOURCE, export)
     assert contents(lake) == expected
     settings.cache_clear()

@@ -21,7 +21,7 @@ from tests.support.mlflow import tracking_store
 from tests.unit.ml.small_city import city, publish
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
-PEOPLE = 500
+PEOPLE = 900
 STEPS = {
     "build_features": ["features:written"],
     "train": ["train:logged", "train:registered", "gate:judged", "gate:moved"],

@@ -146,7 +146,7 @@ def test_a_batch_that_cannot_be_finished_stops_its_own_source_alone(lake: TestLa
         failure = batch(north).failure
         assert batch(north).status == "judged"
         assert failure is not None
-        assert (failure["stage"], failure["what"]) == ("finish", "ValueError")
+        assert (failure["stage"], failure["what"]) == ("finish", "unexpected ValueError")
         with pytest.raises(CitywellError, match=north):
             lake.ingest(NORTH, export("2026-01-02", gender="male"))
         assert sources(lake, "silver.hospital__patient") == sources(lake, "silver.person_link") == [HARBOUR]

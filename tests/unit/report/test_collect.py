@@ -32,7 +32,7 @@ TABLES = {
     "scores.risk": """
         select
             *, 'hospital_north' as source, 'readmission_30d' as target, as_of + interval 30 days as expires_at,
-            timestamp '2026-01-01 00:00:00' + make_dt_interval(issue) as scored_at
+            timestamp '2026-01-01 00:00:00' + make_dt_interval(day) as scored_at
         from values
             ('r1', 'p1', timestamp '2026-01-01 00:00:00', 0, 'active', 'high', '[{"label": "many", "effect": 1}]'),
             ('r2', 'p1', timestamp '2026-01-02 00:00:00', 0, 'active', 'low', '[]'),
@@ -43,7 +43,7 @@ TABLES = {
             ('r4', 'p3', timestamp '2026-01-02 00:00:00', 0, 'active', 'high', '[]'),
             ('r4', 'p3', timestamp '2026-01-02 00:00:00', 1, 'withdrawn', 'high', '[]'),
             ('r5', 'p4', timestamp '2025-11-02 00:00:00', 0, 'active', 'high', '[]')
-        as t (risk_key, person_key, as_of, issue, status, band, reasons)""",
+        as t (risk_key, person_key, as_of, day, status, band, reasons)""",
 }
 
 
