@@ -175,18 +175,16 @@ def build(index: DataFrame, facts: Facts) -> DataFrame:
     ``index``.
     """
     cases = _with_stays(index.where("exclusion is null").select(*_INDEX_COLUMNS), facts.encounter)
-    kept = [name for name in cases.columns if name not in (*_CASE, "encounter_keys")]
-    seen = cases.join(_events(facts), _is_seen(), "left").groupBy(*_CASE)
-    table = seen.agg(
-        F.first(F.struct(*kept)).alias("case"),
+    of_case = [name for name in cases.columns if name != "encounter_keys"]
+    seen = cases.join(_events(facts), _is_seen(), "left").withColumn("is_newest", _is_newest())
+    table = seen.groupBy(*of_case).agg(
         *_of_visits(),
         *_of_conditions(),
         *_of_drugs(),
         *_of_measurements(),
     )
     person = facts.person.select("person_key", "sex", "birth_year", "birth_month")
-    table = table.select("*", "case.*").join(person, "person_key", "left")
-    table = _with_person_and_stay(_with_latest(table))
+    table = _with_person_and_stay(table.join(person, "person_key", "left"))
     table = _with_scores(table)
     return table.select(*CASE_COLUMNS, *(F.col(name) for name in QUESTION.feature_names))
 
@@ -401,22 +399,29 @@ def _measurements(measurement: DataFrame) -> DataFrame:
     return _event(values, LAB, F.col("measurement_key"), F.col("effective_at"), **own)
 
 
+def _is_newest() -> Column:
+    """Whether an event is the newest its case sees of an analyte.
+
+    Ranked, not aggregated as a struct: Sail (0.7.2) keeps a whole batch of rows for each struct a group holds.
+    """
+    of_analyte = Window.partitionBy(*_CASE, "kind", "analyte")
+    return F.row_number().over(of_analyte.orderBy(F.desc("event_at"), F.desc("key"), F.desc("value"))) == 1
+
+
 def _of_measurements() -> list[Column]:
-    newest = F.struct("event_at", "key", "value")
     in_stay = F.col("event_at") >= F.col("admitted_at")
 
     def extreme(name: str, kind: str) -> Column:
         chosen = F.when(in_stay & (F.col("analyte") == name), F.col("value"))
         return _rounded(F.min(chosen) if kind == "min" else F.max(chosen)).alias(f"{kind}_{name}")
 
+    def newest(name: str) -> Column:
+        return F.max(F.when(F.col("is_newest") & (F.col("analyte") == name), F.col("value")))
+
     return [
-        *(F.max(F.when(F.col("analyte") == a.name, newest)).alias(f"newest_{a.name}") for a in ANALYTES),
+        *(_rounded(newest(a.name)).alias(f"last_{a.name}") for a in ANALYTES),
         *(extreme(name, kind) for name, kind, _ in STAY_EXTREMES),
     ]
-
-
-def _with_latest(table: DataFrame) -> DataFrame:
-    return table.withColumns({f"last_{a.name}": _rounded(F.col(f"newest_{a.name}.value")) for a in ANALYTES})
 
 
 def _analyte() -> Column:
