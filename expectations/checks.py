@@ -19,6 +19,7 @@ from jobs.sources import RECORD_COLUMNS, Checks, Column, Table
 SUITES = Path(__file__).parent / "suites"
 Severity = Literal["critical", "warning"]
 FEWEST_FOR_A_SHARE = 50
+"""Rows, our choice: of fewer, one or two odd records can break a share, so that it only warns."""
 
 COUNTING = frozenset(
     {

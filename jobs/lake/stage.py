@@ -1,8 +1,8 @@
 """Landing files to bronze: read, parse, transform, apply the row rules, append. One bronze row per received record.
 
 A rejected row keeps where it came from, its rule and its reason, the pseudonym of its record where that can be told,
-and no value. A batch's rows are staged, not
-published: nobody sees them before ``jobs.lake.load`` has had them checked, merged and published.
+and no value. A batch's rows are staged, not published: nobody sees them before ``jobs.lake.load`` has had them
+checked, merged and published.
 """
 
 from __future__ import annotations
