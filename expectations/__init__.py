@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from expectations.runner import Counts as Counts
+from expectations.runner import Validation as Validation
 from expectations.runner import ValidationOutcome as ValidationOutcome
 from expectations.runner import ValidationRow as ValidationRow
-from expectations.runner import validate as validate

@@ -1,8 +1,7 @@
 """Judges the staged tables of one batch with Great Expectations, and tells the verdict without any row value.
 
 Flow: suites -> Great Expectations over the engine (Spark Connect) -> counts only -> rows of
-``quality.validations`` and Data Docs. One call judges all tables of a batch, because importing Great
-Expectations takes seconds.
+``quality.validations`` and Data Docs.
 """
 
 from __future__ import annotations
@@ -14,7 +13,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from pyspark.logger import PySparkLogger
@@ -98,46 +99,56 @@ class ValidationOutcome:
         return [row for row in self.rows if not row.success and row.severity == "critical"]
 
 
-def validate(
-    tables: Mapping[str, DataFrame],
-    counts: Mapping[str, Counts],
-    *,
-    batch_id: str,
-    source: str,
-    docs_dir: Path,
-    suites: Path = declared.SUITES,
-) -> ValidationOutcome:
-    """Judge the staged rows of every table of a batch.
+class Validation:
+    """Judges the tables of one batch, one after the other whatever thread asks, and tells the verdict at the end.
 
-    tables: table name (``hospital__observation``) -> its staged rows; rejected ones and tombstones are left
-    out here. counts: the same names -> what the receipts count. source: the endpoint. Data Docs are written
-    to ``docs_dir`` and their inputs, for the next run's index, beside it. Raises CitywellError when a table
-    is not declared or its counts are missing; a failed check is an outcome, not an error.
+    Great Expectations is imported with the first table, which takes seconds.
     """
-    definition, _ = find_endpoint(source)
-    gx = _great_expectations()
-    context = _context(gx)
-    checked_at = datetime.now(UTC)
-    rows: list[ValidationRow] = []
-    results: list[ExpectationSuiteValidationResult] = []
-    for name, frame in tables.items():
-        entity = name.removeprefix(f"{definition.name}__")
-        if entity not in definition.tables or name not in counts:
+
+    def __init__(self, *, batch_id: str, source: str, docs_dir: Path, suites: Path = declared.SUITES) -> None:
+        """source: the endpoint. Data Docs go to ``docs_dir``; their inputs, for the next run's index, beside it."""
+        self.batch_id, self.source, self.docs_dir, self.suites = batch_id, source, docs_dir, suites
+        self.definition, _ = find_endpoint(source)
+        self.checked_at = datetime.now(UTC)
+        self._results: dict[str, ExpectationSuiteValidationResult] = {}
+        self._turn = Lock()
+
+    def judge(self, name: str, frame: DataFrame, counts: Counts) -> None:
+        """Judge the staged rows of table ``name`` (``hospital__observation``); rejected ones and tombstones are left
+        out here. Raises CitywellError when the table is not declared; a failed check is an outcome, not an error.
+        """
+        entity = name.removeprefix(f"{self.definition.name}__")
+        if entity not in self.definition.tables:
             raise CitywellError(
-                "A table cannot be checked: it is not declared, or nothing was counted for it.",
-                where=f"table {name}, batch {batch_id}",
-                do=f"Declare {entity} in jobs/sources/{definition.name}.yml and count its records.",
+                "A table cannot be checked: it is not declared.",
+                where=f"table {name}, batch {self.batch_id}",
+                do=f"Declare {entity} in jobs/sources/{self.definition.name}.yml.",
             )
-        rows_judged = counts[name].received - counts[name].quarantined
-        suite = declared.suite(name, definition.tables[entity], definition.checks, rows_judged, suites)
-        judged = _judge(gx, context, name, _present(frame), counts[name], suite)
-        results.append(judged)
-        rows += [
-            _row(result, batch_id=batch_id, source=source, table=name, checked_at=checked_at)
+        table, rows_judged = self.definition.tables[entity], counts.received - counts.quarantined
+        suite = declared.suite(name, table, self.definition.checks, rows_judged, self.suites)
+        with self._turn:
+            self._results[name] = _judge(self._engines, name, _present(frame), counts, suite)
+
+    def outcome(self) -> ValidationOutcome:
+        """The verdict on the tables judged, after its Data Docs have been written."""
+        results = [self._results[name] for name in sorted(self._results)]
+        docs.publish(self.docs_dir, results, batch_id=self.batch_id, checked_at=self.checked_at)
+        rows = [
+            _row(
+                result,
+                batch_id=self.batch_id,
+                source=self.source,
+                table=judged.suite_name,
+                checked_at=self.checked_at,
+            )
+            for judged in results
             for result in judged.results
         ]
-    docs.publish(docs_dir, results, batch_id=batch_id, checked_at=checked_at)
-    return ValidationOutcome(all(row.success or row.severity != "critical" for row in rows), rows)
+        return ValidationOutcome(all(row.success or row.severity != "critical" for row in rows), rows)
+
+    @cached_property
+    def _engines(self) -> _Engines:
+        return _engines(_great_expectations())
 
 
 def _great_expectations() -> Any:
@@ -154,12 +165,22 @@ def _great_expectations() -> Any:
     return great_expectations
 
 
-def _context(gx: Any) -> Any:
+@dataclass(frozen=True)
+class _Engines:
+    """Great Expectations and its data sources: what executes the checks of rows, and those of counts."""
+
+    gx: Any
+    rows: Any
+    counts: Any
+
+
+def _engines(gx: Any) -> _Engines:
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    return context
+    sources = context.data_sources
+    return _Engines(gx, sources.add_spark("rows", persist=False), sources.add_pandas("counts"))
 
 
 def _present(frame: DataFrame) -> DataFrame:
@@ -169,7 +190,7 @@ def _present(frame: DataFrame) -> DataFrame:
 
 
 def _judge(
-    gx: Any, context: Any, name: str, frame: DataFrame, counts: Counts, suite: Sequence[Check]
+    engines: _Engines, name: str, frame: DataFrame, counts: Counts, suite: Sequence[Check]
 ) -> ExpectationSuiteValidationResult:
     """The result of ``suite`` over the rows and the counts of one table, stripped to what may be shown."""
     import pandas as pd
@@ -185,22 +206,12 @@ def _judge(
         ]
     )
     results = []
-    for part, datasource, data in (
-        ("rows", context.data_sources.add_spark(f"{name}.rows", persist=False), frame),
-        ("counts", context.data_sources.add_pandas(f"{name}.counts"), counted),
-    ):
-        batch = datasource.add_dataframe_asset(name).add_batch_definition_whole_dataframe("batch")
+    for part, datasource, data in (("rows", engines.rows, frame), ("counts", engines.counts, counted)):
+        definition = datasource.add_dataframe_asset(name).add_batch_definition_whole_dataframe("batch")
         expectations = [_expectation(check) for check in suite if check.on == part]
-        definition = gx.ValidationDefinition(
-            name=f"{name}.{part}",
-            data=batch,
-            suite=context.suites.add(gx.ExpectationSuite(f"{name}.{part}", expectations=expectations)),
-        )
-        results.append(
-            context.validation_definitions.add(definition).run(
-                batch_parameters={"dataframe": data}, result_format=RESULT_FORMAT
-            )
-        )
+        checks = engines.gx.ExpectationSuite(name, expectations=expectations)
+        batch = definition.get_batch({"dataframe": data})
+        results.append(batch.validate(checks, result_format=RESULT_FORMAT))
     return _merged(name, results)
 
 

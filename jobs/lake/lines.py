@@ -21,10 +21,13 @@ def split(frames: Iterable[bytes], longest: int = LONGEST_LINE_BYTES) -> Iterato
     number, held, is_too_long = 0, b"", False
     for frame in _without_bom(frames):
         *complete, rest = frame.split(b"\n")
-        for piece in complete:
+        for line in complete:
             number += 1
-            line, was_too_long = held + piece, is_too_long
-            held, is_too_long = b"", False
+            if held or is_too_long:
+                line, was_too_long = held + line, is_too_long
+                held, is_too_long = b"", False
+            else:
+                was_too_long = False
             if was_too_long or len(line) > longest:
                 yield number, None
             elif line.strip(_BLANK):

@@ -15,6 +15,8 @@ from pyspark.sql import functions as F
 
 from jobs.sources import Limit, Table
 
+_VERDICT = "_verdict"
+
 
 def apply(rows: DataFrame, table: Table) -> DataFrame:
     """``rows`` with ``rule`` and ``reason`` set where a rule is broken and nothing was found before.
@@ -25,11 +27,14 @@ def apply(rows: DataFrame, table: Table) -> DataFrame:
     found = [(F.col("rule").isNotNull(), F.col("rule"), F.col("reason")), *_rules(table)]
     is_retraction = F.col("is_deleted") | F.col("is_entered_in_error")
     is_judged = F.col("rule").isNotNull() | ~F.coalesce(is_retraction, F.lit(False))
-    names = F.coalesce(*(F.when(broken, name) for broken, name, _ in found))
-    reasons = F.coalesce(*(F.when(broken, reason) for broken, _, reason in found))
-    return rows.withColumns(
-        {"rule": F.when(is_judged, names), "reason": F.when(is_judged & names.isNotNull(), reasons)}
-    )
+    first = F.coalesce(*(F.when(broken, _verdict(rule, reason)) for broken, rule, reason in found))
+    judged = rows.withColumn(_VERDICT, F.when(is_judged, first))
+    return judged.withColumns({name: F.col(_VERDICT)[name] for name in ("rule", "reason")}).drop(_VERDICT)
+
+
+def _verdict(rule: Column, reason: Column) -> Column:
+    """A struct of both; the cast makes its fields nullable, without which Sail refuses the plan."""
+    return F.struct(rule.alias("rule"), reason.alias("reason")).cast("struct<rule:string,reason:string>")
 
 
 def _rules(table: Table) -> list[tuple[Column, Column, Column]]:
@@ -73,16 +78,12 @@ def _limit_rules(limits: tuple[Limit, ...]) -> list[tuple[Column, Column, Column
         units: dict[str, list[str]] = {}
         for limit in limits:
             units.setdefault(limit.code, []).append(limit.unit)
+        is_limited = number.isNotNull() & code.isin(*units)
         outside = _any(
             [(code == x.code) & (unit == x.unit) & ((number < x.low) | (number > x.high)) for x in limits]
         )
-        strange = _any(
-            [
-                (code == c) & number.isNotNull() & ~F.coalesce(unit, F.lit("")).isin(*u)
-                for c, u in units.items()
-            ]
-        )
-        return outside, strange
+        strange = _any([(code == c) & ~F.coalesce(unit, F.lit("")).isin(*u) for c, u in units.items()])
+        return F.when(is_limited, outside), F.when(is_limited, strange)
 
     def anywhere(index: int) -> Column:
         own = broken(F.col("code"), F.col("value_number"), F.col("unit"))[index]

@@ -97,21 +97,23 @@ class Scrubber:
     def _reference(self, ref: fhir.Ref) -> dict[str, str | None]:
         if ref.reference is None and ref.identifier is not None:
             return self._identifier(ref.identifier)
-        return {"key": self.target(ref.reference, ref.type) if ref.reference else None}
+        return self.target(ref.reference, ref.type)
 
     def _identifier(self, identifier: fhir.Identifier) -> dict[str, str | None]:
         if identifier.system is None or identifier.value is None:
             return {"key": None}
         return {"key": self.pseudonyms.key(_IDENTIFIER, f"{identifier.system}|{identifier.value}")}
 
-    def _target(self, text: str, kind: str | None) -> str | None:
+    def _target(self, text: str | None, kind: str | None) -> dict[str, str | None]:
+        if not text:
+            return {"key": None}
         if match := _REFERENCE.fullmatch(text):
-            return self.pseudonyms.key(match[1], match[2])
+            return {"key": self.pseudonyms.key(match[1], match[2])}
         if match := _BY_IDENTIFIER.fullmatch(text):
-            return self.pseudonyms.key(_IDENTIFIER, match[1])
+            return {"key": self.pseudonyms.key(_IDENTIFIER, match[1])}
         if kind and text.startswith("urn:uuid:"):
-            return self.pseudonyms.key(kind, text.removeprefix("urn:uuid:"))
-        return None
+            return {"key": self.pseudonyms.key(kind, text.removeprefix("urn:uuid:"))}
+        return {"key": None}
 
 
 def parse_target(url: str) -> tuple[str, str] | None:

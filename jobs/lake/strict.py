@@ -42,7 +42,7 @@ def parse(line: bytes | None) -> dict[str, Any]:
     """The JSON object of a line; None stands for a line that was too long to be held. Raises Rejected.
 
     Encoding drops the earlier of two equal keys, with at least two quotes; quotes in strings are kept. So equal
-    counts of quotes mean that no key was repeated.
+    bytes, or at least equal counts of quotes, mean that no key was repeated.
     """
     if line is None:
         raise Rejected("line_too_long", f"longer than {lines.LONGEST_LINE_BYTES} bytes")
@@ -56,9 +56,10 @@ def parse(line: bytes | None) -> dict[str, Any]:
         raise Rejected("invalid_json", str(error)) from None
     if not isinstance(raw, dict):
         raise Rejected("invalid_json", "not a JSON object")
-    if b"\\u00" in line:
+    if b"\\" in line and b"\\u00" in line:
         line = _without_escaped_quotes(line)
-    if line.count(b'"') != _ENCODER.encode(raw).count(b'"'):
+    encoded = _ENCODER.encode(raw)
+    if encoded != line and encoded.count(b'"') != line.count(b'"'):
         raise Rejected("duplicate_key", "an object names the same key twice")
     return raw
 

@@ -36,7 +36,7 @@ ABSENT = Number(msgspec.Raw())
 UNUSED = Withheld(msgspec.Raw())
 
 
-class Shape(msgspec.Struct, omit_defaults=True):
+class Shape(msgspec.Struct, omit_defaults=True, gc=False):
     """A FHIR element of which the named fields are kept and everything else is dropped."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,8 +64,8 @@ def test_rows_doubled_in_bronze_stop_the_batch_and_the_next_run_mends_it(lake: T
     """An engine may commit the append of a killed load after the load has been started again."""
     batch_id, _ = landed(lake, one_of_each(instant("2026-01-01")), "*Patient*")
 
-    def stage_twice(work: lake_load.Work) -> None:
-        staged(work)
+    def stage_twice(work: lake_load.Work, *more: Any) -> None:
+        staged(work, *more)
         rows = tables.read(work.spark, "bronze.hospital__patient")
         rows.write.format("delta").mode("append").save(str(tables.path_of("bronze.hospital__patient")))
 

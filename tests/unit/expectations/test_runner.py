@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from expectations import Counts, ValidationOutcome, ValidationRow, validate
+from expectations import Counts, Validation, ValidationOutcome, ValidationRow
 from infra.engine.launch import Engine
 from jobs import sources
 from jobs.errors import CitywellError
@@ -40,14 +40,11 @@ def staged(spark: SparkSession, *rows: dict[str, Any]) -> DataFrame:
 
 
 def judge(frame: DataFrame, tmp_path: Path, counts: Counts | None = None, **more: Any) -> ValidationOutcome:
-    return validate(
-        {TABLE: frame},
-        {TABLE: counts or Counts(received=100, quarantined=0)},
-        batch_id=BATCH,
-        source="hospital_north",
-        docs_dir=tmp_path / "data_docs",
-        **more,
+    validation = Validation(
+        batch_id=more.pop("batch_id", BATCH), source="hospital_north", docs_dir=tmp_path / "data_docs", **more
     )
+    validation.judge(TABLE, frame, counts or Counts(received=100, quarantined=0))
+    return validation.outcome()
 
 
 def failed(rows: Iterable[ValidationRow]) -> list[tuple[str, str | None, str]]:
@@ -170,24 +167,13 @@ def test_nor_does_apache_spark_show_one(
 
 def test_data_docs_keep_earlier_batches(spark: SparkSession, tmp_path: Path) -> None:
     for number in (1, 2):
-        validate(
-            {TABLE: staged(spark, {})},
-            {TABLE: Counts(1, 0)},
-            batch_id=f"hospital_north.2026010{number}T000000Z",
-            source="hospital_north",
-            docs_dir=tmp_path / "data_docs",
-        )
+        judge(staged(spark, {}), tmp_path, batch_id=f"hospital_north.2026010{number}T000000Z")
     index = (tmp_path / "data_docs" / "index.html").read_text()
     assert "hospital_north.20260101T000000Z" in index
     assert "hospital_north.20260102T000000Z" in index
 
 
 def test_an_undeclared_table_is_refused(spark: SparkSession, tmp_path: Path) -> None:
+    validation = Validation(batch_id=BATCH, source="hospital_north", docs_dir=tmp_path)
     with pytest.raises(CitywellError, match="not declared"):
-        validate(
-            {"hospital__spaceship": staged(spark, {})},
-            {},
-            batch_id=BATCH,
-            source="hospital_north",
-            docs_dir=tmp_path,
-        )
+        validation.judge("hospital__spaceship", staged(spark, {}), Counts(1, 0))
