@@ -207,10 +207,13 @@ class LandingWriter:
     def write(self, data: bytes) -> None:
         """Adds ``data``, of any length, to the file."""
         self._pending += data
-        while len(self._pending) > self._frame_size:
-            frame = bytes(memoryview(self._pending)[: self._frame_size])
-            del self._pending[: self._frame_size]
+        written = 0
+        while len(self._pending) - written > self._frame_size:
+            with memoryview(self._pending) as pending:
+                frame = bytes(pending[written : written + self._frame_size])
+            written += self._frame_size
             self._write_frame(frame, last=False)
+        del self._pending[:written]
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -31,7 +31,7 @@ from jobs.identity import link, vault
 from jobs.identity.pseudonyms import key_id, load_key
 from jobs.lake import control, engine, landing, stage, tables
 from jobs.lake.control import Batch, BatchStatus, Connection, Receipt
-from jobs.lake.judgement import Judgement, Scope, judge
+from jobs.lake.judgement import Scope, judge
 from jobs.lake.landing import Manifest
 from jobs.lake.reader import DELETION_BUNDLE, Reading, micros
 from jobs.lake.timeline import ORDER
@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MERGE_PATIENCE_MS = 30 * 60 * 1000
 MONTHLY_SINCE = 2024
 ENTITIES_AT_ONCE = 2
@@ -457,50 +458,64 @@ def _scope(work: Work, entity: str) -> Scope:
     )
 
 
+@dataclass(frozen=True)
+class _Judged:
+    """outcomes: records by (file, resource type, outcome). newest: their newest version instant."""
+
+    outcomes: Counter[tuple[str, str, str]]
+    newest: datetime | None
+    settled: DataFrame | None
+
+
 def _judge(work: Work) -> dict[str, DataFrame | None]:
     """Find out what becomes of every record, before anything is merged; the rows to merge by entity."""
     staged = _staged(work)
-
-    def judge_entity(entity: str) -> tuple[Judgement, Counter[str], int | None]:
-        rows = staged[entity]
-        rejected = rows.where("rule is not null").groupBy("file").count().collect()
-        newest = rows.agg(F.unix_micros(F.max("version_at")).alias("us")).first()
-        return (
-            judge(work.spark, _scope(work, entity)),
-            Counter({row["file"]: row["count"] for row in rejected}),
-            newest["us"] if newest else None,
-        )
-
-    judged = _side_by_side(judge_entity, list(staged))
-    outcomes: Counter[tuple[str, str, str]] = Counter()
-    for entity, (judgement, rejected, _) in judged.items():
-        resource = work.source.tables[entity].resource
-        for (file, outcome), count in judgement.outcomes.items():
-            outcomes[file, resource, outcome] += count
-        for file, count in rejected.items():
-            outcomes[file, resource, "quarantined"] += count
     modelled = {table.resource for table in work.source.tables.values()}
-    for resource in {f.resource_type for f in work.manifest.files if f.kind == "output"} - modelled:
-        _count_others(_read(work, "output", resource), outcomes)
+    others = {f.resource_type for f in work.manifest.files if f.kind == "output"} - modelled
     if any(f.kind == "deleted" for f in work.manifest.files):
-        others = ~F.col("resource_type").isin(*modelled)
-        _count_others(_read(work, "deleted", DELETION_BUNDLE).where(others), outcomes)
-    known_us = [us for _, _, us in judged.values() if us is not None]
-    newest = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=max(known_us)) if known_us else None
+        others.add(DELETION_BUNDLE)
+
+    def judge_entity(entity: str) -> _Judged:
+        return _judge_entity(work, entity, staged[entity])
+
+    def count_others(resource: str) -> Counter[tuple[str, str, str]]:
+        if resource == DELETION_BUNDLE:
+            deletions = _read(work, "deleted", DELETION_BUNDLE)
+            return _count_others(deletions.where(~F.col("resource_type").isin(*modelled)))
+        return _count_others(_read(work, "output", resource))
+
+    counted = _side_by_side(count_others, sorted(others))
+    judged = _side_by_side(judge_entity, list(staged))
+    outcomes = sum((*counted.values(), *(each.outcomes for each in judged.values())), Counter())
+    newest = max((each.newest for each in judged.values() if each.newest), default=None)
     try:
         control.set_judged(work.conn, work.batch.batch_id, _receipts(work, outcomes), newest)
     except CitywellError:
         _forget_staged(work)
         raise
     crash_point("judged")
-    return {entity: judgement.settled for entity, (judgement, _, _) in judged.items()}
+    return {entity: each.settled for entity, each in judged.items()}
 
 
-def _count_others(rows: DataFrame, outcomes: Counter[tuple[str, str, str]]) -> None:
-    """Add the records of types that nobody models; those that are no valid record are quarantined."""
+def _judge_entity(work: Work, entity: str, staged: DataFrame) -> _Judged:
+    resource = work.source.tables[entity].resource
+    judgement = judge(work.spark, _scope(work, entity))
+    outcomes = Counter({(file, resource, what): n for (file, what), n in judgement.outcomes.items()})
+    newest = F.unix_micros(F.max("version_at"))
+    by_file = (
+        staged.groupBy("file").agg(F.count("rule").alias("rejected"), newest.alias("newest_us")).collect()
+    )
+    outcomes += Counter({(row["file"], resource, "quarantined"): row["rejected"] for row in by_file})
+    newest_us = max((row["newest_us"] for row in by_file if row["newest_us"] is not None), default=None)
+    at = None if newest_us is None else EPOCH + timedelta(microseconds=newest_us)
+    return _Judged(outcomes, at, judgement.settled)
+
+
+def _count_others(rows: DataFrame) -> Counter[tuple[str, str, str]]:
+    """The records of types that nobody models; those that are no valid record are quarantined."""
     outcome = F.when(F.col("rule").isNull(), "unmodelled").otherwise("quarantined").alias("outcome")
-    for row in rows.groupBy("file", "resource_type", outcome).count().collect():
-        outcomes[row["file"], row["resource_type"], row["outcome"]] += row["count"]
+    counted = rows.groupBy("file", "resource_type", outcome).count().collect()
+    return Counter({(row["file"], row["resource_type"], row["outcome"]): row["count"] for row in counted})
 
 
 def _receipts(work: Work, outcomes: Mapping[tuple[str, str, str], int]) -> list[Receipt]:
@@ -538,18 +553,17 @@ def _finish(work: Work, settled: Mapping[str, DataFrame | None] | None = None) -
 
     def merge_entity(entity: str) -> None:
         rows = judge(work.spark, _scope(work, entity)).settled if settled is None else settled.get(entity)
-        if rows is None or rows.isEmpty():
-            return
-        log.info("%s: merging %s", work.batch.batch_id, entity)
-        tables.merge_newest(
-            work.spark,
-            work.silver(entity),
-            rows,
-            key=["source", work.source.tables[entity].key],
-            order=ORDER,
-            partition="month",
-            is_settled=True,
-        )
+        if rows is not None and not rows.isEmpty():
+            log.info("%s: merging %s", work.batch.batch_id, entity)
+            tables.merge_newest(
+                work.spark,
+                work.silver(entity),
+                rows,
+                key=["source", work.source.tables[entity].key],
+                order=ORDER,
+                partition="month",
+                is_settled=True,
+            )
         crash_point(f"merge:{entity}")
 
     _side_by_side(merge_entity, list(staged))
