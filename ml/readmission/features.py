@@ -261,9 +261,11 @@ def _sum_of_illnesses(points: Callable[[Group], int]) -> Column:
 
 def _with_stays(cases: DataFrame, encounter: DataFrame) -> DataFrame:
     """Adds the stay itself, and counts of those of the person that began before its admission, as known at as_of."""
-    known = stays_of_cases(cases, encounter)
-    admitted_at = F.max(F.when(F.col("is_index"), F.col("admitted_at")))
-    rows = known.withColumn("index_at", admitted_at.over(Window.partitionBy("person_key", "case_key")))
+    case = Window.partitionBy("person_key", "case_key")
+    index_first = case.orderBy(F.desc("is_index"))
+    rows = stays_of_cases(cases, encounter).withColumn(
+        "index_at", F.max(F.when(F.col("is_index"), F.col("admitted_at"))).over(case)
+    )
     index_at, began_at = F.col("index_at"), F.col("admitted_at")
     left_at = F.when(~F.col("is_index"), F.col("discharged_at"))
     in_365 = (began_at < index_at) & (began_at >= _back(index_at, 365))
@@ -272,16 +274,16 @@ def _with_stays(cases: DataFrame, encounter: DataFrame) -> DataFrame:
         "stays_180d": _count(in_180),
         "stays_365d": _count(in_365),
         "unplanned_stays_365d": _count(in_365 & ~F.col("is_planned")),
-        "bed_days_365d": _rounded(F.sum(F.when(in_365, _days(left_at, began_at)))),
-        "days_since_last_stay": _rounded(F.min(F.when(in_365, _days(index_at, left_at)))),
+        "bed_days_365d": F.sum(F.when(in_365, _days(left_at, began_at))),
+        "days_since_last_stay": F.min(F.when(in_365, _days(index_at, left_at))),
     }
-    stay = F.when(F.col("is_index"), F.struct(*_STAY_COLUMNS))
-    table = rows.groupBy("person_key", "case_key").agg(
-        F.first("case").alias("case"),
-        F.max(stay).alias("stay"),
-        *(count.alias(name) for name, count in counts.items()),
+    counted = rows.withColumns({name: count.over(case) for name, count in counts.items()}).withColumn(
+        "place", F.row_number().over(index_first)
     )
-    return table.select("case.*", "stay.*", *counts)
+    of_stay = (F.when(F.col("is_index"), F.col(name)).alias(name) for name in _STAY_COLUMNS)
+    return counted.where("place = 1").select(
+        "case.*", *of_stay, *(_rounded(F.col(name)).alias(name) for name in counts)
+    )
 
 
 def _events(facts: Facts) -> DataFrame:
