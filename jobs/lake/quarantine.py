@@ -17,7 +17,8 @@ from pyspark.sql import functions as F
 
 from jobs.errors import CitywellError
 from jobs.lake import catalog, control, landing
-from jobs.lake.load import QUARANTINE, Loaded, load
+from jobs.lake.load import Loaded, load
+from jobs.lake.load.publishing import QUARANTINE
 from jobs.settings import settings
 from jobs.sources import find_endpoint
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.lake.load import TRANSFORMS
+from jobs.lake.load.staging import TRANSFORMS
 from jobs.settings import PROJECT_DIR
 from jobs.silver.fhir import SHAPES
 from jobs.sources import load_all

@@ -11,7 +11,7 @@ import pytest
 from infra.engine.launch import Engine
 from infra.stack.postgres import Cluster
 from jobs.errors import CitywellError
-from jobs.lake import load as lake_load
+from jobs.lake.load import checking, work
 from jobs.settings import settings
 from jobs.sources import find_endpoint
 from tests.support.lake import Export, TestLake, instant, totals, use_home
@@ -24,7 +24,7 @@ RECEIPT_TIMES = ("known_from", "usable_at")
 def _absence_means_deletion(monkeypatch: pytest.MonkeyPatch) -> None:
     source, endpoint = find_endpoint(SOURCE)
     declared = endpoint.model_copy(update={"absence_means_deletion": True})
-    monkeypatch.setattr(lake_load, "find_endpoint", lambda name: (source, declared))
+    monkeypatch.setattr(work, "find_endpoint", lambda name: (source, declared))
 
 
 def patient(name: str, sex: str = "female") -> dict[str, Any]:
@@ -98,7 +98,7 @@ def test_a_batch_staged_before_another_was_published_is_judged_anew(
 ) -> None:
     lake.ingest(SOURCE, snapshot(1, patient("a"), patient("b")))
     with monkeypatch.context() as patch:
-        patch.setattr(lake_load, "_check", _interrupted)
+        patch.setattr(checking, "accept", _interrupted)
         with pytest.raises(InterruptedError):
             lake.ingest(SOURCE, snapshot(2, patient("a"), patient("b"), patient("c")))
     lake.ingest(SOURCE, snapshot(3, patient("a"), patient("b")))

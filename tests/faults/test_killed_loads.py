@@ -26,6 +26,7 @@ CRASH_POINTS = [
     "validated",
     "checked",
     "judged",
+    "recorded",
     "linked",
     *(f"merge:{entity}" for entity in ENTITIES),
     "before publish",

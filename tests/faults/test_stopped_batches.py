@@ -16,9 +16,8 @@ from infra.stack.postgres import SUPERUSER, Cluster
 from jobs.errors import CitywellError
 from jobs.identity import link, vault
 from jobs.lake import control, landing
-from jobs.lake import load as lake_load
 from jobs.lake.control import Batch
-from jobs.lake.load import load
+from jobs.lake.load import load, steps
 from jobs.settings import settings
 from tests.support.lake import Export, TestLake, instant, totals, use_home
 
@@ -46,7 +45,7 @@ def killed_at(point: str, batch_id: str) -> None:
             raise Killed
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lake_load, "crash_here", crash)
+        patch.setattr(steps, "crash_here", crash)
         with pytest.raises(Killed):
             load(batch_id)
 

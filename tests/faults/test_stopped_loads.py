@@ -14,7 +14,10 @@ from infra.stack.postgres import Cluster
 from jobs.errors import CitywellError
 from jobs.lake import load as lake_load
 from jobs.lake import tables
+from jobs.lake.load import staging, work
+from jobs.lake.load.work import Work
 from jobs.settings import settings
+from jobs.sources import find_endpoint
 from tests.support.exports import ONE_OF_EACH, one_of_each
 from tests.support.lake import Export, TestLake, instant, totals, use_home
 
@@ -64,14 +67,14 @@ def test_rows_doubled_in_bronze_stop_the_batch_and_the_next_run_mends_it(lake: T
     """An engine may commit the append of a killed load after the load has been started again."""
     batch_id, _ = landed(lake, one_of_each(instant("2026-01-01")), "*Patient*")
 
-    def stage_twice(work: lake_load.Work, *more: Any) -> None:
+    def stage_twice(work: Work, *more: Any) -> None:
         staged(work, *more)
         rows = tables.read(work.spark, "bronze.hospital__patient")
         rows.write.format("delta").mode("append").save(str(tables.path_of("bronze.hospital__patient")))
 
-    staged = lake_load._stage
+    staged = staging.stage
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lake_load, "_stage", stage_twice)
+        patch.setattr(staging, "stage", stage_twice)
         with pytest.raises(CitywellError, match="do not balance"):
             lake_load.load(batch_id)
     assert totals(lake_load.load(batch_id).receipts)["received"] == 12
@@ -98,10 +101,10 @@ def test_the_verdict_on_a_refused_batch_is_published_and_replaced_by_the_next(
     with pytest.raises(CitywellError, match="row rules reject at most"):
         lake.ingest(SOURCE, export)
     assert [row["success"] for row in lake.rows(verdict)] == [False]
-    source, endpoint = lake_load.find_endpoint(SOURCE)
+    source, endpoint = find_endpoint(SOURCE)
     lenient = source.model_copy(
         update={"checks": source.checks.model_copy(update={"tolerated_quarantined": 50})}
     )
-    monkeypatch.setattr(lake_load, "find_endpoint", lambda name: (lenient, endpoint))
+    monkeypatch.setattr(work, "find_endpoint", lambda name: (lenient, endpoint))
     lake.ingest(SOURCE, export)
     assert [row["success"] for row in lake.rows(verdict)] == [True]

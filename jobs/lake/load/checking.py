@@ -1,0 +1,102 @@
+"""Great Expectations' verdict on a staged batch, shown whatever it is; a bad one stops the batch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.errors import CitywellError
+from jobs.lake import bronze, control, tables
+from jobs.lake.load.steps import crash_point
+from jobs.lake.load.work import Work
+from jobs.settings import settings
+
+if TYPE_CHECKING:
+    from expectations import Validation, ValidationOutcome
+
+VALIDATIONS = "quality.validations"
+VALIDATION_SCHEMA = pa.schema(
+    [
+        ("batch_id", pa.string()),
+        ("source", pa.string()),
+        ("table", pa.string()),
+        ("expectation", pa.string()),
+        ("column", pa.string()),
+        ("severity", pa.string()),
+        ("success", pa.bool_()),
+        ("observed", pa.string()),
+        ("element_count", pa.int64()),
+        ("unexpected_count", pa.int64()),
+        ("why", pa.string()),
+        ("checked_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+
+def begin(work: Work) -> Validation:
+    """What judges the batch's tables, one by one."""
+    from expectations import Validation
+
+    return Validation(
+        batch_id=work.batch.batch_id,
+        source=work.batch.source,
+        docs_dir=settings().home / "reports" / "data_docs",
+    )
+
+
+def check(work: Work, validation: Validation, entity: str, rows: DataFrame) -> None:
+    """Have the staged rows of an entity judged, unless there are none."""
+    from expectations import Counts
+
+    by_rule = _rule_counts(rows)
+    received = sum(by_rule.values())
+    if received:
+        counts = Counts(
+            received=received,
+            quarantined=received - by_rule[None],
+            tolerated=work.source.checks.tolerated_quarantined,
+            absent=_absent(work, rows),
+            tolerated_absent=work.source.checks.tolerated_absent,
+        )
+        validation.judge(f"{work.source.name}__{entity}", rows, counts)
+
+
+def accept(work: Work, outcome: ValidationOutcome) -> None:
+    """Show the verdict. Raises CitywellError, and takes the batch's rows out again, when a critical check failed."""
+    results = pa.Table.from_pylist([asdict(row) for row in outcome.rows], schema=VALIDATION_SCHEMA)
+    _publish_validations(work, work.spark.createDataFrame(results))
+    crash_point("validated")
+    if not outcome.passed:
+        failed = "; ".join(
+            f"{row.table}: {row.expectation} {row.column or ''} ({row.why})" for row in outcome.failures[:5]
+        )
+        work.forget_staged()
+        raise CitywellError(
+            f"{len(outcome.failures)} checks failed: {failed}",
+            where=f"batch {work.batch.batch_id}",
+            do="look at the Data Docs; mend the declaration and run it again, or have the source mended and ingest "
+            "it with a later --date: the watermark has stayed, so the same span is asked for",
+        )
+
+
+def _publish_validations(work: Work, results: DataFrame) -> None:
+    """Show the newest verdict on the batch, passed or not, in the place of an earlier one."""
+    slice_ = {tables.BATCH_COLUMN: work.batch.batch_id}
+    version = tables.retrying(lambda: tables.replace_slice(work.spark, VALIDATIONS, results, slice_))
+    control.publish_tables(work.conn, "checks", work.batch.batch_id, {VALIDATIONS: version})
+
+
+def _rule_counts(rows: DataFrame) -> Counter[str | None]:
+    return Counter({row["rule"]: row["count"] for row in rows.groupBy("rule").count().collect()})
+
+
+def _absent(work: Work, rows: DataFrame) -> int:
+    """How many records the batch deletes by leaving them out."""
+    return (
+        rows.where(F.col("file") == bronze.ABSENT_FILE).count() if work.endpoint.absence_means_deletion else 0
+    )

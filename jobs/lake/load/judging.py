@@ -1,0 +1,118 @@
+"""What becomes of every record of a checked batch, found out before anything is merged, and its receipts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.errors import CitywellError
+from jobs.lake import control
+from jobs.lake.control import Receipt
+from jobs.lake.judgement import Scope, judge
+from jobs.lake.load.steps import crash_point, side_by_side
+from jobs.lake.load.work import Work
+from jobs.lake.reader import DELETION_BUNDLE
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """outcomes: records by (file, resource type, outcome). newest: their newest version instant."""
+
+    outcomes: Counter[tuple[str, str, str]]
+    newest: datetime | None
+    settled: DataFrame | None
+
+
+def judge_batch(work: Work) -> dict[str, DataFrame | None]:
+    """Find out what becomes of every record, before anything is merged; the rows to merge by entity."""
+    staged = work.staged()
+    modelled = {table.resource for table in work.source.tables.values()}
+    others = {f.resource_type for f in work.manifest.files if f.kind == "output"} - modelled
+    if any(f.kind == "deleted" for f in work.manifest.files):
+        others.add(DELETION_BUNDLE)
+
+    def judge_entity(entity: str) -> _Judged:
+        return _judge_entity(work, entity, staged[entity])
+
+    def count_others(resource: str) -> Counter[tuple[str, str, str]]:
+        if resource == DELETION_BUNDLE:
+            deletions = work.read("deleted", DELETION_BUNDLE)
+            return _count_others(deletions.where(~F.col("resource_type").isin(*modelled)))
+        return _count_others(work.read("output", resource))
+
+    counted = side_by_side(count_others, sorted(others))
+    judged = side_by_side(judge_entity, list(staged))
+    outcomes = sum((*counted.values(), *(each.outcomes for each in judged.values())), Counter())
+    newest = max((each.newest for each in judged.values() if each.newest), default=None)
+    try:
+        control.set_judged(work.conn, work.batch.batch_id, _receipts(work, outcomes), newest)
+    except CitywellError:
+        work.forget_staged()
+        raise
+    crash_point("judged")
+    return {entity: each.settled for entity, each in judged.items()}
+
+
+def _judge_entity(work: Work, entity: str, staged: DataFrame) -> _Judged:
+    resource = work.source.tables[entity].resource
+    judgement = judge(work.spark, scope(work, entity))
+    outcomes = Counter({(file, resource, what): n for (file, what), n in judgement.outcomes.items()})
+    newest = F.unix_micros(F.max("version_at"))
+    by_file = (
+        staged.groupBy("file").agg(F.count("rule").alias("rejected"), newest.alias("newest_us")).collect()
+    )
+    outcomes += Counter({(row["file"], resource, "quarantined"): row["rejected"] for row in by_file})
+    newest_us = max((row["newest_us"] for row in by_file if row["newest_us"] is not None), default=None)
+    at = None if newest_us is None else EPOCH + timedelta(microseconds=newest_us)
+    return _Judged(outcomes, at, judgement.settled)
+
+
+def _count_others(rows: DataFrame) -> Counter[tuple[str, str, str]]:
+    """The records of types that nobody models; those that are no valid record are quarantined."""
+    outcome = F.when(F.col("rule").isNull(), "unmodelled").otherwise("quarantined").alias("outcome")
+    counted = rows.groupBy("file", "resource_type", outcome).count().collect()
+    return Counter({(row["file"], row["resource_type"], row["outcome"]): row["count"] for row in counted})
+
+
+def _receipts(work: Work, outcomes: Mapping[tuple[str, str, str], int]) -> list[Receipt]:
+    """One receipt for each file and type. What output files received is what landing counted, not what was read."""
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for (file, resource, outcome), count in outcomes.items():
+        counts.setdefault((file, resource), Counter())[outcome] += count
+    landed = {}
+    for f in work.manifest.files:
+        if f.kind == "output":
+            landed[f.file] = f.lines - f.blank_lines
+            counts.setdefault((f.file, f.resource_type), Counter())
+    return [
+        Receipt(
+            batch_id=work.batch.batch_id,
+            source=work.batch.source,
+            file=file,
+            resource_type=resource,
+            received=landed.get(file, sum(found.values())),
+            **found,
+        )
+        for (file, resource), found in sorted(counts.items())
+    ]
+
+
+def scope(work: Work, entity: str) -> Scope:
+    """What judging an entity of the batch may look at."""
+    hidden = [b.batch_id for b in control.unpublished(work.conn) if b.batch_id != work.batch.batch_id]
+    return Scope(
+        source=work.batch.source,
+        batch_id=work.batch.batch_id,
+        bronze=work.bronze(entity),
+        silver=work.silver(entity),
+        key=work.source.tables[entity].key,
+        hidden_batches=tuple(hidden),
+        seen_until=control.seen_until(work.conn, work.batch.source),
+    )

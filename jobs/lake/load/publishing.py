@@ -1,0 +1,139 @@
+"""Merging a judged batch into the current tables, and the one transaction that makes it visible."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import reduce
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.identity import link, vault
+from jobs.lake import control, tables
+from jobs.lake.control import Receipt
+from jobs.lake.judgement import judge
+from jobs.lake.load.judging import scope
+from jobs.lake.load.steps import crash_point, side_by_side
+from jobs.lake.load.work import Work
+from jobs.lake.reader import DELETION_BUNDLE
+from jobs.lake.timeline import ORDER
+
+log = logging.getLogger(__name__)
+
+RECEIPTS, QUARANTINE, LINKS = "quality.receipts", "quality.quarantine", "silver.person_link"
+RECEIPT_SCHEMA = (
+    "batch_id string, source string, file string, resource_type string, received bigint, published bigint, "
+    "superseded bigint, duplicate bigint, deleted bigint, unmodelled bigint, quarantined bigint"
+)
+
+
+def finish(work: Work, settled: Mapping[str, DataFrame | None] | None = None) -> None:
+    """Merge the judged batch and publish it. Running it again merges the same rows.
+
+    What still reads landed files comes first: should one be damaged, nothing is half merged.
+
+    settled: the rows to merge by entity, where they have just been found out.
+    """
+    receipts, staged = control.receipts(work.conn, work.batch.batch_id), work.staged()
+    versions = _write_quality(work, staged, receipts)
+    crash_point("recorded")
+    versions |= _merge_links(work)
+    crash_point("linked")
+
+    def merge_entity(entity: str) -> None:
+        rows = judge(work.spark, scope(work, entity)).settled if settled is None else settled.get(entity)
+        if rows is not None and not rows.isEmpty():
+            log.info("%s: merging %s", work.batch.batch_id, entity)
+            tables.merge_newest(
+                work.spark,
+                work.silver(entity),
+                rows,
+                key=["source", work.source.tables[entity].key],
+                order=ORDER,
+                partition="month",
+                is_settled=True,
+            )
+        crash_point(f"merge:{entity}")
+
+    side_by_side(merge_entity, list(staged))
+    crash_point("merged")
+    versions |= {work.bronze(entity): _newest(work.bronze(entity)) for entity in staged}
+    versions |= {
+        work.silver(entity): _newest(work.silver(entity))
+        for entity in staged
+        if tables.exists(work.silver(entity))
+    }
+    crash_point("before publish")
+    control.publish(
+        work.conn,
+        work.batch.batch_id,
+        versions,
+        receipts,
+        work.manifest.transaction_time if work.manifest.complete else None,
+    )
+    crash_point("published")
+
+
+def _merge_links(work: Work) -> dict[str, int]:
+    with vault.connect() as conn:
+        links = link.link_batch(work.batch.source, work.batch.batch_id, conn)
+    if not links.num_rows:
+        return {}
+    rows = work.spark.createDataFrame(links)
+    return {
+        LINKS: tables.merge_newest(
+            work.spark, LINKS, rows, key=["patient_key"], order=["linked_at"], partition="source"
+        )
+    }
+
+
+def _write_quality(
+    work: Work, staged: Mapping[str, DataFrame], receipts: Sequence[Receipt]
+) -> dict[str, int]:
+    """Receipts and quarantined records of the batch, beside its validations."""
+    batch_id = work.batch.batch_id
+    rejected = [
+        _quarantine(rows.withColumn("resource_type", F.lit(work.source.tables[entity].resource)), work)
+        for entity, rows in staged.items()
+    ]
+    modelled = {table.resource for table in work.source.tables.values()}
+    others = {r.resource_type for r in receipts if r.quarantined} - modelled
+    landed_types = {f.resource_type for f in work.manifest.files if f.kind == "output"}
+    rejected += [
+        _quarantine(work.read("output", resource), work) for resource in sorted(others & landed_types)
+    ]
+    if DELETION_BUNDLE in others:
+        rejected.append(_quarantine(work.read("deleted", DELETION_BUNDLE), work))
+    received = [tuple(asdict(receipt).values()) for receipt in receipts]
+    versions = {
+        RECEIPTS: tables.append_batch(
+            work.spark, RECEIPTS, work.spark.createDataFrame(received, RECEIPT_SCHEMA), batch_id
+        )
+    }
+    if rejected:
+        versions[QUARANTINE] = tables.append_batch(
+            work.spark, QUARANTINE, reduce(DataFrame.unionByName, rejected), batch_id
+        )
+    return versions
+
+
+def _quarantine(rows: DataFrame, work: Work) -> DataFrame:
+    return rows.where("rule is not null").select(
+        F.lit(work.batch.source).alias("source"),
+        F.lit(work.batch.batch_id).alias("batch_id"),
+        "file",
+        "line",
+        "line_hash",
+        "resource_type",
+        "rule",
+        "reason",
+        F.lit(work.manifest.known_from).alias("quarantined_at"),
+    )
+
+
+def _newest(table: str) -> int:
+    version = tables.version(table)
+    assert version is not None
+    return version

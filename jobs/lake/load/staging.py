@@ -1,0 +1,116 @@
+"""Landed files to staged rows: each entity is read, appended to bronze and handed to the checks."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.identity.pseudonyms import key_id, load_key
+from jobs.lake import bronze, control, tables
+from jobs.lake.load import checking
+from jobs.lake.load.steps import crash_point, side_by_side
+from jobs.lake.load.work import Work
+from jobs.lake.reader import DELETION_BUNDLE
+from jobs.settings import settings
+from jobs.silver import hospital
+from jobs.sources import Table
+
+if TYPE_CHECKING:
+    from expectations import Validation
+
+log = logging.getLogger(__name__)
+
+MONTHLY_SINCE = 2024
+MOST_SNAPSHOTS = 1000
+"""Full exports looked at for absences; a daily one of nearly three years."""
+
+TRANSFORMS: dict[str, Mapping[str, Callable[[DataFrame], DataFrame]]] = {"hospital": hospital.TRANSFORMS}
+"""Entity transforms by source definition."""
+
+
+def stage(work: Work, validation: Validation) -> None:
+    """Append the batch's rows to bronze, the biggest entities first, and judge each entity as soon as it is there."""
+    deletions = [f for f in work.manifest.files if f.kind == "deleted"]
+    deleted_types = set(_deletions(work)) if deletions else set()
+    facts = bronze.BatchFacts(
+        source=work.batch.source,
+        batch_id=work.batch.batch_id,
+        transaction_time=work.manifest.transaction_time,
+        known_from=work.manifest.known_from,
+        is_first_load=work.batch.is_first_load,
+        key_id=key_id(load_key(settings().keys_dir / "pseudonym.key")),
+        monthly_since=MONTHLY_SINCE,
+    )
+
+    def stage_entity(entity: str) -> None:
+        table = work.source.tables[entity]
+        files = [
+            bronze.StagedFile(f.file, f.kind)
+            for f in work.manifest.files
+            if (f.kind == "output" and f.resource_type == table.resource)
+            or (f.kind == "deleted" and table.resource in deleted_types)
+        ]
+        is_whole = _is_whole(work, table)
+        if not files and not is_whole:
+            return
+        log.info("%s: reading %s", work.batch.batch_id, table.resource)
+        rows = bronze.staged(
+            work.spark, files, work.reading, facts, entity, table, TRANSFORMS[work.source.name][entity]
+        )
+        if work.endpoint.absence_means_deletion:
+            rows = _with_absences(work, entity, rows, facts, is_whole=is_whole)
+        tables.append_batch(work.spark, work.bronze(entity), rows, work.batch.batch_id)
+        crash_point(f"stage:{entity}")
+        checking.check(work, validation, entity, work.staged_rows(entity))
+
+    landed: Counter[str] = Counter()
+    for f in work.manifest.files:
+        landed[f.resource_type] += f.bytes
+    biggest_first = sorted(
+        work.source.tables, key=lambda entity: -landed[work.source.tables[entity].resource]
+    )
+    side_by_side(stage_entity, biggest_first)
+
+
+def _is_whole(work: Work, table: Table) -> bool:
+    """Whether what this export leaves out of a table has been deleted."""
+    return (
+        work.endpoint.absence_means_deletion
+        and work.batch.is_full
+        and work.manifest.complete
+        and (work.endpoint.types is None or table.resource in work.endpoint.types)
+    )
+
+
+def _with_absences(
+    work: Work, entity: str, rows: DataFrame, facts: bronze.BatchFacts, *, is_whole: bool
+) -> DataFrame:
+    hidden = [batch.batch_id for batch in control.unpublished(work.conn)]
+    tables.create(work.bronze(entity), rows.schema, [tables.BATCH_COLUMN])
+    published = tables.read(work.spark, work.bronze(entity)).where(
+        (F.col("source") == work.batch.source) & ~F.col("batch_id").isin(*hidden)
+    )
+    later = [
+        bronze.Snapshot(b.batch_id, b.transaction_time)
+        for b in control.batches(work.conn, work.batch.source, limit=MOST_SNAPSHOTS)
+        if b.status == "published"
+        and b.is_full
+        and b.is_complete
+        and b.transaction_time
+        and b.transaction_time > facts.transaction_time
+    ]
+    key = work.source.tables[entity].key
+    return bronze.with_absences(rows, published, key, facts, later, is_whole=is_whole)
+
+
+def _deletions(work: Work) -> Counter[str]:
+    """Entries of the batch's deletion bundles by resource type."""
+    rows = work.read("deleted", DELETION_BUNDLE)
+    return Counter(
+        {row["resource_type"]: row["count"] for row in rows.groupBy("resource_type").count().collect()}
+    )

@@ -1,0 +1,92 @@
+"""A batch at hand: where it is from, what has landed of it, and the tables its rows are in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.errors import CitywellError
+from jobs.lake import bronze, landing, tables
+from jobs.lake.control import Batch, Connection
+from jobs.lake.landing import FileKind, Manifest
+from jobs.lake.reader import Reading, micros
+from jobs.settings import settings
+from jobs.sources import Endpoint, Source, find_endpoint
+
+
+@dataclass(frozen=True)
+class Work:
+    """A batch at hand with what its steps need."""
+
+    spark: SparkSession
+    conn: Connection
+    batch: Batch
+    source: Source
+    endpoint: Endpoint
+    manifest: Manifest
+    directory: Path
+
+    @classmethod
+    def of(cls, spark: SparkSession, conn: Connection, batch: Batch) -> Work:
+        """Raises CitywellError when the batch has not landed or its manifest is damaged."""
+        source, endpoint = find_endpoint(batch.source)
+        directory = landing.batch_dir(settings().landing_dir, batch.source, batch.batch_id)
+        manifest = landing.read_manifest(directory)
+        if manifest is None:
+            raise CitywellError(
+                "The batch has not landed",
+                where=f"batch {batch.batch_id}",
+                do=f"run `citywell ingest {batch.source}`, which extracts it first",
+            )
+        return cls(spark, conn, batch, source, endpoint, manifest, directory)
+
+    def bronze(self, entity: str) -> str:
+        """Name of the entity's table of received records."""
+        return f"bronze.{self.source.name}__{entity}"
+
+    def silver(self, entity: str) -> str:
+        """Name of the entity's table of current records."""
+        return f"silver.{self.source.name}__{entity}"
+
+    @property
+    def reading(self) -> Reading:
+        """What the reader must know of the batch."""
+        return Reading(
+            source=self.batch.source,
+            landing_dir=str(self.directory),
+            landing_key=str(settings().keys_dir / "landing.key"),
+            pseudonym_key=str(settings().keys_dir / "pseudonym.key"),
+            transaction_us=micros(self.manifest.transaction_time),
+            time_zone=self.endpoint.time_zone,
+            is_snapshot=self.endpoint.absence_means_deletion,
+            has_numeric_versions=self.endpoint.declares_numeric_version_id,
+        )
+
+    def staged(self) -> dict[str, DataFrame]:
+        """The batch's bronze rows by entity, for the entities it brought."""
+        there = [entity for entity in self.source.tables if tables.exists(self.bronze(entity))]
+        found = {entity: self.staged_rows(entity) for entity in there}
+        return {entity: rows for entity, rows in found.items() if not rows.select("line").isEmpty()}
+
+    def staged_rows(self, entity: str) -> DataFrame:
+        """The batch's bronze rows of an entity."""
+        return tables.read(self.spark, self.bronze(entity)).where(F.col("batch_id") == self.batch.batch_id)
+
+    def forget_staged(self) -> None:
+        """Take the batch's rows out of bronze again."""
+        for entity in self.source.tables:
+            slice_ = {tables.BATCH_COLUMN: self.batch.batch_id}
+            tables.retrying(partial(tables.delete_slice, self.bronze(entity), slice_))
+
+    def read(self, kind: FileKind, resource_type: str) -> DataFrame:
+        """Reader rows of the files of a kind; of deletion bundles, every entry (``resource_type`` is then Bundle)."""
+        files = [
+            bronze.StagedFile(f.file, kind)
+            for f in self.manifest.files
+            if f.kind == kind and (kind == "deleted" or f.resource_type == resource_type)
+        ]
+        return bronze.read(self.spark, files, self.reading, resource_type)
