@@ -7,6 +7,8 @@ import os
 import shutil
 from pathlib import Path
 
+from psycopg.errors import DiskFull
+
 from jobs.errors import CitywellError
 
 FEWEST_BYTES = 4 * 1024 * 1024
@@ -17,7 +19,7 @@ _WORDS = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT))
 def is_full(error: BaseException | None) -> bool:
     """Whether ``error``, or what it came of, is that no space was left."""
     while error is not None:
-        if any(words in str(error) for words in _WORDS):
+        if isinstance(error, DiskFull) or any(words in str(error) for words in _WORDS):
             return True
         error = error.__cause__ or error.__context__
     return False
@@ -35,5 +37,6 @@ def full(error: BaseException, home: Path) -> CitywellError:
     return CitywellError(
         "the disk is full",
         where=str(file or home),
-        do="free some space, or move the data directory to a larger disk (CITYWELL_HOME), then try again",
+        do="free some space, shorten the retention of landed files, or move the data directory to a larger disk "
+        "(CITYWELL_HOME), then try again",
     )

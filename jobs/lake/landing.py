@@ -16,7 +16,6 @@ name only when it is whole and synced.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import struct
@@ -34,6 +33,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 from pydantic import TypeAdapter, ValidationError
 
+from jobs import disk
 from jobs.errors import CitywellError
 from jobs.lake.lines import BOM, LONGEST_LINE_BYTES
 from jobs.private_files import create_private, sync_directory
@@ -49,7 +49,6 @@ _TAG = 16
 _HEADER = struct.Struct(">4sB3x8sI40s")
 _NONCE = struct.Struct(">B3xQ")
 _LF, _CR = 10, 13
-_FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 FileKind = Literal["output", "deleted", "error"]
 
@@ -464,12 +463,8 @@ def _name_in_batch(path: Path) -> bytes:
 
 
 def _said_plainly(error: OSError, path: Path) -> CitywellError:
-    if error.errno in _FULL_DISK:
-        return CitywellError(
-            "The disk is full: a received file could not be landed",
-            where=str(path),
-            do="free space there or shorten the retention of landed files, then run the batch again",
-        )
+    if disk.is_full(error):
+        return disk.full(error, path)
     return CitywellError(
         f"A received file could not be landed: {error.strerror or 'input/output error'}",
         where=str(path),

@@ -83,6 +83,7 @@ def test_citywell_up_says_so_in_a_few_lines_and_leaves_nothing_running(
         OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
         OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)),
         psycopg.errors.DiskFull('could not extend file "base/1": No space left on device'),
+        psycopg.errors.DiskFull('could not extend file "base/1": wrote only 4096 of 8192 bytes at block 0'),
         Exception("Delta: Generic LocalFileSystem error: No space left on device (os error 28)"),
     ],
 )
