@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from jobs.identity.pseudonyms import Pseudonymiser
 from jobs.lake import instants
 from jobs.silver import fhir
+from jobs.silver.fhir import ABSENT, UNUSED
 
 NUMBER = re.compile(rb"-?(0|[1-9][0-9]{0,27})(\.[0-9]{1,28})?([eE][+-]?[0-9]{1,2})?")
 """JSON numbers within what DOUBLE holds: up to 28 digits before and after the point, two of exponent."""
@@ -57,7 +58,7 @@ class Scrubber:
         def scrub(element: Any) -> None:
             for attribute, name, handle, is_leaf in fields:
                 value = getattr(element, attribute)
-                if value is not None and value is not fhir.ABSENT and value is not fhir.UNUSED:
+                if value is not None and value is not ABSENT and value is not UNUSED:
                     try:
                         if is_leaf:
                             setattr(element, attribute, handle(value))
