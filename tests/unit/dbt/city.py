@@ -85,7 +85,10 @@ class City:
 
 @contextmanager
 def a_city(where: Engine, home: Path) -> Iterator[City]:
+    """A city of its own: on Apache Spark, whose sessions share one catalog, tables of earlier tests are forgotten."""
     with engine.session(where.remote) as spark:
+        for schema in (gold.BRONZE, gold.SILVER, "gold"):
+            spark.sql(f"drop schema if exists {schema} cascade")
         yield City(spark, home)
 
 

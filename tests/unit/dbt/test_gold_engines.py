@@ -22,7 +22,7 @@ def test_gold_is_the_same_on_sail_and_spark(
         with a_city(engine, tmp_path / engine.remote.rpartition(":")[2]) as city:
             city.put(EARLIER, **SILVER)
             city.build(unit_tests=True)
-            city.put(observation=SILVER["observation"][1:], patient=SILVER["patient"][:1])
+            city.put(EARLIER, observation=SILVER["observation"][1:], patient=SILVER["patient"][:1])
             result = city.build("resource_type:model")
             tables[engine] = {name: city.rows(name.removeprefix("gold.")) for name in result.versions}
     assert tables[sail_engine] == tables[spark_engine]
