@@ -21,16 +21,16 @@ AT_ONCE = 2
 def side_by_side(step: Callable[[str], T], entities: Sequence[str]) -> dict[str, T]:
     """``step`` of each entity, in this order, AT_ONCE at a time: while one waits for Python, one computes.
 
-    Raises the first error when the steps under way have ended; the others are not begun.
+    Raises the first error when the steps under way have ended; the others are not begun. So does an interrupt.
     """
     with ThreadPoolExecutor(AT_ONCE) as pool:
         begun = {entity: pool.submit(copy_context().run, step, entity) for entity in entities}
-        _, waiting = wait(begun.values(), return_when=FIRST_EXCEPTION)
-        for future in waiting:
-            future.cancel()
-    errors = [f.exception() for f in begun.values() if not f.cancelled()]
-    for error in errors:
-        if error is not None:
+        try:
+            wait(begun.values(), return_when=FIRST_EXCEPTION)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    for future in begun.values():
+        if not future.cancelled() and (error := future.exception()):
             raise error
     return {entity: future.result() for entity, future in begun.items()}
 
