@@ -132,7 +132,8 @@ class Validation:
     def outcome(self) -> ValidationOutcome:
         """The verdict on the tables judged, after its Data Docs have been written."""
         results = [self._results[name] for name in sorted(self._results)]
-        docs.publish(self.docs_dir, results, batch_id=self.batch_id, checked_at=self.checked_at)
+        if results:
+            docs.publish(self.docs_dir, results, batch_id=self.batch_id, checked_at=self.checked_at)
         rows = [
             _row(
                 result,

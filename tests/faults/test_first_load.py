@@ -17,3 +17,8 @@ def test_what_an_incomplete_first_export_left_out_is_usable_from_when_it_was_kno
     lake.ingest(SOURCE, Export(instant("2026-01-03"), {"Patient": [patient("c")]}))
     usable = "select cast(usable_at as string) as usable_at from silver.hospital__patient order by 1"
     assert [row["usable_at"][:10] for row in lake.rows(usable)] == ["2024-05-01", "2024-05-01", "2026-01-03"]
+
+
+def test_an_export_that_brings_nothing_is_published(lake: TestLake) -> None:
+    receipts = lake.ingest(SOURCE, Export(instant("2026-01-04"), {"Patient": []}))
+    assert [(receipt.resource_type, receipt.received) for receipt in receipts] == [("Patient", 0)]

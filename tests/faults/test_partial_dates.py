@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobs.lake import load
+from jobs.lake.load import work
 from jobs.sources import find_endpoint
 from tests.conftest import APACHE_SPARK
 from tests.support.exports import ICD10, LOINC, concept
@@ -78,7 +78,7 @@ def loaded(lake: TestLake) -> Iterator[TestLake]:
     deaths = ({"deceasedDateTime": "2025-10"}, {"deceasedDateTime": "2025-10-01T10:00:00Z"}, {})
     files["Patient"] = [{"resourceType": "Patient", "id": f"p{n}", **death} for n, death in enumerate(deaths)]
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(load, "find_endpoint", lambda name: (source, tokyo))
+        monkeypatch.setattr(work, "find_endpoint", lambda name: (source, tokyo))
         lake.ingest(SOURCE, Export(instant("2026-01-01"), files))
         yield lake
 

@@ -67,7 +67,12 @@ def check(work: Work, validation: Validation, entity: str, rows: DataFrame) -> N
 
 
 def accept(work: Work, outcome: ValidationOutcome) -> None:
-    """Show the verdict. Raises CitywellError, and takes the batch's rows out again, when a critical check failed."""
+    """Show the verdict. Raises CitywellError, and takes the batch's rows out again, when a critical check failed.
+
+    A batch that brought nothing has no verdict.
+    """
+    if not outcome.rows:
+        return
     results = pa.Table.from_pylist([asdict(row) for row in outcome.rows], schema=VALIDATION_SCHEMA)
     _publish_validations(work, work.spark.createDataFrame(results))
     crash_point("validated")
