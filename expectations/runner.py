@@ -100,7 +100,7 @@ class ValidationOutcome:
 
 
 class Validation:
-    """Judges the tables of one batch, one after the other whatever thread asks, and tells the verdict at the end.
+    """Checks the tables of one batch, one after the other whatever thread asks, and tells the verdict at the end.
 
     Great Expectations is imported with the first table, which takes seconds.
     """
@@ -113,8 +113,8 @@ class Validation:
         self._results: dict[str, ExpectationSuiteValidationResult] = {}
         self._turn = Lock()
 
-    def judge(self, name: str, frame: DataFrame, counts: Counts) -> None:
-        """Judge the staged rows of table ``name`` (``hospital__observation``); rejected ones and tombstones are left
+    def check(self, name: str, frame: DataFrame, counts: Counts) -> None:
+        """Check the staged rows of table ``name`` (``hospital__observation``); rejected ones and tombstones are left
         out here. Raises CitywellError when the table is not declared; a failed check is an outcome, not an error.
         """
         entity = name.removeprefix(f"{self.definition.name}__")
@@ -130,7 +130,7 @@ class Validation:
             self._results[name] = _judge(self._engines, name, _present(frame), counts, suite)
 
     def outcome(self) -> ValidationOutcome:
-        """The verdict on the tables judged, after its Data Docs have been written."""
+        """The verdict on the tables checked, after its Data Docs have been written."""
         results = [self._results[name] for name in sorted(self._results)]
         if results:
             docs.publish(self.docs_dir, results, batch_id=self.batch_id, checked_at=self.checked_at)

@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from jobs import postgres
 from jobs.crash import crash_here
-from jobs.errors import CitywellError
 from jobs.identity import vault
 from jobs.identity.pseudonyms import Pseudonymiser, load_key
 from jobs.lake import landing, lines, strict
@@ -53,13 +52,7 @@ def link_batch(
     the batch has not landed, a landed file is damaged, the keys are missing or the vault fails.
     """
     directory = landing.batch_dir(landing_dir or settings().landing_dir, source, batch_id)
-    manifest = landing.read_manifest(directory)
-    if manifest is None:
-        raise CitywellError(
-            "The batch has not landed, so its patients cannot be linked.",
-            where=f"batch {batch_id} of {source}",
-            do=f"Run the extraction of {source} for this batch first.",
-        )
+    manifest = landing.manifest_of(directory)
     file_key = landing.load_key(landing_key or settings().keys_dir / "landing.key")
     pseudonyms = Pseudonymiser(load_key(pseudonym_key or settings().keys_dir / "pseudonym.key"), source)
     patients: set[str] = set()

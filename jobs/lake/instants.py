@@ -29,9 +29,9 @@ def parse(text: str, zone: ZoneInfo) -> tuple[int, int | None, str]:
     if text[:4].isdecimal() and not EARLIEST_YEAR <= int(text[:4]) <= LATEST_YEAR:
         raise ValueError(f"year outside {EARLIEST_YEAR} to {LATEST_YEAR}")
     if _TIMED.fullmatch(text):
-        return _micros(_timed(text, zone)), None, "second"
+        return micros(_timed(text, zone)), None, "second"
     start, end, precision = _partial(text, zone)
-    return _micros(start), _micros(end), precision
+    return micros(start), micros(end), precision
 
 
 def parse_month(text: str) -> tuple[int, int | None, str]:
@@ -70,5 +70,11 @@ def _partial(text: str, zone: ZoneInfo) -> tuple[datetime, datetime, str]:
     return start, start.replace(year=start.year + 1), "year"
 
 
-def _micros(moment: datetime) -> int:
+def micros(moment: datetime) -> int:
+    """Microseconds since 1970 UTC of an aware datetime."""
     return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_micros(count: int) -> datetime:
+    """The instant, in UTC, so many microseconds after 1970."""
+    return _EPOCH + count * _MICROSECOND

@@ -344,6 +344,19 @@ def read_manifest(directory: Path) -> Manifest | None:
         ) from None
 
 
+def manifest_of(directory: Path) -> Manifest:
+    """The manifest of a batch that must have landed; raises CitywellError when it has not, or is damaged."""
+    manifest = read_manifest(directory)
+    if manifest is None:
+        source, batch_id = directory.parts[-2:]
+        raise CitywellError(
+            "The batch has not landed",
+            where=f"batch {batch_id}",
+            do=f"run `citywell ingest {source}`, which extracts it first",
+        )
+    return manifest
+
+
 def expire(
     landing_dir: Path, retention_days: float, *, now: datetime, keep: Collection[str] = ()
 ) -> list[Path]:

@@ -16,7 +16,6 @@ import hmac
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -245,11 +244,6 @@ def read_records(
                     yield from reader.rows(row["file"], resource_type)
 
     return read
-
-
-def micros(moment: datetime) -> int:
-    """Microseconds since 1970 UTC of an aware datetime."""
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def _array(name: str, values: Sequence[Any]) -> pa.Array:

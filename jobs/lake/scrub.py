@@ -106,15 +106,16 @@ class Scrubber:
         return {"key": self.pseudonyms.key(_IDENTIFIER, f"{identifier.system}|{identifier.value}")}
 
     def _target(self, text: str | None, kind: str | None) -> dict[str, str | None]:
-        if not text:
-            return {"key": None}
+        return {"key": self._key(text, kind) if text else None}
+
+    def _key(self, text: str, kind: str | None) -> str | None:
         if match := _REFERENCE.fullmatch(text):
-            return {"key": self.pseudonyms.key(match[1], match[2])}
+            return self.pseudonyms.key(match[1], match[2])
         if match := _BY_IDENTIFIER.fullmatch(text):
-            return {"key": self.pseudonyms.key(_IDENTIFIER, match[1])}
+            return self.pseudonyms.key(_IDENTIFIER, match[1])
         if kind and text.startswith("urn:uuid:"):
-            return {"key": self.pseudonyms.key(kind, text.removeprefix("urn:uuid:"))}
-        return {"key": None}
+            return self.pseudonyms.key(kind, text.removeprefix("urn:uuid:"))
+        return None
 
 
 def parse_target(url: str) -> tuple[str, str] | None:

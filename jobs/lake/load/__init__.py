@@ -68,7 +68,7 @@ def _run(work: Work) -> None:
 
 
 def _stage_and_check(work: Work, done: BatchStatus) -> None:
-    """Stage the entities and judge each as soon as it is staged; a batch staged before is judged only."""
+    """Stage the entities and check each as soon as it is staged; a batch staged before is checked only."""
     if done in ("open", "landed", "failed", "staged"):
         validation = checking.begin(work)
         if done == "staged":

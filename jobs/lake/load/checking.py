@@ -39,7 +39,7 @@ VALIDATION_SCHEMA = pa.schema(
 
 
 def begin(work: Work) -> Validation:
-    """What judges the batch's tables, one by one."""
+    """What checks the batch's tables, one by one."""
     from expectations import Validation
 
     return Validation(
@@ -50,7 +50,7 @@ def begin(work: Work) -> Validation:
 
 
 def check(work: Work, validation: Validation, entity: str, rows: DataFrame) -> None:
-    """Have the staged rows of an entity judged, unless there are none."""
+    """Have the staged rows of an entity checked, unless there are none."""
     from expectations import Counts
 
     by_rule = _rule_counts(rows)
@@ -63,7 +63,7 @@ def check(work: Work, validation: Validation, entity: str, rows: DataFrame) -> N
             absent=_absent(work, rows),
             tolerated_absent=work.source.checks.tolerated_absent,
         )
-        validation.judge(f"{work.source.name}__{entity}", rows, counts)
+        validation.check(f"{work.source.name}__{entity}", rows, counts)
 
 
 def accept(work: Work, outcome: ValidationOutcome) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -13,12 +13,11 @@ from pyspark.sql import functions as F
 from jobs.errors import CitywellError
 from jobs.lake import control
 from jobs.lake.control import Receipt
+from jobs.lake.instants import from_micros
 from jobs.lake.judgement import Scope, judge
 from jobs.lake.load.steps import crash_point, side_by_side
 from jobs.lake.load.work import Work
 from jobs.lake.reader import DELETION_BUNDLE
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,8 @@ def _judge_entity(work: Work, entity: str, staged: DataFrame) -> _Judged:
     )
     outcomes += Counter({(row["file"], resource, "quarantined"): row["rejected"] for row in by_file})
     newest_us = max((row["newest_us"] for row in by_file if row["newest_us"] is not None), default=None)
-    at = None if newest_us is None else EPOCH + timedelta(microseconds=newest_us)
-    return _Judged(outcomes, at, judgement.settled)
+    newest_at = None if newest_us is None else from_micros(newest_us)
+    return _Judged(outcomes, newest_at, judgement.settled)
 
 
 def _count_others(rows: DataFrame) -> Counter[tuple[str, str, str]]:

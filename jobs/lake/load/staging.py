@@ -34,7 +34,7 @@ TRANSFORMS: dict[str, Mapping[str, Callable[[DataFrame], DataFrame]]] = {"hospit
 
 
 def stage(work: Work, validation: Validation) -> None:
-    """Append the batch's rows to bronze, the biggest entities first, and judge each entity as soon as it is there."""
+    """Append the batch's rows to bronze, the biggest entities first, and check each entity as soon as it is there."""
     deletions = [f for f in work.manifest.files if f.kind == "deleted"]
     deleted_types = set(_deletions(work)) if deletions else set()
     facts = bronze.BatchFacts(

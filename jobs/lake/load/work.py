@@ -9,11 +9,11 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.errors import CitywellError
 from jobs.lake import bronze, landing, tables
 from jobs.lake.control import Batch, Connection
+from jobs.lake.instants import micros
 from jobs.lake.landing import FileKind, Manifest
-from jobs.lake.reader import Reading, micros
+from jobs.lake.reader import Reading
 from jobs.settings import settings
 from jobs.sources import Endpoint, Source, find_endpoint
 
@@ -35,14 +35,7 @@ class Work:
         """Raises CitywellError when the batch has not landed or its manifest is damaged."""
         source, endpoint = find_endpoint(batch.source)
         directory = landing.batch_dir(settings().landing_dir, batch.source, batch.batch_id)
-        manifest = landing.read_manifest(directory)
-        if manifest is None:
-            raise CitywellError(
-                "The batch has not landed",
-                where=f"batch {batch.batch_id}",
-                do=f"run `citywell ingest {batch.source}`, which extracts it first",
-            )
-        return cls(spark, conn, batch, source, endpoint, manifest, directory)
+        return cls(spark, conn, batch, source, endpoint, landing.manifest_of(directory), directory)
 
     def bronze(self, entity: str) -> str:
         """Name of the entity's table of received records."""

@@ -43,7 +43,7 @@ def judge(frame: DataFrame, tmp_path: Path, counts: Counts | None = None, **more
     validation = Validation(
         batch_id=more.pop("batch_id", BATCH), source="hospital_north", docs_dir=tmp_path / "data_docs", **more
     )
-    validation.judge(TABLE, frame, counts or Counts(received=100, quarantined=0))
+    validation.check(TABLE, frame, counts or Counts(received=100, quarantined=0))
     return validation.outcome()
 
 
@@ -176,4 +176,4 @@ def test_data_docs_keep_earlier_batches(spark: SparkSession, tmp_path: Path) -> 
 def test_an_undeclared_table_is_refused(spark: SparkSession, tmp_path: Path) -> None:
     validation = Validation(batch_id=BATCH, source="hospital_north", docs_dir=tmp_path)
     with pytest.raises(CitywellError, match="not declared"):
-        validation.judge("hospital__spaceship", staged(spark, {}), Counts(1, 0))
+        validation.check("hospital__spaceship", staged(spark, {}), Counts(1, 0))

@@ -21,6 +21,7 @@ from jobs.errors import CitywellError
 from jobs.lake import landing
 from jobs.lake.landing import LandingKey, LandingWriter, read_frames
 from jobs.lake.lines import split
+from tests.support.disk import fill
 
 FRAME = 64
 SECRET_LINE = b'{"resourceType":"Patient","id":"p1","name":"Zorblax"}\n'
@@ -222,22 +223,14 @@ def test_an_interrupted_write_leaves_nothing_and_keeps_what_was_there(
     assert [entry.name for entry in path.parent.iterdir()] == ["f.cwl"]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_is_said_plainly(
-    tmp_path: Path, key: LandingKey, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain_open = os.open
-
-    def open_full(path: str | Path, *rest: int) -> int:
-        return (
-            plain_open("/dev/full", os.O_WRONLY) if str(path).endswith(".part") else plain_open(path, *rest)
-        )
-
-    monkeypatch.setattr(os, "open", open_full)
+@pytest.mark.parametrize("small_disk", ["1m"], indirect=True)
+def test_a_full_disk_is_said_plainly(small_disk: Path, key: LandingKey) -> None:
+    (small_disk / "b").mkdir()
+    fill(small_disk)
     with pytest.raises(CitywellError, match="disk is full") as error:
-        land(tmp_path / "b" / "f.cwl", key, SECRET_LINE)
+        land(small_disk / "b" / "f.cwl", key, SECRET_LINE)
     assert "free some space" in str(error.value)
-    assert list((tmp_path / "b").iterdir()) == []
+    assert list((small_disk / "b").iterdir()) == []
 
 
 @pytest.mark.parametrize("small_disk", ["1m"], indirect=True)
