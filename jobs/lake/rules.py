@@ -8,14 +8,19 @@ value conformance (value_set), atemporal plausibility (range, implausible_value,
 
 from __future__ import annotations
 
-from functools import reduce
+from collections.abc import Sequence
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.sources import Limit, Table
 
-_VERDICT = "_verdict"
+UNEXPECTED_UNIT, IMPLAUSIBLE_VALUE = "unexpected_unit", "implausible_value"
+_LIMIT_REASONS = {
+    UNEXPECTED_UNIT: "a value is not in a unit declared for its code",
+    IMPLAUSIBLE_VALUE: "a value is outside the limits declared for its code",
+}
+_LIMITS = "_limits_broken"
 
 
 def apply(rows: DataFrame, table: Table) -> DataFrame:
@@ -24,20 +29,22 @@ def apply(rows: DataFrame, table: Table) -> DataFrame:
     Tombstones carry no content, and what a record entered in error says no longer matters: neither breaks a rule, or
     the retraction would be held back and the wrong fact stay published.
     """
-    found = [(F.col("rule").isNotNull(), F.col("rule"), F.col("reason")), *_rules(table)]
-    is_retraction = F.col("is_deleted") | F.col("is_entered_in_error")
-    is_judged = F.col("rule").isNotNull() | ~F.coalesce(is_retraction, F.lit(False))
-    first = F.coalesce(*(F.when(broken, _verdict(rule, reason)) for broken, rule, reason in found))
-    judged = rows.withColumn(_VERDICT, F.when(is_judged, first))
-    return judged.withColumns({name: F.col(_VERDICT)[name] for name in ("rule", "reason")}).drop(_VERDICT)
+    rules = _column_rules(table)
+    found = [F.when(broken, F.lit(rule)) for broken, rule, _ in rules]
+    reasons = {rule: reason for _, rule, reason in rules}
+    if table.limits:
+        rows = rows.withColumn(_LIMITS, _limits_broken(table.limits))
+        found += [F.when(F.array_contains(_LIMITS, rule), F.lit(rule)) for rule in _LIMIT_REASONS]
+        reasons |= _LIMIT_REASONS
+    if not found:
+        return rows
+    is_retraction = F.coalesce(F.col("is_deleted") | F.col("is_entered_in_error"), F.lit(False))
+    judged = rows.withColumn("rule", F.coalesce("rule", F.when(~is_retraction, F.coalesce(*found))))
+    reason = _item(list(reasons.values()), _position(list(reasons), F.col("rule")))
+    return judged.withColumn("reason", F.coalesce("reason", reason)).drop(_LIMITS)
 
 
-def _verdict(rule: Column, reason: Column) -> Column:
-    """A struct of both; the cast makes its fields nullable, without which Sail refuses the plan."""
-    return F.struct(rule.alias("rule"), reason.alias("reason")).cast("struct<rule:string,reason:string>")
-
-
-def _rules(table: Table) -> list[tuple[Column, Column, Column]]:
+def _column_rules(table: Table) -> list[tuple[Column, str, str]]:
     rules: list[tuple[Column, str, str]] = []
     for name, column in table.columns.items():
         value = F.col(name)
@@ -54,8 +61,7 @@ def _rules(table: Table) -> list[tuple[Column, Column, Column]]:
         if column.not_before:
             is_before = _latest(value, column.precision) < F.col(column.not_before)
             rules.append((is_before, f"not_before:{name}", f"{name} is before {column.not_before}"))
-    literal = [(broken, F.lit(rule), F.lit(reason)) for broken, rule, reason in rules]
-    return literal + (_limit_rules(table.limits) if table.limits else [])
+    return rules
 
 
 def _latest(value: Column, precision: str | None) -> Column:
@@ -71,34 +77,35 @@ def _latest(value: Column, precision: str | None) -> Column:
     )
 
 
-def _limit_rules(limits: tuple[Limit, ...]) -> list[tuple[Column, Column, Column]]:
-    """Limits by code, for the record's own value and for those of its components."""
+def _limits_broken(limits: Sequence[Limit]) -> Column:
+    """The limit rules broken by the record's own value and by those of its components, as an array.
 
-    def broken(code: Column, number: Column, unit: Column) -> tuple[Column, Column]:
-        units: dict[str, list[str]] = {}
-        for limit in limits:
-            units.setdefault(limit.code, []).append(limit.unit)
-        is_limited = number.isNotNull() & code.isin(*units)
-        outside = _any(
-            [(code == x.code) & (unit == x.unit) & ((number < x.low) | (number > x.high)) for x in limits]
+    Limits are looked up in literal arrays: a condition for each limit would take the engine half a second to plan.
+    """
+    codes = sorted({limit.code for limit in limits})
+    units = [f"{limit.code} {limit.unit}" for limit in limits]
+
+    def broken(code: Column, number: Column, unit: Column) -> Column:
+        place = _position(units, F.concat_ws(" ", code, unit))
+        is_low, is_high = (
+            number < _item([limit.low for limit in limits], place),
+            number > _item([limit.high for limit in limits], place),
         )
-        strange = _any([(code == c) & ~F.coalesce(unit, F.lit("")).isin(*u) for c, u in units.items()])
-        return F.when(is_limited, outside), F.when(is_limited, strange)
+        is_limited = number.isNotNull() & code.isin(*codes)
+        return F.when(
+            is_limited, F.when(place == 0, UNEXPECTED_UNIT).when(is_low | is_high, IMPLAUSIBLE_VALUE)
+        )
 
-    def anywhere(index: int) -> Column:
-        own = broken(F.col("code"), F.col("value_number"), F.col("unit"))[index]
-        parts = F.exists("components", lambda c: broken(c["code"], c["value_number"], c["unit"])[index])
-        return F.coalesce(own, F.lit(False)) | F.coalesce(parts, F.lit(False))
-
-    return [
-        (anywhere(1), F.lit("unexpected_unit"), F.lit("a value is not in a unit declared for its code")),
-        (
-            anywhere(0),
-            F.lit("implausible_value"),
-            F.lit("a value is outside the limits declared for its code"),
-        ),
-    ]
+    own = F.array(broken(F.col("code"), F.col("value_number"), F.col("unit")))
+    parts = F.transform("components", lambda c: broken(c["code"], c["value_number"], c["unit"]))
+    return F.concat(own, F.coalesce(parts, F.array().cast("array<string>")))
 
 
-def _any(conditions: list[Column]) -> Column:
-    return reduce(lambda left, right: left | right, conditions)
+def _position(items: Sequence[str], item: Column) -> Column:
+    """The place, from 1, of ``item`` among the literals ``items``; 0 when it is not there."""
+    return F.array_position(F.array(*map(F.lit, items)), item)
+
+
+def _item(items: Sequence[str | float], place: Column) -> Column:
+    """The literal at ``place``, from 1; null for 0."""
+    return F.get(F.array(*map(F.lit, items)), (place - 1).cast("int"))

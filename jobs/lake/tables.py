@@ -249,7 +249,7 @@ def merge_newest(
 ) -> int:
     """Keep, for every key, the row that is greatest by ``order``; the table holds one row a key.
 
-    df: at most one row a key; read three times, so hand over a staged table rather than a computation. key,
+    df: at most one row a key; read twice, so hand over a staged table rather than a computation. key,
     order and partition: columns without nulls; ``order`` compares left to right. A newer row may have another
     ``partition`` value than the one it replaces. A missing table is created, partitioned by ``partition``.
     is_settled: the caller has found out which row is to stand, so one that differs by ``order`` replaces the
@@ -261,26 +261,29 @@ def merge_newest(
     only) first finds the partitions that hold the batch's keys; those go into the condition as literals. Whoever
     commits between look-up and MERGE could hide a row from it; that shows as a skipped version and starts the
     merge again, which also removes any row doubled that way.
+    Where no key is held, the MERGE has inserts only, which costs half.
 
     Raises CitywellError when columns differ, keys repeat or a partition is null; LostRace as the other verbs.
     """
     df = df.withColumn(KEY_HASH, F.xxhash64(*[F.col(_name(k)) for k in sorted(key)]))
     create(table, df.schema, [partition], properties=MERGED_TABLE_PROPERTIES, lake=lake)
     rows = _conform(df, table, lake)
-    batch_partitions = _check_source(rows, table, key, partition)
-    if not batch_partitions:
-        return _version(table, lake)
     replaces = _differs(order) if is_settled else _newer(order)
     for _ in range(MERGE_ATTEMPTS):
-        before = _version(table, lake)
-        held_partitions, is_doubled = _look_up(spark, table, rows, before, partition, lake)
-        if is_doubled:
+        handle = _open(table, lake)
+        before = handle.version()
+        held = _read_all(spark, table, before, lake) if handle.file_uris() else None
+        found = _look_up(rows, held, table, key, partition)
+        if not found.partitions:
+            return before
+        if found.is_doubled:
             _merge_doubled(spark, table, rows, key, order, lake)
-        partitions = sorted(batch_partitions | held_partitions)
-        statement = _merge_statement(path_of(table, lake), key, replaces, partition, partitions)
+        statement = _merge_statement(
+            path_of(table, lake), key, partition, found.partitions, replaces if found.is_held else None
+        )
         _run_merge(spark, statement, rows, table, lake)
         after = _version(table, lake)
-        if after <= before + 1 + is_doubled:
+        if after <= before + 1 + found.is_doubled:
             return after
     raise LostRace(
         "other writers kept committing during a merge", where=table, do="run the step again; nothing is lost"
@@ -452,8 +455,45 @@ def _in_slice(df: DataFrame, where: Mapping[str, Value]) -> DataFrame:
     return df
 
 
-def _check_source(rows: DataFrame, table: str, key: Sequence[str], partition: str) -> set[str]:
-    """The partition values of ``rows``. Raises CitywellError when a key repeats or a partition is null.
+@dataclass(frozen=True)
+class _Found:
+    """partitions: of the rows to merge and of the rows held under their keys. is_held: whether there are any such.
+    is_doubled: whether one of those keys is held twice."""
+
+    partitions: list[str]
+    is_held: bool
+    is_doubled: bool
+
+
+def _look_up(
+    rows: DataFrame, held: DataFrame | None, table: str, key: Sequence[str], partition: str
+) -> _Found:
+    """What a merge of ``rows`` must know, by one query; ``held``: the table's rows, None when it has none.
+
+    Two keys of one hash name a partition too many or look doubled, which costs time and changes nothing. Raises CitywellError when a key of ``rows`` repeats or a partition is null.
+    """
+    facts = _facts_of_source(rows, key, partition)
+    if held is not None:
+        facts = facts.crossJoin(_facts_of_held(rows, held, partition))
+    (found,) = facts.collect()
+    if found["placed"] != found["rows"]:
+        raise CitywellError(
+            f"{found['rows'] - found['placed']} rows have no {partition}",
+            where=table,
+            do=f"give rows without a time a {partition} of their own, such as 'unknown'",
+        )
+    if found["keys"] != found["rows"]:
+        raise CitywellError(
+            f"{found['rows'] - found['keys']} rows repeat a key or have none",
+            where=table,
+            do=f"keep the newest row of each ({', '.join(key)}) before merging",
+        )
+    elsewhere, most = (found["held_partitions"], found["most_held"]) if held is not None else ([], 0)
+    return _Found(sorted({*found["partitions"], *elsewhere}), is_held=most > 0, is_doubled=most > 1)
+
+
+def _facts_of_source(rows: DataFrame, key: Sequence[str], partition: str) -> DataFrame:
+    """One row: how many rows, rows with a partition, keys; the partitions.
 
     Counting per key first: Sail takes fifty times as long for ``count(distinct a, b)``.
     """
@@ -463,59 +503,39 @@ def _check_source(rows: DataFrame, table: str, key: Sequence[str], partition: st
         F.count(F.col(_name(partition))).alias("placed"),
         F.min(F.col(_name(partition))).alias("partition"),
     )
-    facts = by_key.agg(
+    return by_key.agg(
         F.coalesce(F.sum("rows"), F.lit(0)).alias("rows"),
         F.coalesce(F.sum("placed"), F.lit(0)).alias("placed"),
         F.count(F.when(has_key, 1)).alias("keys"),
         F.collect_set("partition").alias("partitions"),
-    ).first()
-    assert facts is not None
-    if facts["placed"] != facts["rows"]:
-        raise CitywellError(
-            f"{facts['rows'] - facts['placed']} rows have no {partition}",
-            where=table,
-            do=f"give rows without a time a {partition} of their own, such as 'unknown'",
-        )
-    if facts["keys"] != facts["rows"]:
-        raise CitywellError(
-            f"{facts['rows'] - facts['keys']} rows repeat a key or have none",
-            where=table,
-            do=f"keep the newest row of each ({', '.join(key)}) before merging",
-        )
-    return set(facts["partitions"])
+    )
 
 
-def _look_up(
-    spark: SparkSession, table: str, rows: DataFrame, at: int, partition: str, lake: Path | None
-) -> tuple[set[str], bool]:
-    """Partitions holding keys of ``rows`` in version ``at``, and whether any of those keys is there twice.
-
-    Two keys of one hash name a partition too many or look doubled, which costs time and changes nothing.
-    """
-    held = _read_all(spark, table, at, lake).select(KEY_HASH, _name(partition))
+def _facts_of_held(rows: DataFrame, held: DataFrame, partition: str) -> DataFrame:
+    """One row: the partitions that hold keys of ``rows``, and how often the most frequent of those keys is held."""
     by_key = (
-        held.join(rows.select(KEY_HASH), on=KEY_HASH, how="left_semi")
+        held.select(KEY_HASH, _name(partition))
+        .join(rows.select(KEY_HASH), on=KEY_HASH, how="left_semi")
         .groupBy(KEY_HASH)
         .agg(F.count(F.lit(1)).alias("rows"), F.collect_set(F.col(_name(partition))).alias("partitions"))
     )
-    facts = by_key.agg(
-        F.coalesce(F.max("rows"), F.lit(0)).alias("most"),
-        F.array_distinct(F.flatten(F.collect_set("partitions"))).alias("partitions"),
-    ).first()
-    assert facts is not None
-    return set(facts["partitions"]), facts["most"] > 1
+    return by_key.agg(
+        F.coalesce(F.max("rows"), F.lit(0)).alias("most_held"),
+        F.array_distinct(F.flatten(F.collect_set("partitions"))).alias("held_partitions"),
+    )
 
 
 def _merge_statement(
-    path: Path, key: Sequence[str], replaces: str, partition: str, partitions: Sequence[str]
+    path: Path, key: Sequence[str], partition: str, partitions: Sequence[str], replaces: str | None
 ) -> str:
+    """replaces: when a row takes the place of the one held; None where none is held."""
     same_key = " and ".join(f"t.{_name(k)} = s.{_name(k)}" for k in key)
     literals = ", ".join(_literal(value) for value in partitions)
     return (
         f"merge into delta.{_name(str(path))} t using {{source}} s "
         f"on {same_key} and t.{_name(partition)} in ({literals}) "
-        f"when matched and ({replaces}) then update set * "
-        "when not matched then insert *"
+        + (f"when matched and ({replaces}) then update set * " if replaces else "")
+        + "when not matched then insert *"
     )
 
 

@@ -14,7 +14,7 @@ Both engines give the same values: instants arrive as microseconds, decimals as 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -339,8 +339,18 @@ def _number(quantity: Column) -> Column:
     return quantity["value"].try_cast("double")
 
 
-def _unit(quantity: Column) -> Column:
-    return F.coalesce(quantity["code"], quantity["unit"])
+def _unit(*quantities: Column) -> Column:
+    """The unit of the first quantity that has one, as code or else as text."""
+    return F.coalesce(*(quantity[part] for quantity in quantities for part in ("code", "unit")))
+
+
+def _kind(values: Mapping[str, Column]) -> Column:
+    """The name of the first value that is there; ``none`` without one."""
+    (first, value), *others = values.items()
+    found = F.when(value.isNotNull(), first)
+    for name, value in others:
+        found = found.when(value.isNotNull(), name)
+    return found.otherwise("none")
 
 
 def _value(value: Value) -> list[Column]:
@@ -363,10 +373,9 @@ def _value(value: Value) -> list[Column]:
         "time_withheld": value("valueTime"),
         "period_withheld": value("valuePeriod"),
     }
-    kind = F.coalesce(*(F.when(v.isNotNull(), F.lit(name)) for name, v in kinds.items()), F.lit("none"))
     integer = value("valueInteger")
     return [
-        kind.alias("value_type"),
+        _kind(kinds).alias("value_type"),
         F.coalesce(
             _number(quantity), integer.cast("double"), _number(ratio["numerator"]), _number(sampled["origin"])
         ).alias("value_number"),
@@ -374,12 +383,7 @@ def _value(value: Value) -> list[Column]:
             quantity["value"], integer.cast("string"), ratio["numerator"]["value"], sampled["data"]
         ).alias("value_text"),
         quantity["comparator"].alias("value_comparator"),
-        F.coalesce(
-            *(
-                _unit(q)
-                for q in (quantity, bounds["low"], bounds["high"], ratio["numerator"], sampled["origin"])
-            )
-        ).alias("unit"),
+        _unit(quantity, bounds["low"], bounds["high"], ratio["numerator"], sampled["origin"]).alias("unit"),
         _coding(concept)["system"].alias("value_code_system"),
         _coding(concept)["code"].alias("value_code"),
         _parts(_coding(concept))[2].alias("value_display"),

@@ -10,12 +10,15 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.lake import engine, tables
+from jobs.lake.catalog import PROVENANCE
 from jobs.lake.timeline import ORDER
+from jobs.sources import RECORD_COLUMNS, load
 from tests.bench.rows import Row
 
 KEY = ("source", "observation_key")
 MONTHS = 24
 ROWS = 1_000_000
+LOINC = "http://loinc.org"
 
 
 def measure(scratch: Path) -> Iterator[Row]:
@@ -68,19 +71,50 @@ def _merge(spark: SparkSession, rows: DataFrame, lake: Path) -> float:
 
 
 def _records(spark: SparkSession, start: int, count: int, total: int, version: int) -> DataFrame:
-    """Measurement-like records ``start`` to ``start + count``, spread over MONTHS by number, the newest last."""
-    month = F.least(F.floor(F.col("id") * MONTHS / total), F.lit(MONTHS - 1)).cast("int")
-    text = F.sha2(F.col("id").cast("string"), 256)
+    """Rows ``start`` to ``start + count`` of ``silver.hospital__observation``, spread over MONTHS by number, the newest
+    last: what a measured quantity fills; the table's other columns are null.
+    """
+    number = F.col("id")
+    month = F.least(F.floor(number * MONTHS / total), F.lit(MONTHS - 1)).cast("int")
+    text = F.sha2(number.cast("string"), 256)
+    taken_at = F.timestamp_micros(F.lit(1_600_000_000_000_000) + number * 60_000_000)
+    known_at = F.timestamp_micros(F.lit(1_700_000_000_000_000 + version))
+    code = F.format_string("%d-%d", number % 97 + 1000, number % 9)
+    coding = F.struct(F.lit(LOINC).alias("system"), code.alias("code"), F.lit("a quantity").alias("display"))
+    filled = {
+        "source": F.lit("hospital_bench"),
+        "observation_key": F.substring(text, 1, 32),
+        "version_at": known_at,
+        "version_number": F.lit(0).cast("bigint"),
+        "has_version_instant": F.lit(True),
+        "is_deleted": F.lit(False),
+        "content_hash": F.substring(F.sha2(F.concat(text, F.lit(str(version))), 256), 1, 32),
+        "is_entered_in_error": F.lit(False),
+        "valid_from": taken_at,
+        "available_at": known_at,
+        "known_from": known_at,
+        "usable_at": known_at,
+        "month": F.date_format(F.add_months(F.lit("2024-01-01").cast("date"), month), "yyyy-MM"),
+        "key_id": F.lit("bench"),
+        "patient_key": F.substring(F.sha2((number % 5000).cast("string"), 256), 1, 32),
+        "encounter_key": F.substring(F.sha2(F.floor(number / 20).cast("string"), 256), 1, 32),
+        "status": F.lit("final"),
+        "category_code": F.lit("laboratory"),
+        "code_system": F.lit(LOINC),
+        "code": code,
+        "code_display": F.lit("a quantity"),
+        "codings": F.array(coding),
+        "effective_at": taken_at,
+        "effective_precision": F.lit("second"),
+        "issued_at": taken_at,
+        "value_type": F.lit("quantity"),
+        "value_number": (number % 9973).cast("double") / 10,
+        "value_text": ((number % 9973).cast("double") / 10).cast("string"),
+        "unit": F.lit("mg/dL"),
+    }
+    table = load("hospital").tables["observation"]
+    types = {"observation_key": "string"} | {n: c.type for n, c in (table.columns | RECORD_COLUMNS).items()}
+    kept = {name: kind for name, kind in types.items() if name not in PROVENANCE}
     return spark.range(start, start + count, numPartitions=2).select(
-        F.lit("hospital_bench").alias("source"),
-        F.substring(text, 1, 32).alias("observation_key"),
-        F.timestamp_micros(F.lit(1_700_000_000_000_000 + version)).alias("version_at"),
-        F.lit(0).cast("bigint").alias("version_number"),
-        F.lit(False).alias("is_deleted"),
-        F.lit(False).alias("is_entered_in_error"),
-        F.substring(F.sha2(F.concat(text, F.lit(str(version))), 256), 1, 32).alias("content_hash"),
-        F.substring(text, 33, 32).alias("patient_key"),
-        (F.col("id") % 97).cast("double").alias("value_number"),
-        F.lit("mg/dL").alias("unit"),
-        F.date_format(F.add_months(F.lit("2024-01-01").cast("date"), month), "yyyy-MM").alias("month"),
+        *(filled.get(name, F.lit(None)).cast(kind).alias(name) for name, kind in kept.items())
     )

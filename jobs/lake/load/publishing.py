@@ -44,7 +44,7 @@ def finish(work: Work, settled: Mapping[str, DataFrame | None] | None = None) ->
 
     def merge_entity(entity: str) -> None:
         rows = judge(work.spark, scope(work, entity)).settled if settled is None else settled.get(entity)
-        if rows is not None and not rows.isEmpty():
+        if rows is not None:
             log.info("%s: merging %s", work.batch.batch_id, entity)
             tables.merge_newest(
                 work.spark,
