@@ -21,14 +21,14 @@ RESULTS_KEPT = 120
 """Validation results listed in the index; building it reads each of them."""
 
 
-def publish(
+def keep(
     docs_dir: Path,
     results: Sequence[ExpectationSuiteValidationResult],
     *,
     batch_id: str,
     checked_at: datetime,
 ) -> None:
-    """Add ``results`` (stripped, one per table) of a batch to the site in ``docs_dir``; rebuild its index."""
+    """Keep ``results`` (stripped, one per table) of a batch for the site in ``docs_dir``; ``build`` shows them."""
     from great_expectations.core.expectation_suite import ExpectationSuite
     from great_expectations.core.run_identifier import RunIdentifier
     from great_expectations.data_context.types.resource_identifiers import (
@@ -36,24 +36,59 @@ def publish(
         ValidationResultIdentifier,
     )
 
-    store_dir = docs_dir.with_name(docs_dir.name + "_store")
-    docs_dir.mkdir(parents=True, exist_ok=True)
-    store_dir.mkdir(parents=True, exist_ok=True)
-    with _turn(store_dir / ".lock"):
-        context = _context(docs_dir, store_dir)
-        written: list[Any] = []
+    with _stores(docs_dir) as context:
         for result in results:
             suite_key = ExpectationSuiteIdentifier(result.suite_name)
             run = RunIdentifier(run_name=batch_id, run_time=checked_at)
-            result_key = ValidationResultIdentifier(suite_key, run, batch_id)
             suite = ExpectationSuite(result.suite_name)
             configs = [each.expectation_config for each in result.results if each.expectation_config]
             suite.expectations = [config.to_domain_obj() for config in configs]
             context.expectations_store.set(suite_key, suite)
-            context.validation_results_store.set(result_key, result)
-            written += [suite_key, result_key]
+            key = ValidationResultIdentifier(suite_key, run, batch_id)
+            context.validation_results_store.set(key, result)
+
+
+def build(docs_dir: Path) -> None:
+    """Add the results kept since the last build to the site in ``docs_dir``, and rebuild its index.
+
+    What a run kept that was killed before it had built is shown by the next one. Without such results Great
+    Expectations is not even imported.
+    """
+    if not _unseen(docs_dir):
+        return
+    with _stores(docs_dir) as context:
         _forget_oldest(context.validation_results_store)
-        context.build_data_docs(resource_identifiers=written)
+        unseen = _unseen(docs_dir)
+        keys = [
+            key
+            for key in context.validation_results_store.list_keys()
+            if Path(*key.to_tuple()[:-1], f"{key.to_tuple()[-1]}.json") in unseen
+        ]
+        suites = list({key.expectation_suite_identifier for key in keys})
+        context.build_data_docs(resource_identifiers=suites + keys)
+
+
+def _unseen(docs_dir: Path) -> set[Path]:
+    """The kept results without a page, as paths in their store: a page has the path of its result."""
+    kept, shown = _store_dir(docs_dir) / "validations", docs_dir / "validations"
+    results = {file.relative_to(kept) for file in kept.rglob("*.json")}
+    pages = {page.relative_to(shown).parent / f"{page.stem}.json" for page in shown.rglob("*.html")}
+    return results - pages
+
+
+def _store_dir(docs_dir: Path) -> Path:
+    return docs_dir.with_name(docs_dir.name + "_store")
+
+
+@contextmanager
+def _stores(docs_dir: Path) -> Iterator[Any]:
+    """Great Expectations over the site's stores, one at a time."""
+    store_dir = _store_dir(docs_dir)
+    docs_dir.mkdir(parents=True, exist_ok=True)
+    store_dir.mkdir(parents=True, exist_ok=True)
+    with (store_dir / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield _context(docs_dir, store_dir)
 
 
 def _context(docs_dir: Path, store_dir: Path) -> Any:
@@ -88,10 +123,3 @@ def _forget_oldest(store: Any) -> None:
     keys = sorted(store.list_keys(), key=lambda key: key.run_id.run_time, reverse=True)
     for key in keys[RESULTS_KEPT:]:
         store.remove_key(key)
-
-
-@contextmanager
-def _turn(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

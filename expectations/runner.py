@@ -130,10 +130,10 @@ class Validation:
             self._results[name] = _judge(self._engines, name, _present(frame), counts, suite)
 
     def outcome(self) -> ValidationOutcome:
-        """The verdict on the tables checked, after its Data Docs have been written."""
+        """The verdict on the tables checked; its results are kept for Data Docs, which ``docs.build`` shows."""
         results = [self._results[name] for name in sorted(self._results)]
         if results:
-            docs.publish(self.docs_dir, results, batch_id=self.batch_id, checked_at=self.checked_at)
+            docs.keep(self.docs_dir, results, batch_id=self.batch_id, checked_at=self.checked_at)
         rows = [
             _row(
                 result,

@@ -156,7 +156,7 @@ def test_a_batch_that_cannot_be_finished_stops_its_own_source_alone(lake: TestLa
     assert sources(lake, "silver.hospital__patient_history") == [HARBOUR, NORTH, NORTH]
 
 
-@pytest.mark.parametrize("point", ["linked", "merge:patient"])
+@pytest.mark.parametrize("point", ["record:silver.person_link", "merge:patient"])
 def test_half_a_batch_is_never_published_with_another(lake: TestLake, point: str) -> None:
     north, harbour = lake.land(NORTH, export()), lake.land(HARBOUR, export())
     killed_at(point, north)

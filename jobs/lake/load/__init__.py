@@ -35,6 +35,12 @@ def load(batch_id: str) -> Loaded:
     Raises CitywellError when the batch has not landed, when its checks fail (the batch is then marked failed and its
     source alone stops), or when its receipts do not balance.
     """
+    loaded = _load(batch_id)
+    checking.show()
+    return loaded
+
+
+def _load(batch_id: str) -> Loaded:
     with control.connect() as conn:
         batch = control.get_batch(conn, batch_id)
         with control.source_lock(conn, batch.source):

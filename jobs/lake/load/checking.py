@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -45,8 +46,19 @@ def begin(work: Work) -> Validation:
     return Validation(
         batch_id=work.batch.batch_id,
         source=work.batch.source,
-        docs_dir=settings().home / "reports" / "data_docs",
+        docs_dir=_docs_dir(),
     )
+
+
+def show() -> None:
+    """Show in Data Docs what was kept for them."""
+    from expectations import docs
+
+    docs.build(_docs_dir())
+
+
+def _docs_dir() -> Path:
+    return settings().home / "reports" / "data_docs"
 
 
 def check(work: Work, validation: Validation, entity: str, rows: DataFrame) -> None:
@@ -81,6 +93,7 @@ def accept(work: Work, outcome: ValidationOutcome) -> None:
             f"{row.table}: {row.expectation} {row.column or ''} ({row.why})" for row in outcome.failures[:5]
         )
         work.forget_staged()
+        show()
         raise CitywellError(
             f"{len(outcome.failures)} checks failed: {failed}",
             where=f"batch {work.batch.batch_id}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -40,15 +40,16 @@ def judge_batch(work: Work) -> dict[str, DataFrame | None]:
     def judge_entity(entity: str) -> _Judged:
         return _judge_entity(work, entity, staged[entity])
 
-    def count_others(resource: str) -> Counter[tuple[str, str, str]]:
+    def count_others(resource: str) -> _Judged:
         if resource == DELETION_BUNDLE:
             deletions = work.read("deleted", DELETION_BUNDLE)
             return _count_others(deletions.where(~F.col("resource_type").isin(*modelled)))
         return _count_others(work.read("output", resource))
 
-    counted = side_by_side(count_others, sorted(others))
-    judged = side_by_side(judge_entity, list(staged))
-    outcomes = sum((*counted.values(), *(each.outcomes for each in judged.values())), Counter())
+    steps: dict[str, Callable[[str], _Judged]] = dict.fromkeys(sorted(others), count_others)
+    steps |= dict.fromkeys(work.biggest_first(staged), judge_entity)
+    judged = side_by_side(lambda name: steps[name](name), list(steps))
+    outcomes = sum((each.outcomes for each in judged.values()), Counter())
     newest = max((each.newest for each in judged.values() if each.newest), default=None)
     try:
         control.set_judged(work.conn, work.batch.batch_id, _receipts(work, outcomes), newest)
@@ -56,7 +57,7 @@ def judge_batch(work: Work) -> dict[str, DataFrame | None]:
         work.forget_staged()
         raise
     crash_point("judged")
-    return {entity: each.settled for entity, each in judged.items()}
+    return {entity: judged[entity].settled for entity in staged}
 
 
 def _judge_entity(work: Work, entity: str, staged: DataFrame) -> _Judged:
@@ -73,11 +74,12 @@ def _judge_entity(work: Work, entity: str, staged: DataFrame) -> _Judged:
     return _Judged(outcomes, newest_at, judgement.settled)
 
 
-def _count_others(rows: DataFrame) -> Counter[tuple[str, str, str]]:
+def _count_others(rows: DataFrame) -> _Judged:
     """The records of types that nobody models; those that are no valid record are quarantined."""
     outcome = F.when(F.col("rule").isNull(), "unmodelled").otherwise("quarantined").alias("outcome")
     counted = rows.groupBy("file", "resource_type", outcome).count().collect()
-    return Counter({(row["file"], row["resource_type"], row["outcome"]): row["count"] for row in counted})
+    outcomes = Counter({(row["file"], row["resource_type"], row["outcome"]): row["count"] for row in counted})
+    return _Judged(outcomes, newest=None, settled=None)
 
 
 def _receipts(work: Work, outcomes: Mapping[tuple[str, str, str], int]) -> list[Receipt]:

@@ -37,10 +37,8 @@ def finish(work: Work, settled: Mapping[str, DataFrame | None] | None = None) ->
     settled: the rows to merge by entity, where they have just been found out.
     """
     receipts, staged = control.receipts(work.conn, work.batch.batch_id), work.staged()
-    versions = _write_quality(work, staged, receipts)
+    versions = _record(work, staged, receipts)
     crash_point("recorded")
-    versions |= _merge_links(work)
-    crash_point("linked")
 
     def merge_entity(entity: str) -> None:
         rows = judge(work.spark, scope(work, entity)).settled if settled is None else settled.get(entity)
@@ -57,7 +55,7 @@ def finish(work: Work, settled: Mapping[str, DataFrame | None] | None = None) ->
             )
         crash_point(f"merge:{entity}")
 
-    side_by_side(merge_entity, list(staged))
+    side_by_side(merge_entity, work.biggest_first(staged))
     crash_point("merged")
     versions |= {work.bronze(entity): _newest(work.bronze(entity)) for entity in staged}
     versions |= {
@@ -76,24 +74,39 @@ def finish(work: Work, settled: Mapping[str, DataFrame | None] | None = None) ->
     crash_point("published")
 
 
-def _merge_links(work: Work) -> dict[str, int]:
+def _record(work: Work, staged: Mapping[str, DataFrame], receipts: Sequence[Receipt]) -> dict[str, int]:
+    """Receipts, quarantined records and the persons of the batch's patients; versions of the tables written."""
+    steps = {LINKS: _merge_links, RECEIPTS: _append_receipts, QUARANTINE: _append_quarantine}
+
+    def write(table: str) -> int | None:
+        version = steps[table](work, staged, receipts)
+        crash_point(f"record:{table}")
+        return version
+
+    written = side_by_side(write, list(steps))
+    return {table: version for table, version in written.items() if version is not None}
+
+
+def _merge_links(work: Work, staged: Mapping[str, DataFrame], receipts: Sequence[Receipt]) -> int | None:
     with vault.connect() as conn:
         links = link.link_batch(work.batch.source, work.batch.batch_id, conn)
     if not links.num_rows:
-        return {}
+        return None
     rows = work.spark.createDataFrame(links)
-    return {
-        LINKS: tables.merge_newest(
-            work.spark, LINKS, rows, key=["patient_key"], order=["linked_at"], partition="source"
-        )
-    }
+    return tables.merge_newest(
+        work.spark, LINKS, rows, key=["patient_key"], order=["linked_at"], partition="source"
+    )
 
 
-def _write_quality(
+def _append_receipts(work: Work, staged: Mapping[str, DataFrame], receipts: Sequence[Receipt]) -> int:
+    received = [tuple(asdict(receipt).values()) for receipt in receipts]
+    rows = work.spark.createDataFrame(received, RECEIPT_SCHEMA)
+    return tables.append_batch(work.spark, RECEIPTS, rows, work.batch.batch_id)
+
+
+def _append_quarantine(
     work: Work, staged: Mapping[str, DataFrame], receipts: Sequence[Receipt]
-) -> dict[str, int]:
-    """Receipts and quarantined records of the batch, beside its validations."""
-    batch_id = work.batch.batch_id
+) -> int | None:
     rejected = [
         _quarantine(rows.withColumn("resource_type", F.lit(work.source.tables[entity].resource)), work)
         for entity, rows in staged.items()
@@ -106,17 +119,11 @@ def _write_quality(
     ]
     if DELETION_BUNDLE in others:
         rejected.append(_quarantine(work.read("deleted", DELETION_BUNDLE), work))
-    received = [tuple(asdict(receipt).values()) for receipt in receipts]
-    versions = {
-        RECEIPTS: tables.append_batch(
-            work.spark, RECEIPTS, work.spark.createDataFrame(received, RECEIPT_SCHEMA), batch_id
-        )
-    }
-    if rejected:
-        versions[QUARANTINE] = tables.append_batch(
-            work.spark, QUARANTINE, reduce(DataFrame.unionByName, rejected), batch_id
-        )
-    return versions
+    if not rejected:
+        return None
+    return tables.append_batch(
+        work.spark, QUARANTINE, reduce(DataFrame.unionByName, rejected), work.batch.batch_id
+    )
 
 
 def _quarantine(rows: DataFrame, work: Work) -> DataFrame:

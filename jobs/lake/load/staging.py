@@ -68,13 +68,7 @@ def stage(work: Work, validation: Validation) -> None:
         crash_point(f"stage:{entity}")
         checking.check(work, validation, entity, work.staged_rows(entity))
 
-    landed: Counter[str] = Counter()
-    for f in work.manifest.files:
-        landed[f.resource_type] += f.bytes
-    biggest_first = sorted(
-        work.source.tables, key=lambda entity: -landed[work.source.tables[entity].resource]
-    )
-    side_by_side(stage_entity, biggest_first)
+    side_by_side(stage_entity, work.biggest_first(work.source.tables))
 
 
 def _is_whole(work: Work, table: Table) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -58,6 +60,13 @@ class Work:
             is_snapshot=self.endpoint.absence_means_deletion,
             has_numeric_versions=self.endpoint.declares_numeric_version_id,
         )
+
+    def biggest_first(self, entities: Iterable[str]) -> list[str]:
+        """``entities`` by the size of what has landed of them."""
+        landed: Counter[str] = Counter()
+        for f in self.manifest.files:
+            landed[f.resource_type] += f.bytes
+        return sorted(entities, key=lambda entity: -landed[self.source.tables[entity].resource])
 
     def staged(self) -> dict[str, DataFrame]:
         """The batch's bronze rows by entity, for the entities it brought."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from expectations import Counts, Validation, ValidationOutcome, ValidationRow
+from expectations import Counts, Validation, ValidationOutcome, ValidationRow, docs
 from infra.engine.launch import Engine
 from jobs import sources
 from jobs.errors import CitywellError
@@ -142,6 +142,7 @@ def test_no_value_of_a_row_is_shown_anywhere(
     canary = {"postal_district": "CANARY-WILHELMINA", "sex": "CANARY-F", "birth_year": 77777}
     with caplog.at_level("DEBUG"):
         outcome = judge(staged(spark, canary, canary), tmp_path, suites=suites)
+        docs.build(tmp_path / "data_docs")
     assert not outcome.passed
     broken = [row for row in outcome.failures if row.observed and "error" in row.observed]
     assert [row.why for row in broken] == ["this check cannot run, and the engine says so with the value"]
@@ -165,12 +166,20 @@ def test_nor_does_apache_spark_show_one(
         test_no_value_of_a_row_is_shown_anywhere(session, tmp_path, caplog, capfd)
 
 
-def test_data_docs_keep_earlier_batches(spark: SparkSession, tmp_path: Path) -> None:
-    for number in (1, 2):
-        judge(staged(spark, {}), tmp_path, batch_id=f"hospital_north.2026010{number}T000000Z")
-    index = (tmp_path / "data_docs" / "index.html").read_text()
-    assert "hospital_north.20260101T000000Z" in index
-    assert "hospital_north.20260102T000000Z" in index
+def test_data_docs_keep_earlier_batches_and_show_what_a_killed_run_left(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    site = tmp_path / "data_docs"
+    batches = [f"hospital_north.2026010{number}T000000Z" for number in (1, 2, 3)]
+    judge(staged(spark, {}), tmp_path, batch_id=batches[0])
+    docs.build(site)
+    judge(staged(spark, {}), tmp_path, batch_id=batches[1])
+    assert batches[1] not in (site / "index.html").read_text()
+    judge(staged(spark, {}), tmp_path, batch_id=batches[2])
+    docs.build(site)
+    index = (site / "index.html").read_text()
+    assert all(batch in index for batch in batches)
+    assert all(list(site.glob(f"validations/{TABLE}/{batch}/*/{batch}.html")) for batch in batches)
 
 
 def test_an_undeclared_table_is_refused(spark: SparkSession, tmp_path: Path) -> None:
