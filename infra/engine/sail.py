@@ -12,23 +12,30 @@ from infra.engine.launch import Command, Engine, free_port, running, worker_env
 MEMORY_GIB = 2.0
 
 
-def sail_command(host: str, port: int, memory_gib: float = MEMORY_GIB) -> Command:
+def sail_command(host: str, port: int, directory: Path, memory_gib: float = MEMORY_GIB) -> Command:
     """Starts Sail's Spark Connect server on ``host:port``.
 
-    memory_gib: what sorts and joins may hold before they spill to disk. Without a limit, writing ten million
-    rows into 24 partitions took 4.8 GB; with two GiB 2.9 GB, and no longer.
+    directory: where it keeps checkpointed rows, each session's until it ends. memory_gib: what sorts and joins
+    may hold before they spill to disk. Without a limit, writing ten million rows into 24 partitions took 4.8 GB;
+    with two GiB 2.9 GB, and no longer.
     """
     argv = [sys.executable, "-m", "pysail", "spark", "server", "--ip", host, "--port", str(port)]
     memory = {
         "SAIL_RUNTIME__MEMORY_POOL__TYPE": "greedy",
         "SAIL_RUNTIME__MEMORY_POOL__GREEDY__MAX_SIZE": str(int(memory_gib * 2**30)),
     }
-    return Command(argv, {**worker_env(), **memory})
+    kept = {"SAIL_EXECUTION__CHECKPOINT__PATH": checkpoints(directory).as_uri()}
+    return Command(argv, {**worker_env(), **memory, **kept})
+
+
+def checkpoints(directory: Path) -> Path:
+    """What a killed engine may have left of its sessions' checkpoints."""
+    return directory.absolute() / "checkpoints"
 
 
 @contextmanager
 def running_sail(directory: Path) -> Iterator[Engine]:
     """A Sail on a free loopback port, its log in ``directory``, for as long as the block lasts."""
     port = free_port()
-    with running(sail_command("127.0.0.1", port), port, directory / "sail.log") as engine:
+    with running(sail_command("127.0.0.1", port, directory), port, directory / "sail.log") as engine:
         yield engine

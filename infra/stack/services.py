@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
 
 from pydantic import SecretStr
 
+from infra.engine import sail
 from infra.engine.launch import Command
 from infra.stack import airflow, health, osuser, postgres, schemas
 from infra.stack.model import Port, Program, Service, Tell
@@ -94,6 +96,8 @@ def _engine(config: Settings) -> Service:
         ensure_lake_keys(config)
         if config.engine == "spark":
             _ensure_spark(tell)
+        else:
+            shutil.rmtree(sail.checkpoints(config.home / "engine"), ignore_errors=True)
 
     command = _engine_command(config)
     program = Program(
@@ -127,9 +131,7 @@ def _engine_command(config: Settings) -> Command:
         from infra.engine.spark import spark_command  # imports pyspark
 
         return spark_command(config.host, config.engine_port, config.home / "engine")
-    from infra.engine.sail import sail_command
-
-    return sail_command(config.host, config.engine_port)
+    return sail.sail_command(config.host, config.engine_port, config.home / "engine")
 
 
 def _city(config: Settings) -> Service:

@@ -1,6 +1,7 @@
 """What a staged batch does to the current tables: an outcome for every record, and the rows to merge.
 
-Reads bronze (this batch and, for late arrivals, the source's earlier ones) and the current table; writes nothing.
+Reads bronze (this batch and, for late arrivals, the source's earlier ones) and the current table; writes nothing that
+outlasts the engine's session.
 """
 
 from __future__ import annotations
@@ -51,30 +52,28 @@ def judge(spark: SparkSession, scope: Scope) -> Judgement:
     current = _current(spark, scope)
     if current is None and _is_distinct(arrivals):
         return Judgement(_count(arrivals.withColumn("outcome", timeline.sole_outcome())), _silver(staged))
-    if current is None:
-        current = arrivals.drop("file", "line").limit(0)
-
-    special = timeline.special_keys(arrivals, current)
+    held = _held(current, arrivals)
+    special = timeline.special_keys(arrivals, held)
     plain = arrivals.join(special, "key", "left_anti").withColumn("outcome", timeline.sole_outcome())
     late = None
     if scope.seen_until is not None:
-        late = timeline.late_keys(arrivals, current, F.lit(scope.seen_until))
+        late = timeline.late_keys(arrivals, held, F.lit(scope.seen_until))
         late = None if late.isEmpty() else late
     earlier = accepted.where(~F.col("batch_id").isin(scope.batch_id, *scope.hidden_batches))
-    known = current.join(special, "key", "left_semi")
+    known = held
     if late is not None:
-        known = known.unionByName(earlier.select(*_narrow(scope)).join(late, "key", "left_semi"))
+        known = held.unionByName(earlier.select(*_narrow(scope)).join(late, "key", "left_semi"))
     judged = timeline.judge(arrivals.join(special, "key", "left_semi"), known)
     outcomes = _count(plain) + _count(judged.where("is_arrival"))
 
-    heads = _differing(judged.where("is_head"), current)
+    heads = _differing(judged.where("is_head"), held)
     plain_rows = staged.join(
         special.withColumnRenamed("key", "special_key"), F.col(scope.key) == F.col("special_key"), "left_anti"
     )
     parts = [plain_rows, _rows_of(staged, heads.where("is_arrival"), scope)]
     if late is not None:
         parts.append(_rows_of(earlier, heads.where("not is_arrival"), scope))
-    return Judgement(outcomes, _silver(reduce(DataFrame.unionByName, parts)))
+    return Judgement(outcomes, _silver(reduce(DataFrame.unionByName, parts)).localCheckpoint())
 
 
 def _narrow(scope: Scope) -> list[Column]:
@@ -87,6 +86,13 @@ def _current(spark: SparkSession, scope: Scope) -> DataFrame | None:
         return None
     rows = tables.read(spark, scope.silver).where(F.col("source") == scope.source).select(*_narrow(scope))
     return None if rows.isEmpty() else rows
+
+
+def _held(current: DataFrame | None, arrivals: DataFrame) -> DataFrame:
+    """Narrow current rows of the keys that arrive, looked up once: the table may be a thousand times the batch."""
+    if current is None:
+        return arrivals.drop("file", "line").limit(0)
+    return current.join(arrivals.select("key").distinct(), "key", "left_semi").localCheckpoint()
 
 
 def _is_distinct(arrivals: DataFrame) -> bool:

@@ -37,22 +37,22 @@ def versions_query(bronze: str, key: str, columns: Sequence[str]) -> str:
     )
 
 
-def special_keys(arrivals: DataFrame, current: DataFrame) -> DataFrame:
+def special_keys(arrivals: DataFrame, held: DataFrame) -> DataFrame:
     """Keys (one column, distinct) that arrive more than once or already have a current row.
 
-    Everything else is new: its one arrival is its only version.
+    held: the current rows of the arrivals' keys. Every other key is new: its one arrival is its only version.
     """
     repeated = arrivals.groupBy("key").count().where("count > 1").select("key")
-    known = current.select("key").join(arrivals.select("key").distinct(), "key", "left_semi")
-    return repeated.union(known).distinct()
+    return repeated.union(held.select("key")).distinct()
 
 
-def late_keys(arrivals: DataFrame, current: DataFrame, seen_until: Column) -> DataFrame:
+def late_keys(arrivals: DataFrame, held: DataFrame, seen_until: Column) -> DataFrame:
     """Keys whose arrivals may fall among records received earlier: only bronze can tell where.
 
-    seen_until: no earlier record of the source has a newer version instant than that.
+    held: the current rows of the arrivals' keys. seen_until: no earlier record of the source has a newer version
+    instant than that.
     """
-    held = current.select("key", *(F.col(name).alias(f"held_{name}") for name in ORDER))
+    held = held.select("key", *(F.col(name).alias(f"held_{name}") for name in ORDER))
     differs = ~F.lit(True)
     for name in ORDER:
         differs = differs | ~F.col(name).eqNullSafe(F.col(f"held_{name}"))

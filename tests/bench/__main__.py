@@ -25,7 +25,7 @@ def load(lake: TestLake, scratch: Path) -> Iterator[Row]:
 
 
 def merge(lake: TestLake, scratch: Path) -> Iterator[Row]:
-    yield from merging.measure(scratch)
+    yield from merging.measure(lake)
 
 
 def models(lake: TestLake, scratch: Path) -> Iterator[str]:

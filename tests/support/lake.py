@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from jobs.settings import settings
 from jobs.sources import find_endpoint
 
 Line = bytes | Mapping[str, Any]
+DOWNLOADS = 2
+"""Files landed at once, as the ingest does."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,13 @@ class TestLake:
             if batch.status == "published":
                 return batch.batch_id
             directory = landing.batch_dir(settings().landing_dir, source, batch.batch_id)
-            files = [
-                self._file(directory, f"{n:04d}-{resource}.ndjson.cwl", resource, "output", _body(lines))
-                for n, (resource, lines) in enumerate(export.files.items())
-            ]
+
+            def land(n: int, resource: str) -> landing.LandedFile:
+                name, body = f"{n:04d}-{resource}.ndjson.cwl", _body(export.files[resource])
+                return self._file(directory, name, resource, "output", body)
+
+            with ThreadPoolExecutor(DOWNLOADS) as pool:
+                files = list(pool.map(land, count(), export.files))
             if export.deleted:
                 body = _body([_deletion(target) for target in export.deleted])
                 files.append(self._file(directory, "deleted.ndjson.cwl", "Bundle", "deleted", body))
