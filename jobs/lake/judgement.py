@@ -63,7 +63,7 @@ def judge(spark: SparkSession, scope: Scope) -> Judgement:
     known = held
     if late is not None:
         known = held.unionByName(earlier.select(*_narrow(scope)).join(late, "key", "left_semi"))
-    judged = timeline.judge(arrivals.join(special, "key", "left_semi"), known)
+    judged = timeline.judge(arrivals.join(special, "key", "left_semi"), known).localCheckpoint()
     outcomes = _count(plain) + _count(judged.where("is_arrival"))
 
     heads = _differing(judged.where("is_head"), held)

@@ -131,7 +131,7 @@ def test_a_merge_wants_one_row_a_key_and_a_partition(spark: SparkSession, lake: 
 )
 def test_a_merge_removes_a_doubled_row(spark: SparkSession, lake: Path) -> None:
     merge(spark, lake, record("a", 5), record("b", 5))
-    doubled = tables._read_all(spark, CURRENT, None, lake).where("key = 'a'").replace("2026-01", "2025-11")
+    doubled = tables.read_all(spark, CURRENT, None, lake).where("key = 'a'").replace("2026-01", "2025-11")
     doubled.write.format("delta").mode("append").save(str(tables.path_of(CURRENT, lake)))
     merge(spark, lake, record("a", 4), record("c", 1))
     assert set(current(spark, lake)) == {"a", "b", "c"}
