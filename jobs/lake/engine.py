@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 import grpc
 from pyspark.errors import PySparkException
 from pyspark.logger import PySparkLogger
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.connect.client.retries import DefaultPolicy
+from pyspark.sql.connect.dataframe import DataFrame as ConnectDataFrame
 
 from jobs import disk
 from jobs.errors import CitywellError
@@ -95,6 +96,15 @@ def engine_kind(spark: SparkSession) -> EngineKind:
     """
     reported = spark.sql("select version()").first()
     return "spark" if reported is not None and str(reported[0]).startswith(spark.version) else "sail"
+
+
+def kept(rows: DataFrame) -> DataFrame:
+    """``rows`` computed now, and kept by the engine until the session ends: what reads them twice computes them once.
+
+    PySpark (4.2) hands a checkpoint to the session it takes for the active one, in another thread than the session's
+    own to any that is open; so it is put back into the session of ``rows``.
+    """
+    return ConnectDataFrame(rows.localCheckpoint()._plan, rows.sparkSession)  # type: ignore[arg-type]
 
 
 def is_unavailable(error: BaseException) -> bool:

@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from jobs.lake import tables, timeline
 from jobs.lake.catalog import PROVENANCE
+from jobs.lake.engine import kept
 from jobs.lake.timeline import ORDER
 
 
@@ -63,7 +64,7 @@ def judge(spark: SparkSession, scope: Scope) -> Judgement:
     known = held
     if late is not None:
         known = held.unionByName(earlier.select(*_narrow(scope)).join(late, "key", "left_semi"))
-    judged = timeline.judge(arrivals.join(special, "key", "left_semi"), known).localCheckpoint()
+    judged = kept(timeline.judge(arrivals.join(special, "key", "left_semi"), known))
     outcomes = _count(plain) + _count(judged.where("is_arrival"))
 
     heads = _differing(judged.where("is_head"), held)
@@ -73,7 +74,7 @@ def judge(spark: SparkSession, scope: Scope) -> Judgement:
     parts = [plain_rows, _rows_of(staged, heads.where("is_arrival"), scope)]
     if late is not None:
         parts.append(_rows_of(earlier, heads.where("not is_arrival"), scope))
-    return Judgement(outcomes, _silver(reduce(DataFrame.unionByName, parts)).localCheckpoint())
+    return Judgement(outcomes, kept(_silver(reduce(DataFrame.unionByName, parts))))
 
 
 def _narrow(scope: Scope) -> list[Column]:
@@ -92,7 +93,7 @@ def _held(current: DataFrame | None, arrivals: DataFrame) -> DataFrame:
     """Narrow current rows of the keys that arrive, looked up once: the table may be a thousand times the batch."""
     if current is None:
         return arrivals.drop("file", "line").limit(0)
-    return current.join(arrivals.select("key").distinct(), "key", "left_semi").localCheckpoint()
+    return kept(current.join(arrivals.select("key").distinct(), "key", "left_semi"))
 
 
 def _is_distinct(arrivals: DataFrame) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from pyspark.errors import PySparkException
@@ -10,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from infra.engine.launch import Engine
-from jobs.lake.engine import describe, engine_kind
+from jobs.lake.engine import describe, engine_kind, kept, session
 from tests.contract.workers import blurt, shout, who_works
 
 
@@ -69,3 +70,15 @@ def test_parts_of_a_list_are_worked_on_at_the_same_time(spark: SparkSession) -> 
     first, second = [row for row in parts.collect() if row["rows"]]
     assert first["rows"] == second["rows"] == 4
     assert max(first["started"], second["started"]) < min(first["ended"], second["ended"])
+
+
+def test_rows_are_kept_in_their_own_session(engine: Engine, sail_engine: Engine, spark: SparkSession) -> None:
+    """Computed once, whichever other session is open, and from a thread that has none of its own."""
+    rows = spark.range(3).select(
+        "id", F.current_timestamp().alias("at"), F.array(F.lit("a")).alias("letters")
+    )
+    with session(sail_engine.remote), ThreadPoolExecutor(1) as pool:
+        once = pool.submit(kept, rows).result()
+        assert set(map(str, once.collect())) == set(map(str, once.collect()))
+        assert once.schema.simpleString() == rows.schema.simpleString()
+        assert pool.submit(kept, rows.limit(0)).result().count() == 0
