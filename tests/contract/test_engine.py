@@ -72,12 +72,13 @@ def test_parts_of_a_list_are_worked_on_at_the_same_time(spark: SparkSession) -> 
     assert max(first["started"], second["started"]) < min(first["ended"], second["ended"])
 
 
-def test_rows_are_kept_in_their_own_session(engine: Engine, sail_engine: Engine, spark: SparkSession) -> None:
-    """Computed once, whichever other session is open, and from a thread that has none of its own."""
-    rows = spark.range(3).select(
-        "id", F.current_timestamp().alias("at"), F.array(F.lit("a")).alias("letters")
-    )
-    with session(sail_engine.remote), ThreadPoolExecutor(1) as pool:
+@pytest.mark.usefixtures("spark")
+def test_rows_are_kept_in_their_own_session(engine: Engine) -> None:
+    """Computed once, although an older session is open, and from a thread that has none of its own."""
+    with session(engine.remote) as newer, ThreadPoolExecutor(1) as pool:
+        rows = newer.range(3).select(
+            "id", F.current_timestamp().alias("at"), F.array(F.lit("a")).alias("letters")
+        )
         once = pool.submit(kept, rows).result()
         assert set(map(str, once.collect())) == set(map(str, once.collect()))
         assert once.schema.simpleString() == rows.schema.simpleString()
