@@ -29,7 +29,7 @@ def sail_command(host: str, port: int, directory: Path, memory_gib: float = MEMO
 
 
 def checkpoints(directory: Path) -> Path:
-    """What a killed engine may have left of its sessions' checkpoints."""
+    """Where Sail keeps its sessions' checkpoints; a killed one leaves them behind."""
     return directory.absolute() / "checkpoints"
 
 

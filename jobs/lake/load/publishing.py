@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import reduce
 
@@ -76,10 +76,14 @@ def finish(work: Work, settled: Mapping[str, DataFrame | None] | None = None) ->
 
 def _record(work: Work, staged: Mapping[str, DataFrame], receipts: Sequence[Receipt]) -> dict[str, int]:
     """Receipts, quarantined records and the persons of the batch's patients; versions of the tables written."""
-    steps = {LINKS: _merge_links, RECEIPTS: _append_receipts, QUARANTINE: _append_quarantine}
+    steps: dict[str, Callable[[], int | None]] = {
+        LINKS: lambda: _merge_links(work),
+        RECEIPTS: lambda: _append_receipts(work, receipts),
+        QUARANTINE: lambda: _append_quarantine(work, staged, receipts),
+    }
 
     def write(table: str) -> int | None:
-        version = steps[table](work, staged, receipts)
+        version = steps[table]()
         crash_point(f"record:{table}")
         return version
 
@@ -87,7 +91,7 @@ def _record(work: Work, staged: Mapping[str, DataFrame], receipts: Sequence[Rece
     return {table: version for table, version in written.items() if version is not None}
 
 
-def _merge_links(work: Work, staged: Mapping[str, DataFrame], receipts: Sequence[Receipt]) -> int | None:
+def _merge_links(work: Work) -> int | None:
     with vault.connect() as conn:
         links = link.link_batch(work.batch.source, work.batch.batch_id, conn)
     if not links.num_rows:
@@ -98,7 +102,7 @@ def _merge_links(work: Work, staged: Mapping[str, DataFrame], receipts: Sequence
     )
 
 
-def _append_receipts(work: Work, staged: Mapping[str, DataFrame], receipts: Sequence[Receipt]) -> int:
+def _append_receipts(work: Work, receipts: Sequence[Receipt]) -> int:
     received = [tuple(asdict(receipt).values()) for receipt in receipts]
     rows = work.spark.createDataFrame(received, RECEIPT_SCHEMA)
     return tables.append_batch(work.spark, RECEIPTS, rows, work.batch.batch_id)

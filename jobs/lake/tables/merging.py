@@ -56,8 +56,8 @@ def merge_newest(
     A MERGE that names no partition reads the whole table, so a narrow look-up (hash of the key and partition
     only) first finds the partitions that hold the batch's keys; those go into the condition as literals. Whoever
     commits between look-up and MERGE could hide a row from it; that shows as a skipped version and starts the
-    merge again, which also removes any row doubled that way.
-    Where no key is held, the MERGE has inserts only, which costs half.
+    merge again, which also removes any row doubled that way. Where no key is held, the MERGE has inserts only,
+    which costs half.
 
     Raises CitywellError when columns differ, keys repeat or a partition is null; LostRace as the other verbs.
     """
