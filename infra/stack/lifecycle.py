@@ -48,8 +48,8 @@ def up(config: Settings, report: Report, wanted: Sequence[Service] | None = None
     wanted = wanted or services(config)
     try:
         return _up(config, report, wanted)
-    except (OSError, psycopg.Error) as error:
-        if disk.is_full(error):
+    except (OSError, psycopg.Error, CitywellError) as error:
+        if disk.is_full(error) or not disk.has_room(config.home):
             raise disk.full(error, config.home) from error
         raise
 
