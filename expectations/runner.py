@@ -31,7 +31,7 @@ from jobs.sources import find_endpoint
 if TYPE_CHECKING:
     from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
 
-RESULT_FORMAT = {"result_format": "SUMMARY", "include_unexpected_rows": False, "partial_unexpected_count": 0}
+RESULT_FORMAT = {"result_format": "BASIC", "partial_unexpected_count": 0}
 _COUNTS = (
     "element_count",
     "missing_count",
@@ -168,7 +168,7 @@ def _great_expectations() -> Any:
 
 @dataclass(frozen=True)
 class _Engines:
-    """Great Expectations and its data sources: what executes the checks of rows, and those of counts."""
+    """Great Expectations and its batch definitions: where the checks of rows are executed, and those of counts."""
 
     gx: Any
     rows: Any
@@ -181,7 +181,13 @@ def _engines(gx: Any) -> _Engines:
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     sources = context.data_sources
-    return _Engines(gx, sources.add_spark("rows", persist=False), sources.add_pandas("counts"))
+    rows = sources.add_spark("rows", persist=False).add_dataframe_asset("table")
+    counts = sources.add_pandas("counts").add_dataframe_asset("table")
+    return _Engines(
+        gx,
+        rows.add_batch_definition_whole_dataframe("batch"),
+        counts.add_batch_definition_whole_dataframe("batch"),
+    )
 
 
 def _present(frame: DataFrame) -> DataFrame:
@@ -207,8 +213,7 @@ def _judge(
         ]
     )
     results = []
-    for part, datasource, data in (("rows", engines.rows, frame), ("counts", engines.counts, counted)):
-        definition = datasource.add_dataframe_asset(name).add_batch_definition_whole_dataframe("batch")
+    for part, definition, data in (("rows", engines.rows, frame), ("counts", engines.counts, counted)):
         expectations = [_expectation(check) for check in suite if check.on == part]
         checks = engines.gx.ExpectationSuite(name, expectations=expectations)
         batch = definition.get_batch({"dataframe": data})
