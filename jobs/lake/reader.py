@@ -16,6 +16,7 @@ import hmac
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -26,7 +27,7 @@ import pyarrow.compute as pc
 
 from jobs.identity.pseudonyms import Pseudonymiser, load_key
 from jobs.lake import landing, lines, strict
-from jobs.lake.scrub import Scrubber
+from jobs.lake.scrub import Scrubber, encode
 from jobs.lake.strict import DELETION_BUNDLE, Rejected
 from jobs.silver import fhir
 
@@ -119,9 +120,7 @@ class RecordReader:
         self.pseudonyms = Pseudonymiser(master, reading.source)
         self.line_key = hmac.digest(master, b"citywell/line-hash/v1", "sha256")
         self.landing_key = landing.load_key(Path(reading.landing_key))
-        self.encoder = msgspec.json.Encoder()
-        scrubber = Scrubber(self.pseudonyms, ZoneInfo(reading.time_zone))
-        self.scrubbers = {name: scrubber.compile(shape) for name, shape in fhir.SHAPES.items()}
+        self.scrubber = Scrubber(self.pseudonyms, ZoneInfo(reading.time_zone))
 
     def rows(self, file: str, resource_type: str) -> Iterator[pa.RecordBatch]:
         """Batches of SCHEMA for a file of ``resource_type``; of an unmodelled type ``record`` stays null."""
@@ -166,18 +165,15 @@ class RecordReader:
         return None if line is None else hashlib.blake2b(line, digest_size=16, key=self.line_key).hexdigest()
 
     def _modelled(self, resource_type: str) -> Callable[[bytes | None], tuple[Any, ...]]:
-        decode = msgspec.json.Decoder(fhir.SHAPES[resource_type]).decode
-        scrub, encode = self.scrubbers[resource_type], self.encoder.encode
+        decode = self.scrubber.decoder(fhir.SHAPES[resource_type])
         keys = self.pseudonyms.keyer(resource_type)
 
         def judge(line: bytes | None) -> tuple[Any, ...]:
             try:
                 resource = decode(line or b"")
-                scrub(resource)
             except msgspec.DecodeError as error:
-                raise Rejected("wrong_type", str(error)) from None
-            except ValueError as error:
-                raise Rejected("invalid_value", str(error)) from None
+                is_value = isinstance(error.__cause__, ValueError)
+                raise Rejected("invalid_value" if is_value else "wrong_type", str(error)) from None
             if not resource.id:
                 raise Rejected("missing_id", "the resource has no id")
             key, version = keys(resource.id), self._version(resource.meta)
@@ -229,27 +225,29 @@ def read_records(
     """A ``mapInArrow`` function: batches with columns file and kind (output or deleted) in, SCHEMA out.
 
     Output files are read as ``resource_type``; of deletion bundles only that type's entries are kept, or all of them
-    for the type Bundle.
+    for the type Bundle. It travels by name: a closure would be pickled by value, again and again with every plan.
     """
+    return partial(_read, reading, resource_type)
 
-    def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        reader = RecordReader(reading)
-        for batch in batches:
-            for row in batch.to_pylist():
-                if row["kind"] == "deleted":
-                    for rows in reader.deletions(row["file"]):
-                        is_wanted = pc.equal(rows["resource_type"], resource_type)
-                        yield rows if resource_type == DELETION_BUNDLE else rows.filter(is_wanted)
-                else:
-                    yield from reader.rows(row["file"], resource_type)
 
-    return read
+def _read(
+    reading: Reading, resource_type: str, batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    reader = RecordReader(reading)
+    for batch in batches:
+        for row in batch.to_pylist():
+            if row["kind"] == "deleted":
+                for rows in reader.deletions(row["file"]):
+                    is_wanted = pc.equal(rows["resource_type"], resource_type)
+                    yield rows if resource_type == DELETION_BUNDLE else rows.filter(is_wanted)
+            else:
+                yield from reader.rows(row["file"], resource_type)
 
 
 def _array(name: str, values: Sequence[Any]) -> pa.Array:
     """Arrow array of a column of SCHEMA. A record is encoded already; taken as text at once it would cost ten times."""
     if name == "record":
-        return pa.array(values, pa.binary()).cast(pa.string())
+        return pa.array(values, pa.binary()).view(pa.string())
     return pa.array(values, SCHEMA.field(name).type)
 
 

@@ -1,6 +1,7 @@
-"""Decoded FHIR shapes to what the lake may keep: pseudonyms for identities, instants for dates, digits for numbers.
+"""Received FHIR JSON to what the lake may keep: pseudonyms for identities, instants for dates, digits for numbers.
 
-A scrubber is compiled once per shape from its annotations, so that a record costs a few attribute reads and no search.
+msgspec hands each leaf of a shape (``jobs.silver.fhir``) over while it decodes, so that nothing that may not be kept
+is ever part of a decoded resource.
 """
 
 from __future__ import annotations
@@ -8,105 +9,90 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 from jobs.identity.pseudonyms import Pseudonymiser
 from jobs.lake import instants
 from jobs.silver import fhir
-from jobs.silver.fhir import ABSENT, UNUSED
-
-NUMBER = re.compile(rb"-?(0|[1-9][0-9]{0,27})(\.[0-9]{1,28})?([eE][+-]?[0-9]{1,2})?")
-"""JSON numbers within what DOUBLE holds: up to 28 digits before and after the point, two of exponent."""
 
 _REFERENCE = re.compile(r"(?:.*/)?([A-Za-z]+)/([^/?#|]+)(?:/_history/[^/]+)?")
 _BY_IDENTIFIER = re.compile(r"(?:.*/)?[A-Za-z]+\?identifier=([^&]+)")
 _IDENTIFIER = "identifier"
 _REMEMBERED_DATES, _REMEMBERED_REFERENCES = 16_384, 65_536
+_THERE = fhir.Withheld()
 
-Step = Callable[[Any], None]
+T = TypeVar("T")
+
+
+class _Identifier(msgspec.Struct):
+    system: str | None = None
+    value: str | None = None
+
+
+class _Reference(msgspec.Struct):
+    reference: str | None = None
+    type: str | None = None
+    identifier: _Identifier | None = None
 
 
 class Scrubber:
-    """Scrubs the resources of one source, in place."""
+    """Decodes the resources of one source."""
 
     def __init__(self, pseudonyms: Pseudonymiser, zone: ZoneInfo) -> None:
         self.pseudonyms = pseudonyms
         self.zone = zone
-        self.moment = lru_cache(_REMEMBERED_DATES)(self._moment)
-        self.target = lru_cache(_REMEMBERED_REFERENCES)(self._target)
-        self._leaves: dict[Any, Callable[[Any], Any]] = {
-            fhir.DateTime: self.moment,
-            fhir.BirthDate: _birth,
-            fhir.Number: number_text,
-            fhir.Withheld: _is_there,
+        self._moment = lru_cache(_REMEMBERED_DATES)(self._moment_of)
+        self._target = lru_cache(_REMEMBERED_REFERENCES)(self._target_of)
+        self._leaves: dict[type, Callable[[Any], Any]] = {
+            fhir.DateTime: self._date_time,
+            fhir.BirthDate: self._birth_date,
+            fhir.Withheld: _withheld,
             fhir.Ref: self._reference,
             fhir.Identifier: self._identifier,
         }
 
-    def compile(self, shape: type[fhir.Shape]) -> Step:
-        """A function that scrubs one instance of ``shape``.
+    def decoder(self, shape: type[T]) -> Callable[[bytes], T]:
+        """A function from the JSON of a resource to ``shape``.
 
-        It raises ValueError with the path of a leaf that cannot be kept, and never its value.
+        It raises msgspec.DecodeError with the path of what cannot be kept, and never its value; the error's cause is a
+        ValueError where the JSON type is right and the value is not.
         """
-        fields = [
-            (attribute, name, *self._handler(hint))
-            for name, attribute, hint in fhir.fields(shape)
-            if self._holds_leaf(hint)
-        ]
+        return msgspec.json.Decoder(shape, dec_hook=self._keep).decode
 
-        def scrub(element: Any) -> None:
-            for attribute, name, handle, is_leaf in fields:
-                value = getattr(element, attribute)
-                if value is not None and value is not ABSENT and value is not UNUSED:
-                    try:
-                        if is_leaf:
-                            setattr(element, attribute, handle(value))
-                        else:
-                            handle(value)
-                    except ValueError as error:
-                        raise ValueError(f"{name}{': ' if is_leaf else '.'}{error}") from None
+    def _keep(self, kind: type, value: Any) -> Any:
+        return self._leaves[kind](value)
 
-        return scrub
+    def _date_time(self, value: Any) -> fhir.DateTime:
+        return self._moment(_text(value))
 
-    def _holds_leaf(self, hint: Any) -> bool:
-        hint = fhir.element_type(hint)
-        if get_origin(hint) is list:
-            return self._holds_leaf(get_args(hint)[0])
-        if hint in self._leaves:
-            return True
-        return (
-            isinstance(hint, type)
-            and issubclass(hint, fhir.Shape)
-            and any(self._holds_leaf(inner) for _, _, inner in fhir.fields(hint))
-        )
-
-    def _handler(self, hint: Any) -> tuple[Callable[[Any], Any], bool]:
-        """What to do with a present value of a field, and whether its result replaces the value."""
-        hint = fhir.element_type(hint)
-        is_list = get_origin(hint) is list
-        kind = get_args(hint)[0] if is_list else hint
-        is_leaf = kind in self._leaves
-        handle = self._leaves[kind] if is_leaf else self.compile(kind)
-        return (lambda values: [handle(value) for value in values]) if is_list else handle, is_leaf
-
-    def _moment(self, text: str) -> dict[str, Any]:
+    def _moment_of(self, text: str) -> fhir.DateTime:
         at, until, precision = instants.parse(text, self.zone)
         period = {} if until is None else {"until": until}
-        return {"at": at, **period, "precision": precision}
+        return fhir.DateTime(at=at, **period, precision=precision)
 
-    def _reference(self, ref: fhir.Ref) -> dict[str, str | None]:
-        if ref.reference is None and ref.identifier is not None:
-            return self._identifier(ref.identifier)
-        return self.target(ref.reference, ref.type)
+    def _birth_date(self, value: Any) -> fhir.BirthDate:
+        year, month, precision = instants.parse_month(_text(value))
+        return fhir.BirthDate(year=year, month=month, precision=precision)
 
-    def _identifier(self, identifier: fhir.Identifier) -> dict[str, str | None]:
+    def _reference(self, value: Any) -> fhir.Ref:
+        sent = _as(_Reference, value)
+        if sent.reference is None and sent.identifier is not None:
+            return fhir.Ref(key=self._identifier_key(sent.identifier))
+        return self._target(sent.reference, sent.type)
+
+    def _identifier(self, value: Any) -> fhir.Identifier:
+        return fhir.Identifier(key=self._identifier_key(_as(_Identifier, value)))
+
+    def _identifier_key(self, identifier: _Identifier) -> str | None:
         if identifier.system is None or identifier.value is None:
-            return {"key": None}
-        return {"key": self.pseudonyms.key(_IDENTIFIER, f"{identifier.system}|{identifier.value}")}
+            return None
+        return self.pseudonyms.key(_IDENTIFIER, f"{identifier.system}|{identifier.value}")
 
-    def _target(self, text: str | None, kind: str | None) -> dict[str, str | None]:
-        return {"key": self._key(text, kind) if text else None}
+    def _target_of(self, text: str | None, kind: str | None) -> fhir.Ref:
+        return fhir.Ref(key=self._key(text, kind) if text else None)
 
     def _key(self, text: str, kind: str | None) -> str | None:
         if match := _REFERENCE.fullmatch(text):
@@ -124,23 +110,29 @@ def parse_target(url: str) -> tuple[str, str] | None:
     return (match[1], match[2]) if match else None
 
 
-def number_text(value: Any) -> str | None:
-    """The digits of a JSON number as written; None for null.
-
-    Raises ValueError for a JSON value that is no number, or one of more than 28 digits or two exponent digits.
-    """
-    raw = bytes(value)
-    if raw == b"null":
-        return None
-    if not NUMBER.fullmatch(raw):
-        raise ValueError("expected a JSON number within range")
-    return raw.decode()
+def _as(shape: type[T], value: Any) -> T:
+    """``value`` as a shape of the JSON it was sent as. Raises TypeError with the path inside it."""
+    try:
+        return msgspec.convert(value, shape)
+    except msgspec.ValidationError as error:
+        raise TypeError(str(error)) from None
 
 
-def _is_there(value: Any) -> bool | None:
-    return None if bytes(value) == b"null" else True
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
+    return value
 
 
-def _birth(text: str) -> dict[str, Any]:
-    year, month, precision = instants.parse_month(text)
-    return {"year": year, "month": month, "precision": precision}
+def _withheld(value: Any) -> fhir.Withheld:
+    return _THERE
+
+
+def _encoded(value: Any) -> bool:
+    if value is not _THERE:
+        raise NotImplementedError(f"{type(value).__name__} has no JSON")
+    return True
+
+
+encode = msgspec.json.Encoder(enc_hook=_encoded).encode
+"""JSON of a decoded resource, its fields in the order of its shape."""

@@ -5,14 +5,15 @@ Only what a shape names can enter the lake. ``Reference.display``, narrative ``t
 them in.
 
 Shapes are decoded by msgspec, strictly: a value of another JSON type than FHIR's is an error with a path and without
-the value. The reader (``jobs.lake.reader``) then turns four kinds of leaves into what the lake keeps:
+the value. Five kinds of leaves hold what the lake keeps of them, which ``jobs.lake.scrub`` finds out while decoding:
 
 * ``DateTime`` (date, dateTime, instant): microseconds since 1970 UTC, the precision it was written with and, of a
   partial date, the first instant after it;
 * ``BirthDate``: year and month, never the day;
 * ``Ref`` and ``Identifier``: the pseudonym of their target;
-* ``Number``: the digits as written, as text (FHIR: the precision of a decimal is significant);
 * ``Withheld``: that a value was there, not what it was.
+
+A ``Quantity`` keeps the digits of its number as written, as text (FHIR: the precision of a decimal is significant).
 
 Source: HL7 FHIR R4 (4.0.1), https://hl7.org/fhir/R4/datatypes.html and the pages of the resources.
 """
@@ -28,33 +29,34 @@ POSTAL_DISTRICT_CHARACTERS = 3
 """HIPAA Safe Harbor keeps the first three characters of a postal code (45 CFR 164.514(b)(2)(i)(B))."""
 
 Integer = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
-DateTime = NewType("DateTime", str)
-BirthDate = NewType("BirthDate", str)
 Number = NewType("Number", msgspec.Raw)
-Withheld = NewType("Withheld", msgspec.Raw)
 ABSENT = Number(msgspec.Raw())
-UNUSED = Withheld(msgspec.Raw())
+_NUMBER = re.compile(rb"-?(0|[1-9][0-9]{0,27})(\.[0-9]{1,28})?([eE][+-]?[0-9]{1,2})?")
+"""JSON numbers within what DOUBLE holds: up to 28 digits before and after the point, two of exponent."""
+
+
+class DateTime(dict[str, Any]):
+    """``at`` and, of a partial date, ``until`` (microseconds since 1970 UTC); ``precision``."""
+
+
+class BirthDate(dict[str, Any]):
+    """``year``, ``month`` (None where only the year was written) and ``precision``."""
+
+
+class Identifier(dict[str, str | None]):
+    """A business identifier as ``key``, its pseudonym, so that references by identifier can be resolved."""
+
+
+class Ref(dict[str, str | None]):
+    """A reference as ``key``, the pseudonym of its target (None where it has no usable one)."""
+
+
+class Withheld:
+    """A value that was there; encoded as ``true``."""
 
 
 class Shape(msgspec.Struct, omit_defaults=True, gc=False):
     """A FHIR element of which the named fields are kept and everything else is dropped."""
-
-
-class Identifier(Shape):
-    """A business identifier; becomes ``key``, its pseudonym, so that references by identifier can be resolved."""
-
-    system: str | None = None
-    value: str | None = None
-    key: str | None = None
-
-
-class Ref(Shape):
-    """A reference; becomes ``key``, the pseudonym of its target (None where it has no usable one)."""
-
-    reference: str | None = None
-    type: str | None = None
-    identifier: Identifier | None = None
-    key: str | None = None
 
 
 class Coding(Shape):
@@ -72,6 +74,10 @@ class Quantity(Shape):
     comparator: str | None = None
     unit: str | None = None
     code: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.value is not ABSENT:
+            self.value = _digits(self.value)
 
 
 class Range(Shape):
@@ -170,10 +176,10 @@ class ObservationComponent(Shape):
     valueRange: Range | None = None
     valueRatio: Ratio | None = None
     valueSampledData: SampledData | None = None
-    valueString: Withheld = UNUSED
-    valueDateTime: Withheld = UNUSED
-    valueTime: Withheld = UNUSED
-    valuePeriod: Withheld = UNUSED
+    valueString: Withheld | None = None
+    valueDateTime: Withheld | None = None
+    valueTime: Withheld | None = None
+    valuePeriod: Withheld | None = None
     interpretation: list[CodeableConcept] | None = None
     dataAbsentReason: CodeableConcept | None = None
 
@@ -195,10 +201,10 @@ class Observation(Resource):
     valueRange: Range | None = None
     valueRatio: Ratio | None = None
     valueSampledData: SampledData | None = None
-    valueString: Withheld = UNUSED
-    valueDateTime: Withheld = UNUSED
-    valueTime: Withheld = UNUSED
-    valuePeriod: Withheld = UNUSED
+    valueString: Withheld | None = None
+    valueDateTime: Withheld | None = None
+    valueTime: Withheld | None = None
+    valuePeriod: Withheld | None = None
     interpretation: list[CodeableConcept] | None = None
     dataAbsentReason: CodeableConcept | None = None
     component: list[ObservationComponent] | None = None
@@ -281,6 +287,19 @@ _SQL_TYPES: dict[Any, str] = {
     Ref: "struct<key:string>",
     Identifier: "struct<key:string>",
 }
+
+
+def _digits(value: Number) -> Any:
+    """The digits of a JSON number as written; None for null.
+
+    Raises ValueError for another JSON value, and for a number of more than 28 digits or two exponent digits.
+    """
+    raw = bytes(value)
+    if raw == b"null":
+        return None
+    if not _NUMBER.fullmatch(raw):
+        raise ValueError("expected a JSON number within range")
+    return raw.decode()
 
 
 def sql_type(shape: Any) -> str:
