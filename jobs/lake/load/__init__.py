@@ -8,6 +8,7 @@ before the one transaction at the end, and a batch that fails its checks leaves 
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from jobs.lake import control, engine
@@ -90,4 +91,7 @@ def _stage_and_check(work: Work, done: BatchStatus) -> None:
 
 
 def _judge_and_publish(work: Work) -> None:
-    publishing.finish(work, judging.judge_batch(work) if work.batch.status != "judged" else None)
+    with ThreadPoolExecutor(1) as beside:
+        links = beside.submit(publishing.links_of, work)
+        settled = judging.judge_batch(work) if work.batch.status != "judged" else None
+        publishing.finish(work, links.result, settled)

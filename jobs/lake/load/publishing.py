@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import reduce
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -29,19 +30,28 @@ RECEIPT_SCHEMA = (
 )
 
 
-def finish(work: Work, settled: Mapping[str, DataFrame | None] | None = None) -> None:
+def links_of(work: Work) -> pa.Table:
+    """The persons of the batch's patients, whose identities are in the vault afterwards."""
+    with vault.connect() as conn:
+        return link.link_batch(work.batch.source, work.batch.batch_id, conn)
+
+
+def finish(
+    work: Work, links: Callable[[], pa.Table], settled: Mapping[str, DataFrame | None] | None = None
+) -> None:
     """Merge the judged batch and publish it. Running it again merges the same rows.
 
-    What still reads landed files comes first: should one be damaged, nothing is half merged.
+    What needs landed files or the vault comes first: should one be damaged or away, nothing is half merged.
 
-    settled: the rows to merge by entity, where they have just been found out.
+    links: what ``links_of`` gives. settled: the rows to merge by entity, where they have just been found out.
     """
-    receipts, staged = control.receipts(work.conn, work.batch.batch_id), work.staged()
-    versions = _record(work, staged, receipts)
-    crash_point("recorded")
+    staged = work.staged() if settled is None else {entity: work.staged_rows(entity) for entity in settled}
+    receipts, persons = control.receipts(work.conn, work.batch.batch_id), links()
+    versions = {QUARANTINE: _append_quarantine(work, staged, receipts)}
+    crash_point(f"record:{QUARANTINE}")
 
     def merge_entity(entity: str) -> None:
-        rows = judge(work.spark, scope(work, entity)).settled if settled is None else settled.get(entity)
+        rows = judge(work.spark, scope(work, entity)).settled if settled is None else settled[entity]
         if rows is not None:
             log.info("%s: merging %s", work.batch.batch_id, entity)
             tables.merge_newest(
@@ -55,48 +65,32 @@ def finish(work: Work, settled: Mapping[str, DataFrame | None] | None = None) ->
             )
         crash_point(f"merge:{entity}")
 
-    side_by_side(merge_entity, work.biggest_first(staged))
+    def record(table: str) -> None:
+        versions[table] = _merge_links(work, persons) if table == LINKS else _append_receipts(work, receipts)
+        crash_point(f"record:{table}")
+
+    steps: dict[str, Callable[[str], None]] = dict.fromkeys((LINKS, RECEIPTS), record)
+    steps |= dict.fromkeys(work.biggest_first(staged), merge_entity)
+    side_by_side(lambda name: steps[name](name), list(steps))
     crash_point("merged")
-    versions |= {work.bronze(entity): _newest(work.bronze(entity)) for entity in staged}
     versions |= {
-        work.silver(entity): _newest(work.silver(entity))
-        for entity in staged
-        if tables.exists(work.silver(entity))
+        table: tables.version(table) for table in [*map(work.bronze, staged), *map(work.silver, staged)]
     }
     crash_point("before publish")
     control.publish(
         work.conn,
         work.batch.batch_id,
-        versions,
+        {table: version for table, version in versions.items() if version is not None},
         receipts,
         work.manifest.transaction_time if work.manifest.complete else None,
     )
     crash_point("published")
 
 
-def _record(work: Work, staged: Mapping[str, DataFrame], receipts: Sequence[Receipt]) -> dict[str, int]:
-    """Receipts, quarantined records and the persons of the batch's patients; versions of the tables written."""
-    steps: dict[str, Callable[[], int | None]] = {
-        LINKS: lambda: _merge_links(work),
-        RECEIPTS: lambda: _append_receipts(work, receipts),
-        QUARANTINE: lambda: _append_quarantine(work, staged, receipts),
-    }
-
-    def write(table: str) -> int | None:
-        version = steps[table]()
-        crash_point(f"record:{table}")
-        return version
-
-    written = side_by_side(write, list(steps))
-    return {table: version for table, version in written.items() if version is not None}
-
-
-def _merge_links(work: Work) -> int | None:
-    with vault.connect() as conn:
-        links = link.link_batch(work.batch.source, work.batch.batch_id, conn)
-    if not links.num_rows:
+def _merge_links(work: Work, persons: pa.Table) -> int | None:
+    if not persons.num_rows:
         return None
-    rows = work.spark.createDataFrame(links)
+    rows = work.spark.createDataFrame(persons)
     return tables.merge_newest(
         work.spark, LINKS, rows, key=["patient_key"], order=["linked_at"], partition="source"
     )
@@ -142,9 +136,3 @@ def _quarantine(rows: DataFrame, work: Work) -> DataFrame:
         "reason",
         F.lit(work.manifest.known_from).alias("quarantined_at"),
     )
-
-
-def _newest(table: str) -> int:
-    version = tables.version(table)
-    assert version is not None
-    return version

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from contextlib import ExitStack
+from functools import partial
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -12,7 +13,7 @@ from pyspark.sql import functions as F
 from jobs.errors import CitywellError
 from jobs.lake import control, engine, tables
 from jobs.lake.control import Batch
-from jobs.lake.load.publishing import LINKS, finish
+from jobs.lake.load.publishing import LINKS, finish, links_of
 from jobs.lake.load.work import Work
 from jobs.lake.timeline import ORDER
 
@@ -53,7 +54,8 @@ def _finish_other(work: Work, batch: Batch) -> str | None:
             return error.what
         try:
             with engine.told(f"batch {batch.batch_id}"):
-                finish(Work.of(work.spark, work.conn, batch))
+                other = Work.of(work.spark, work.conn, batch)
+                finish(other, partial(links_of, other))
         except Exception as error:  # noqa: BLE001 (whatever it is, it must not become another batch's trouble)
             what = control.mark_failed(work.conn, batch.batch_id, stage="finish", error=error)
             log.error("%s cannot be finished: %s", batch.batch_id, what)
