@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 from jobs.errors import CitywellError
 from jobs.lake import landing
 from jobs.lake.landing import LandingKey, LandingWriter, read_frames
+from jobs.lake.landing.counting import LineCounter
+from jobs.lake.landing.encrypted import HEADER_BYTES
 from jobs.lake.lines import split
 from tests.support.disk import fill
 
@@ -87,7 +89,7 @@ def test_lines_are_counted_whatever_the_pieces(
 def test_a_record_is_counted_exactly_where_the_reader_finds_one(octets: list[bytes], cuts: list[int]) -> None:
     content = b"".join(octets)
     places = sorted({0, len(content), *(c for c in cuts if c < len(content))})
-    counter = landing._LineCounter()
+    counter = LineCounter()
     for start, stop in itertools.pairwise(places):
         counter.feed(content[start:stop])
     lines, blank = counter.totals()
@@ -96,12 +98,9 @@ def test_a_record_is_counted_exactly_where_the_reader_finds_one(octets: list[byt
     assert lines == without_bom.count(b"\n") + (not without_bom.endswith(b"\n") and without_bom != b"")
 
 
-def test_a_line_too_long_to_be_held_is_counted_even_when_it_is_empty_but_for_crs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(landing, "LONGEST_LINE_BYTES", 10)
+def test_a_line_too_long_to_be_held_is_counted_even_when_it_is_empty_but_for_crs() -> None:
     for content in (b"\r" * 11, b"\r" * 11 + b"\n", b"\r" * 10 + b"\na"):
-        counter = landing._LineCounter()
+        counter = LineCounter(longest=10)
         for n in range(len(content)):
             counter.feed(content[n : n + 1])
         lines, blank = counter.totals()
@@ -122,7 +121,7 @@ def flip_a_byte(stored: bytes) -> bytes:
 
 
 def swap_two_frames(stored: bytes) -> bytes:
-    head, step = landing._HEADER.size, FRAME + 16
+    head, step = HEADER_BYTES, FRAME + 16
     return (
         stored[:head]
         + stored[head + step : head + 2 * step]
@@ -134,8 +133,8 @@ def swap_two_frames(stored: bytes) -> bytes:
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "a changed byte": flip_a_byte,
     "cut within a frame": lambda stored: stored[:-5],
-    "cut between two frames": lambda stored: stored[: landing._HEADER.size + 2 * (FRAME + 16)],
-    "cut to the header": lambda stored: stored[: landing._HEADER.size],
+    "cut between two frames": lambda stored: stored[: HEADER_BYTES + 2 * (FRAME + 16)],
+    "cut to the header": lambda stored: stored[:HEADER_BYTES],
     "cut within the header": lambda stored: stored[:20],
     "empty": lambda stored: b"",
     "frames swapped": swap_two_frames,
@@ -162,7 +161,7 @@ def test_a_frame_of_another_file_is_detected(tmp_path: Path, key: LandingKey) ->
     one, other = tmp_path / "b" / "1.cwl", tmp_path / "b" / "2.cwl"
     land(one, key, b"a" * 3 * FRAME)
     land(other, key, b"b" * 3 * FRAME)
-    cut = landing._HEADER.size + FRAME + 16
+    cut = HEADER_BYTES + FRAME + 16
     one.write_bytes(one.read_bytes()[:cut] + other.read_bytes()[cut:])
     with pytest.raises(CitywellError, match=r"Frame 1 .* damaged"):
         read(one, key)
