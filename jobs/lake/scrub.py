@@ -120,7 +120,7 @@ def _as(shape: type[T], value: Any) -> T:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
+        raise TypeError("Expected `str`")
     return value
 
 
