@@ -8,10 +8,10 @@ from pathlib import Path
 
 import uvicorn
 
-from infra.city.app import ServerOptions, make_app, make_servers
 from infra.city.city import City
 from infra.city.given import GivenHospital
 from infra.city.options import Options
+from infra.city.web import ServerOptions, make_app, make_servers
 from jobs.errors import CitywellError
 from jobs.settings import settings
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.city.app import Servers
 from infra.city.city import City
 from infra.city.options import Options
+from infra.city.web import Servers
 from tests.unit.city.served import Client, register_keys, served
 
 SMALL = Options(population=300, years=1.0, admission_factor=4.0)

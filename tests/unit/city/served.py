@@ -16,10 +16,10 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from fastapi.testclient import TestClient
 
-from infra.city.app import ServerOptions, Servers, make_app, make_servers
 from infra.city.city import City
 from infra.city.given import GivenHospital
 from infra.city.smart import ASSERTION_TYPE
+from infra.city.web import ServerOptions, Servers, make_app, make_servers
 
 ALGORITHMS = {"north": "RS384", "harbour": "ES384", "university": "RS384", "given": "RS384"}
 _KEYS: dict[str, Any] = {

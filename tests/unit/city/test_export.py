@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from infra.city.app import Servers
 from infra.city.city import City
 from infra.city.store import Piece, split_pieces
+from infra.city.web import Servers
 from tests.unit.city.served import Client, resources, served
 from tests.unit.city.test_population import key
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from infra.city.app import Servers, make_app
 from infra.city.faults import USUAL_PLACES
+from infra.city.web import Servers, make_app
 from tests.unit.city.served import Client, resources
 
 SignedIn = Callable[..., Client]

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from infra.city import given as given_module
-from infra.city.app import Servers
 from infra.city.given import GivenHospital
+from infra.city.web import Servers
 from jobs.errors import CitywellError
 from tests.unit.city.served import Client, register_keys, served
 

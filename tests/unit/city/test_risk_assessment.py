@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from infra.city.app import Servers
 from infra.city.city import City
 from infra.city.habits import NORTH
+from infra.city.web import Servers
 from tests.unit.city.served import Client, served
 
 SignedIn = Callable[..., Client]
