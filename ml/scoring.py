@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pandas as pd
@@ -124,5 +125,6 @@ def _score_chunk(
 
 
 def _explained(model: Model, question: Question, x: pd.DataFrame) -> list[str]:
-    found = explain.explain(model.pipeline, question, x, model.typical)
+    asked = replace(question, features=tuple(f for f in question.features if f.name in model.features))
+    found = explain.explain(model.pipeline, asked, x, model.typical)
     return [json.dumps([vars(reason) for reason in reasons]) for reasons in found]

@@ -177,12 +177,13 @@ def score(as_of: datetime | str) -> Summary:
             }
         model = registry.load(holder)
         facts = lake.facts()
-        rows = open_cases(facts, moment).toArrow()
+        standing = engine.kept(standing_of_stays(facts))
+        rows = open_cases(facts, moment, standing).toArrow()
         scored_at = datetime.now(UTC)
         chunks = scoring.score(model, QUESTION, rows, data_versions=lake.gold_versions, scored_at=scored_at)
         scores = pa.concat_tables([scoring.RISK_SCHEMA.empty_table(), *chunks])
         batch_id = score_batch_id(moment, holder.number, lake.gold_versions)
-        withdrawn = withdrawals(lake.spark, facts, scores, moment, scored_at)
+        withdrawn = withdrawals(lake.spark, standing, moment, scored_at)
         added, version = add_scores(lake.spark, scores, withdrawn, batch_id)
         crash_here("score:appended")
         _publish(lake, "scores", f"{TARGET} {moment.isoformat()}", {SCORES: version})
@@ -200,8 +201,24 @@ def score(as_of: datetime | str) -> Summary:
     }
 
 
-def open_cases(facts: Facts, as_of: datetime) -> DataFrame:
-    """Features of the index stays whose 30 days are not over at ``as_of``, of people not known to be dead."""
+def standing_of_stays(facts: Facts) -> DataFrame:
+    """person_key, encounter_key, ``fallen``: the stays by all that gold knows now, whatever the instant of a run.
+
+    ``fallen``: why a stay may no longer be acted on: ``person_died``, or the exclusion that has come to apply (see
+    ``definition.md``); null for one that stands. A stay that is not here is gone.
+    """
+    all_stays = cohort.stays(facts.encounter, END_OF_TIME)
+    index = cohort.index_stays(all_stays, facts.encounter, facts.person, END_OF_TIME)
+    fallen = F.when(F.col("is_dead"), "person_died").otherwise(F.col("exclusion"))
+    return index.select("person_key", "encounter_key", fallen.alias("fallen"))
+
+
+def open_cases(facts: Facts, as_of: datetime, standing: DataFrame) -> DataFrame:
+    """Features of the index stays whose 30 days are not over at ``as_of``, of people not known to be dead.
+
+    standing: what ``standing_of_stays`` gives. A run for an older instant does not score what a later one has seen
+    fall.
+    """
     all_stays = cohort.stays(facts.encounter, as_of)
     index = cohort.index_stays(all_stays, facts.encounter, facts.person, as_of)
     since = F.lit(as_of) - F.expr(f"interval {QUESTION.horizon_days} days")
@@ -211,7 +228,10 @@ def open_cases(facts: Facts, as_of: datetime) -> DataFrame:
         & (F.col("as_of") <= F.lit(as_of))
         & ~F.col("is_dead")
     )
-    return build(index.where(is_open), facts).orderBy("source", "encounter_key")
+    keys = ["person_key", "encounter_key"]
+    stands = standing.where("fallen is null").select(*keys)
+    opened = index.where(is_open).join(stands, keys, "left_semi").select(*index.columns)
+    return build(opened, facts).orderBy("source", "encounter_key")
 
 
 def add_scores(
@@ -241,14 +261,13 @@ def add_scores(
 
 
 def withdrawals(
-    spark: SparkSession, facts: Facts, scores: pa.Table, as_of: datetime, withdrawn_at: datetime
+    spark: SparkSession, standing: DataFrame, as_of: datetime, withdrawn_at: datetime
 ) -> pa.Table:
     """Rows of ``scores.risk`` that withdraw what must no longer be acted on.
 
-    Withdrawn is the newest score of a stay when it has not expired at ``as_of`` and the stay is no index stay any more
-    by all that gold knows now, whatever the instant: a run for an older one must not take back what a later one has
-    seen. ``status_reason``: ``stay_gone`` (deleted, entered in error, or joined to another), ``person_died``, or the
-    exclusion that has come to apply (see ``definition.md``). scores: of this run; what it scores it does not withdraw.
+    Withdrawn is the newest score of a stay when it has not expired at ``as_of`` and the stay does not stand any more: a
+    run for an older instant must not take back what a later one has seen. standing: what ``standing_of_stays`` gives.
+    ``status_reason``: why it has fallen, or ``stay_gone`` (deleted, entered in error, or joined to another).
     """
     if not tables.exists(SCORES):
         return scoring.RISK_SCHEMA.empty_table()
@@ -258,18 +277,10 @@ def withdrawals(
         & (F.col("as_of") <= F.lit(as_of))
         & (F.col("expires_at") > F.lit(as_of))
     )
-    scored = spark.createDataFrame(scores.select(["risk_key"]), "risk_key string")
-    live = _newest(tables.read(spark, SCORES)).where(is_live).join(scored, "risk_key", "left_anti")
-    all_stays = cohort.stays(facts.encounter, END_OF_TIME)
-    now = cohort.index_stays(all_stays, facts.encounter, facts.person, END_OF_TIME).select(
-        "person_key", "encounter_key", "exclusion", "is_dead"
-    )
-    reason = (
-        F.when(F.col("is_dead").isNull(), "stay_gone")
-        .when(F.col("is_dead"), "person_died")
-        .otherwise(F.col("exclusion"))
-    )
-    gone = live.join(now, ["person_key", "encounter_key"], "left").withColumn("why", reason)
+    live = _newest(tables.read(spark, SCORES)).where(is_live)
+    now = standing.withColumn("is_there", F.lit(True))
+    why = F.when(F.col("is_there").isNull(), "stay_gone").otherwise(F.col("fallen"))
+    gone = live.join(now, ["person_key", "encounter_key"], "left").withColumn("why", why)
     return (
         gone.where("why is not null")
         .withColumn("status", F.lit(scoring.WITHDRAWN))

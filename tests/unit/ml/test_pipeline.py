@@ -173,6 +173,7 @@ def test_what_is_no_open_stay_any_more_is_withdrawn(scored: dict[str, Any], lake
     assert reasons == {deleted: "stay_gone", hospice: "hospice", dead: "person_died", "new": "stay_gone"}
     assert readmission.score(moment)["withdrawn"] == 0
     assert readmission.score(moment + timedelta(hours=1))["withdrawn"] == 0, "once is enough"
+    assert readmission.score(AS_OF)["added"] == 0, "an older run brings nobody back"
 
     publish(city(PEOPLE))
     assert readmission.score(moment + timedelta(hours=2))["added"] == 3

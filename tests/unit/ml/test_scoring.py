@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from jobs.errors import CitywellError
 from ml import explain, models, scoring
+from ml.question import Feature
 from ml.registry import Model, Version
 from ml.training import Lines
 from tests.unit.ml import toy
@@ -64,6 +66,15 @@ def test_a_row_says_who_what_when_and_by_which_model(model: Model, rows: pa.Tabl
     assert first["as_of"] == DISCHARGED + timedelta(hours=2)
     assert first["expires_at"] == DISCHARGED + timedelta(days=30)
     assert json.loads(str(first["data_versions"])) == {"gold.fct_encounter": 3}
+
+
+def test_a_champion_without_a_newer_feature_scores_and_explains_as_before(
+    model: Model, rows: pa.Table
+) -> None:
+    newer = replace(toy.QUESTION, features=(*toy.QUESTION.features, Feature("pulse", "number", "pulse")))
+    with_pulse = rows.append_column("pulse", pa.array([70.0] * COUNT))
+    chunks = scoring.score(model, newer, with_pulse, data_versions={"gold.fct_encounter": 3}, scored_at=NOW)
+    assert pa.concat_tables(chunks).to_pylist() == scores(model, rows)
 
 
 def test_bands_alerts_and_reasons_go_together(model: Model, rows: pa.Table) -> None:
