@@ -78,7 +78,7 @@ def _post(place: Place, error: str, what: str, where: str, do: str) -> bool:
     message |= {"what": what, "where": where, "do": do}
     try:
         httpx.post(url, json=message, timeout=TIMEOUT_S).raise_for_status()
-    except httpx.HTTPError as problem:
+    except (httpx.HTTPError, httpx.InvalidURL) as problem:
         log.warning("the webhook could not be told: %s", type(problem).__name__)
         return False
     return True

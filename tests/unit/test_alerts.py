@@ -63,6 +63,9 @@ def test_a_webhook_that_refuses_or_is_away_stops_nothing(
     monkeypatch.setenv("CITYWELL_WEBHOOK_URL", f"http://127.0.0.1:{free_port()}/")
     settings.cache_clear()
     assert alerts.failed(PLACE, None) is False
+    monkeypatch.setenv("CITYWELL_WEBHOOK_URL", "http://alerts.example:port/")
+    settings.cache_clear()
+    assert alerts.failed(PLACE, None) is False
 
 
 def test_without_a_webhook_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,6 +95,15 @@ def test_a_manifest_that_is_none_is_explained_without_its_content(
     assert CANARY not in str(error.value)
 
 
+def test_an_outcome_in_the_place_of_a_manifest_starts_another_export(
+    north: Installation, server: BulkServer
+) -> None:
+    issue = {"severity": "error", "code": "exception", "diagnostics": CANARY}
+    server.script["status"] = [answer_json({"resourceType": "OperationOutcome", "issue": [issue]})]
+    assert north.extract().complete
+    assert server.count("kickoff") == 2
+
+
 def test_a_server_that_is_down_is_named(north: Installation) -> None:
     down = north.with_endpoint(lambda e: e.model_copy(update={"base_url": "http://127.0.0.1:1/fhir"}))
     with pytest.raises(CitywellError, match="no connection") as error:
