@@ -14,8 +14,6 @@ from jobs.sources import load_all
 
 log = logging.getLogger(__name__)
 
-PATIENCE_MS = 30 * 60 * 1000
-
 
 def run(now: datetime) -> dict[str, Any]:
     """Maintain every published table and expire landed files; what was done, for a task's summary.
@@ -28,8 +26,8 @@ def run(now: datetime) -> dict[str, Any]:
     with control.connect() as conn:
         control.migrate(conn)
         with ExitStack() as locks:
-            for name in ("gold", *(f"merge {source}" for source in load_all())):
-                locks.enter_context(control.lock(conn, name, patience_ms=PATIENCE_MS))
+            for name in (*(f"merge {source}" for source in load_all()), "gold"):
+                locks.enter_context(control.lock(conn, name, patience_ms=control.LONG_PATIENCE_MS))
             published = control.current_versions(conn)
             for number, (name, version) in enumerate(sorted(published.items()), 1):
                 log.info("maintaining %s (%d of %d)", name, number, len(published))

@@ -15,11 +15,15 @@ def run(as_of: str) -> dict[str, Any]:
 
     as_of: the run's logical instant, ISO 8601; names the publication. Nothing is published when a test fails: readers
     go on seeing the gold of the last good run. What is published is then documented in ``reports/dbt_docs``.
-    Raises CitywellError that names the model or test.
+    Waits for maintenance to end. Raises CitywellError that names the model or test.
     """
     lake, target = settings().lake_dir, settings().home / "dbt" / "target"
     page = settings().home / "reports" / "dbt_docs" / "index.html"
-    with control.connect() as conn, control.lock(conn, "gold"), catalog.lake_session(name="gold") as spark:
+    with (
+        control.connect() as conn,
+        control.lock(conn, "gold", patience_ms=control.LONG_PATIENCE_MS),
+        catalog.lake_session(name="gold") as spark,
+    ):
         result = gold.build(spark, lake_dir=lake, target_dir=target)
         crash_here("gold:built")
         control.publish_tables(conn, "gold", as_of, result.versions)

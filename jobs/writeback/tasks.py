@@ -24,11 +24,12 @@ TABLES = (SCORES, "gold.fct_encounter", "gold.dim_facility")
 
 def to_serving(as_of: str) -> dict[str, Any]:
     """Load the newest scores that hold at ``as_of`` into ``serving.risk``. Returns rows and how many changed."""
-    with scored_lake() as (spark, versions):
-        scores = serving.newest(spark, datetime.fromisoformat(as_of))
-    with serving.connect() as conn:
-        serving.migrate(conn)
-        return asdict(serving.load(conn, scores, run_id=as_of, data_versions=versions))
+    with _one_at_a_time("serving"):
+        with scored_lake() as (spark, versions):
+            scores = serving.newest(spark, datetime.fromisoformat(as_of))
+        with serving.connect() as conn:
+            serving.migrate(conn)
+            return asdict(serving.load(conn, scores, run_id=as_of, data_versions=versions))
 
 
 def to_hospitals(as_of: str) -> dict[str, Any]:
@@ -39,7 +40,11 @@ def to_hospitals(as_of: str) -> dict[str, Any]:
     """
     results: dict[str, fhir.WritebackResult] = {}
     troubles: dict[str, CitywellError] = {}
-    with scored_lake() as (spark, _), control.connect() as conn, vault.connect() as vault_conn:
+    with (
+        _one_at_a_time("writeback") as conn,
+        scored_lake() as (spark, _),
+        vault.connect() as vault_conn,
+    ):
         for source in _sources(spark):
             try:
                 result = fhir.write_back(
@@ -70,6 +75,14 @@ def verify_hospitals(as_of: str) -> dict[str, fhir.Verification]:
             source: fhir.verify(source, fhir.newest(spark, source), vault_conn=vault_conn, run_id=as_of)
             for source in _sources(spark)
         }
+
+
+@contextmanager
+def _one_at_a_time(work: str) -> Iterator[control.Connection]:
+    """Waits until no other run does ``work``. Scores are read after that: who sends last has read last, so that an
+    older score never takes the place of a newer one."""
+    with control.connect() as conn, control.lock(conn, work, patience_ms=control.LONG_PATIENCE_MS):
+        yield conn
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from jobs.lake.control.batch import set_status as set_status
 from jobs.lake.control.batch import unpublished as unpublished
 from jobs.lake.control.database import DATABASE as DATABASE
 from jobs.lake.control.database import LOCK_PATIENCE_MS as LOCK_PATIENCE_MS
+from jobs.lake.control.database import LONG_PATIENCE_MS as LONG_PATIENCE_MS
 from jobs.lake.control.database import ROLE as ROLE
 from jobs.lake.control.database import Connection as Connection
 from jobs.lake.control.database import connect as connect

@@ -19,6 +19,8 @@ from jobs.settings import settings
 DATABASE = "control"
 ROLE = "control"
 LOCK_PATIENCE_MS = 2_000
+LONG_PATIENCE_MS = 30 * 60 * 1000
+"""For work that waits its turn behind work of another kind, which takes minutes."""
 
 Connection = psycopg.Connection[Any]
 

@@ -18,8 +18,6 @@ from jobs.lake.load.steps import crash_point
 from jobs.lake.load.steps import timed as timed
 from jobs.lake.load.work import Work
 
-MERGE_PATIENCE_MS = 30 * 60 * 1000
-
 
 @dataclass(frozen=True)
 class Loaded:
@@ -59,7 +57,7 @@ def _load(batch_id: str) -> Loaded:
 
 def _run(work: Work) -> None:
     """Take the batch as far as it will go. What is absent is told against what is published: under the merge lock."""
-    merge_lock = control.lock(work.conn, f"merge {work.source.name}", patience_ms=MERGE_PATIENCE_MS)
+    merge_lock = control.lock(work.conn, f"merge {work.source.name}", patience_ms=control.LONG_PATIENCE_MS)
     if work.endpoint.absence_means_deletion:
         with merge_lock:
             stopped.finish_all(work)

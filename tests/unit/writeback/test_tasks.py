@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,10 +48,10 @@ def scored(lake: Any, simulator: Any, postgres: Cluster, monkeypatch: pytest.Mon
     settings.cache_clear()
 
 
-def _publish(patients: dict[str, list[str]], batch: str) -> None:
-    """Publish scores of ``patients`` by source as one batch, beside those there are."""
+def _publish(patients: dict[str, list[str]], batch: str, hour: int = 0) -> None:
+    """Publish scores of ``patients`` by source as one batch, made at ``hour``, beside those there are."""
     people = ", ".join(
-        f"('{source}', 'tasks-{source}-{n}', '{key}', {0.1 + n / 100}D)"
+        f"('{source}', 'tasks-{source}-{n}', '{key}', {0.1 + hour / 10 + n / 100}D)"
         for source, keys in patients.items()
         for n, key in enumerate(keys)
     )
@@ -59,7 +61,7 @@ def _publish(patients: dict[str, list[str]], batch: str) -> None:
                 risk_key, patient_key, patient_key as person_key, cast(null as string) as encounter_key,
                 source, 'readmission_30d' as target, timestamp '2026-01-02 00:00:00' as as_of,
                 probability, 'low' as band, '[]' as reasons, 'readmission' as model_name, '1' as model_version,
-                timestamp '2026-01-02 00:00:00' as scored_at, timestamp '2026-02-01 00:00:00' as expires_at,
+                timestamp '2026-01-02 {hour:02}:00:00' as scored_at, timestamp '2026-02-01 00:00:00' as expires_at,
                 'active' as status
             from values {people} as t (source, risk_key, patient_key, probability)""",
         "gold.fct_encounter": "select 'e' as encounter_key, 'f' as facility_key",
@@ -79,6 +81,27 @@ def test_scores_reach_serving_and_the_hospital_once(scored: None, postgres: Clus
     with psycopg.connect(postgres.dsn("serving", "care")) as care:
         [(versions,)] = care.execute("select data_versions from serving.load").fetchall()
     assert set(versions) == set(tasks.TABLES)
+
+
+def test_a_run_that_had_to_wait_sends_what_was_published_meanwhile(scored: None, postgres: Cluster) -> None:
+    """A run never sends scores it read before another run sent newer ones."""
+    control_dsn = postgres.dsn("control", "control")
+    with (
+        psycopg.connect(control_dsn, autocommit=True) as other,
+        psycopg.connect(control_dsn, autocommit=True) as watch,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        with control.lock(other, "writeback"):
+            late = pool.submit(tasks.to_hospitals, AS_OF)
+            waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+            while not watch.execute(waiting).fetchone()[0]:
+                time.sleep(0.05)
+            _publish({SOURCE: [KEYS.key("Patient", f"p{n}") for n in range(PATIENTS)]}, "newer", hour=1)
+        assert late.result(60)[SOURCE]["sent"] == PATIENTS
+    try:
+        assert tasks.verify_hospitals(AS_OF)[SOURCE].matching == PATIENTS
+    finally:
+        tables.delete_slice("scores.risk", {tables.BATCH_COLUMN: "newer"})
 
 
 def test_a_hospital_that_is_down_fails_the_step_and_says_why(scored: None, simulator: Any) -> None:
