@@ -321,7 +321,9 @@ class BulkClient:
             return _Document.model_validate_json(response.content)
         except ValidationError as error:
             if codes := issue_codes(response):
-                raise ExportGone(f"the server answered {', '.join(codes)} in the place of a manifest") from None
+                raise ExportGone(
+                    f"the server answered {', '.join(codes)} in the place of a manifest"
+                ) from None
             problem = error.errors(include_input=False, include_url=False)[0]
             place = ".".join(map(str, problem["loc"])) or "the document"
             raise self._not_understood(f"{place}: {problem['type']}") from None

@@ -1,6 +1,7 @@
 """What a reader sees: every published table by its name, at the version published in ``control``.
 
-``bronze.*`` shows published batches only, and ``silver.<table>_history`` every version of a record.
+``bronze.*``, receipts and quarantine show published batches only, and ``silver.<table>_history`` every version of a
+record.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pyspark.sql import SparkSession
 from jobs.lake import control, engine, tables, timeline
 from jobs.sources import load_all
 
+RECEIPTS, QUARANTINE = "quality.receipts", "quality.quarantine"
 PROVENANCE = ("batch_id", "file", "line", "line_hash", "rule", "reason")
 """Columns of bronze that silver leaves out: they tell of the delivery, not of the record."""
 
@@ -41,12 +43,14 @@ def publish(kind: str, run_id: str, versions: Mapping[str, int]) -> None:
 
 
 def register(spark: SparkSession, versions: Mapping[str, int], hidden_batches: Iterable[str] = ()) -> None:
-    """Make ``versions`` readable in this session, without the rows of ``hidden_batches`` in bronze."""
-    tables.create_views(spark, {name: at for name, at in versions.items() if not name.startswith("bronze.")})
+    """Make ``versions`` readable in this session, without what ``hidden_batches`` have added to tables that several
+    batches add to."""
     hidden = ", ".join(f"'{name}'" for name in sorted(hidden_batches))
     where = f"batch_id not in ({hidden})" if hidden else None
     bronze = {name: at for name, at in versions.items() if name.startswith("bronze.")}
-    tables.create_views(spark, bronze, where=where)
+    added_to = {name: at for name, at in versions.items() if name in bronze or name in (RECEIPTS, QUARANTINE)}
+    tables.create_views(spark, added_to, where=where)
+    tables.create_views(spark, {name: at for name, at in versions.items() if name not in added_to})
     keys = {f"bronze.{s.name}__{e}": t.key for s in load_all().values() for e, t in s.tables.items()}
     for name in bronze.keys() & keys.keys():
         columns = [column for column in tables.columns(name).names if column not in PROVENANCE]

@@ -114,6 +114,23 @@ def test_a_nul_in_an_id_or_a_deletion_is_quarantined(lake: TestLake, postgres: C
     assert known == [("Encounter", "e1"), ("Patient", "p1"), ("Patient", "p2")]
 
 
+def test_bundles_among_the_output_are_unmodelled_like_any_other_type(lake: TestLake) -> None:
+    files = {
+        "Patient": [resource("Patient", "p1")],
+        "Bundle": [resource("Bundle", "b1"), {"id": "of no type"}],
+    }
+    receipts = lake.ingest(NORTH, Export(AT, files, deleted=["Patient/p2", "Bundle/b2"]))
+    assert totals(receipts) == {
+        "received": 5,
+        "published": 1,
+        "unmodelled": 2,
+        "quarantined": 1,
+        "deleted": 1,
+    }
+    [row] = lake.rows("select resource_type, rule from quality.quarantine")
+    assert row == {"resource_type": "Bundle", "rule": "wrong_resource_type"}
+
+
 def test_a_vault_that_is_down_leaves_the_batches_for_the_next_run(lake: TestLake, postgres: Cluster) -> None:
     north, harbour = lake.land(NORTH, export()), lake.land(HARBOUR, export())
     with closed_vault(postgres):
@@ -190,3 +207,37 @@ def test_a_batch_whose_own_run_is_at_work_is_left_to_it(lake: TestLake, postgres
         assert (batch(north).status, batch(north).failure) == ("judged", None)
     load(north)
     assert sources(lake, "silver.hospital__patient") == [HARBOUR, NORTH]
+
+
+def test_a_judged_batch_whose_landed_file_is_lost_begins_anew(lake: TestLake) -> None:
+    north = lake.land(NORTH, export())
+    killed_at("judged", north)
+    [file] = landing.batch_dir(settings().landing_dir, NORTH, north).glob("*Patient*")
+    file.unlink()
+    with pytest.raises(CitywellError, match="A landed file is missing"):
+        load(north)
+    assert batch(north).status == "failed"
+    again = Export(AT, {"Patient": [resource("Patient", "p2")]})
+    assert lake.land(NORTH, again) == north
+    assert totals(load(north).receipts) == {"received": 1, "published": 1}
+    assert lake.rows("select received from quality.receipts") == [{"received": 1}]
+    assert sources(lake, "silver.hospital__patient") == [NORTH]
+
+
+def test_receipts_and_quarantine_show_no_batch_that_is_not_published(lake: TestLake) -> None:
+    north = lake.land(NORTH, Export(AT, {"Observation": [{"id": "of no type"}]}))
+    killed_at("merged", north)
+    with closed_for(NORTH):
+        lake.ingest(HARBOUR, export())
+    assert batch(north).status == "judged"
+    assert sources(lake, "quality.quarantine") == []
+    assert set(sources(lake, "quality.receipts")) == {HARBOUR}
+    load(north)
+    assert sources(lake, "quality.quarantine") == [NORTH]
+
+
+@contextmanager
+def closed_for(source: str) -> Iterator[None]:
+    """Nobody's run can finish the batches of ``source`` for a while: another holds it."""
+    with control.connect() as conn, control.source_lock(conn, source):
+        yield

@@ -63,6 +63,25 @@ def test_a_damaged_landed_file_is_named(lake: TestLake, name: str) -> None:
     assert totals(lake_load.load(batch_id).receipts)["received"] == 12
 
 
+@pytest.mark.parametrize("broken", ["*Encounter*", "*Procedure*"])
+def test_another_export_takes_the_place_of_what_was_staged_of_the_first(lake: TestLake, broken: str) -> None:
+    """The second lands under the same batch, as after a damaged file that was deleted to be fetched anew."""
+
+    def export(gender: str, version: str) -> Export:
+        patient = {"resourceType": "Patient", "id": "p1", "gender": gender, "meta": {"lastUpdated": version}}
+        others = {name: [{"resourceType": name, "id": "x"}] for name in ("Encounter", "Procedure")}
+        return Export(instant("2026-01-02"), {"Patient": [patient], **others})
+
+    batch_id, file = landed(lake, export("female", "2025-12-01T00:00:00Z"), broken)
+    sound = file.read_bytes()
+    file.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+    with pytest.raises(CitywellError, match="damaged"):
+        lake_load.load(batch_id)
+    assert landed(lake, export("male", "2026-01-01T00:00:00Z"), "*Patient*")[0] == batch_id
+    assert totals(lake_load.load(batch_id).receipts)["received"] == 3
+    assert lake.rows("select sex from silver.hospital__patient") == [{"sex": "male"}]
+
+
 def test_rows_doubled_in_bronze_stop_the_batch_and_the_next_run_mends_it(lake: TestLake) -> None:
     """An engine may commit the append of a killed load after the load has been started again."""
     batch_id, _ = landed(lake, one_of_each(instant("2026-01-01")), "*Patient*")

@@ -20,6 +20,7 @@ from jobs.lake.control.batch import open_batch as open_batch
 from jobs.lake.control.batch import set_judged as set_judged
 from jobs.lake.control.batch import set_landed as set_landed
 from jobs.lake.control.batch import set_status as set_status
+from jobs.lake.control.batch import take_back as take_back
 from jobs.lake.control.batch import unpublished as unpublished
 from jobs.lake.control.database import DATABASE as DATABASE
 from jobs.lake.control.database import LOCK_PATIENCE_MS as LOCK_PATIENCE_MS

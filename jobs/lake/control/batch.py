@@ -139,6 +139,11 @@ def set_judged(
         _update_batch(conn, name, "status = 'judged', newest_version_at = %s", newest_version_at)
 
 
+def take_back(conn: Connection, name: str) -> None:
+    """Lets a judged batch of which nothing has been merged begin anew, with another export."""
+    _update_batch(conn, name, "status = 'failed'")
+
+
 def mark_failed(conn: Connection, name: str, *, stage: str, error: BaseException) -> str:
     """Records why a batch stopped, and says it; of an error nobody foresaw its kind alone: its text may hold values.
 

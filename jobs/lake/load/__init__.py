@@ -62,7 +62,6 @@ def _run(work: Work) -> None:
         with merge_lock:
             stopped.finish_all(work)
             if work.batch.status != "judged":
-                work.forget_staged()
                 _stage_and_check(work, "landed")
             _judge_and_publish(work)
     else:
@@ -73,13 +72,17 @@ def _run(work: Work) -> None:
 
 
 def _stage_and_check(work: Work, done: BatchStatus) -> None:
-    """Stage the entities and check each as soon as it is staged; a batch staged before is checked only."""
+    """Stage the entities and check each as soon as it is staged; a batch staged before is checked only.
+
+    What an earlier run staged in part is staged anew: the landing or the declaration may be another by now.
+    """
     if done in ("open", "landed", "failed", "staged"):
         validation = checking.begin(work)
         if done == "staged":
             for entity, rows in work.staged().items():
                 checking.check(work, validation, entity, rows)
         else:
+            work.forget_staged()
             staging.stage(work, validation)
             control.set_status(work.conn, work.batch.batch_id, "staged")
             crash_point("staged")
@@ -89,7 +92,9 @@ def _stage_and_check(work: Work, done: BatchStatus) -> None:
 
 
 def _judge_and_publish(work: Work) -> None:
+    if work.batch.status == "judged":
+        stopped.finish_own(work)
+        return
     with ThreadPoolExecutor(1) as beside:
         links = beside.submit(publishing.links_of, work)
-        settled = judging.judge_batch(work) if work.batch.status != "judged" else None
-        publishing.finish(work, links.result, settled)
+        publishing.finish(work, links.result, judging.judge_batch(work))

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -15,9 +16,9 @@ from jobs.lake import control
 from jobs.lake.control import Receipt
 from jobs.lake.instants import from_micros
 from jobs.lake.judgement import Scope, judge
+from jobs.lake.landing import FileKind
 from jobs.lake.load.steps import crash_point, side_by_side
 from jobs.lake.load.work import Work
-from jobs.lake.reader import DELETION_BUNDLE
 
 
 @dataclass(frozen=True)
@@ -32,23 +33,13 @@ class _Judged:
 def judge_batch(work: Work) -> dict[str, DataFrame | None]:
     """Find out what becomes of every record, before anything is merged; the rows to merge by entity."""
     staged = work.staged()
-    modelled = {table.resource for table in work.source.tables.values()}
-    others = {f.resource_type for f in work.manifest.files if f.kind == "output"} - modelled
-    if any(f.kind == "deleted" for f in work.manifest.files):
-        others.add(DELETION_BUNDLE)
-
-    def judge_entity(entity: str) -> _Judged:
-        return _judge_entity(work, entity, staged[entity])
-
-    def count_others(resource: str) -> _Judged:
-        if resource == DELETION_BUNDLE:
-            deletions = work.read("deleted", DELETION_BUNDLE)
-            return _count_others(deletions.where(~F.col("resource_type").isin(*modelled)))
-        return _count_others(work.read("output", resource))
-
-    steps: dict[str, Callable[[str], _Judged]] = dict.fromkeys(sorted(others), count_others)
-    steps |= dict.fromkeys(work.biggest_first(staged), judge_entity)
-    judged = side_by_side(lambda name: steps[name](name), list(steps))
+    steps: dict[str, Callable[[], _Judged]] = {
+        f"{kind} {resource}": partial(_count_others, work, kind, resource) for kind, resource in work.others
+    }
+    steps |= {
+        entity: partial(_judge_entity, work, entity, staged[entity]) for entity in work.biggest_first(staged)
+    }
+    judged = side_by_side(lambda name: steps[name](), list(steps))
     outcomes = sum((each.outcomes for each in judged.values()), Counter())
     newest = max((each.newest for each in judged.values() if each.newest), default=None)
     try:
@@ -74,8 +65,12 @@ def _judge_entity(work: Work, entity: str, staged: DataFrame) -> _Judged:
     return _Judged(outcomes, newest_at, judgement.settled)
 
 
-def _count_others(rows: DataFrame) -> _Judged:
-    """The records of types that nobody models; those that are no valid record are quarantined."""
+def _count_others(work: Work, kind: FileKind, resource: str) -> _Judged:
+    """The records that no table takes: of types nobody models, and deletions of such; what is no valid record is
+    quarantined."""
+    rows = work.read(kind, resource)
+    if kind == "deleted":
+        rows = rows.where(~F.col("resource_type").isin(*work.modelled))
     outcome = F.when(F.col("rule").isNull(), "unmodelled").otherwise("quarantined").alias("outcome")
     counted = rows.groupBy("file", "resource_type", outcome).count().collect()
     outcomes = Counter({(row["file"], row["resource_type"], row["outcome"]): row["count"] for row in counted})

@@ -13,17 +13,17 @@ from pyspark.sql import functions as F
 
 from jobs.identity import link, vault
 from jobs.lake import control, tables
+from jobs.lake.catalog import QUARANTINE, RECEIPTS
 from jobs.lake.control import Receipt
 from jobs.lake.judgement import judge
 from jobs.lake.load.judging import scope
 from jobs.lake.load.steps import crash_point, side_by_side
 from jobs.lake.load.work import Work
-from jobs.lake.reader import DELETION_BUNDLE
 from jobs.lake.timeline import ORDER
 
 log = logging.getLogger(__name__)
 
-RECEIPTS, QUARANTINE, LINKS = "quality.receipts", "quality.quarantine", "silver.person_link"
+LINKS = "silver.person_link"
 RECEIPT_SCHEMA = (
     "batch_id string, source string, file string, resource_type string, received bigint, published bigint, "
     "superseded bigint, duplicate bigint, deleted bigint, unmodelled bigint, quarantined bigint"
@@ -109,14 +109,12 @@ def _append_quarantine(
         _quarantine(rows.withColumn("resource_type", F.lit(work.source.tables[entity].resource)), work)
         for entity, rows in staged.items()
     ]
-    modelled = {table.resource for table in work.source.tables.values()}
-    others = {r.resource_type for r in receipts if r.quarantined} - modelled
-    landed_types = {f.resource_type for f in work.manifest.files if f.kind == "output"}
+    files = {receipt.file for receipt in receipts if receipt.quarantined}
     rejected += [
-        _quarantine(work.read("output", resource), work) for resource in sorted(others & landed_types)
+        _quarantine(work.read(kind, resource), work)
+        for kind, resource in work.others
+        if any(f.file in files for f in work.files(kind, resource))
     ]
-    if DELETION_BUNDLE in others:
-        rejected.append(_quarantine(work.read("deleted", DELETION_BUNDLE), work))
     if not rejected:
         return None
     return tables.append_batch(

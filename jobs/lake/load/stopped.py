@@ -43,6 +43,21 @@ def finish_all(work: Work) -> None:
         )
 
 
+def finish_own(work: Work) -> None:
+    """Finish the batch at hand, which was stopped after it had been judged.
+
+    Where its landed files are damaged or gone and nothing is merged, it is taken back, so that the next run fetches
+    them anew, as the error says.
+    """
+    try:
+        finish(work, partial(links_of, work))
+    except Exception:
+        if not work.is_landing_whole() and not _is_half_merged(work, {work.batch.source}):
+            work.forget_staged()
+            control.take_back(work.conn, work.batch.batch_id)
+        raise
+
+
 def _finish_other(work: Work, batch: Batch) -> str | None:
     """Finish a judged batch of any endpoint; in words why not, when it fails or another run is at work on it."""
     log.warning("finishing %s, which was stopped while it was merged", batch.batch_id)

@@ -12,10 +12,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.lake import bronze, landing, tables
+from jobs.lake.catalog import QUARANTINE, RECEIPTS
 from jobs.lake.control import Batch, Connection
 from jobs.lake.instants import micros
-from jobs.lake.landing import FileKind, Manifest
-from jobs.lake.reader import Reading
+from jobs.lake.landing import FileKind, LandedFile, Manifest
+from jobs.lake.reader import DELETION_BUNDLE, Reading
 from jobs.settings import settings
 from jobs.sources import Endpoint, Source, find_endpoint
 
@@ -61,6 +62,26 @@ class Work:
             has_numeric_versions=self.endpoint.declares_numeric_version_id,
         )
 
+    @property
+    def modelled(self) -> set[str]:
+        """Resource types that have a table."""
+        return {table.resource for table in self.source.tables.values()}
+
+    @property
+    def others(self) -> list[tuple[FileKind, str]]:
+        """Kind and resource type of the landed files that no table takes: of types nobody models, and of deletions."""
+        types = {f.resource_type for f in self.manifest.files if f.kind == "output"} - self.modelled
+        found: list[tuple[FileKind, str]] = [("output", resource) for resource in sorted(types)]
+        return [*found, ("deleted", DELETION_BUNDLE)] if self.files("deleted", DELETION_BUNDLE) else found
+
+    def files(self, kind: FileKind, resource_type: str) -> list[LandedFile]:
+        """The landed files of a kind and type; deletion bundles are of all types."""
+        return [
+            f
+            for f in self.manifest.files
+            if f.kind == kind and (kind == "deleted" or f.resource_type == resource_type)
+        ]
+
     def biggest_first(self, entities: Iterable[str]) -> list[str]:
         """``entities`` by the size of what has landed of them."""
         landed: Counter[str] = Counter()
@@ -78,17 +99,18 @@ class Work:
         """The batch's bronze rows of an entity."""
         return tables.read(self.spark, self.bronze(entity)).where(F.col("batch_id") == self.batch.batch_id)
 
+    def is_landing_whole(self) -> bool:
+        """Whether every landed file is there and undamaged."""
+        key = landing.load_key(settings().keys_dir / "landing.key")
+        return all(landing.verify(self.directory / f.file, key, f.sha256) for f in self.manifest.files)
+
     def forget_staged(self) -> None:
-        """Take the batch's rows out of bronze again."""
-        for entity in self.source.tables:
-            slice_ = {tables.BATCH_COLUMN: self.batch.batch_id}
-            tables.retrying(partial(tables.delete_slice, self.bronze(entity), slice_))
+        """Take out again what the batch has added to tables that several batches add to."""
+        slice_ = {tables.BATCH_COLUMN: self.batch.batch_id}
+        for name in (*map(self.bronze, self.source.tables), RECEIPTS, QUARANTINE):
+            tables.retrying(partial(tables.delete_slice, name, slice_))
 
     def read(self, kind: FileKind, resource_type: str) -> DataFrame:
         """Reader rows of the files of a kind; of deletion bundles, every entry (``resource_type`` is then Bundle)."""
-        files = [
-            bronze.StagedFile(f.file, kind)
-            for f in self.manifest.files
-            if f.kind == kind and (kind == "deleted" or f.resource_type == resource_type)
-        ]
+        files = [bronze.StagedFile(f.file, kind) for f in self.files(kind, resource_type)]
         return bronze.read(self.spark, files, self.reading, resource_type)

@@ -19,7 +19,6 @@ from jobs.lake.tables.reading import (
     exists,
     newest_version,
     open_table,
-    read,
     read_all,
 )
 from jobs.lake.tables.writing import guarded, lost
@@ -45,8 +44,7 @@ def append_batch(
     create(table, rows.schema, [BATCH_COLUMN], lake=lake)
     handle = open_table(table, lake)
     before = handle.version()
-    there = read(spark, table, before, lake=lake).where(F.col(BATCH_COLUMN) == batch_id)
-    if not there.select(BATCH_COLUMN).limit(1).isEmpty():
+    if handle.file_uris(file_pruning_predicate=f"{BATCH_COLUMN} = {literal(batch_id)}"):
         return before
     rows = conform(rows, table, columns_of(handle))
     path = str(path_of(table, lake))
