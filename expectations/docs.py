@@ -45,6 +45,7 @@ def keep(
             suite.expectations = [config.to_domain_obj() for config in configs]
             context.expectations_store.set(suite_key, suite)
             key = ValidationResultIdentifier(suite_key, run, batch_id)
+            result.meta["run_id"] = run
             context.validation_results_store.set(key, result)
 
 

@@ -250,7 +250,7 @@ def _merged(name: str, parts: Sequence[Any]) -> ExpectationSuiteValidationResult
         results=results,
         suite_name=name,
         statistics=statistics,
-        meta={"active_batch_definition": {"data_asset_name": name}},
+        meta={"active_batch_definition": {"data_asset_name": name}, "batch_spec": {"data_asset_name": name}},
     )
 
 

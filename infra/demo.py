@@ -7,7 +7,8 @@ table and one HTML page tell the rest. Every further demo advances the city by a
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,13 +42,26 @@ def run(config: Settings, console: Console) -> None:
     as_of = _next_instant(config)
     console.print(f"\nThe city's clock: {as_of:%Y-%m-%d %H:%M} UTC\n")
     conf = {"as_of": as_of.isoformat()}
-    with AirflowClient.of_stack(config) as airflow:
+    with AirflowClient.of_stack(config) as airflow, _told_what_goes_on(config, console):
         _run(airflow, f"ingest_{SOURCE}", {**conf, "endpoints": _endpoints(config)}, console, seconds)
         _run(airflow, "train", conf, console, seconds)
     from infra.report import gather, render  # imports an engine's client
 
     report = gather(as_of=_clock(config), stages=seconds)
     _tell(config, report, render(report, report_path(config)), console)
+
+
+@contextmanager
+def _told_what_goes_on(config: Settings, console: Console) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print(
+            f"\nThe stack stays up, and the run goes on in Airflow: {config.airflow_url}\n"
+            "`citywell demo` takes it from there; `citywell down` stops everything.",
+            soft_wrap=True,
+        )
+        raise
 
 
 def write_report(config: Settings, out: Path | None) -> Path:

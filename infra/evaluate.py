@@ -177,8 +177,10 @@ def _champion(key: Path) -> Line:
 
 
 def _written_back(at: datetime) -> Line:
-    """Reads every hospital's RiskAssessments back."""
-    found = tasks.verify_hospitals(at.isoformat()).values()
+    """Reads the RiskAssessments of the city's own hospitals back: a directory served as one more has no answer key, and
+    is there for the time of its demo only."""
+    given = [name for name, endpoint in load_source(SOURCE).endpoints.items() if endpoint.on_demand]
+    found = tasks.verify_hospitals(at.isoformat(), but=given).values()
     unlike = sum(one.expected - one.matching for one in found)
     return Line("risk_assessments_unlike_scores", unlike, "scores", "==0", unlike == 0)
 

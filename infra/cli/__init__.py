@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from jobs.errors import CitywellError
 
 
+INTERRUPTED = 130
+"""What Typer exits with after Ctrl-C."""
+
+
 def main() -> None:
     """Run the command line; an expected failure is told in three lines and ends with exit code 1."""
     from infra.cli.app import app
@@ -25,9 +29,10 @@ def main() -> None:
             raise
         sys.stderr.write(f"{told}\n")
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped\n")
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            sys.stderr.write("stopped\n")
+        raise
 
 
 def _told(error: Exception) -> CitywellError | None:

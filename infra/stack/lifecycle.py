@@ -115,6 +115,8 @@ class _Start:
     report: Report
     ready: dict[str, threading.Event] = field(init=False)
     given_up: threading.Event = field(default_factory=threading.Event)
+    logged: dict[str, int] = field(default_factory=dict)
+    """Bytes in the log of each program before this start."""
 
     def __post_init__(self) -> None:
         self.ready = {service.name: threading.Event() for service in self.services}
@@ -142,6 +144,8 @@ class _Start:
             for program in starting:
                 if self.given_up.is_set():
                     return
+                log = self.supervisor.log(program.name)
+                self.logged[program.name] = log.stat().st_size if log.exists() else 0
                 self.supervisor.start(program.name)
             self._wait_until_healthy(service)
             if self.given_up.is_set():
@@ -170,22 +174,21 @@ class _Start:
             states = self.supervisor.states()
             for program in sick:
                 if states.get(program.name, (UNKNOWN, 0))[0] in FAILED:
-                    raise _failure(self.supervisor, program, "ended right after its start")
+                    raise self._failure(program, "ended right after its start")
                 if time.monotonic() > deadline:
-                    raise _failure(
-                        self.supervisor, program, f"was not healthy after {service.start_seconds} seconds"
-                    )
+                    raise self._failure(program, f"was not healthy after {service.start_seconds} seconds")
             sick = [p for p in sick if states[p.name][0] != RUNNING or not p.is_healthy()]
 
-
-def _failure(supervisor: Supervisor, program: Program, what: str) -> CitywellError:
-    log = supervisor.log(program.name)
-    tail = log.read_text(errors="replace")[-LOG_TAIL_CHARS:].strip() if log.exists() else "(no log)"
-    return CitywellError(
-        f"{program.name} {what}; its log ends:\n{tail}",
-        where=str(log),
-        do="mend what the log says, then `citywell up`; what this call had started has been stopped",
-    )
+    def _failure(self, program: Program, what: str) -> CitywellError:
+        """``what`` became of a program, with the end of what it has logged since this start."""
+        log = self.supervisor.log(program.name)
+        told = log.read_bytes()[self.logged.get(program.name, 0) :] if log.exists() else b"(no log)"
+        tail = told.decode(errors="replace")[-LOG_TAIL_CHARS:].strip()
+        return CitywellError(
+            f"{program.name} {what}; its log ends:\n{tail}",
+            where=str(log),
+            do="mend what the log says, then `citywell up`; what this call had started has been stopped",
+        )
 
 
 def _stop(wanted: Sequence[Service], names: set[str], supervisor: Supervisor, report: Report) -> None:

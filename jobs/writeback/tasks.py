@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -68,12 +68,16 @@ def to_hospitals(as_of: str) -> dict[str, Any]:
     return {s: {"sent": r.sent, "refused": r.refused, "pending": r.pending} for s, r in results.items()}
 
 
-def verify_hospitals(as_of: str) -> dict[str, fhir.Verification]:
-    """Read every hospital's RiskAssessments back and compare them with ``scores.risk``."""
+def verify_hospitals(as_of: str, *, but: Collection[str] = ()) -> dict[str, fhir.Verification]:
+    """Read the RiskAssessments of every hospital, ``but`` these, back and compare them with ``scores.risk``.
+
+    Raises CitywellError when one does not answer.
+    """
     with scored_lake() as (spark, _), vault.connect() as vault_conn:
         return {
             source: fhir.verify(source, fhir.newest(spark, source), vault_conn=vault_conn, run_id=as_of)
             for source in _sources(spark)
+            if source not in but
         }
 
 

@@ -180,6 +180,12 @@ def test_data_docs_keep_earlier_batches_and_show_what_a_killed_run_left(
     index = (site / "index.html").read_text()
     assert all(batch in index for batch in batches)
     assert all(list(site.glob(f"validations/{TABLE}/{batch}/*/{batch}.html")) for batch in batches)
+    for batch in batches:
+        [page] = site.glob(f"validations/{TABLE}/{batch}/*/{batch}.html")
+        told = page.read_text()
+        assert batch in told
+        assert TABLE in told
+        assert "__none__" not in told
 
 
 def test_an_undeclared_table_is_refused(spark: SparkSession, tmp_path: Path) -> None:

@@ -142,6 +142,13 @@ def test_a_service_that_fails_takes_back_the_whole_start(stack):
         stack.up()
     assert "cannot find the moon" in error.value.what
     assert error.value.where == str(stack.config.logs_dir / "beta.log")
+    failing = replace(
+        stack.services[1].programs[0], command=[sys.executable, "-c", "raise SystemExit('nor Mars')"]
+    )
+    stack.services[1] = Service("beta", (failing,))
+    with pytest.raises(CitywellError, match="nor Mars") as error:
+        stack.up()
+    assert "moon" not in error.value.what, "the log of an earlier start is another story"
     assert not alpha.is_healthy()
     assert not stack.is_supervised()
 
