@@ -35,7 +35,10 @@
         request.code is not null as is_medication_resolved,
         request.known_from,
         request.available_at,
-        {% if are_superseded %}request.superseded_at,{% endif %}
+        {% if are_superseded %}
+        request.superseded_at,
+        request.medication_superseded_at,
+        {% endif %}
         request.usable_at
     from request
     left join patient

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from pyspark.sql.types import StructType
 from jobs import gold
 from jobs.errors import CitywellError
 from jobs.lake import tables
-from tests.unit.dbt.city import City
+from tests.unit.dbt.city import City, at
 
 MEASUREMENTS = "+fct_measurement,resource_type:model"
 
@@ -101,6 +103,89 @@ def test_a_table_changes_when_a_value_moves_between_its_columns(city: City) -> N
         versions.add(city.build(facilities).versions["gold.dim_facility"])
     assert len(versions) == 3
     assert city.rows("dim_facility", "facility_key", "name") == {("o1", None), ("o2", "North")}
+
+
+def test_a_later_version_of_a_medication_moves_nothing_that_was_known_before(city: City) -> None:
+    """Given other words, another code, and deleted: each request had the code of the time, in one row."""
+    request = {"patient_key": "p1", "status": "active", "intent": "order", "medication_key": "m1"}
+    started = {
+        **request,
+        "medication_request_key": "changed",
+        "usable_at": "2026-02-20",
+        "version_at": "2026-02-20",
+    }
+    medication = {
+        "medication_key": "m1",
+        "code_system": "atc",
+        "code": "C03CA01",
+        "code_display": "Furosemid",
+    }
+    versions = (
+        medication,
+        {**medication, "code_display": "Furosemide", "version_at": "2026-05-01", "known_from": "2026-05-02"},
+        {**medication, "code": "C03CA02", "version_at": "2026-06-01", "known_from": "2026-06-02"},
+        {"medication_key": "m1", "is_deleted": True, "version_at": "2026-07-01", "known_from": "2026-07-02"},
+    )
+    history = {
+        ("kept", "2026-03-02"): "C03CA01",
+        ("kept", "2026-05-10"): "C03CA01",
+        ("kept", "2026-06-10"): "C03CA02",
+        ("kept", "2026-07-10"): None,
+        ("changed", "2026-02-25"): "C03CA01",
+        ("changed", "2026-05-10"): "C03CA01",
+        ("changed", "2026-05-20"): "A10BA02",
+        ("changed", "2026-07-10"): "A10BA02",
+        ("new", "2026-06-10"): "C03CA02",
+        ("new", "2026-07-10"): None,
+    }
+    following = [*(version["known_from"] for version in versions[1:]), "2027-01-01"]
+    for number, (current, until) in enumerate(zip(versions, following, strict=True)):
+        city.put(
+            {"medication": versions[:number], "medication_request": [started]},
+            medication=[current],
+            medication_request=[
+                {**request, "medication_request_key": "kept"},
+                {**started, "code": "A10BA02", "version_at": "2026-05-14", "usable_at": "2026-05-15"},
+                {
+                    **request,
+                    "medication_request_key": "new",
+                    "usable_at": "2026-06-05",
+                    "known_from": "2026-06-05",
+                },
+            ],
+        )
+        city.build("+fct_medication_request +fct_medication_request_superseded")
+        told = {moment: code for moment, code in history.items() if moment[1] < until}
+        assert codes_known(city, told) == {moment: [code] for moment, code in told.items()}
+    columns = (
+        "medication_request_key",
+        "code_display",
+        "usable_at",
+        "superseded_at",
+        "medication_superseded_at",
+    )
+    assert city.rows("fct_medication_request_superseded", *columns) == {
+        ("kept", "Furosemid", at("2026-03-01"), at("2026-05-02"), at("2026-05-02")),
+        ("kept", "Furosemide", at("2026-05-02"), at("2026-06-02"), at("2026-06-02")),
+        ("kept", "Furosemid", at("2026-06-02"), at("2026-07-02"), at("2026-07-02")),
+        ("changed", "Furosemid", at("2026-02-20"), at("2026-05-02"), at("2026-05-02")),
+        ("changed", "Furosemide", at("2026-05-02"), at("2026-05-15"), at("2026-06-02")),
+        ("changed", None, at("2026-07-02"), at("2026-05-15"), None),
+        ("new", "Furosemid", at("2026-06-05"), at("2026-07-02"), at("2026-07-02")),
+    }
+
+
+def codes_known(city: City, moments: Iterable[tuple[str, str]]) -> dict[tuple[str, str], list[str | None]]:
+    """For each medication request and instant: the codes of its rows that are known then."""
+    columns = ("medication_request_key", "code", "usable_at")
+    rows = [
+        *((*row, datetime.max) for row in city.rows("fct_medication_request", *columns)),
+        *city.rows("fct_medication_request_superseded", *columns, "superseded_at"),
+    ]
+    return {
+        (key, instant): [code for of, code, start, end in rows if of == key and start <= at(instant) < end]
+        for key, instant in moments
+    }
 
 
 def test_a_type_nobody_sent_is_an_empty_table(city: City) -> None:
