@@ -1,29 +1,65 @@
 with
 
-encounter as (
+latest_export as (
     select
-        encounter_key,
-        part_of_key,
-        facility_key,
         source,
-        is_inpatient,
-        status,
-        started_date,
-        case when ended_at <= known_from then ended_date end as ended_date
+        max(known_from) as made_at
     from {{ ref('fct_encounter') }}
-    where
-        facility_key is not null
-        and (is_inpatient or class_code = 'EMER')
-        and started_date is not null
-        and started_at <= known_from
+    group by source
 ),
 
--- A part of an encounter that is counted is not counted again; one whose whole is no fact stands for it.
-counted as (
+-- An end announced for later than the latest export has not come.
+encounter as (
+    select
+        fact.encounter_key,
+        fact.part_of_key,
+        fact.facility_key,
+        fact.source,
+        fact.is_inpatient,
+        fact.started_date,
+        case when fact.ended_at <= latest_export.made_at then fact.ended_date end as ended_date,
+        fact.status <> 'finished' or coalesce(fact.ended_at > latest_export.made_at, false) as is_unfinished
+    from {{ ref('fct_encounter') }} as fact
+    inner join latest_export
+        on fact.source = latest_export.source
+    where
+        fact.facility_key is not null
+        and (fact.is_inpatient or fact.class_code = 'EMER')
+        and fact.started_date is not null
+        and fact.started_at <= fact.known_from
+),
+
+-- A part of an encounter that is counted is not counted again; one whose whole is no fact stands for it. Of two that
+-- say they are part of each other, one is counted.
+arrival as (
     select part.*
     from encounter as part
     left anti join encounter as whole
+        on
+            part.part_of_key = whole.encounter_key
+            and part.encounter_key <> whole.encounter_key
+            and (coalesce(part.encounter_key <> whole.part_of_key, true) or part.encounter_key > whole.encounter_key)
+),
+
+-- So it is among stays; and the emergency encounter that a stay is part of may lie in a stay.
+stay as (
+    select
+        part.*,
+        case when whole.is_inpatient then whole.encounter_key else whole.part_of_key end as whole_stay_key
+    from encounter as part
+    left join encounter as whole
         on part.part_of_key = whole.encounter_key
+    where part.is_inpatient
+),
+
+admission as (
+    select part.*
+    from stay as part
+    left anti join stay as whole
+        on
+            part.whole_stay_key = whole.encounter_key
+            and part.encounter_key <> whole.encounter_key
+            and (coalesce(part.encounter_key <> whole.whole_stay_key, true) or part.encounter_key > whole.encounter_key)
 ),
 
 -- A stay that is over but does not say when is admitted, and counts as present on no night.
@@ -33,11 +69,20 @@ event as (
         source,
         started_date as date,
         1 as arrivals,
-        case when is_inpatient then 1 else 0 end as admissions,
+        0 as admissions,
         0 as discharges,
-        case when is_inpatient and (ended_date is not null or status <> 'finished') then 1 else 0 end
-            as presence_change
-    from counted
+        0 as presence_change
+    from arrival
+    union all
+    select
+        facility_key,
+        source,
+        started_date as date,
+        0 as arrivals,
+        1 as admissions,
+        0 as discharges,
+        case when is_unfinished or ended_date is not null then 1 else 0 end as presence_change
+    from admission
     union all
     select
         facility_key,
@@ -47,10 +92,8 @@ event as (
         0 as admissions,
         1 as discharges,
         -1 as presence_change
-    from counted
-    where
-        is_inpatient
-        and ended_date is not null
+    from admission
+    where ended_date is not null
 ),
 
 daily as (

@@ -44,7 +44,7 @@ def test_references_that_point_at_nothing_are_warnings(built: tuple[City, gold.G
     _, result = built
     assert {warning.name: warning.failures for warning in result.warnings} == {
         "holds_for_all_fct_condition_is_encounter_resolved": 1,
-        "holds_for_all_fct_encounter_is_facility_resolved": 3,
+        "holds_for_all_fct_encounter_is_facility_resolved": 4,
         "holds_for_all_fct_encounter_is_person_resolved": 2,
         "holds_for_all_fct_measurement_is_person_resolved": 1,
         "holds_for_all_fct_medication_request_is_medication_resolved": 1,
@@ -91,6 +91,7 @@ def test_encounters(built: tuple[City, gold.GoldResult]) -> None:
         ("stay", "p1", "ward", at("2026-03-03 10:00"), True, True, 36.0, True, True),
         ("lasting", "p2", "ward", None, True, False, None, True, True),
         ("visit", "p2", "elsewhere", at("2026-03-04 09:30"), False, False, 1.5, True, False),
+        ("after_visit", "p2", "elsewhere", at("2026-03-04 17:30"), True, False, 8.0, True, False),
         ("of_deleted", "deleted", None, None, False, False, None, False, False),
         ("of_unknown", "p9", None, None, False, False, None, False, False),
     }
@@ -170,7 +171,7 @@ def test_facility_days(built: tuple[City, gold.GoldResult]) -> None:
         ("ward", date(2026, 3, 2), 0, 0, 0, 1),
         ("ward", date(2026, 3, 3), 1, 1, 1, 1),
         ("ward", date(2026, 3, 4), 0, 0, 0, 1),
-        ("elsewhere", date(2026, 3, 4), 1, 0, 0, 0),
+        ("elsewhere", date(2026, 3, 4), 1, 1, 1, 0),
     }
 
 
