@@ -51,7 +51,7 @@ def stays(encounter: DataFrame, as_of: datetime) -> DataFrame:
     is the encounter the stay ended (or goes on) with, ``encounter_keys`` all of them; ``discharged_at`` is null while
     the stay goes on and where no end is known to the day; ``is_finished``: all its encounters are over;
     ``is_imprecise``: a start or end is known to the month or year only, and ``imprecise_start`` is that precision of
-    its start; ``told_at``: when the records first said that the person had left.
+    its start; ``told_at``: when the records first said to the day when the person had come and left.
     """
     instant = _instant(as_of)
     person = ["person_key"]
@@ -206,9 +206,10 @@ def _inpatient(encounter: DataFrame) -> DataFrame:
 
 
 def _with_told_at(parts: DataFrame) -> DataFrame:
-    """Adds ``told_at``: the first instant at which the version that stood then said that the person had left.
+    """Adds ``told_at``: the first instant at which the version that stood then said when the person came and left.
 
-    Where a later version took the discharge back, only what came after it counts.
+    A version whose start is known to the month or year only does not: features could tell no stay by it. Where a later
+    version took the discharge back, only what came after it counts.
     """
     of_encounter = Window.partitionBy("person_key", "encounter_key")
 
@@ -218,7 +219,8 @@ def _with_told_at(parts: DataFrame) -> DataFrame:
     left_at, usable_at = F.col("left_at"), F.col("usable_at")
     taken_back_at = F.max(F.when(left_at.isNull() & stood(usable_at), usable_at)).over(of_encounter)
     told_at = F.greatest(usable_at, left_at)
-    counts = left_at.isNotNull() & stood(told_at) & ~_is(told_at < F.col("taken_back_at"))
+    tells = left_at.isNotNull() & F.col("imprecise_start").isNull()
+    counts = tells & stood(told_at) & ~_is(told_at < F.col("taken_back_at"))
     return parts.withColumn("taken_back_at", taken_back_at).withColumn(
         "told_at", F.min(F.when(counts, told_at)).over(of_encounter)
     )

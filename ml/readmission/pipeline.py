@@ -90,10 +90,17 @@ def build_features(as_of: datetime | str) -> Summary:
         slice_of = {"target": TARGET, "build_id": build_id(moment)}
         tables.retrying(lambda: tables.replace_slice(lake.spark, FEATURES, rows, slice_of))
         crash_here("features:written")
+        written = _built(lake.spark, _version(FEATURES)).where(F.col("build_id") == slice_of["build_id"])
+        excluded, labels = _counts(index, "exclusion"), _counts(written, LABEL)
+        try:
+            undated = written.where("discharged_at is null").count()
+            _require_all(excluded.pop(None, 0), sum(labels.values()), undated)
+        except CitywellError:
+            # Written, but never to be published: not by the next build either, which publishes the whole table.
+            tables.retrying(lambda: tables.delete_slice(FEATURES, slice_of))
+            raise
         _drop_old_builds(lake.spark, but=slice_of["build_id"])
         version = _version(FEATURES)
-        excluded = _counts(index, "exclusion")
-        labels = _counts(_built(lake.spark, version).where(F.col("build_id") == slice_of["build_id"]), LABEL)
         _publish(lake, "features", f"{TARGET} {moment.isoformat()}", {FEATURES: version})
     return {
         "question": TARGET,
@@ -102,7 +109,7 @@ def build_features(as_of: datetime | str) -> Summary:
         "readmitted": labels.get(1, 0),
         "not_readmitted": labels.get(0, 0),
         "censored": labels.get(None, 0),
-        "excluded": {str(reason): count for reason, count in excluded.items() if reason is not None},
+        "excluded": excluded,
         "features": len(QUESTION.features),
         "version": version,
     }
@@ -178,7 +185,9 @@ def score(as_of: datetime | str) -> Summary:
         model = registry.load(holder)
         facts = lake.facts()
         standing = engine.kept(standing_of_stays(facts))
-        rows = open_cases(facts, moment, standing).toArrow()
+        index = engine.kept(open_stays(facts, moment, standing))
+        rows = build(index, facts).orderBy("source", "encounter_key").toArrow()
+        _require_all(index.count(), rows.num_rows, rows["discharged_at"].null_count)
         scored_at = datetime.now(UTC)
         chunks = scoring.score(model, QUESTION, rows, data_versions=lake.gold_versions, scored_at=scored_at)
         scores = pa.concat_tables([scoring.RISK_SCHEMA.empty_table(), *chunks])
@@ -213,8 +222,8 @@ def standing_of_stays(facts: Facts) -> DataFrame:
     return index.select("person_key", "encounter_key", fallen.alias("fallen"))
 
 
-def open_cases(facts: Facts, as_of: datetime, standing: DataFrame) -> DataFrame:
-    """Features of the index stays whose 30 days are not over at ``as_of``, of people not known to be dead.
+def open_stays(facts: Facts, as_of: datetime, standing: DataFrame) -> DataFrame:
+    """The index stays whose 30 days are not over at ``as_of``, of people not known to be dead.
 
     standing: what ``standing_of_stays`` gives. A run for an older instant does not score what a later one has seen
     fall.
@@ -230,8 +239,8 @@ def open_cases(facts: Facts, as_of: datetime, standing: DataFrame) -> DataFrame:
     )
     keys = ["person_key", "encounter_key"]
     stands = standing.where("fallen is null").select(*keys)
-    opened = index.where(is_open).join(stands, keys, "left_semi").select(*index.columns)
-    return build(opened, facts).orderBy("source", "encounter_key")
+    opened = index.where("exclusion is null").where(is_open)
+    return opened.join(stands, keys, "left_semi").select(*index.columns)
 
 
 def add_scores(
@@ -411,6 +420,16 @@ def _drop_old_builds(spark: SparkSession, but: str) -> None:
         if old != but:
             where = {"target": TARGET, "build_id": old}
             tables.retrying(partial(tables.delete_slice, FEATURES, where))
+
+
+def _require_all(stays: int, rows: int, undated: int) -> None:
+    """Raise CitywellError unless each index stay has its row of features, and each row its discharge."""
+    if rows != stays or undated:
+        raise CitywellError(
+            f"Of {stays} index stays {rows} have features, {undated} of them without a discharge",
+            where="ml/readmission: cohort.stays against cohort.stays_of_cases",
+            do="make both read an encounter's versions alike; nothing was published, the last build still stands",
+        )
 
 
 def _newest(scores: DataFrame) -> DataFrame:

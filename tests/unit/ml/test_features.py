@@ -17,6 +17,7 @@ from ml.readmission.analytes import ANALYTES
 from ml.readmission.comorbidity import GROUPS
 from ml.readmission.features import GOLD, QUESTION, SUPERSEDED, Facts, build
 from tests.unit.ml import gold
+from tests.unit.ml.test_cohort import AS_OF_OF_A_STAY
 
 AS_OF = datetime(2025, 12, 31, tzinfo=UTC)
 
@@ -311,6 +312,27 @@ def test_what_is_corrected_or_deleted_later_changes_no_feature(
     session = cast(SparkSession, SimpleNamespace(table=tables.__getitem__))
     after = of_stay(make(Facts.of(session, tables)))
     assert without_outcome(after) == without_outcome(row)
+
+
+@pytest.mark.parametrize("earlier", [(), ("2025-03-01",)], ids=["first stay", "second stay"])
+def test_every_index_stay_has_a_row_and_a_discharge(spark: SparkSession, earlier: tuple[str, ...]) -> None:
+    """However the records came: what tells a stay when it is judged must tell it as of its score too."""
+    rows = gold.text_table(AS_OF_OF_A_STAY)
+    versions = [gold.encounter(**row) for row in rows]
+    versions += [
+        gold.encounter(key="e0", person=person, **{"from": day, "to": day})
+        for person in {row["person"] for row in rows}
+        for day in earlier
+    ]
+    facts = replace(gold.facts(spark), encounter=gold.encounter_versions(spark, versions))
+    stays = cohort.stays(facts.encounter, AS_OF)
+    index = cohort.index_stays(stays, facts.encounter, facts.person, AS_OF).where("exclusion is null")
+    expected = {row["person"]: gold.at(row["expected"]) for row in rows if row["expected"]}
+    found = make(facts).where("encounter_key = 'e1'").toArrow().to_pylist()
+    assert {row["person_key"]: row["as_of"] for row in found} == expected
+    assert None not in [row["discharged_at"] for row in found]
+    assert None not in [row["admitted_at"] for row in found]
+    assert make(facts).count() == index.count()
 
 
 def test_a_person_of_whom_nothing_else_is_known_still_has_a_row(spark: SparkSession) -> None:

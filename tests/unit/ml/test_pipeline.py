@@ -10,12 +10,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from jobs.errors import CitywellError
 from jobs.lake import control, tables
 from jobs.settings import settings
 from ml import readmission, registry
-from ml.readmission import pipeline
+from ml.readmission import features, pipeline
 from ml.readmission.features import QUESTION
 from tests.support.lake import TestLake
 from tests.unit.ml import gold
@@ -209,6 +211,27 @@ def test_a_killed_scoring_is_finished_by_the_next(
 def test_features_of_another_instant_are_refused(built: dict[str, object]) -> None:
     with pytest.raises(CitywellError, match="no features built for 20260102T"):
         readmission.train(AS_OF + timedelta(days=1))
+
+
+@pytest.mark.parametrize("broken", ["lost", "undated"])
+def test_an_index_stay_without_its_features_stops_the_run(
+    scored: dict[str, Any], lake: TestLake, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def build(*given: Any) -> DataFrame:
+        rows = features.build(*given)
+        if broken == "lost":
+            return rows.limit(1)
+        return rows.withColumn("discharged_at", F.lit(None).cast("timestamp"))
+
+    moment = AS_OF + timedelta(minutes=1)
+    before = lake.rows("select distinct build_id from features.readmission")
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "build", build)
+        for step in (readmission.build_features, readmission.score):
+            with pytest.raises(CitywellError, match=r"Of \d+ index stays \d+ have features"):
+                step(moment)
+    readmission.build_features(AS_OF)
+    assert lake.rows("select distinct build_id from features.readmission") == before
 
 
 def test_too_few_readmissions_are_an_outcome_not_a_failure(scored: dict[str, Any]) -> None:
