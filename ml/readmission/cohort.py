@@ -137,10 +137,15 @@ def index_stays(all_stays: DataFrame, encounter: DataFrame, person: DataFrame, a
 
 
 def data_end(encounter: DataFrame, as_of: datetime) -> DataFrame:
-    """source, data_end_at: the last instant at or before ``as_of`` at which an encounter began or ended there."""
+    """source, data_end_at: the last instant at or before ``as_of`` at which an encounter began or ended there.
+
+    A time after the export that brought it is announced, or a slip, and tells of no data.
+    """
     instant = _instant(as_of)
-    begun = F.max(F.when(F.col("started_at") <= instant, F.col("started_at")))
-    ended = F.max(F.when(F.col("ended_at") <= instant, F.col("ended_at")))
+    seen_until = F.least(instant, F.col("known_from"))
+    begun, ended = (
+        F.max(F.when(F.col(time) <= seen_until, F.col(time))) for time in ("started_at", "ended_at")
+    )
     seen = known(versions(encounter), instant)
     return seen.groupBy("source").agg(F.greatest(begun, ended).alias("data_end_at"))
 

@@ -16,7 +16,8 @@ ENCOUNTER = (
     "encounter_key string, source string, person_key string, patient_key string, facility_key string, "
     "part_of_key string, status string, class_code string, priority_code string, started_at timestamp, "
     "started_precision string, ended_at timestamp, ended_precision string, admit_source_code string, "
-    "discharge_disposition_code string, is_inpatient boolean, is_planned boolean, usable_at timestamp"
+    "discharge_disposition_code string, is_inpatient boolean, is_planned boolean, known_from timestamp, "
+    "usable_at timestamp"
 )
 PERSON = (
     "person_key string, source string, patient_key string, sex string, birth_year int, birth_month int, "
@@ -66,7 +67,8 @@ def text_table(text: str) -> list[dict[str, str | None]]:
 
 def encounter(**given: Any) -> Row:
     """person, key, from, to; and class_code (IMP), priority (EM), source, came_from, went_to, part_of, status
-    (finished, or in-progress without an end), usable (the end, or the start of a stay that goes on), superseded."""
+    (finished, or in-progress without an end), received (long after), usable (the end, or the start of a stay that goes
+    on), superseded."""
     start, end = at(given["from"]), at(given.get("to"))
     class_code, priority = given.get("class_code") or "IMP", given.get("priority", "EM")
     return {
@@ -87,6 +89,7 @@ def encounter(**given: Any) -> Row:
         "discharge_disposition_code": given.get("went_to"),
         "is_inpatient": class_code == "IMP",
         "is_planned": priority == "EL",
+        "known_from": at(given.get("received") or "2030-01-01"),
         "usable_at": at(given.get("usable")) or end or start,
         "superseded_at": at(given.get("superseded")),
     }

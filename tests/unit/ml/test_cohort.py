@@ -296,14 +296,17 @@ def test_a_label_counts_from_the_discharge_as_it_is_known_now(spark: SparkSessio
 
 def test_the_end_of_data_is_each_sources_own(spark: SparkSession) -> None:
     table = """
-    person | key | from       | to         | class_code | source  | usable
-    a      | e1  | 2025-06-01 | 2025-06-05 | IMP        | north   | -
-    b      | e2  | 2025-09-01 | -          | IMP        | north   | -
-    c      | e3  | 2025-03-01 | 2025-03-02 | AMB        | harbour | -
-    d      | e4  | 2026-03-01 | 2026-03-02 | AMB        | harbour | 2025-01-01
+    person | key | from       | to         | class_code | source  | usable     | received
+    a      | e1  | 2025-06-01 | 2025-06-05 | IMP        | north   | -          | -
+    b      | e2  | 2025-09-01 | -          | IMP        | north   | -          | -
+    c      | e3  | 2025-03-01 | 2025-03-02 | AMB        | harbour | -          | 2025-03-03
+    d      | e4  | 2026-03-01 | 2026-03-02 | AMB        | harbour | 2025-01-01 | -
+    slip   | e5  | 2025-10-01 | 2025-10-02 | AMB        | harbour | 2025-03-03 | 2025-03-03
+    stays  | e6  | 2025-03-02 | 2025-04-02 | IMP        | harbour | 2025-03-03 | 2025-03-03
+    slow   | e7  | 2025-03-02T10:00 | 2025-03-02T11:00 | AMB | harbour | 2025-03-08 | 2025-03-08
     """
     encounters = gold.frame(spark, gold.ENCOUNTER, [gold.encounter(**row) for row in gold.text_table(table)])
     found = gold.by_key(
-        cohort.data_end(encounters, AS_OF).collect(), "source", lambda r: f"{r['data_end_at']:%Y-%m-%d}"
+        cohort.data_end(encounters, AS_OF).collect(), "source", lambda r: f"{r['data_end_at']:%Y-%m-%dT%H}"
     )
-    assert found == {"north": "2025-09-01", "harbour": "2025-03-02"}
+    assert found == {"north": "2025-09-01T00", "harbour": "2025-03-02T11"}
