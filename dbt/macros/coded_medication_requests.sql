@@ -52,6 +52,7 @@
         status,
         intent,
         authored_at,
+        authored_precision,
         known_from,
         available_at,
         {% if are_superseded %}

@@ -35,6 +35,7 @@
         condition.abatement_at,
         condition.abatement_precision,
         condition.recorded_at,
+        condition.recorded_precision,
         coalesce(patient.is_person_current, false) as is_person_resolved,
         {{ is_resolved('condition.encounter_key', 'encounter.encounter_key') }} as is_encounter_resolved,
         condition.known_from,

@@ -33,6 +33,7 @@
         measurement.effective_at,
         measurement.effective_precision,
         measurement.effective_end_at,
+        measurement.effective_end_precision,
         measurement.issued_at,
         measurement.value_type,
         measurement.value_number,

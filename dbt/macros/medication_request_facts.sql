@@ -30,6 +30,7 @@
         request.status,
         request.intent,
         request.authored_at,
+        request.authored_precision,
         coalesce(patient.is_person_current, false) as is_person_resolved,
         {{ is_resolved('request.encounter_key', 'encounter.encounter_key') }} as is_encounter_resolved,
         request.code is not null as is_medication_resolved,

@@ -99,3 +99,10 @@ def test_a_death_keeps_its_precision(loaded: TestLake) -> None:
         (True, "2025-10-01 10:00:00", "second"),
         (False, None, None),
     }
+
+
+def test_the_time_of_writing_keeps_its_precision(loaded: TestLake) -> None:
+    recorded = loaded.rows("select recorded_precision as precision from silver.hospital__condition")
+    authored = loaded.rows("select authored_precision as precision from silver.hospital__medication_request")
+    assert {row["precision"] for row in recorded} == {None, "month"}
+    assert {row["precision"] for row in authored} == {"day"}

@@ -20,6 +20,7 @@ select
     abatement_at,
     abatement_precision,
     recorded_at,
+    recorded_precision,
     version_at,
     known_from,
     available_at,

@@ -16,6 +16,7 @@ select
     code_display,
     medication_key,
     authored_at,
+    authored_precision,
     version_at,
     known_from,
     available_at,

@@ -17,6 +17,7 @@ select
     effective_at,
     effective_precision,
     effective_end_at,
+    effective_end_precision,
     issued_at,
     value_type,
     value_number,

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-ORDERED = {"patient_key": "p1", "status": "active", "intent": "order", "authored_at": "2026-03-04"}
+ORDERED = {
+    "patient_key": "p1",
+    "status": "active",
+    "intent": "order",
+    "authored_at": "2026-03-04",
+    "authored_precision": "day",
+}
 
 SILVER = {
     "patient": [
@@ -92,6 +98,8 @@ SILVER = {
             "verification_status": "confirmed",
             "onset_at": "2024-01-01",
             "onset_precision": "year",
+            "recorded_at": "2026-03-02",
+            "recorded_precision": "day",
         },
         {"condition_key": "c2", "patient_key": "p1", "encounter_key": "planned", "code": "J44.9"},
         {"condition_key": "refuted", "patient_key": "p1", "code": "J18.9", "verification_status": "refuted"},
@@ -107,6 +115,8 @@ SILVER = {
             "code": "85354-9",
             "value_type": "none",
             "effective_at": "2026-03-02 08:00",
+            "effective_end_at": "2026-03-02",
+            "effective_end_precision": "day",
             "components": [
                 {"code": "8480-6", "value_type": "quantity", "value_number": 120.0, "unit": "mm[Hg]"},
                 {"code": "8462-4", "value_type": "quantity", "value_number": 80.0, "unit": "mm[Hg]"},

@@ -98,10 +98,17 @@ def test_encounters(built: tuple[City, gold.GoldResult]) -> None:
 
 
 def test_conditions(built: tuple[City, gold.GoldResult]) -> None:
-    columns = ("condition_key", "code", "onset_at", "onset_precision", "is_encounter_resolved")
+    columns = (
+        "condition_key",
+        "code",
+        "onset_at",
+        "onset_precision",
+        "recorded_precision",
+        "is_encounter_resolved",
+    )
     assert built[0].rows("fct_condition", *columns) == {
-        ("c1", "I50.9", at("2024-01-01"), "year", True),
-        ("c2", "J44.9", None, None, False),
+        ("c1", "I50.9", at("2024-01-01"), "year", "day", True),
+        ("c2", "J44.9", None, None, None, False),
     }
 
 
@@ -116,24 +123,31 @@ def test_measurements(built: tuple[City, gold.GoldResult]) -> None:
         "value_number",
         "value_text",
         "unit",
+        "effective_end_precision",
         "is_person_resolved",
         "is_encounter_resolved",
     )
     vital = "vital-signs"
     assert built[0].rows("fct_measurement", *columns) == {
-        ("pressure-0", 0, "p1", "85354-9", vital, "none", None, None, None, True, True),
-        ("pressure-1", 1, "p1", "8480-6", vital, "quantity", 120.0, None, "mm[Hg]", True, True),
-        ("pressure-2", 2, "p1", "8462-4", vital, "quantity", 80.0, None, "mm[Hg]", True, True),
-        ("sodium-0", 0, "p9", "2951-2", None, "quantity", 140.5, "140.50", "mmol/L", False, None),
+        ("pressure-0", 0, "p1", "85354-9", vital, "none", None, None, None, "day", True, True),
+        ("pressure-1", 1, "p1", "8480-6", vital, "quantity", 120.0, None, "mm[Hg]", "day", True, True),
+        ("pressure-2", 2, "p1", "8462-4", vital, "quantity", 80.0, None, "mm[Hg]", "day", True, True),
+        ("sodium-0", 0, "p9", "2951-2", None, "quantity", 140.5, "140.50", "mmol/L", None, False, None),
     }
 
 
 def test_medication_requests(built: tuple[City, gold.GoldResult]) -> None:
-    columns = ("medication_request_key", "code_system", "code", "is_medication_resolved")
+    columns = (
+        "medication_request_key",
+        "code_system",
+        "code",
+        "authored_precision",
+        "is_medication_resolved",
+    )
     assert built[0].rows("fct_medication_request", *columns) == {
-        ("inline", None, "A10BA02", True),
-        ("referring", "atc", "C03CA01", True),
-        ("dangling", None, None, False),
+        ("inline", None, "A10BA02", "day", True),
+        ("referring", "atc", "C03CA01", "day", True),
+        ("dangling", None, None, "day", False),
     }
 
 
@@ -155,8 +169,8 @@ def test_superseded_versions(built: tuple[City, gold.GoldResult]) -> None:
         ("mistaken-0", 1.0, None, changed),
         ("mistaken-1", None, True, changed),
     }
-    columns = ("medication_request_key", "code", "superseded_at")
-    assert city.rows("fct_medication_request_superseded", *columns) == {("inline", "C03CA01", changed)}
+    columns = ("medication_request_key", "code", "authored_precision", "superseded_at")
+    assert city.rows("fct_medication_request_superseded", *columns) == {("inline", "C03CA01", "day", changed)}
 
 
 def test_immunizations(built: tuple[City, gold.GoldResult]) -> None:
