@@ -33,6 +33,7 @@ STAY_COLUMNS = (
     "encounter_key",
     "encounter_keys",
     "admitted_at",
+    "admitted_by",
     "discharged_at",
     "is_planned",
     "is_transferred_in",
@@ -48,10 +49,11 @@ def stays(encounter: DataFrame, as_of: datetime) -> DataFrame:
     """Inpatient stays of every person, as known at ``as_of``.
 
     encounter: gold.fct_encounter, or all its :func:`versions`. Returns STAY_COLUMNS and ``told_at``. ``encounter_key``
-    is the encounter the stay ended (or goes on) with, ``encounter_keys`` all of them; ``discharged_at`` is null while
-    the stay goes on and where no end is known to the day; ``is_finished``: all its encounters are over;
-    ``is_imprecise``: a start or end is known to the month or year only, and ``imprecise_start`` is that precision of
-    its start; ``told_at``: when the records first said to the day when the person had come and left.
+    is the encounter the stay ended (or goes on) with, ``encounter_keys`` all of them; ``admitted_by``: the end of the
+    day, month or year that ``admitted_at`` names; ``discharged_at`` is null while the stay goes on and where no end is
+    known to the day; ``is_finished``: all its encounters are over; ``is_imprecise``: a start or end is known to the
+    month or year only, and ``imprecise_start`` is that precision of its start; ``told_at``: when the records first
+    said, to the day at least, when the person had come and left.
     """
     instant = _instant(as_of)
     person = ["person_key"]
@@ -118,7 +120,7 @@ def index_stays(all_stays: DataFrame, encounter: DataFrame, person: DataFrame, a
         "vague_starts",
         lambda start: _is(
             (start["admitted_at"] < horizon_at)
-            & (_period_end(start["admitted_at"], start["imprecise_start"]) > F.col("discharged_at"))
+            & (period_end(start["admitted_at"], start["imprecise_start"]) > F.col("discharged_at"))
         ),
     )
     is_told = (horizon_at <= F.col("data_end_at")) & ~(is_back & ~F.col("next.is_finished")) & ~may_be_back
@@ -173,6 +175,22 @@ def is_known(as_of: Column) -> Column:
     return (F.col("usable_at") <= as_of) & (superseded_at.isNull() | (superseded_at > as_of))
 
 
+def period_end(at: str | Column, precision: str | Column) -> Column:
+    """End of the year, month or day that begins at ``at``; ``at`` itself if it is a precise instant.
+
+    Periods begin at midnight where the source is. A month is counted from an instant that is on its first or second day
+    in UTC as well: counted from 28 February 15:00, which is 1 March in Tokyo, March would end on the 28th.
+    """
+    instant, written = (F.col(c) if isinstance(c, str) else c for c in (at, precision))
+    shift = F.expr("interval 14 hours")
+    return (
+        F.when(written == "year", instant + F.expr("interval 1 year"))
+        .when(written == "month", instant + shift + F.expr("interval 1 month") - shift)
+        .when(written == "day", instant + F.expr("interval 1 day"))
+        .otherwise(instant)
+    )
+
+
 def _inpatient(encounter: DataFrame) -> DataFrame:
     """All versions of inpatient encounters that do not end before they begin.
 
@@ -180,7 +198,7 @@ def _inpatient(encounter: DataFrame) -> DataFrame:
     """
     is_end_vague = _is(F.col("ended_precision").isin("year", "month"))
     is_possible = (F.col("ended_at") >= F.col("started_at")) | (
-        _period_end("ended_at", "ended_precision") > F.col("started_at")
+        period_end("ended_at", "ended_precision") > F.col("started_at")
     )
     is_finished = F.col("status") == FINISHED
     has_left = is_finished & F.col("ended_at").isNotNull() & ~is_end_vague
@@ -197,6 +215,7 @@ def _inpatient(encounter: DataFrame) -> DataFrame:
             "encounter_key",
             "part_of_key",
             "started_at",
+            period_end("started_at", "started_precision").alias("started_by"),
             F.when(is_start_vague, F.col("started_precision")).alias("imprecise_start"),
             F.when(has_left, F.greatest("ended_at", "started_at")).alias("left_at"),
             is_end_vague.alias("is_end_vague"),
@@ -277,7 +296,9 @@ def _joined(parts: DataFrame, within: Sequence[str], *of_last: str) -> DataFrame
         .withColumn("stay_number", F.sum(is_new).over(order.rowsBetween(Window.unboundedPreceding, 0)))
     )
     first = F.min(
-        F.struct("started_at", "encounter_key", "is_planned", "admit_source_code", "imprecise_start")
+        F.struct(
+            "started_at", "encounter_key", "is_planned", "admit_source_code", "imprecise_start", "started_by"
+        )
     )
     last = F.max(
         F.struct(
@@ -308,6 +329,7 @@ def _joined(parts: DataFrame, within: Sequence[str], *of_last: str) -> DataFrame
         F.col("last.encounter_key").alias("encounter_key"),
         "encounter_keys",
         F.col("first.started_at").alias("admitted_at"),
+        F.col("first.started_by").alias("admitted_by"),
         "discharged_at",
         F.coalesce("first.is_planned", F.lit(False)).alias("is_planned"),
         _is(F.col("first.admit_source_code") == FROM_HOSPITAL).alias("is_transferred_in"),
@@ -325,20 +347,9 @@ def _deaths(person: DataFrame, as_of: datetime) -> DataFrame:
     """dead_person_key, dead_by: who is known at ``as_of`` to have died, and the end of what is known of the time."""
     precision = "deceased_precision" if "deceased_precision" in person.columns else None
     is_dead = F.coalesce(F.col("deceased_at") <= _instant(as_of), F.col("is_deceased"))
-    dead_by = F.col("deceased_at") if precision is None else _period_end("deceased_at", precision)
+    dead_by = F.col("deceased_at") if precision is None else period_end("deceased_at", precision)
     return person.where(is_dead).select(
         F.col("person_key").alias("dead_person_key"), dead_by.alias("dead_by")
-    )
-
-
-def _period_end(at: str | Column, precision: str | Column) -> Column:
-    """End of the year, month or day that begins at ``at``; ``at`` itself if it is a precise instant."""
-    instant, written = (F.col(c) if isinstance(c, str) else c for c in (at, precision))
-    return (
-        F.when(written == "year", instant + F.expr("interval 1 year"))
-        .when(written == "month", instant + F.expr("interval 1 month"))
-        .when(written == "day", instant + F.expr("interval 1 day"))
-        .otherwise(instant)
     )
 
 

@@ -6,8 +6,11 @@ then. What is corrected, deleted or received later moves nothing. Windows are ha
 
 * use of the hospital (stays, emergency and outpatient visits): [admission - w, admission), as in LACE and HOSPITAL;
 * what was written down (conditions, prescriptions, measurements): [discharge - w, discharge), and what the stay itself
-  recorded at the very instant of discharge;
+  recorded by the discharge, that very instant included;
 * what the stay brought (lowest haemoglobin, drugs prescribed): [admission, discharge), likewise.
+
+What is dated to the day, month or year alone, or to a period, is in a window when it ends in it: a value of the day of
+discharge may be the readmission's. Only of what names the stay itself is it enough to begin in it.
 
 Sex and date of birth are taken from the person's record as it is now: they are facts of birth, and a changed
 address must not make them unknown.
@@ -31,7 +34,15 @@ from pyspark.sql import functions as F
 
 from ml.question import Feature, Question
 from ml.readmission.analytes import ANALYTES, BY_NAME
-from ml.readmission.cohort import FINISHED, FROM_HOSPITAL, HORIZON_DAYS, is_known, stays_of_cases, versions
+from ml.readmission.cohort import (
+    FINISHED,
+    FROM_HOSPITAL,
+    HORIZON_DAYS,
+    is_known,
+    period_end,
+    stays_of_cases,
+    versions,
+)
 from ml.readmission.comorbidity import GROUPS, Group, weighted_illnesses
 
 TARGET = "readmission_30d"
@@ -268,7 +279,8 @@ def _with_stays(cases: DataFrame, encounter: DataFrame) -> DataFrame:
     )
     index_at, began_at = F.col("index_at"), F.col("admitted_at")
     left_at = F.when(~F.col("is_index"), F.col("discharged_at"))
-    in_365 = (began_at < index_at) & (began_at >= _back(index_at, 365))
+    is_before = (began_at < index_at) & (F.col("admitted_by") <= index_at)
+    in_365 = is_before & (began_at >= _back(index_at, 365))
     in_180 = in_365 & (began_at >= _back(index_at, 180))
     counts = {
         "stays_180d": _count(in_180),
@@ -289,8 +301,9 @@ def _with_stays(cases: DataFrame, encounter: DataFrame) -> DataFrame:
 def _events(facts: Facts) -> DataFrame:
     """Every version of every fact that features look at, one below the other.
 
-    In common: kind, other_person, other_encounter, event_at, usable_at, superseded_at and ``key``, that which is
-    counted or breaks a tie (class, code or measurement). Columns of other kinds (flags, analyte, value) are null.
+    In common: kind, other_person, other_encounter, event_at, event_by (the end of the day, month, year or period that
+    event_at begins), usable_at, superseded_at and ``key``, that which is counted or breaks a tie (class, code or
+    measurement). Columns of other kinds (flags, analyte, value) are null.
     """
     kinds = (
         _visits(facts.encounter),
@@ -301,13 +314,16 @@ def _events(facts: Facts) -> DataFrame:
     return reduce(DataFrame.unionByName, kinds)
 
 
-def _event(rows: DataFrame, kind: str, key: Column, event_at: Column, **own: Column) -> DataFrame:
+def _event(
+    rows: DataFrame, kind: str, key: Column, event_at: Column, event_by: Column, **own: Column
+) -> DataFrame:
     """own: the columns of _OWN_COLUMNS that this kind has."""
     return rows.select(
         F.lit(kind).alias("kind"),
         F.col("person_key").alias("other_person"),
         F.col("encounter_key").alias("other_encounter"),
         event_at.alias("event_at"),
+        event_by.alias("event_by"),
         "usable_at",
         "superseded_at",
         key.alias("key"),
@@ -319,12 +335,13 @@ def _is_seen() -> Column:
     """Whether a case sees an event: its person's, known at ``as_of``, in the window of its kind."""
     event_at, admitted_at, discharged_at = F.col("event_at"), F.col("admitted_at"), F.col("discharged_at")
     is_of_stay = F.array_contains("encounter_keys", F.col("other_encounter"))
-    is_before = (event_at < discharged_at) | (
-        (event_at == discharged_at) & F.coalesce(is_of_stay, F.lit(False))
+    event_by, kind = F.col("event_by"), F.col("kind")
+    is_before = ((event_at < discharged_at) & (event_by <= discharged_at)) | (
+        (event_at <= discharged_at) & F.coalesce(is_of_stay, F.lit(False))
     )
-    kind = F.col("kind")
+    is_before_stay = (event_at < admitted_at) & (event_by <= admitted_at)
     in_window = (
-        ((kind == VISIT) & (event_at < admitted_at) & (event_at >= _back(admitted_at, VISIT_WINDOW_DAYS)))
+        ((kind == VISIT) & is_before_stay & (event_at >= _back(admitted_at, VISIT_WINDOW_DAYS)))
         | ((kind == CONDITION) & is_before)
         | ((kind == DRUG) & is_before & (event_at >= _back(discharged_at, DRUG_WINDOW_DAYS)))
         | ((kind == LAB) & is_before & (event_at >= _back(discharged_at, LAB_WINDOW_DAYS)))
@@ -334,7 +351,14 @@ def _is_seen() -> Column:
 
 def _visits(encounter: DataFrame) -> DataFrame:
     is_visit = F.col("class_code").isin(EMERGENCY, "AMB", "VR", "HH") & (F.col("status") == FINISHED)
-    return _event(versions(encounter).where(is_visit), VISIT, F.col("class_code"), F.col("started_at"))
+    is_vague = F.coalesce(F.col("started_precision").isin("year", "month"), F.lit(False))
+    return _event(
+        versions(encounter).where(is_visit & ~is_vague),
+        VISIT,
+        F.col("class_code"),
+        F.col("started_at"),
+        period_end("started_at", "started_precision"),
+    )
 
 
 def _of_visits() -> list[Column]:
@@ -354,6 +378,9 @@ def _conditions(condition: DataFrame) -> DataFrame:
         CONDITION,
         F.concat_ws("|", "code_system", "code"),
         F.coalesce("recorded_at", "onset_at"),
+        F.coalesce(
+            period_end("recorded_at", "recorded_precision"), period_end("onset_at", "onset_precision")
+        ),
         **{f"has_{group.name}": _flag(plain.rlike(group.pattern)) for group in GROUPS},
     )
 
@@ -375,6 +402,7 @@ def _drugs(medication_request: DataFrame) -> DataFrame:
         DRUG,
         F.col("code"),
         F.col("authored_at"),
+        period_end("authored_at", "authored_precision"),
         **{f"has_{name}": _flag(is_atc & F.col("code").startswith(code)) for name, code, _ in DRUG_CLASSES},
     )
 
@@ -398,7 +426,11 @@ def _measurements(measurement: DataFrame) -> DataFrame:
         .where("value is not null")
     )
     own = {name: F.col(name) for name in ("analyte", "value")}
-    return _event(values, LAB, F.col("measurement_key"), F.col("effective_at"), **own)
+    effective_by = F.greatest(
+        period_end("effective_at", "effective_precision"),
+        period_end("effective_end_at", "effective_end_precision"),
+    )
+    return _event(values, LAB, F.col("measurement_key"), F.col("effective_at"), effective_by, **own)
 
 
 def _is_newest() -> Column:

@@ -25,15 +25,17 @@ PERSON = (
 )
 CONDITION = (
     "condition_key string, person_key string, encounter_key string, code_system string, code string, "
-    "onset_at timestamp, recorded_at timestamp, usable_at timestamp"
+    "onset_at timestamp, onset_precision string, recorded_at timestamp, recorded_precision string, "
+    "usable_at timestamp"
 )
 MEASUREMENT = (
     "measurement_key string, person_key string, encounter_key string, code_system string, code string, "
-    "effective_at timestamp, value_number double, unit string, usable_at timestamp"
+    "effective_at timestamp, effective_precision string, effective_end_at timestamp, "
+    "effective_end_precision string, value_number double, unit string, usable_at timestamp"
 )
 MEDICATION_REQUEST = (
     "medication_request_key string, person_key string, encounter_key string, code_system string, code string, "
-    "status string, authored_at timestamp, usable_at timestamp"
+    "status string, authored_at timestamp, authored_precision string, usable_at timestamp"
 )
 ICD10 = "http://hl7.org/fhir/sid/icd-10-cm"
 LOINC = "http://loinc.org"
@@ -120,6 +122,7 @@ def condition(
         "code_system": ICD10,
         "code": code,
         "recorded_at": at(when),
+        "recorded_precision": precision(when),
         "usable_at": at(usable or when),
     }
 
@@ -141,6 +144,7 @@ def measurement(
         "code_system": LOINC,
         "code": code,
         "effective_at": at(when),
+        "effective_precision": precision(when),
         "value_number": value,
         "unit": unit,
         "usable_at": at(usable or when),
@@ -156,6 +160,7 @@ def drug(key: str, who: str, code: str, when: str, usable: str | None = None, st
         "code": code,
         "status": "active",
         "authored_at": at(when),
+        "authored_precision": precision(when),
         "usable_at": at(usable or when),
     }
 

@@ -197,6 +197,28 @@ def test_death_after_discharge_competes_and_is_marked(judged: dict[str, list[Any
     assert {name for name, stays in judged.items() if stays[0]["is_dead"]} == set(DEATHS)
 
 
+PERIODS = """
+begins           | written | ends
+2025-03-01T00:00 | month   | 2025-04-01T00:00
+2025-02-28T15:00 | month   | 2025-03-31T15:00
+2025-03-01T05:00 | month   | 2025-04-01T05:00
+2024-12-31T15:00 | year    | 2025-12-31T15:00
+2024-02-28T15:00 | day     | 2024-02-29T15:00
+2025-02-28T15:00 | second  | 2025-02-28T15:00
+2025-02-28T15:00 | -       | 2025-02-28T15:00
+"""
+
+
+def test_a_period_ends_with_the_sources_own_midnight(spark: SparkSession) -> None:
+    """In UTC, Tokyo and New York."""
+    rows = gold.text_table(PERIODS)
+    frame = spark.createDataFrame(
+        [(gold.at(row["begins"]), row["written"]) for row in rows], "begins timestamp, written string"
+    )
+    found = frame.select(cohort.period_end("begins", "written").alias("ends")).collect()
+    assert [row["ends"].replace(tzinfo=UTC) for row in found] == [gold.at(row["ends"]) for row in rows]
+
+
 def test_a_death_is_known_from_its_own_time_on(spark: SparkSession) -> None:
     persons = [gold.person("later", died="2025-09-01"), gold.person("before", died="2025-06-20")]
     persons += [{**gold.person("undated"), "is_deceased": True}, gold.person("alive")]

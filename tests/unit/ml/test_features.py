@@ -314,6 +314,102 @@ def test_what_is_corrected_or_deleted_later_changes_no_feature(
     assert without_outcome(after) == without_outcome(row)
 
 
+# Of a stay from 10 June 08:00 to 15 June 08:00, told in July; `y` is the readmission in the evening.
+PARTIAL_TIMES = """
+person        | written          | of | until            | is_seen
+before        | 2025-06-15T07:59 | -  | -                | yes
+that_day      | 2025-06-15d      | -  | -                | no
+of_return     | 2025-06-15d      | y  | -                | no
+of_stay       | 2025-06-15d      | x  | -                | yes
+day_before    | 2025-06-14d      | -  | -                | yes
+that_month    | 2025-06          | -  | -                | no
+month_of_stay | 2025-06          | x  | -                | yes
+month_before  | 2025-05          | -  | -                | yes
+that_year     | 2025             | y  | -                | no
+over          | 2025-06-14       | -  | 2025-06-15T08:00 | yes
+goes_on       | 2025-06-14       | -  | 2025-06-15T08:01 | no
+over_that_day | 2025-06-14       | -  | 2025-06-15d      | no
+sample_of_stay| 2025-06-14       | x  | 2025-06-15d      | yes
+"""
+
+
+def test_a_partial_date_lets_no_later_value_in(spark: SparkSession) -> None:
+    """What the records do not show to come before the discharge may be the readmission's own."""
+    rows = gold.text_table(PARTIAL_TIMES)
+    encounters: list[gold.Row] = []
+    conditions, measurements, drugs = [], [], []
+    for row in rows:
+        who, when = str(row["person"]), str(row["written"])
+        stay = row["of"] and f"{who} {row['of']}"
+        for key, start, end in (
+            ("x", "2025-06-10T08:00", "2025-06-15T08:00"),
+            ("y", "2025-06-15T20:00", "2025-06-20"),
+        ):
+            told = {"from": start, "to": end, "usable": "2025-07-03"}
+            encounters.append(gold.encounter(key=f"{who} {key}", person=who, **told))
+        period = {
+            "effective_end_at": gold.at(row["until"]),
+            "effective_end_precision": gold.precision(row["until"]),
+        }
+        measurements.append({**gold.measurement(who, who, HB, 9.0, "g/dL", when, stay=stay), **period})
+        if row["until"]:
+            continue
+        recorded = gold.condition(f"{who} r", who, "I50.9", when, stay=stay)
+        onset = gold.condition(f"{who} o", who, "J44.9", when, stay=stay)
+        onset |= {
+            "recorded_at": None,
+            "recorded_precision": None,
+            "onset_at": recorded["recorded_at"],
+            "onset_precision": recorded["recorded_precision"],
+        }
+        conditions += [recorded, onset]
+        drugs.append(gold.drug(who, who, "A10AB05", when, stay=stay))
+    facts = gold.facts(
+        spark, encounters=encounters, conditions=conditions, measurements=measurements, drugs=drugs
+    )
+    found = gold.by_key(make(facts).collect(), "encounter_key", lambda row: row)
+    for row in rows:
+        features = found[f"{row['person']} x"]
+        seen = [features["last_haemoglobin_g_dl"] is not None]
+        if not row["until"]:
+            seen += [features[f"has_{name}"] == 1 for name in ("heart_failure", "lung", "insulin")]
+        assert set(seen) == {row["is_seen"] == "yes"}, row
+
+
+# Before the same stay's admission, all told in July.
+PARTIAL_STARTS = """
+person       | written          | to               | is_seen
+before       | 2025-06-10T06:00 | 2025-06-10T07:59 | yes
+that_day     | 2025-06-10d      | 2025-06-10d      | no
+day_before   | 2025-06-09d      | 2025-06-09d      | yes
+that_month   | 2025-06          | 2025-06-20T08:00 | no
+month_before | 2025-05          | 2025-05-20       | no
+that_year    | 2025             | 2025-05          | no
+"""
+
+
+def test_a_partial_date_lets_no_later_visit_or_stay_in(spark: SparkSession) -> None:
+    rows = gold.text_table(PARTIAL_STARTS)
+    encounters = []
+    for row in rows:
+        who = str(row["person"])
+        told: dict[str, Any] = {"person": who, "usable": "2025-07-03"}
+        period = {"from": row["written"], "to": row["to"]}
+        index = {"from": "2025-06-10T08:00", "to": "2025-06-15T08:00"}
+        encounters += [
+            gold.encounter(key=f"{who} x", **told, **index),
+            gold.encounter(key=f"{who} visit", **told, **period, class_code="EMER"),
+            gold.encounter(key=f"{who} stay", **told, **period),
+        ]
+    found = gold.by_key(
+        make(gold.facts(spark, encounters=encounters)).collect(), "encounter_key", lambda row: row
+    )
+    for row in rows:
+        features = found[f"{row['person']} x"]
+        seen = {features[name] == 1 for name in ("emergency_visits_180d", "stays_180d")}
+        assert seen == {row["is_seen"] == "yes"}, row
+
+
 @pytest.mark.parametrize("earlier", [(), ("2025-03-01",)], ids=["first stay", "second stay"])
 def test_every_index_stay_has_a_row_and_a_discharge(spark: SparkSession, earlier: tuple[str, ...]) -> None:
     """However the records came: what tells a stay when it is judged must tell it as of its score too."""
