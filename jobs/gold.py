@@ -224,11 +224,14 @@ class _Dbt:
         """Run a dbt command; its dbtRunnerResult. Raises CitywellError when dbt itself fails."""
         from dbt.cli.main import dbtRunner
 
-        order = ", ".join(f"{name} asc nulls first" for name in timeline.ORDER)
         zones = [
             [e.name, e.time_zone] for source in reading.load_all().values() for e in source.endpoints.values()
         ]
-        variables = {"gold_dir": str(self.lake / SCHEMA), "version_order": order, "time_zones": zones}
+        variables = {
+            "gold_dir": str(self.lake / SCHEMA),
+            "version_order": timeline.order_sql(),
+            "time_zones": zones,
+        }
         places = {
             "--project-dir": PROJECT,
             "--profiles-dir": PROJECT,

@@ -1,10 +1,13 @@
 """The order of a record's versions, and what a batch of arrivals does to it.
 
 Versions of a key are ordered by (version instant, tombstone last, version number where the source declares one,
-entered in error last, content hash): of two records that claim one instant, the one that takes the fact back wins. A
-record whose content equals its predecessor's in that order is a sighting, not a version. The current row of a key is
-the first record of the last run of equal content, so any order of arrival gives the same current row and the same
-versions, as long as every record ever accepted is looked at: bronze keeps them all.
+entered in error last, content hash, own instant first): of two records that claim one instant, the one that takes the
+fact back wins. A record whose content equals its predecessor's in that order is a sighting, not a version. The current
+row of a key is the first record of the last run of equal content, so any order of arrival gives the same current row
+and the same versions, as long as every record ever accepted is looked at: bronze keeps them all.
+
+Of equal content at one instant the record that brought the instant itself (``meta.lastUpdated``) stands, rather than
+the one that took its export's: nobody can have known the fact before an instant its sender names.
 
 All functions are pure: DataFrame to DataFrame, with the columns of ORDER, ``key`` and, for arrivals, file and line.
 """
@@ -16,10 +19,19 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-ORDER = ("version_at", "is_deleted", "version_number", "is_entered_in_error", "content_hash")
+OWN_INSTANT = "has_version_instant"
+ORDER = ("version_at", "is_deleted", "version_number", "is_entered_in_error", "content_hash", OWN_INSTANT)
+"""Columns that tell a key's records apart, as :func:`order_sql` sorts them."""
 OUTCOMES = ("published", "superseded", "duplicate", "deleted")
 
 _ARRIVAL = ("key", *ORDER, "file", "line")
+
+
+def order_sql() -> str:
+    """ORDER as the items of an SQL ``order by``, oldest version first."""
+    return ", ".join(
+        f"`{name}` desc nulls last" if name == OWN_INSTANT else f"`{name}` asc nulls first" for name in ORDER
+    )
 
 
 def versions_query(bronze: str, key: str, columns: Sequence[str]) -> str:
@@ -29,8 +41,7 @@ def versions_query(bronze: str, key: str, columns: Sequence[str]) -> str:
     Of exact repeats the one received first stands (known_from, then file and line).
     """
     kept = ", ".join(f"`{name}`" for name in columns)
-    order = ", ".join((*(f"`{name}` asc nulls first" for name in ORDER), "known_from", "file", "line"))
-    window = f"over (partition by source, `{key}` order by {order})"
+    window = f"over (partition by source, `{key}` order by {order_sql()}, known_from, file, line)"
     return (
         f"select {kept} from (select {kept}, content_hash as this_hash, lag(content_hash) {window} as previous_hash "  # noqa: S608
         f"from {bronze} where rule is null) where previous_hash is null or previous_hash <> this_hash"
@@ -65,7 +76,8 @@ def judge(arrivals: DataFrame, known: DataFrame) -> DataFrame:
 
     arrivals: columns key, ORDER, file, line. known: key, ORDER of records received before. Returns both with
     ``is_arrival``, ``outcome`` (one of OUTCOMES, null for known ones) and ``is_head``: the record that its key's
-    current row must hold.
+    current row must hold. An arrival in a run of equal content that was known before is a duplicate, wherever in the
+    run it falls.
     """
     before = known.select(
         "key",
@@ -75,23 +87,25 @@ def judge(arrivals: DataFrame, known: DataFrame) -> DataFrame:
         F.lit(False).alias("is_arrival"),
     ).distinct()
     records = before.unionByName(arrivals.select(*_ARRIVAL, F.lit(True).alias("is_arrival")))
-    order = Window.partitionBy("key").orderBy(
-        *_ascending(ORDER), "is_arrival", F.asc_nulls_first("file"), F.asc_nulls_first("line")
+    by_key = Window.partitionBy("key")
+    order = by_key.orderBy(
+        *_oldest_first(), "is_arrival", F.asc_nulls_first("file"), F.asc_nulls_first("line")
     )
-    previous, following = F.lag("content_hash").over(order), F.lead("content_hash").over(order)
-    marked = records.select(
+    previous = F.lag("content_hash").over(order)
+    placed = records.select(
         "*",
         (previous.isNull() | (previous != F.col("content_hash"))).alias("is_version"),
-        (following.eqNullSafe(F.col("content_hash")) & ~F.lead("is_arrival").over(order)).alias(
-            "precedes_its_equal"
-        ),
+        F.row_number().over(order).alias("place"),
     )
-    newest_first = Window.partitionBy("key").orderBy(F.desc("is_version"), *_descending(ORDER))
-    headed = marked.select(
-        "*", (F.col("is_version") & (F.row_number().over(newest_first) == 1)).alias("is_head")
+    runs = placed.select(
+        "*",
+        (F.col("place") == F.max(F.when(F.col("is_version"), F.col("place"))).over(by_key)).alias("is_head"),
+        F.sum(F.col("is_version").cast("int")).over(by_key.orderBy("place")).alias("run"),
     )
+    is_seen = F.max(~F.col("is_arrival")).over(Window.partitionBy("key", "run"))
+    headed = runs.select("*", is_seen.alias("is_seen"))
     outcome = (
-        F.when(~F.col("is_version") | F.coalesce("precedes_its_equal", F.lit(False)), "duplicate")
+        F.when(~F.col("is_version") | F.col("is_seen"), "duplicate")
         .when(F.col("is_deleted") | F.col("is_entered_in_error"), "deleted")
         .when(F.col("is_head"), "published")
         .otherwise("superseded")
@@ -112,9 +126,5 @@ def sole_outcome() -> Column:
     return F.when(F.col("is_deleted") | F.col("is_entered_in_error"), "deleted").otherwise("published")
 
 
-def _ascending(names: tuple[str, ...]) -> list[Column]:
-    return [F.asc_nulls_first(name) for name in names]
-
-
-def _descending(names: tuple[str, ...]) -> list[Column]:
-    return [F.desc_nulls_last(name) for name in names]
+def _oldest_first() -> list[Column]:
+    return [F.desc_nulls_last(name) if name == OWN_INSTANT else F.asc_nulls_first(name) for name in ORDER]

@@ -1,7 +1,7 @@
 """Any order of the same exports gives the same current rows and the same versions, the two receipt times aside.
 
 One run checks a hundred and fifty random histories at once: repeats, late and out-of-order versions, reverts to earlier
-content, deletions, and records that come alive again.
+content, deletions, records that come alive again, and instants of a record's own beside those of its exports.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from infra.engine.launch import Engine
 from infra.stack.postgres import Cluster
 from jobs.settings import settings
 from tests.support.exports import random_histories
-from tests.support.lake import Export, instant, use_home
+from tests.support.lake import Export, instant, totals, use_home
 
 SOURCE, SNAPSHOTS = "hospital_north", "hospital_given"
 RECEIPT_TIMES = ("known_from", "usable_at")
@@ -52,6 +52,40 @@ def test_any_order_of_exports(
     assert len(in_time["silver.hospital__patient_history"]) > len(in_time["silver.hospital__patient"])
     for other in others:
         assert other == in_time
+
+
+OBSERVATION = {
+    "resourceType": "Observation",
+    "id": "o1",
+    "status": "final",
+    "code": {"coding": [{"system": "http://loinc.org", "code": "x"}]},
+    "subject": {"reference": "Patient/p1"},
+    "effectiveDateTime": "2025-03-01T00:00:00Z",
+}
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_two_claims_to_one_instant_the_record_that_brings_it_stands(
+    order: tuple[int, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    postgres: Cluster,
+    sail_engine: Engine,
+) -> None:
+    first, second = instant("2026-01-01"), instant("2026-01-02")
+    own = {**OBSERVATION, "meta": {"lastUpdated": first.isoformat()}}
+    exports = [
+        Export(first, {"Observation": [OBSERVATION]}),
+        Export(second, {"Observation": [own, own]}),
+    ]
+    lake = use_home(monkeypatch, tmp_path, postgres, sail_engine.remote)
+    receipts = [totals(lake.ingest(SOURCE, exports[n])) for n in order]
+    assert sum(each.get("published", 0) for each in receipts) == 1
+    assert sum(each.get("duplicate", 0) for each in receipts) == 2
+    for table in ("silver.hospital__observation", "silver.hospital__observation_history"):
+        rows = lake.rows(f"select has_version_instant, available_at = version_at as is_later from {table}")
+        assert rows == [{"has_version_instant": True, "is_later": True}]
+    settings.cache_clear()
 
 
 def test_loading_again_changes_nothing(

@@ -93,19 +93,22 @@ def one_of_each(at: datetime) -> Export:
 
 
 def random_histories(seed: int, first: datetime, *, exports: int = 4, people: int = 150) -> Sequence[Export]:
-    """Daily exports of Patients whose versions come repeated, late, out of order, reverted, deleted and revived."""
+    """Daily exports of Patients whose versions come repeated, late, out of order, reverted, deleted and revived.
+
+    Some bring no instant of their own and take their export's, which others name as theirs.
+    """
     random_ = random.Random(seed)
-    instants = [first - timedelta(days=1) + timedelta(hours=18 * n) for n in range(exports + 2)]
+    exported = [first + timedelta(days=day) for day in range(exports)]
+    instants = [first - timedelta(days=1) + timedelta(hours=18 * n) for n in range(exports + 2)] + exported
     made = []
-    for day in range(exports):
-        at = first + timedelta(days=day)
+    for at in exported:
         past = [instant for instant in instants if instant <= at + SERVER_LAG]
         lines = [
             {
                 "resourceType": "Patient",
                 "id": f"p{person}",
                 "gender": random_.choice(["female", "male", "other"]),
-                "meta": {"lastUpdated": random_.choice(past).isoformat()},
+                "meta": {"lastUpdated": random_.choice(past).isoformat()} if random_.random() < 0.7 else {},
             }
             for person in range(people)
             for _ in range(random_.choice([0, 1, 1, 2]))
