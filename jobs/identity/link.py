@@ -19,7 +19,9 @@ from jobs.crash import crash_here
 from jobs.identity import vault
 from jobs.identity.pseudonyms import Pseudonymiser, load_key
 from jobs.lake import landing, lines, strict
+from jobs.lake.references import Addresses
 from jobs.settings import settings
+from jobs.sources import find_endpoint
 
 LINKED_TYPE = "Patient"
 REGISTERED_TYPES = (LINKED_TYPE, "Encounter")
@@ -49,16 +51,18 @@ def link_batch(
 
     Lines are read as the reader reads them; one it can make nothing of is passed over. Running it again registers
     nothing new and returns the same rows. Paths default to those of the settings. Raises CitywellError when
-    the batch has not landed, a landed file is damaged, the keys are missing or the vault fails.
+    there is no endpoint ``source``, the batch has not landed, a landed file is damaged, the keys are missing or the
+    vault fails.
     """
     directory = landing.batch_dir(landing_dir or settings().landing_dir, source, batch_id)
     manifest = landing.manifest_of(directory)
     file_key = landing.load_key(landing_key or settings().keys_dir / "landing.key")
     pseudonyms = Pseudonymiser(load_key(pseudonym_key or settings().keys_dir / "pseudonym.key"), source)
+    addresses = Addresses(find_endpoint(source)[1].addresses)
     patients: set[str] = set()
 
     def registered() -> Iterator[vault.Identity]:
-        for resource_type, source_id in _identities(directory, manifest.files, file_key):
+        for resource_type, source_id in _identities(directory, manifest.files, file_key, addresses):
             key = pseudonyms.key(resource_type, source_id)
             if resource_type == LINKED_TYPE:
                 patients.add(key)
@@ -90,14 +94,17 @@ def links(conn: vault.Connection, patient_keys: Sequence[str]) -> pa.Table:
 
 
 def _identities(
-    directory: Path, files: Iterable[landing.LandedFile], key: landing.LandingKey
+    directory: Path, files: Iterable[landing.LandedFile], key: landing.LandingKey, addresses: Addresses
 ) -> Iterator[tuple[str, str]]:
     """(type, id) of the registered types in the output files and deletion bundles of a batch."""
     for file in files:
         if file.kind == "error" or (file.kind == "output" and file.resource_type not in REGISTERED_TYPES):
             continue
         for _, line in lines.split(landing.read_frames(directory / file.file, key)):
-            yield from _deleted(line) if file.kind == "deleted" else _received(line, file.resource_type)
+            if file.kind == "deleted":
+                yield from _deleted(line, addresses)
+            else:
+                yield from _received(line, file.resource_type)
 
 
 def _received(line: bytes | None, resource_type: str) -> list[tuple[str, str]]:
@@ -109,10 +116,10 @@ def _received(line: bytes | None, resource_type: str) -> list[tuple[str, str]]:
     return [(resource_type, source_id)] if source_id else []
 
 
-def _deleted(line: bytes | None) -> list[tuple[str, str]]:
+def _deleted(line: bytes | None, addresses: Addresses) -> list[tuple[str, str]]:
     """(type, id) of the entries of a deletion bundle that are of a registered type."""
     try:
-        targets = strict.deletions(line)
+        targets = strict.deletions(line, addresses)
     except strict.Rejected:
         return []
-    return [target for target in targets if target and target[0] in REGISTERED_TYPES]
+    return [target for target in targets if target and target.kind in REGISTERED_TYPES]

@@ -27,6 +27,7 @@ import pyarrow.compute as pc
 
 from jobs.identity.pseudonyms import Pseudonymiser, load_key
 from jobs.lake import landing, lines, strict
+from jobs.lake.references import Addresses
 from jobs.lake.scrub import Scrubber, encode
 from jobs.lake.strict import DELETION_BUNDLE, Rejected
 from jobs.silver import fhir
@@ -71,6 +72,8 @@ class Reading:
     pseudonym_key: str
     transaction_us: int
     """The export's transaction time, microseconds UTC."""
+    addresses: tuple[str, ...]
+    """Where the source's own records stand; references and deletions below another address are not about them."""
     time_zone: str = "UTC"
     """Zone of dates and of times without an offset."""
     is_snapshot: bool = False
@@ -120,7 +123,8 @@ class RecordReader:
         self.pseudonyms = Pseudonymiser(master, reading.source)
         self.line_key = hmac.digest(master, b"citywell/line-hash/v1", "sha256")
         self.landing_key = landing.load_key(Path(reading.landing_key))
-        self.scrubber = Scrubber(self.pseudonyms, ZoneInfo(reading.time_zone))
+        self.addresses = Addresses(reading.addresses)
+        self.scrubber = Scrubber(self.pseudonyms, ZoneInfo(reading.time_zone), self.addresses)
 
     def rows(self, file: str, resource_type: str) -> Iterator[pa.RecordBatch]:
         """Batches of SCHEMA for a file of ``resource_type``; of an unmodelled type ``record`` stays null."""
@@ -201,7 +205,10 @@ class RecordReader:
     def _tombstones(self, line: bytes | None) -> list[tuple[Any, ...]]:
         at = self.reading.transaction_us
         return [
-            (DELETION_BUNDLE, *_rejection(Rejected("invalid_deletion", "expected DELETE Type/id")))
+            (
+                DELETION_BUNDLE,
+                *_rejection(Rejected("invalid_deletion", "expected DELETE Type/id of this server")),
+            )
             if target is None
             else (
                 target[0],
@@ -215,7 +222,7 @@ class RecordReader:
                 None,
                 None,
             )
-            for target in strict.deletions(line)
+            for target in strict.deletions(line, self.addresses)
         ]
 
 

@@ -6,7 +6,6 @@ is ever part of a decoded resource.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -16,11 +15,9 @@ import msgspec
 
 from jobs.identity.pseudonyms import Pseudonymiser
 from jobs.lake import instants
+from jobs.lake.references import IDENTIFIER, Addresses
 from jobs.silver import fhir
 
-_REFERENCE = re.compile(r"(?:.*/)?([A-Za-z]+)/([^/?#|]+)(?:/_history/[^/]+)?")
-_BY_IDENTIFIER = re.compile(r"(?:.*/)?[A-Za-z]+\?identifier=([^&]+)")
-_IDENTIFIER = "identifier"
 _REMEMBERED_DATES, _REMEMBERED_REFERENCES = 16_384, 65_536
 _THERE = fhir.Withheld()
 
@@ -39,10 +36,11 @@ class _Reference(msgspec.Struct):
 
 
 class Scrubber:
-    """Decodes the resources of one source."""
+    """Decodes the resources of one source, whose records stand under ``addresses``."""
 
-    def __init__(self, pseudonyms: Pseudonymiser, zone: ZoneInfo) -> None:
+    def __init__(self, pseudonyms: Pseudonymiser, zone: ZoneInfo, addresses: Addresses) -> None:
         self.pseudonyms = pseudonyms
+        self.addresses = addresses
         self.zone = zone
         self._moment = lru_cache(_REMEMBERED_DATES)(self._moment_of)
         self._target = lru_cache(_REMEMBERED_REFERENCES)(self._target_of)
@@ -89,25 +87,11 @@ class Scrubber:
     def _identifier_key(self, identifier: _Identifier) -> str | None:
         if identifier.system is None or identifier.value is None:
             return None
-        return self.pseudonyms.key(_IDENTIFIER, f"{identifier.system}|{identifier.value}")
+        return self.pseudonyms.key(IDENTIFIER, f"{identifier.system}|{identifier.value}")
 
     def _target_of(self, text: str | None, kind: str | None) -> fhir.Ref:
-        return fhir.Ref(key=self._key(text, kind) if text else None)
-
-    def _key(self, text: str, kind: str | None) -> str | None:
-        if match := _REFERENCE.fullmatch(text):
-            return self.pseudonyms.key(match[1], match[2])
-        if match := _BY_IDENTIFIER.fullmatch(text):
-            return self.pseudonyms.key(_IDENTIFIER, match[1])
-        if kind and text.startswith("urn:uuid:"):
-            return self.pseudonyms.key(kind, text.removeprefix("urn:uuid:"))
-        return None
-
-
-def parse_target(url: str) -> tuple[str, str] | None:
-    """(resource type, id) of a literal reference; None for anything else."""
-    match = _REFERENCE.fullmatch(url)
-    return (match[1], match[2]) if match else None
+        target = self.addresses.target(text, kind) if text else None
+        return fhir.Ref(key=self.pseudonyms.key(*target) if target else None)
 
 
 def _as(shape: type[T], value: Any) -> T:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from jobs.lake import lines
-from jobs.lake.scrub import parse_target
+from jobs.lake.references import Addresses, Target
 
 DELETION_BUNDLE = "Bundle"
 _ENCODER = msgspec.json.Encoder()
@@ -32,10 +32,11 @@ class _Entry(msgspec.Struct):
 
 class _DeletionBundle(msgspec.Struct):
     resourceType: str
-    entry: list[_Entry] = []
+    entry: list[msgspec.Raw] = []
 
 
 _DELETIONS = msgspec.json.Decoder(_DeletionBundle)
+_DELETION = msgspec.json.Decoder(_Entry)
 
 
 def parse(line: bytes | None) -> dict[str, Any]:
@@ -71,10 +72,11 @@ def source_id(raw: dict[str, Any], resource_type: str) -> str | None:
     return found or None if is_one else None
 
 
-def deletions(line: bytes | None) -> list[tuple[str, str] | None]:
-    """(resource type, id) deleted by each entry of a deletion bundle (Bulk Data ``deleted``).
+def deletions(line: bytes | None, addresses: Addresses) -> list[Target | None]:
+    """The record deleted by each entry of a deletion bundle (Bulk Data ``deleted``).
 
-    None stands for an entry that is no ``DELETE Type/id``. Raises Rejected for a line that is no such bundle.
+    None stands for an entry that is no ``DELETE Type/id`` of a record under ``addresses``. Raises Rejected for a line
+    that is no such bundle.
     """
     parse(line)
     try:
@@ -83,8 +85,15 @@ def deletions(line: bytes | None) -> list[tuple[str, str] | None]:
         raise Rejected("wrong_type", str(error)) from None
     if bundle.resourceType != DELETION_BUNDLE or not bundle.entry:
         raise Rejected("invalid_deletion", "not a Bundle of deletions")
-    requests = [entry.request for entry in bundle.entry]
-    return [parse_target(request.url) if request.method == "DELETE" else None for request in requests]
+    return [_deleted(entry, addresses) for entry in bundle.entry]
+
+
+def _deleted(entry: msgspec.Raw, addresses: Addresses) -> Target | None:
+    try:
+        request = _DELETION.decode(entry).request
+    except msgspec.DecodeError:
+        return None
+    return addresses.own_record(request.url) if request.method == "DELETE" else None
 
 
 def _without_escaped_quotes(line: bytes) -> bytes:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
 Sentence = Annotated[str, StringConstraints(min_length=5, strip_whitespace=True)]
+BaseUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+[^\s?#/]$")]
 ResourceType = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z]{1,60}$")]
 Sensitivity = Literal["none", "pseudonym", "health"]
 
@@ -53,7 +54,12 @@ class Endpoint(_Declared):
 
     name: Name
     description: Sentence
-    base_url: str = Field(pattern=r"^https?://[^\s?#]+[^\s?#/]$")
+    base_url: BaseUrl
+    other_base_urls: tuple[BaseUrl, ...] = Field(
+        default=(),
+        description="further addresses by which its records refer to each other, as behind a proxy; below any other "
+        "address than these and base_url a reference points at somebody else's record, and a deletion is rejected",
+    )
     auth: Annotated[SmartSignIn | NoSignIn, Field(discriminator="method")]
     on_demand: bool = Field(
         default=False, description="left out of schedules; runs when somebody asks for it"
@@ -99,6 +105,11 @@ class Endpoint(_Declared):
         if (self.export_level == "group") != (self.group_id is not None):
             raise ValueError("group_id and export_level: group belong together")
         return self
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where its own records stand."""
+        return (self.base_url, *self.other_base_urls)
 
     @property
     def uses_since(self) -> bool:

@@ -30,11 +30,11 @@ DOWNLOADS = 2
 
 @dataclass(frozen=True)
 class Export:
-    """One export as its server would hand it out: lines by resource type, ids deleted as ``Type/id``."""
+    """One export as its server would hand it out: lines by resource type, deleted ``Type/id`` or whole bundles."""
 
     at: datetime
     files: Mapping[str, Sequence[Line] | bytes] = field(default_factory=dict)
-    deleted: Sequence[str] = ()
+    deleted: Sequence[str | Mapping[str, Any]] = ()
     complete: bool = True
 
 
@@ -161,6 +161,8 @@ def _body(lines: Sequence[Line] | bytes) -> bytes:
     )
 
 
-def _deletion(target: str) -> dict[str, Any]:
+def _deletion(target: str | Mapping[str, Any]) -> Mapping[str, Any]:
+    if not isinstance(target, str):
+        return target
     request = {"method": "DELETE", "url": target}
     return {"resourceType": "Bundle", "type": "transaction", "entry": [{"request": request}]}

@@ -57,6 +57,7 @@ class Work:
             landing_key=str(settings().keys_dir / "landing.key"),
             pseudonym_key=str(settings().keys_dir / "pseudonym.key"),
             transaction_us=micros(self.manifest.transaction_time),
+            addresses=self.endpoint.addresses,
             time_zone=self.endpoint.time_zone,
             is_snapshot=self.endpoint.absence_means_deletion,
             has_numeric_versions=self.endpoint.declares_numeric_version_id,
