@@ -33,6 +33,8 @@ from jobs.lake.strict import DELETION_BUNDLE, Rejected
 from jobs.silver import fhir
 
 ROWS_PER_BATCH = 8_192
+RECORD_BYTES_PER_BATCH = 64 * 1024 * 1024
+"""A batch is also full with that much kept content: an Arrow array of text holds 2 GiB at most."""
 FUTURE_TOLERANCE_US = 24 * 3600 * 1_000_000
 """A version instant more than a day after the export's own is no version we could have seen."""
 
@@ -129,7 +131,7 @@ class RecordReader:
     def rows(self, file: str, resource_type: str) -> Iterator[pa.RecordBatch]:
         """Batches of SCHEMA for a file of ``resource_type``; of an unmodelled type ``record`` stays null."""
         judge = self._modelled(resource_type) if resource_type in fhir.SHAPES else _unmodelled
-        rows = _Rows(file)
+        rows, record_bytes = _Rows(file), 0
         for number, line in self._lines(file):
             raw: dict[str, Any] = {}
             try:
@@ -140,9 +142,10 @@ class RecordReader:
             except Rejected as rejected:
                 found = _rejection(rejected, self._key_of(raw, resource_type))
             rows.rows.append((number, self._line_hash(line), resource_type, *found))
-            if len(rows.rows) >= ROWS_PER_BATCH:
+            record_bytes += len(found[-1] or b"")
+            if len(rows.rows) >= ROWS_PER_BATCH or record_bytes >= RECORD_BYTES_PER_BATCH:
                 yield rows.batch()
-                rows = _Rows(file)
+                rows, record_bytes = _Rows(file), 0
         yield rows.batch()
 
     def deletions(self, file: str) -> Iterator[pa.RecordBatch]:
@@ -154,6 +157,9 @@ class RecordReader:
                 rows.rows.extend((*origin, *tombstone) for tombstone in self._tombstones(line))
             except Rejected as rejected:
                 rows.rows.append((*origin, DELETION_BUNDLE, *_rejection(rejected)))
+            if len(rows.rows) >= ROWS_PER_BATCH:
+                yield rows.batch()
+                rows = _Rows(file)
         yield rows.batch()
 
     def _lines(self, file: str) -> Iterator[tuple[int, bytes | None]]:

@@ -1,0 +1,76 @@
+"""A file is read in batches that Arrow can hold, whatever its lines weigh."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from jobs.identity import pseudonyms
+from jobs.lake import landing, reader
+from jobs.lake.reader import Reading, RecordReader
+
+LINES = 40
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> RecordReader:
+    pseudonyms.ensure_key(tmp_path / "pseudonym.key")
+    landing.ensure_key(tmp_path / "landing.key")
+    reading = Reading(
+        source="clinic",
+        landing_dir=str(tmp_path),
+        landing_key=str(tmp_path / "landing.key"),
+        pseudonym_key=str(tmp_path / "pseudonym.key"),
+        transaction_us=0,
+        addresses=("http://127.0.0.1:1/fhir",),
+    )
+    return RecordReader(reading)
+
+
+def land(records: RecordReader, *resources: object) -> str:
+    path = Path(records.reading.landing_dir) / "file.cwl"
+    with landing.LandingWriter(path, records.landing_key) as writer:
+        for resource in resources:
+            writer.write(json.dumps(resource).encode() + b"\n")
+    return path.name
+
+
+def lines_of(batches: list[pa.RecordBatch]) -> list[int]:
+    return [line for batch in batches for line in batch["line"].to_pylist()]
+
+
+def organisations(count: int) -> list[dict[str, object]]:
+    return [{"resourceType": "Organization", "id": f"o{n}", "name": "x" * 1_000} for n in range(count)]
+
+
+def test_a_batch_is_full_with_its_rows_or_its_bytes(
+    records: RecordReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = land(records, *organisations(LINES))
+    assert [len(batch) for batch in records.rows(file, "Organization")] == [LINES]
+    monkeypatch.setattr(reader, "RECORD_BYTES_PER_BATCH", 5_000)
+    by_bytes = list(records.rows(file, "Organization"))
+    assert [len(batch) for batch in by_bytes] == [5] * 8 + [0]
+    assert all(batch["record"].nbytes < 7_000 for batch in by_bytes)
+    monkeypatch.setattr(reader, "ROWS_PER_BATCH", 3)
+    by_rows = list(records.rows(file, "Organization"))
+    assert [len(batch) for batch in by_rows] == [3] * 13 + [1]
+    assert lines_of(by_bytes) == lines_of(by_rows) == list(range(1, LINES + 1))
+
+
+def test_what_is_not_kept_fills_no_batch(records: RecordReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "RECORD_BYTES_PER_BATCH", 5_000)
+    file = land(records, *organisations(LINES))
+    assert [len(batch) for batch in records.rows(file, "Procedure")] == [LINES]
+
+
+def test_deletions_come_in_batches_too(records: RecordReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "ROWS_PER_BATCH", 3)
+    request = {"method": "DELETE", "url": "Patient/p1"}
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [{"request": request}] * 2}
+    batches = list(records.deletions(land(records, *[bundle] * 5)))
+    assert [len(batch) for batch in batches] == [4, 4, 2]
+    assert lines_of(batches) == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
