@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -87,9 +87,10 @@ def replay(
 
     batch_id: the batch that rejected them, by default the only one with rejected records of that type. A record
     without ``lastUpdated`` keeps that export's instant for its version, so that an old line cannot overwrite what came
-    since. at: the instant the repair is known from, by default now. The receipt of the original file stays as it was
-    judged; the repaired lines have a receipt of their own. Raises CitywellError when the file is missing or empty, and
-    when it is not clear which batch the lines are from.
+    since. at: the instant the repair is known from, by default now; when a batch of the source stands for that second,
+    the next free one. The receipt of the original file stays as it was judged; the repaired lines have a receipt of
+    their own. Raises CitywellError when the file is missing or empty, when it is not clear which batch the lines are
+    from, and when another run is at work on the source.
     """
     find_endpoint(source)
     if not repaired.is_file() or not repaired.stat().st_size:
@@ -109,8 +110,8 @@ def replay(
                 where="quarantine replay",
                 do=f"see `citywell quarantine show {source}` for the batch of each rejected line",
             )
-        batch = control.open_batch(conn, source, moment)
-        if batch.status == "open":
+        with control.source_lock(conn, source):
+            batch = control.open_batch(conn, source, _free_second(conn, source, moment))
             _land(conn, batch, resource_type, repaired, origin)
     return load(batch.batch_id)
 
@@ -126,6 +127,14 @@ def _sole_batch(source: str, resource_type: str) -> str:
             do="say which batch the lines are from (--batch)",
         )
     return found[0]
+
+
+def _free_second(conn: control.Connection, source: str, moment: datetime) -> datetime:
+    """The first second from ``moment`` on that no batch of ``source`` stands for."""
+    taken = "select 1 from batch where batch_id = %s"
+    while conn.execute(taken, (control.batch_id(source, moment),)).fetchone():
+        moment += timedelta(seconds=1)
+    return moment
 
 
 def _land(

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from jobs.errors import CitywellError
-from jobs.lake import quarantine
+from jobs.lake import control, quarantine
 from tests.support.lake import Export, TestLake, instant, totals
 
 SOURCE = "hospital_north"
@@ -60,3 +60,32 @@ def test_a_repaired_old_line_does_not_overwrite_what_came_since(lake: TestLake, 
         {"sex": "female", "version": 1, "known": 3},
         {"sex": "male", "version": 2, "known": 2},
     ]
+
+
+def test_two_repairs_of_one_second_are_both_published(lake: TestLake, tmp_path: Path) -> None:
+    bad = [{**GOOD, "id": f"twin-{n}", "gender": "f"} for n in range(2)]
+    lake.ingest(SOURCE, Export(instant("2026-03-01"), {"Patient": bad}))
+    rejected_by, batches = f"{SOURCE}.20260301T000000Z", []
+    for n, line in enumerate(bad):
+        repaired = tmp_path / f"{n}.ndjson"
+        repaired.write_bytes(msgspec.json.encode({**line, "gender": "female"}))
+        at = instant("2026-03-02T10:00")
+        loaded = quarantine.replay(SOURCE, "Patient", repaired, batch_id=rejected_by, at=at)
+        assert totals(loaded.receipts) == {"received": 1, "published": 1}
+        batches.append(loaded.batch_id)
+    assert batches == [f"{SOURCE}.20260302T100000Z", f"{SOURCE}.20260302T100001Z"]
+
+
+def test_a_repair_waits_for_no_other_run_of_its_source(lake: TestLake, tmp_path: Path) -> None:
+    bad = {**GOOD, "id": "busy", "gender": "f"}
+    lake.ingest(SOURCE, Export(instant("2026-04-01"), {"Patient": [bad]}))
+    repaired = tmp_path / "busy.ndjson"
+    repaired.write_bytes(msgspec.json.encode({**bad, "gender": "female"}))
+    before = len(lake.rows("select * from silver.hospital__patient"))
+    at, rejected_by = instant("2026-04-02"), f"{SOURCE}.20260401T000000Z"
+    with control.connect() as conn, control.source_lock(conn, SOURCE):
+        with pytest.raises(CitywellError, match="Another run is at work"):
+            quarantine.replay(SOURCE, "Patient", repaired, batch_id=rejected_by, at=at)
+        assert f"{SOURCE}.20260402T000000Z" not in {b.batch_id for b in control.batches(conn, SOURCE)}
+    quarantine.replay(SOURCE, "Patient", repaired, batch_id=rejected_by, at=at)
+    assert len(lake.rows("select * from silver.hospital__patient")) == before + 1
