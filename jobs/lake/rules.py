@@ -54,10 +54,14 @@ def _column_rules(table: Table) -> list[tuple[Column, str, str]]:
             rules.append(
                 (~value.isin(*column.values), f"value_set:{name}", f"{name} is outside its value set")
             )
-        if column.min is not None:
-            rules.append((value < column.min, f"range:{name}", f"{name} is below {column.min}"))
-        if column.max is not None:
-            rules.append((value > column.max, f"range:{name}", f"{name} is above {column.max}"))
+        if column.min is not None and column.max is not None:
+            is_outside = (value < column.min) | (value > column.max)
+            reason = f"{name} is outside {column.min:.15g} to {column.max:.15g}"
+            rules.append((is_outside, f"range:{name}", reason))
+        elif column.min is not None:
+            rules.append((value < column.min, f"range:{name}", f"{name} is below {column.min:.15g}"))
+        elif column.max is not None:
+            rules.append((value > column.max, f"range:{name}", f"{name} is above {column.max:.15g}"))
         if column.not_before:
             is_before = _latest(value, column.precision) < F.col(column.not_before)
             rules.append((is_before, f"not_before:{name}", f"{name} is before {column.not_before}"))
