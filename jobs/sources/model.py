@@ -96,7 +96,7 @@ class Endpoint(_Declared):
     def _is_a_zone(cls, value: str) -> str:
         try:
             ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError):
+        except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError("not an IANA time zone, such as Europe/Berlin") from None
         return value
 

@@ -26,6 +26,10 @@ class _UniqueKeys(yaml.CSafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key that is no single word stands here", key_node.start_mark
+                )
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise yaml.constructor.ConstructorError(
@@ -76,6 +80,12 @@ def load_file(path: Path) -> Source:
         place = f" in line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "it cannot be parsed"
         raise _invalid(path, [f"not YAML{place}: {problem}"]) from None
+    except UnicodeDecodeError as error:
+        raise _invalid(path, [f"not UTF-8 at byte {error.start}"]) from None
+    except ValueError:
+        raise _invalid(
+            path, ["not YAML: a value is not what its form says, such as a date there is not"]
+        ) from None
     if not isinstance(data, dict):
         raise _invalid(path, ["it is not a mapping"])
     if data.get("name") != path.stem:

@@ -43,7 +43,10 @@ def definition() -> dict:
 
 def write(tmp_path: Path, data: object) -> Path:
     path = tmp_path / "clinic.yml"
-    path.write_text(data if isinstance(data, str) else yaml.safe_dump(data))
+    if isinstance(data, bytes):
+        path.write_bytes(data)
+    else:
+        path.write_text(data if isinstance(data, str) else yaml.safe_dump(data))
     return path
 
 
@@ -60,6 +63,12 @@ def test_a_definition_is_read_and_frozen(tmp_path: Path) -> None:
 SLIPS = {
     "an unknown word": (("endpoints", "clinic_a", "supports_sinc"), True, "endpoints.clinic_a.supports_sinc"),
     "an unknown time zone": (("endpoints", "clinic_a", "time_zone"), "Mars/Base", "IANA time zone"),
+    "a directory of time zones": (("endpoints", "clinic_a", "time_zone"), "Europe", "IANA time zone"),
+    "a further address with a slash": (
+        ("endpoints", "clinic_a", "other_base_urls"),
+        ["http://inner/fhir/"],
+        "clinic_a.other_base_urls.0",
+    ),
     "an unknown algorithm": (("endpoints", "clinic_a", "auth", "alg"), "HS256", "endpoints.clinic_a.auth"),
     "a link with a query": (("endpoints", "clinic_a", "base_url"), "http://x/f?token=1", "clinic_a.base_url"),
     "a group without id": (("endpoints", "clinic_a", "export_level"), "group", "group_id"),
@@ -104,11 +113,16 @@ def test_a_slip_is_named_with_file_and_place(tmp_path: Path, slip: str) -> None:
         ("name: [", "not YAML in line"),
         ("- a", "not a mapping"),
         ("name: clinic\nname: b", "'name' stands here twice"),
+        ("name: clinic\n? [a]\n: 1", "not YAML in line 2: a key that is no single word"),
+        ("name: clinic\n? {a: 1}\n: 1", "not YAML in line 2: a key that is no single word"),
+        ("name: clinic\nschedule: 2026-02-31", "a date there is not"),
+        (b"name: clinic\n# \xff", "not UTF-8 at byte 15"),
     ],
 )
-def test_broken_yaml_is_named(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(CitywellError, match=message):
+def test_broken_yaml_is_named(tmp_path: Path, text: str | bytes, message: str) -> None:
+    with pytest.raises(CitywellError, match=message) as error:
         sources.load_file(write(tmp_path, text))
+    assert "clinic.yml" in str(error.value)
 
 
 def test_a_value_is_not_repeated_in_the_message(tmp_path: Path) -> None:
