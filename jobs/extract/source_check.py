@@ -17,6 +17,7 @@ from jobs.extract.bulk_client import BulkClient, ExportGone, FileRefused, Link, 
 from jobs.extract.smart_auth import CLOCK_TOLERANCE_S, SmartClient
 from jobs.extract.waiting import SYSTEM_CLOCK, Clock, Transient
 from jobs.lake.lines import split
+from jobs.lake.references import Addresses
 from jobs.settings import settings
 from jobs.sources import Endpoint
 
@@ -25,6 +26,7 @@ SMALL_TYPES = ("Organization", "Location", "Practitioner", "Medication")
 _RECENTLY = timedelta(days=1)
 _WAIT_MINUTES = 2.0
 _CONNECT_S = 5.0
+_LONGEST_ADDRESS = 200
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def _steps(
             if isinstance(response, Result):
                 yield response
                 return
-            yield _capability(response)
+            yield _capability(response, Addresses(endpoint.addresses))
             yield _clock(response, clock)
             yield _sign_in(client)
             yield _small_export(client)
@@ -121,7 +123,7 @@ def _metadata(client: BulkClient) -> httpx.Response | Result:
         return Result("capability", "wrong", error.what, error.do)
 
 
-def _capability(response: httpx.Response) -> Result:
+def _capability(response: httpx.Response, own: Addresses) -> Result:
     statement = _object(response)
     if response.status_code != 200 or statement.get("resourceType") != "CapabilityStatement":
         return Result(
@@ -144,6 +146,16 @@ def _capability(response: httpx.Response) -> Result:
             "warning",
             "The capability statement names no export operation",
             "ask whether Bulk Data export is switched on; some servers support it without saying so",
+        )
+    implementation = statement.get("implementation")
+    address = implementation.get("url") if isinstance(implementation, dict) else None
+    if isinstance(address, str) and not own.include(address):
+        return Result(
+            "capability",
+            "warning",
+            f"The server calls itself {address[:_LONGEST_ADDRESS]}, which is not its base_url",
+            "if its records refer to each other by that address, name it under other_base_urls in the source "
+            "definition; references such as Patient/1 need nothing",
         )
     return Result("capability", "good", f"FHIR {version} with Bulk Data export")
 

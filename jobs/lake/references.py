@@ -68,6 +68,10 @@ class Addresses:
     def __init__(self, own: Iterable[str]) -> None:
         self._own = frozenset(_plain(f"{address}/") for address in own)
 
+    def include(self, address: str) -> bool:
+        """Whether ``address`` is one of them, however it is written."""
+        return _plain(f"{address}/") in self._own
+
     def own_record(self, text: str) -> Target | None:
         """The record of this server that a literal reference names; None for anything else."""
         target = self._literal(text)

@@ -79,6 +79,22 @@ def test_as_little_is_exported_as_level_and_types_allow(
     assert ("changed within a day" in result.message) == (since is not None)
 
 
+def described(**implementation: str) -> Answer:
+    """A capability statement of a server with bulk export that says this of itself."""
+    rest = [{"mode": "server", "operation": [{"name": "export"}]}]
+    statement = {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": rest}
+    return answer_json({**statement, "implementation": implementation})
+
+
+def test_a_server_may_call_itself_by_any_address_that_is_declared(
+    check: Callable[..., list[Result]], server: BulkServer
+) -> None:
+    inner = "https://inner.example/fhir"
+    for address in (f"{server.base_url}/", inner):
+        server.script["metadata"] = [described(url=address)]
+        assert check(other_base_urls=(inner,))[1].verdict == "good"
+
+
 WRONG: dict[str, tuple[Callable[[BulkServer], object], str, str, str]] = {
     "no bulk export declared": (
         lambda s: s.script.update(
@@ -107,6 +123,12 @@ WRONG: dict[str, tuple[Callable[[BulkServer], object], str, str, str]] = {
         "capability",
         "wrong",
         "speaks FHIR 3.0.2",
+    ),
+    "another address": (
+        lambda s: s.script.update({"metadata": [described(url="https://inner.example/fhir")]}),
+        "capability",
+        "warning",
+        "calls itself https://inner.example/fhir",
     ),
     "a clock two minutes ahead": (
         lambda s: setattr(s, "clock_ahead_s", 120),
