@@ -22,19 +22,19 @@ def list_rules(
         str | None, typer.Argument(metavar="[SOURCE]", help="An endpoint; default: all.")
     ] = None,
 ) -> None:
-    """How many records each rule rejected, most first."""
+    """How many records of a type each rule rejected, most first, with one of the reasons. CSV in a pipe."""
     from rich.console import Console
-    from rich.table import Table
 
+    from infra.cli.listing import print_list
     from jobs.lake import quarantine
 
     counts = quarantine.by_rule(source)
-    table = Table(box=None, header_style="bold")
-    for heading in ("source", "type", "rule", "records", "reason"):
-        table.add_column(heading, justify="right" if heading == "records" else "left")
-    for count in counts:
-        table.add_row(count.source, count.resource_type, count.rule, f"{count.records:,}", count.reason)
-    Console().print(table if counts else "Nothing is in quarantine.")
+    console = Console()
+    if not counts and console.is_terminal:
+        console.print("Nothing is in quarantine.")
+        return
+    rows = [(c.source, c.resource_type, c.rule, c.records, c.reason) for c in counts]
+    print_list(console, ("source", "type", "rule", "records", "reason"), rows)
 
 
 @app.command()

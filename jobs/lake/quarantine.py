@@ -7,6 +7,7 @@ through the same door as any other record.
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,11 +27,12 @@ REPORT_COLUMNS = (
     "source", "batch_id", "file", "line", "line_hash", "resource_type", "rule", "reason", "quarantined_at",
 )  # fmt: skip
 _CHUNK_BYTES = 1 << 20
+_OFFSET = re.compile(r" \(byte \d+\)")
 
 
 @dataclass(frozen=True)
 class RuleCount:
-    """How many records of a type one rule rejected at a source."""
+    """How many records of a type one rule rejected at a source, with one of its reasons, byte offsets left out."""
 
     source: str
     resource_type: str
@@ -47,11 +49,11 @@ def by_rule(source: str | None = None) -> list[RuleCount]:
         rows = spark.table(QUARANTINE)
         if source is not None:
             rows = rows.where(F.col("source") == source)
-        counted = rows.groupBy("source", "resource_type", "rule", "reason").agg(
-            F.count(F.lit(1)).alias("records")
+        counted = rows.groupBy("source", "resource_type", "rule").agg(
+            F.min("reason").alias("reason"), F.count(F.lit(1)).alias("records")
         )
-        ordered = counted.orderBy(F.desc("records"), "source", "resource_type", "rule", "reason")
-        return [RuleCount(**row.asDict()) for row in ordered.collect()]
+        ordered = counted.orderBy(F.desc("records"), "source", "resource_type", "rule").collect()
+    return [RuleCount(**{**row.asDict(), "reason": _OFFSET.sub("", row["reason"])}) for row in ordered]
 
 
 def records(source: str, *, batch_id: str | None = None) -> list[dict[str, Any]]:

@@ -50,7 +50,7 @@ def parse(line: bytes | None) -> dict[str, Any]:
     try:
         line.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise Rejected("invalid_utf8", f"byte {error.start} is not UTF-8") from None
+        raise Rejected("invalid_utf8", f"not UTF-8 (byte {error.start})") from None
     try:
         raw = msgspec.json.decode(line)
     except (msgspec.DecodeError, RecursionError) as error:

@@ -40,6 +40,16 @@ def test_a_repaired_line_is_published_and_the_first_receipt_stays(lake: TestLake
     assert [row["quarantined"] for row in by_batch] == [1, 0]
 
 
+def test_a_rule_is_counted_once_wherever_in_a_line_it_was_broken(lake: TestLake) -> None:
+    lines = [b'{"id": "p4",}', b'{"resourceType": "Patient", "id": "p5",}', b'{"id": "\xff"}']
+    lake.ingest("hospital_harbour", Export(instant("2026-01-01"), {"Patient": lines}))
+    counted = [(c.resource_type, c.rule, c.records, c.reason) for c in quarantine.by_rule("hospital_harbour")]
+    assert counted == [
+        ("Patient", "invalid_json", 2, "JSON is malformed: trailing comma in object"),
+        ("Patient", "invalid_utf8", 1, "not UTF-8"),
+    ]
+
+
 def test_a_repaired_old_line_does_not_overwrite_what_came_since(lake: TestLake, tmp_path: Path) -> None:
     old = {"resourceType": "Patient", "id": "p3", "gender": "f"}
     lake.ingest(SOURCE, Export(instant("2026-02-01"), {"Patient": [old]}))
