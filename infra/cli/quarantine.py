@@ -45,9 +45,10 @@ def show(
     """Each rejected record of a source as CSV: batch, file, line, rule, reason."""
     from jobs.lake import quarantine
 
+    records = quarantine.records(source, batch_id=batch)
     writer = csv.DictWriter(sys.stdout, quarantine.REPORT_COLUMNS)
     writer.writeheader()
-    writer.writerows(quarantine.records(source, batch_id=batch))
+    writer.writerows(records)
 
 
 @app.command()
@@ -57,7 +58,9 @@ def report(
 ) -> None:
     """Write a defect report that can be sent to the sender; it holds no value of any record."""
     from jobs.lake import quarantine
+    from jobs.sources import find_endpoint
 
+    find_endpoint(source)  # a name that nothing has leaves no empty report
     with out.open("w", newline="") as file:
         records = quarantine.write_report(source, file)
     typer.echo(f"{records:,} records in {out}")

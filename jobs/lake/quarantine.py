@@ -27,6 +27,7 @@ REPORT_COLUMNS = (
     "source", "batch_id", "file", "line", "line_hash", "resource_type", "rule", "reason", "quarantined_at",
 )  # fmt: skip
 _CHUNK_BYTES = 1 << 20
+_BATCHES_SEARCHED = 100_000
 _OFFSET = re.compile(r" \(byte \d+\)")
 
 
@@ -42,7 +43,9 @@ class RuleCount:
 
 
 def by_rule(source: str | None = None) -> list[RuleCount]:
-    """Rejected records of one endpoint, or of all, by rule; most first."""
+    """Rejected records of one endpoint, or of all, by rule; most first. Raises CitywellError for an unknown one."""
+    if source is not None:
+        find_endpoint(source)
     with catalog.lake_session() as spark:
         if not _is_published(spark):
             return []
@@ -57,7 +60,13 @@ def by_rule(source: str | None = None) -> list[RuleCount]:
 
 
 def records(source: str, *, batch_id: str | None = None) -> list[dict[str, Any]]:
-    """The rejected records of an endpoint, REPORT_COLUMNS, in the order received."""
+    """The rejected records of an endpoint, REPORT_COLUMNS, in the order received.
+
+    Raises CitywellError for an unknown endpoint, and for a batch that is not one of its own.
+    """
+    find_endpoint(source)
+    if batch_id is not None:
+        _check_batch(source, batch_id)
     with catalog.lake_session() as spark:
         if not _is_published(spark):
             return []
@@ -182,6 +191,21 @@ def _land(
     landing.write_manifest(directory, manifest)
     control.record_file(conn, batch.batch_id, file)
     control.set_landed(conn, batch.batch_id, origin.transaction_time, is_complete=manifest.complete)
+
+
+def _check_batch(source: str, batch_id: str) -> None:
+    """Raises CitywellError when ``batch_id`` is no batch of ``source``."""
+    with control.connect() as conn:
+        control.migrate(conn)
+        own = [batch.batch_id for batch in control.batches(conn, source, limit=_BATCHES_SEARCHED)]
+    if batch_id not in own:
+        raise CitywellError(
+            f"{source} has no batch {batch_id!r}",
+            where="quarantine",
+            do=f"name one of its batches; the newest are {', '.join(own[:3])}"
+            if own
+            else "run its ingest first",
+        )
 
 
 def _is_published(spark: SparkSession) -> bool:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
+from infra.cli.app import app
 from jobs.errors import CitywellError
 from jobs.lake import control, quarantine
 from tests.support.lake import Export, TestLake, instant, totals
@@ -48,6 +50,26 @@ def test_a_rule_is_counted_once_wherever_in_a_line_it_was_broken(lake: TestLake)
         ("Patient", "invalid_json", 2, "JSON is malformed: trailing comma in object"),
         ("Patient", "invalid_utf8", 1, "not UTF-8"),
     ]
+
+
+@pytest.mark.usefixtures("lake")
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("list", "hospital_nort"), "No source has an endpoint named 'hospital_nort'"),
+        (("show", "hospital_nort"), "No source has an endpoint named 'hospital_nort'"),
+        (("report", "hospital_nort"), "No source has an endpoint named 'hospital_nort'"),
+        (("show", SOURCE, "--batch", "hospital_harbour.1"), f"{SOURCE} has no batch 'hospital_harbour.1'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_a_name_that_nothing_has_is_told(command: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    out = ("--out", str(tmp_path / "defects.csv")) if command[0] == "report" else ()
+    told = CliRunner().invoke(app, ["quarantine", *command, *out])
+    assert isinstance(told.exception, CitywellError)
+    assert told.exception.what == said
+    assert told.stdout == ""
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_repaired_old_line_does_not_overwrite_what_came_since(lake: TestLake, tmp_path: Path) -> None:
