@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from infra.cli.files import writable
+
 
 def demo(
     hospital_data: Annotated[
@@ -35,7 +37,12 @@ def demo(
 
 
 def report(
-    out: Annotated[Path | None, typer.Option(help="HTML file to write. Default: reports/city.html.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False, callback=writable, help="HTML file to write. Default: reports/city.html."
+        ),
+    ] = None,
 ) -> None:
     """Write the City report, one HTML page, from what is published now."""
     from infra.demo import write_report

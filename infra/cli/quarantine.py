@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from infra.cli.files import writable
+
 app = typer.Typer(
     no_args_is_help=True, help="Rejected records: which rule, which file and line; repair and replay."
 )
@@ -54,7 +56,9 @@ def show(
 @app.command()
 def report(
     source: Endpoint,
-    out: Annotated[Path, typer.Option(help="CSV file to write.")] = Path("defects.csv"),
+    out: Annotated[Path, typer.Option(dir_okay=False, callback=writable, help="CSV file to write.")] = Path(
+        "defects.csv"
+    ),
 ) -> None:
     """Write a defect report that can be sent to the sender; it holds no value of any record."""
     from jobs.lake import quarantine

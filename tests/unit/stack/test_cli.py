@@ -79,6 +79,19 @@ def test_a_date_that_is_none_is_told():
         instant("31.1.26")
 
 
+@pytest.mark.parametrize("command", [("report",), ("quarantine", "report", "hospital_north")], ids=" ".join)
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [(".", "is a directory"), ("nowhere/x", "there is no directory")],
+    ids=["a directory", "in no directory"],
+)
+def test_a_report_goes_to_a_file_in_a_directory_that_exists(command, out, said, tmp_path):
+    told = CliRunner().invoke(app, [*command, "--out", str(tmp_path / out)], env={"COLUMNS": "1000"})
+    assert told.exit_code == 2
+    assert said in told.stderr
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.fixture
 def serving(postgres: Cluster, monkeypatch: pytest.MonkeyPatch):
     for name, value in postgres.environment().items():
