@@ -6,24 +6,31 @@ Values come from the environment (prefix ``CITYWELL_``) and from ``.env`` beside
 
 from __future__ import annotations
 
+import os
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from jobs.errors import CitywellError
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
+ENV_FILE = PROJECT_DIR / ".env"
+PREFIX = "CITYWELL_"
+NO_SETTINGS = ("CITYWELL_STACK", "CITYWELL_TEST_DATA")
+"""Variables that are read elsewhere: the mark of the stack's processes, and where tests find foreign data."""
+
+Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Settings(BaseSettings):
     """Settings of one installation. All relative paths hang below ``home``."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="CITYWELL_", env_file=PROJECT_DIR / ".env", extra="ignore", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=ENV_FILE, extra="ignore", frozen=True)
 
     home: Path = Field(
         PROJECT_DIR / ".citywell", description="data directory: landing, lake, keys, logs, servers"
@@ -33,11 +40,11 @@ class Settings(BaseSettings):
         "sail", validation_alias=AliasChoices("CITYWELL_ENGINE", "ENGINE"), description="Spark Connect engine"
     )
 
-    postgres_port: int = 55432
-    engine_port: int = 50051
-    mlflow_port: int = 5501
-    airflow_port: int = 8088
-    city_port: int = 8600
+    postgres_port: Port = 55432
+    engine_port: Port = 50051
+    mlflow_port: Port = 5501
+    airflow_port: Port = 8088
+    city_port: Port = 8600
 
     city_population: int = Field(
         2000,
@@ -134,3 +141,18 @@ def settings() -> Settings:
             where="CITYWELL_* in the environment, or .env",
             do="mend it; jobs/settings.py lists every setting",
         ) from None
+
+
+def unknown_variables(env_file: Path = ENV_FILE) -> dict[str, str | None]:
+    """The variables ``CITYWELL_*`` of the environment and of ``.env`` that nothing reads, each with the setting whose
+    name is nearest, if one is near."""
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    given = {*os.environ, *dotenv_values(env_file)}
+    unknown = {
+        name
+        for name in given
+        if name.upper().startswith(PREFIX) and name.upper() not in {*known, *NO_SETTINGS}
+    }
+    return {
+        name: next(iter(get_close_matches(name.upper(), known, 1, 0.8)), None) for name in sorted(unknown)
+    }

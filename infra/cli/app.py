@@ -45,7 +45,15 @@ def common(
         bool, typer.Option("--debug", help="Show Python's traceback when something fails.")
     ] = False,
 ) -> None:
-    """Options before the command; ``main`` reads --debug itself, because failures pass through it."""
+    """Options before the command; ``main`` reads --debug itself, because failures pass through it.
+
+    A variable that looks like a setting and is none would be ignored in silence, so it is told on stderr.
+    """
+    from jobs.settings import unknown_variables
+
+    for name, nearest in unknown_variables().items():
+        advice = f"did you mean {nearest}?" if nearest else "jobs/settings.py lists every setting"
+        typer.echo(f"{name} is not a setting and is ignored; {advice}", err=True)
 
 
 app.command(rich_help_panel="The stack")(stack.up)

@@ -15,7 +15,7 @@ from infra.stack import lifecycle
 from infra.stack.postgres import Cluster, free_port
 from infra.stack.services import services
 from jobs.errors import CitywellError
-from jobs.settings import Settings, settings
+from jobs.settings import Settings, settings, unknown_variables
 
 HEAVY = {"pyspark", "airflow", "mlflow", "pandas", "numpy", "great_expectations", "dbt", "httpx", "psycopg"}
 
@@ -127,6 +127,38 @@ def test_a_wrong_setting_is_named(tmp_path):
     ended = citywell("status", CITYWELL_HOME=str(tmp_path), CITYWELL_CITY_PORT="eighty")
     assert ended.returncode == 1
     assert ended.stderr.startswith("a setting is wrong: city_port: Input should be a valid integer")
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1"])
+def test_a_port_is_one(port, tmp_path):
+    ended = citywell("status", CITYWELL_HOME=str(tmp_path), CITYWELL_ENGINE_PORT=port)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("a setting is wrong: engine_port: Input should be ")
+
+
+def test_a_variable_that_is_no_setting_is_told_once_with_the_nearest(tmp_path):
+    ended = citywell(
+        "source",
+        "list",
+        CITYWELL_HOME=str(tmp_path),
+        CITYWELL_ENGIN_PORT="50052",
+        CITYWELL_COLOUR="red",
+        CITYWELL_TEST_DATA=str(tmp_path),
+        CITYWELL_STACK=str(tmp_path),
+        citywell_host="127.0.0.1",
+    )
+    assert ended.returncode == 0
+    assert ended.stderr.splitlines() == [
+        "CITYWELL_COLOUR is not a setting and is ignored; jobs/settings.py lists every setting",
+        "CITYWELL_ENGIN_PORT is not a setting and is ignored; did you mean CITYWELL_ENGINE_PORT?",
+    ]
+
+
+def test_a_misspelt_line_of_the_env_file_is_found(tmp_path):
+    file = tmp_path / ".env"
+    file.write_text("CITYWELL_HOM=/data\nENGINE=sail\nCITYWELL_CITY_SEED=1\n")
+    assert unknown_variables(file)["CITYWELL_HOM"] == "CITYWELL_HOME"
+    assert "CITYWELL_CITY_SEED" not in unknown_variables(file)
 
 
 def test_a_relative_data_directory_is_below_where_one_stands(tmp_path, monkeypatch):
