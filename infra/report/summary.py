@@ -13,8 +13,6 @@ from rich.table import Table
 from infra.report.model import OUTCOMES, Checked, Model, ReportData
 from infra.report.page import METRIC_NAMES, estimate, hospital, thousands
 
-HISTORY = "_history"
-
 
 def summary(data: ReportData) -> Iterator[RenderableType]:
     """One table for each part of the way, in its order; a part that did not come about says so."""
@@ -44,14 +42,9 @@ def _records(data: ReportData) -> Table:
 
 
 def _tables(data: ReportData) -> Table:
-    """A silver table's row counts its history too."""
-    table = _table("Tables", "rows", "version", "record versions")
+    table = _table("Tables", "rows", "version")
     for name, rows in sorted(data.tables.items()):
-        if name.removesuffix(HISTORY) != name:
-            continue
-        history = data.tables.get(f"{name}{HISTORY}")
-        kept = thousands(history) if history is not None else ""
-        table.add_row(name, thousands(rows), str(data.versions[name]), kept)
+        table.add_row(name, thousands(rows), str(data.versions[name]))
     return table if data.tables else _none("Tables", "nothing is published yet")
 
 
