@@ -13,7 +13,17 @@ from markupsafe import Markup
 
 from infra.report import charts
 from infra.report.charts import Interval, Line
-from infra.report.model import OUTCOMES, Activity, Coverage, Estimate, Flow, Group, Model, ReportData
+from infra.report.model import (
+    OUTCOMES,
+    Activity,
+    Coverage,
+    Estimate,
+    Flow,
+    Group,
+    Model,
+    ReliabilityBin,
+    ReportData,
+)
 from jobs.writeback.disclosure import SMALLEST_SHOWN, shown
 
 BANDS = ("low", "medium", "high")
@@ -163,7 +173,7 @@ def _share(row: Coverage | None) -> int | None:
 
 
 def _model(model: Model) -> dict[str, Any]:
-    bins = [b for b in model.reliability if b.cases >= SMALLEST_SHOWN]
+    bins = [b for b in model.reliability if may_be_drawn(b)]
     most = max((b.cases for b in bins), default=1)
     reach = max((max(b.predicted, b.observed) for b in bins), default=1.0)
     limit = next(edge for edge in (0.1, 0.2, 0.4, 0.6, 0.8, 1.0) if reach <= edge or edge == 1.0)
@@ -216,6 +226,12 @@ def _model(model: Model) -> dict[str, Any]:
 def _youngest_first(group: Group) -> tuple[bool, str]:
     """Sorts ``<18`` before ``18-44``."""
     return not group.level.startswith("<"), group.level
+
+
+def may_be_drawn(point: ReliabilityBin) -> bool:
+    """Whether neither the people with the event nor those without it, which the share tells of, are few."""
+    events = round(point.observed * point.cases)
+    return point.cases > 0 and None not in (shown(events), shown(point.cases - events))
 
 
 def has_enough(group: Group) -> bool:

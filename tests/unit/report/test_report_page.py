@@ -157,6 +157,19 @@ def test_small_numbers_of_people_are_withheld(tmp_path: Path) -> None:
     assert "too few" in seen
 
 
+def test_a_share_observed_tells_of_no_small_number(tmp_path: Path) -> None:
+    points = (
+        ReliabilityBin(0.01, 0.0, 40),
+        ReliabilityBin(0.05, 0.048, 42),  # 2 with the event
+        ReliabilityBin(0.15, 0.15, 40),
+        ReliabilityBin(0.93, 0.925, 40),  # 3 without it
+        ReliabilityBin(0.99, 1.0, 40),
+    )
+    html = page(replace(EMPTY, model=replace(MODEL, reliability=points)), tmp_path)
+    assert re.findall(r"observed (\S+), 40 cases", html) == ["0.000", "0.150", "1.000"]
+    assert "0.048" not in html
+
+
 def test_groups_stand_youngest_first_with_each_interval_below_its_figure(tmp_path: Path) -> None:
     groups = tuple(
         Group("age", level, 100, 20, {"auroc": Estimate(0.71, 0.61, 0.81)})
