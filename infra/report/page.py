@@ -41,6 +41,7 @@ METRIC_NAMES = {
 _TEMPLATES = Path(__file__).parent
 _RULES_SHOWN = 12
 _REASONS_SHOWN = 8
+_YEARS_DRAWN = 2
 
 
 def render(data: ReportData, path: Path) -> Path:
@@ -73,6 +74,7 @@ def render(data: ReportData, path: Path) -> Path:
         else None,
         seconds=sum(data.stages.values()),
         smallest=SMALLEST_SHOWN,
+        months_drawn=12 * _YEARS_DRAWN,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -127,12 +129,15 @@ def _quarantine(data: ReportData) -> Markup | None:
 
 
 def _activity(rows: Iterable[Activity]) -> list[dict[str, Any]]:
-    """By hospital: people a month, and beds. The first and last month may be cut, so they are left out."""
+    """By hospital: people a month, and beds, in its newest years. The first and last month may be cut, so they are left
+    out."""
     plots = []
     for source, found in groupby(sorted(rows, key=lambda a: (a.source, a.month)), key=lambda a: a.source):
-        months = list(found)[1:-1]
-        if not months:
+        whole = list(found)[1:-1]
+        if not whole:
             continue
+        newest = whole[-1].month
+        months = [a for a in whole if a.month > newest.replace(year=newest.year - _YEARS_DRAWN)]
         flow = [
             Line("arrivals a month", "arrivals", [(a.month, shown(a.arrivals)) for a in months]),
             Line("admissions a month", "admissions", [(a.month, shown(a.admissions)) for a in months]),

@@ -190,6 +190,20 @@ def test_months_with_few_people_leave_a_gap(tmp_path: Path) -> None:
     html = page(replace(EMPTY, activity=tuple(months)), tmp_path)
     assert html.count("<title>arrivals a month</title>") == 2
     assert "in bed at midnight</title>" not in html
+    assert "A gap in a line, or a line that is missing, stands for fewer than 5 people" in text(html)
+
+
+def test_only_the_newest_two_years_are_drawn(tmp_path: Path) -> None:
+    months = [
+        Activity("hospital_north", date(year, m, 1), 900 if year < 2023 else 50, 10, 20.0)
+        for year in range(1990, 2026)
+        for m in range(1, 13)
+    ]
+    html = page(replace(EMPTY, activity=tuple(months)), tmp_path)
+    [arrivals] = re.findall(r'<polyline class="curve arrivals" points="([^"]*)"', html)
+    assert len(arrivals.split()) == 24
+    assert ">Dec 23<" in html
+    assert ">Nov 23<" not in html
 
 
 def test_words_from_a_hospital_cannot_become_markup(tmp_path: Path) -> None:
