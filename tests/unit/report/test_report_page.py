@@ -181,6 +181,12 @@ def test_groups_stand_youngest_first_with_each_interval_below_its_figure(tmp_pat
     assert table.index("age: <18") < table.index("age: 18-44") < table.index("age: 80+")
 
 
+def test_a_table_that_is_too_wide_can_be_scrolled_to_its_last_column(tmp_path: Path) -> None:
+    around = [place.rpartition('<div class="')[2] for place in page(FULL, tmp_path).split("<table")[:-1]]
+    assert len(around) == 9
+    assert [place for place in around if not place.startswith('card scroll"')] == []
+
+
 def test_rows_of_the_serving_database_are_told(tmp_path: Path) -> None:
     assert "The serving database holds 100 scores" in text(page(replace(FULL, served=101), tmp_path))
 
