@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from infra.cli.dates import instant
+
+if TYPE_CHECKING:
+    import psycopg
+
+QUESTIONS = ("select", "with", "from", "values", "table", "show", "describe", "desc", "explain")
+_NO_WORDS = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`|--[^\n]*|/\*.*?\*/", re.DOTALL)
+_READABLE = """
+select format('%I.%I', n.nspname, c.relname)
+from pg_class as c inner join pg_namespace as n on c.relnamespace = n.oid
+where
+    c.relkind in ('r', 'p', 'v', 'm') and n.nspname not in ('pg_catalog', 'information_schema')
+    and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
+order by 1
+"""
 
 
 def ingest(
@@ -68,14 +83,17 @@ def sql(
     query: Annotated[str, typer.Argument(help="One SQL query.")],
     serving: Annotated[bool, typer.Option("--serving", help="Ask PostgreSQL's serving database.")] = False,
     role: Annotated[
-        str, typer.Option(help="Database role, with --serving: serving, care or analyst.")
-    ] = "serving",
+        str | None,
+        typer.Option(help="Database role, with --serving: serving, care or analyst. Default: serving."),
+    ] = None,
 ) -> None:
-    """Ask the lake's published tables, or with --serving PostgreSQL, and print CSV.
+    """Ask the lake's published tables, or with --serving PostgreSQL, and print CSV. Nothing is changed from here.
 
     Example: citywell sql "select status, count(*) n from gold.fct_encounter group by status"
     """
-    columns, rows = _ask_postgres(query, role) if serving else _ask_lake(query)
+    if role is not None and not serving:
+        raise typer.BadParameter("the lake has no roles: add --serving", param_hint="--role")
+    columns, rows = _ask_postgres(query, role or "serving") if serving else _ask_lake(query)
     writer = csv.writer(sys.stdout)
     writer.writerow(columns)
     writer.writerows(rows)
@@ -87,6 +105,7 @@ def _ask_lake(query: str) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
     from jobs.errors import CitywellError
     from jobs.lake.catalog import lake_session
 
+    _refuse_changes(query)
     with lake_session() as spark:
         try:
             answer = spark.sql(query)
@@ -99,19 +118,39 @@ def _ask_lake(query: str) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
             ) from error
 
 
+def _refuse_changes(query: str) -> None:
+    """Raises CitywellError for a statement that does not ask: an engine would carry it out, past the table contract."""
+    from jobs.errors import CitywellError
+
+    words = re.findall(r"\w+", _NO_WORDS.sub(" ", query).lower())
+    first = words[0] if words else ""
+    if first not in QUESTIONS or ("insert" in words and {"into", "overwrite"} & set(words)):
+        raise CitywellError(
+            "The lake is read only here: its tables are written by Citywell's own jobs",
+            where=f"the query, which begins with {first!r}" if first else "the query, which is empty",
+            do=f"ask, with {', '.join(QUESTIONS[:-1])} or {QUESTIONS[-1]}",
+        )
+
+
 def _ask_postgres(query: str, role: str) -> tuple[Sequence[str], Iterable[Sequence[Any]]]:
     import psycopg
 
     from jobs.errors import CitywellError
     from jobs.settings import settings
 
+    where = f"database serving, role {role}"
     try:
         dsn = settings().postgres_dsn("serving", role)
         with psycopg.connect(dsn, options="-c default_transaction_read_only=on") as connection:
-            cursor = connection.execute(query.encode())
-            return [
-                column.name for column in cursor.description or ()
-            ], cursor.fetchall() if cursor.description else []
+            try:
+                cursor = connection.execute(query.encode())
+            except psycopg.Error as error:
+                connection.rollback()
+                raise CitywellError(
+                    str(error).strip(), where=where, do=_advice(error, connection, role)
+                ) from error
+            columns = [column.name for column in cursor.description or ()]
+            return columns, cursor.fetchall() if columns else []
     except FileNotFoundError:
         raise CitywellError(
             f"there is no password of role {role!r}",
@@ -120,5 +159,21 @@ def _ask_postgres(query: str, role: str) -> tuple[Sequence[str], Iterable[Sequen
         ) from None
     except psycopg.Error as error:
         raise CitywellError(
-            str(error).strip(), where=f"database serving, role {role}", do="mend the query, or `citywell up`"
+            str(error).strip(), where=where, do="`citywell up`, and `citywell status` to see what is down"
         ) from error
+
+
+def _advice(error: psycopg.Error, connection: psycopg.Connection[Any], role: str) -> str:
+    """What to do about a query that PostgreSQL refused."""
+    from psycopg import errors
+
+    if isinstance(error, errors.ReadOnlySqlTransaction):
+        return "ask with select: nothing is changed from here"
+    if isinstance(error, errors.InsufficientPrivilege | errors.UndefinedTable):
+        readable = [str(name) for (name,) in connection.execute(_READABLE)]
+        return (
+            f"role {role} may read {', '.join(readable)}"
+            if readable
+            else "`citywell run writeback` makes the tables that can be read"
+        )
+    return "mend the query"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 from typer.testing import CliRunner
 
@@ -121,6 +123,70 @@ def test_sql_changes_nothing():
     answer = sql("create table gone (n int)")
     assert isinstance(answer.exception, CitywellError)
     assert "read-only transaction" in answer.exception.what
+    assert answer.exception.do == "ask with select: nothing is changed from here"
+
+
+@pytest.mark.usefixtures("serving")
+@pytest.mark.parametrize("table", ["secret", "risks"])
+def test_sql_says_what_a_role_may_read(table):
+    with psycopg.connect(settings().postgres_dsn("serving", "serving")) as connection:
+        connection.execute(
+            "create schema rights; create table rights.secret (n int); create view rights.open as select 1 as n;"
+            "grant usage on schema rights to analyst; grant select on rights.open to analyst"
+        )
+    try:
+        answer = sql("--role", "analyst", f"select * from rights.{table}")
+    finally:
+        with psycopg.connect(settings().postgres_dsn("serving", "serving")) as connection:
+            connection.execute("drop schema rights cascade")
+    assert isinstance(answer.exception, CitywellError)
+    assert re.match(r"role analyst may read (.*, )?rights\.open(,|$)", answer.exception.do)
+    assert "rights.secret" not in answer.exception.do
+
+
+@pytest.mark.usefixtures("serving")
+def test_a_query_that_is_wrong_is_to_be_mended():
+    answer = sql("selct 1")
+    assert isinstance(answer.exception, CitywellError)
+    assert answer.exception.do == "mend the query"
+
+
+def test_the_lake_has_no_roles():
+    answer = CliRunner().invoke(app, ["sql", "--role", "care", "select 1"])
+    assert answer.exit_code == 2
+    assert "add --serving" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "drop table gold.dim_person",
+        "  -- select\n CREATE table t as select 1 as n",
+        "(/* select */ delete from gold.dim_person)",
+        "with t as (select 1 as n) insert into gold.dim_person select * from t",
+        "from gold.dim_person insert overwrite t select *",
+        "",
+    ],
+)
+def test_the_lake_is_only_asked(query):
+    answer = CliRunner().invoke(app, ["sql", query])
+    assert isinstance(answer.exception, CitywellError)
+    assert answer.exception.what.startswith("The lake is read only here")
+
+
+@pytest.mark.usefixtures("lake")
+@pytest.mark.parametrize(
+    ("query", "answer"),
+    [
+        ("select 'insert into t' as n -- drop", "n\ninsert into t\n"),
+        ("(select 1 as n) union all (select 2)", "n\n1\n2\n"),
+        ("with t as (select 1 as n) select n from t", "n\n1\n"),
+        ("values (1)", "col1\n1\n"),
+    ],
+)
+def test_a_question_to_the_lake_is_answered(query, answer):
+    asked = CliRunner().invoke(app, ["sql", query])
+    assert asked.stdout == answer, asked.exception
 
 
 def test_a_wrong_setting_is_named(tmp_path):
