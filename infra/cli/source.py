@@ -15,18 +15,16 @@ MARKS = {"good": "[green]â—[/] ", "warning": "[yellow]![/] ", "wrong": "[red]âœ
 def list_sources() -> None:
     """Every endpoint with its address and schedule."""
     from rich.console import Console
-    from rich.table import Table
 
+    from infra.cli.listing import print_list
     from jobs.sources import load_all
 
-    table = Table(box=None, header_style="bold")
-    for heading in ("endpoint", "protocol", "schedule", "address", "description"):
-        table.add_column(heading)
-    for source in load_all().values():
-        for endpoint in source.endpoints.values():
-            schedule = "on demand" if endpoint.on_demand else source.schedule
-            table.add_row(endpoint.name, source.protocol, schedule, endpoint.base_url, endpoint.description)
-    Console().print(table)
+    rows = [
+        (e.name, s.protocol, "on demand" if e.on_demand else s.schedule, e.base_url, e.description)
+        for s in load_all().values()
+        for e in s.endpoints.values()
+    ]
+    print_list(Console(), ("endpoint", "protocol", "schedule", "address", "description"), rows)
 
 
 @app.command()

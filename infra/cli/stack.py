@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from infra.cli.listing import Cell
+    from infra.stack.status import ProgramStatus
 
 COLOURS = {"running": "green", "stopped": "dim", "starting": "yellow", "stopping": "yellow"}
 
@@ -43,8 +47,8 @@ def status(
 ) -> None:
     """What runs, whether it is well, where it listens and where its log is. Exit code 1 when something is not well."""
     from rich.console import Console
-    from rich.table import Table
 
+    from infra.cli.listing import print_list
     from infra.stack.status import status as look
     from jobs.settings import settings
 
@@ -52,22 +56,22 @@ def status(
     if as_json:
         typer.echo(json.dumps([asdict(program) for program in programs], default=str))
     else:
-        table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
-        for heading in ("program", "state", "well", "address", "pid", "MB"):
-            table.add_column(heading, justify="right" if heading in ("pid", "MB") else "left", no_wrap=True)
-        table.add_column("log", overflow="fold")
-        for program in programs:
-            table.add_row(
-                program.name,
-                f"[{COLOURS.get(program.state, 'red')}]{program.state}",
-                {True: "[green]yes", False: "[red]no", None: ""}[program.is_healthy],
-                program.address,
-                str(program.pid or ""),
-                f"{program.memory_mb:.0f}" if program.memory_mb is not None else "",
-                str(program.log.relative_to(settings().home)),
-            )
-        console = Console()
-        console.print(table)
-        console.print(f"[dim]logs are below {settings().home}")
+        headings = ("program", "state", "well", "address", "pid", "MB", "log")
+        print_list(Console(), headings, [_row(program) for program in programs])
     if not all(program.is_healthy for program in programs):
         raise typer.Exit(1)
+
+
+def _row(program: ProgramStatus) -> tuple[Cell, ...]:
+    from rich.text import Text
+
+    well: dict[bool | None, Text | None] = {True: Text("yes", "green"), False: Text("no", "red"), None: None}
+    return (
+        program.name,
+        Text(program.state, COLOURS.get(program.state, "red")),
+        well[program.is_healthy],
+        program.address,
+        str(program.pid or ""),
+        None if program.memory_mb is None else round(program.memory_mb),
+        str(program.log),
+    )

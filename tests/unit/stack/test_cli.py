@@ -227,6 +227,30 @@ def test_a_misspelt_line_of_the_env_file_is_found(tmp_path):
     assert "CITYWELL_CITY_SEED" not in unknown_variables(file)
 
 
+@pytest.mark.parametrize("command", [("status",), ("source", "list")], ids=" ".join)
+@pytest.mark.parametrize(
+    "terminal", [{}, {"FORCE_COLOR": "1", "NO_COLOR": "1", "TERM": "dumb"}], ids=["pipe", "terminal"]
+)
+def test_a_path_and_an_address_can_be_copied(command, terminal, tmp_path):
+    """In 80 columns too, which they do not fit in."""
+    home = tmp_path / "a directory with quite a long name of many words" / "home"
+    ended = citywell(
+        *command,
+        CITYWELL_HOME=str(home),
+        CITYWELL_HOST="a-host-of-a-long-name.example",
+        COLUMNS="80",
+        **terminal,
+    )
+    wanted = {
+        "status": f"{home}/logs/postgres.log",
+        "source": "http://a-host-of-a-long-name.example:8600/university/fhir",
+    }[command[0]]
+    assert wanted in ended.stdout, ended.stdout + ended.stderr
+    assert ended.stdout.startswith(
+        "program,state" if command[0] == "status" else "endpoint,protocol"
+    ) != bool(terminal)
+
+
 def test_a_relative_data_directory_is_below_where_one_stands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert Settings(home="data").home == tmp_path / "data"
