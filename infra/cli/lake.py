@@ -123,12 +123,12 @@ def _refuse_changes(query: str) -> None:
     from jobs.errors import CitywellError
 
     words = re.findall(r"\w+", _NO_WORDS.sub(" ", query).lower())
-    first = words[0] if words else ""
-    if first not in QUESTIONS or ("insert" in words and {"into", "overwrite"} & set(words)):
+    first = "insert" if "insert" in words and {"into", "overwrite"} & set(words) else "".join(words[:1])
+    if first not in QUESTIONS:
         raise CitywellError(
-            "The lake is read only here: its tables are written by Citywell's own jobs",
-            where=f"the query, which begins with {first!r}" if first else "the query, which is empty",
-            do=f"ask, with {', '.join(QUESTIONS[:-1])} or {QUESTIONS[-1]}",
+            f"The lake is read only here, and {first!r} asks nothing" if first else "There is no query",
+            where="the query",
+            do=f"ask, with {', '.join(QUESTIONS[:-1])} or {QUESTIONS[-1]}; tables are written by Citywell's own jobs",
         )
 
 

@@ -158,20 +158,23 @@ def test_the_lake_has_no_roles():
 
 
 @pytest.mark.parametrize(
-    "query",
+    ("query", "said"),
     [
-        "drop table gold.dim_person",
-        "  -- select\n CREATE table t as select 1 as n",
-        "(/* select */ delete from gold.dim_person)",
-        "with t as (select 1 as n) insert into gold.dim_person select * from t",
-        "from gold.dim_person insert overwrite t select *",
-        "",
+        ("drop table gold.dim_person", "The lake is read only here, and 'drop' asks nothing"),
+        ("  -- select\n CREATE table t as select 1", "The lake is read only here, and 'create' asks nothing"),
+        ("(/* select */ delete from gold.t)", "The lake is read only here, and 'delete' asks nothing"),
+        (
+            "with t as (select 1) insert into u from t",
+            "The lake is read only here, and 'insert' asks nothing",
+        ),
+        ("from t insert overwrite u select *", "The lake is read only here, and 'insert' asks nothing"),
+        (" ; ", "There is no query"),
     ],
 )
-def test_the_lake_is_only_asked(query):
+def test_the_lake_is_only_asked(query, said):
     answer = CliRunner().invoke(app, ["sql", query])
     assert isinstance(answer.exception, CitywellError)
-    assert answer.exception.what.startswith("The lake is read only here")
+    assert answer.exception.what == said
 
 
 @pytest.mark.usefixtures("lake")
