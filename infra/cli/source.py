@@ -31,6 +31,7 @@ def list_sources() -> None:
 def check(name: Annotated[str, typer.Argument(help="An endpoint, such as hospital_north.")]) -> None:
     """Connect, read its capabilities, compare clocks, sign in, export a little; say in words what is wrong."""
     from rich.console import Console
+    from rich.markup import escape
 
     from jobs.extract.source_check import check as run_check
     from jobs.sources import find_endpoint
@@ -39,8 +40,8 @@ def check(name: Annotated[str, typer.Argument(help="An endpoint, such as hospita
     _, endpoint = find_endpoint(name)
     results = run_check(endpoint)
     for result in results:
-        console.print(f"{MARKS[result.verdict]}{result.step:<12}{result.message}")
+        console.print(f"{MARKS[result.verdict]}{result.step:<12}{escape(result.message)}", soft_wrap=True)
         if result.do:
-            console.print(f"  {'':<12}[dim]do:[/] {result.do}")
+            console.print(f"  {'':<12}[dim]do:[/] {escape(result.do)}", soft_wrap=True)
     if results[-1].verdict == "wrong":
         raise typer.Exit(1)

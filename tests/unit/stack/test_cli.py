@@ -254,6 +254,19 @@ def test_a_path_and_an_address_can_be_copied(command, terminal, tmp_path):
     ) != bool(terminal)
 
 
+def test_a_check_of_a_source_tells_each_finding_in_one_line(tmp_path):
+    ended = citywell(
+        "source",
+        "check",
+        "hospital_north",
+        CITYWELL_HOME=str(tmp_path),
+        CITYWELL_CITY_PORT=str(free_port()),
+        COLUMNS="40",
+    )
+    assert ended.returncode == 1
+    assert "do: check that the server is up, base_url in the source definition, and" in ended.stdout
+
+
 def test_a_relative_data_directory_is_below_where_one_stands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert Settings(home="data").home == tmp_path / "data"
