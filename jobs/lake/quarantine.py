@@ -20,6 +20,7 @@ from jobs.errors import CitywellError
 from jobs.lake import catalog, control, landing
 from jobs.lake.load import Loaded, load
 from jobs.lake.load.publishing import QUARANTINE
+from jobs.lake.strict import DELETION_BUNDLE
 from jobs.settings import settings
 from jobs.sources import find_endpoint
 
@@ -167,7 +168,7 @@ def _land(
     file = landing.LandedFile(
         file=name,
         resource_type=resource_type,
-        kind="output",
+        kind=_kind(origin, resource_type),
         url_digest="",
         bytes=landed.bytes,
         lines=landed.lines,
@@ -191,6 +192,14 @@ def _land(
     landing.write_manifest(directory, manifest)
     control.record_file(conn, batch.batch_id, file)
     control.set_landed(conn, batch.batch_id, origin.transaction_time, is_complete=manifest.complete)
+
+
+def _kind(origin: control.Batch, resource_type: str) -> landing.FileKind:
+    """What repaired lines of a type hold: records, or deletions where the batch that rejected them had such."""
+    if resource_type != DELETION_BUNDLE:
+        return "output"
+    manifest = landing.manifest_of(landing.batch_dir(settings().landing_dir, origin.source, origin.batch_id))
+    return "deleted" if any(f.kind == "deleted" for f in manifest.files) else "output"
 
 
 def _check_batch(source: str, batch_id: str) -> None:

@@ -42,6 +42,19 @@ def test_a_repaired_line_is_published_and_the_first_receipt_stays(lake: TestLake
     assert [row["quarantined"] for row in by_batch] == [1, 0]
 
 
+def test_a_repaired_deletion_deletes(lake: TestLake, tmp_path: Path) -> None:
+    source, at = "hospital_university", instant("2026-01-01")
+    first = lake.ingest(source, Export(at, {"Patient": [GOOD, {**GOOD, "id": "p2"}]}, deleted=["p1"]))
+    assert totals(first) == {"received": 3, "published": 2, "quarantined": 1}
+    entry = {"request": {"method": "DELETE", "url": "Patient/p1"}}
+    repaired = tmp_path / "repaired.ndjson"
+    repaired.write_bytes(msgspec.json.encode({"resourceType": "Bundle", "entry": [entry]}))
+    loaded = quarantine.replay(source, "Bundle", repaired)
+    assert totals(loaded.receipts) == {"received": 1, "deleted": 1}
+    alive = f"select * from silver.hospital__patient where source = '{source}' and not is_deleted"
+    assert len(lake.rows(alive)) == 1
+
+
 def test_a_rule_is_counted_once_wherever_in_a_line_it_was_broken(lake: TestLake) -> None:
     lines = [b'{"id": "p4",}', b'{"resourceType": "Patient", "id": "p5",}', b'{"id": "\xff"}']
     lake.ingest("hospital_harbour", Export(instant("2026-01-01"), {"Patient": lines}))
