@@ -44,7 +44,7 @@ def append_batch(
     create(table, rows.schema, [BATCH_COLUMN], lake=lake)
     handle = open_table(table, lake)
     before = handle.version()
-    if handle.file_uris(file_pruning_predicate=f"{BATCH_COLUMN} = {literal(batch_id)}"):
+    if handle.file_uris(file_pruning_predicate=[(BATCH_COLUMN, "=", batch_id)]):
         return before
     rows = conform(rows, table, columns_of(handle))
     path = str(path_of(table, lake))
