@@ -187,7 +187,7 @@ def build(index: DataFrame, facts: Facts) -> DataFrame:
     """
     cases = _with_stays(index.where("exclusion is null").select(*_INDEX_COLUMNS), facts.encounter)
     of_case = [name for name in cases.columns if name != "encounter_keys"]
-    seen = cases.join(_events(facts), _is_seen(), "left").withColumn("is_newest", _is_newest())
+    seen = cases.join(_events(facts), _is_seen(), "left")
     table = seen.groupBy(*of_case).agg(
         *_of_visits(),
         *_of_conditions(),
@@ -433,13 +433,19 @@ def _measurements(measurement: DataFrame) -> DataFrame:
     return _event(values, LAB, F.col("measurement_key"), F.col("effective_at"), effective_by, **own)
 
 
-def _is_newest() -> Column:
-    """Whether an event is the newest its case sees of an analyte.
+def _newest_value(analyte: str) -> Column:
+    """The value of the newest measurement of ``analyte`` that a case sees; of one instant, of the greatest key.
 
-    Ranked, not aggregated as a struct: Sail (0.7.2) keeps a whole batch of rows for each struct a group holds.
+    Found as the greatest text of instant, key and value: a rank sorts a city's events with all columns of their cases,
+    and of a struct Sail (0.7.2) keeps a whole batch of rows for each that a group holds. A DOUBLE and its text are one
+    and the same on both engines.
     """
-    of_analyte = Window.partitionBy(*_CASE, "kind", "analyte")
-    return F.row_number().over(of_analyte.orderBy(F.desc("event_at"), F.desc("key"), F.desc("value"))) == 1
+    since_long_ago = F.unix_micros("event_at") + F.lit(10**17)
+    text = F.concat_ws(
+        "|", F.lpad(since_long_ago.cast("string"), 20, "0"), "key", F.col("value").cast("string")
+    )
+    newest = F.max(F.when(F.col("analyte") == analyte, text))
+    return F.substring_index(newest, "|", -1).cast("double")
 
 
 def _of_measurements() -> list[Column]:
@@ -449,11 +455,8 @@ def _of_measurements() -> list[Column]:
         chosen = F.when(in_stay & (F.col("analyte") == name), F.col("value"))
         return _rounded(F.min(chosen) if kind == "min" else F.max(chosen)).alias(f"{kind}_{name}")
 
-    def newest(name: str) -> Column:
-        return F.max(F.when(F.col("is_newest") & (F.col("analyte") == name), F.col("value")))
-
     return [
-        *(_rounded(newest(a.name)).alias(f"last_{a.name}") for a in ANALYTES),
+        *(_rounded(_newest_value(a.name)).alias(f"last_{a.name}") for a in ANALYTES),
         *(extreme(name, kind) for name, kind, _ in STAY_EXTREMES),
     ]
 
