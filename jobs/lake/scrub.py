@@ -114,7 +114,7 @@ def _withheld(value: Any) -> fhir.Withheld:
 
 def _encoded(value: Any) -> bool:
     if value is not _THERE:
-        raise NotImplementedError(f"{type(value).__name__} has no JSON")
+        raise TypeError(f"{type(value).__name__} has no JSON")
     return True
 
 
