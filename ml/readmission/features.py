@@ -440,9 +440,8 @@ def _newest_value(analyte: str) -> Column:
     and of a struct Sail (0.7.2) keeps a whole batch of rows for each that a group holds. A DOUBLE and its text are one
     and the same on both engines.
     """
-    since_long_ago = F.unix_micros("event_at") + F.lit(
-        10**17
-    )  # microseconds; positive, so that texts sort as times
+    # Microseconds, shifted to be positive: so their texts sort as the instants do.
+    since_long_ago = F.unix_micros("event_at") + F.lit(10**17)
     text = F.concat_ws(
         "|", F.lpad(since_long_ago.cast("string"), 20, "0"), "key", F.col("value").cast("string")
     )
