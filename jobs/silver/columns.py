@@ -1,0 +1,121 @@
+"""Columns that the silver transforms of every source are made of.
+
+A transform takes a DataFrame with the columns of ``COMMON``, the instant ``updated_at`` and the struct ``r`` (the
+parsed record, null for a tombstone or a rejected line); it ends in ``select``. The helpers take the leaves of
+``jobs.lake.scrub`` (instants as microseconds with a precision, decimals as digits, references as keys) and the FHIR
+data types built of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+COMMON = (
+    "source",
+    "batch_id",
+    "file",
+    "line",
+    "line_hash",
+    "key",
+    "version_at",
+    "version_number",
+    "has_version_instant",
+    "is_deleted",
+    "content_hash",
+    "known_from",
+    "is_first_load",
+    "rule",
+    "reason",
+)
+
+
+def select(
+    records: DataFrame, *columns: Column, is_entered_in_error: Column, valid_from: Column, known_at: Column
+) -> DataFrame:
+    """COMMON, the entity's columns and the times of the record contract.
+
+    ``known_at`` (null: unknown) is when a clinician could first have known it by the record's own words; what is
+    published is never before the version's instant.
+    """
+    return records.select(
+        *COMMON,
+        *columns,
+        F.coalesce(is_entered_in_error, F.lit(False)).alias("is_entered_in_error"),
+        valid_from.alias("valid_from"),
+        F.coalesce(F.greatest(known_at, F.col("updated_at")), F.col("version_at")).alias("available_at"),
+    )
+
+
+def at(moment: Column) -> Column:
+    """The instant, or the first instant of the period that a partial date names."""
+    return F.timestamp_micros(moment["at"])
+
+
+def passed(moment: Column) -> Column:
+    """The instant itself, or the end of the period that a partial date names."""
+    return F.timestamp_micros(F.coalesce(moment["until"], moment["at"]))
+
+
+def first(array: Column) -> Column:
+    return F.get(array, F.lit(0))
+
+
+def first_coding(concept: Column) -> Column:
+    return first(concept["coding"])
+
+
+def code_columns(prefix: str, concept: Column) -> list[Column]:
+    """Columns (prefix_)system or code_system, code and display of a concept's first coding."""
+    coding = first_coding(concept)
+    names = (
+        (f"{prefix}_system", f"{prefix}_code", f"{prefix}_display")
+        if prefix
+        else ("code_system", "code", "code_display")
+    )
+    return [part.alias(name) for part, name in zip(coding_parts(coding), names, strict=True)]
+
+
+def coding_parts(coding: Column) -> tuple[Column, Column, Column]:
+    """System, code and display; the display only beside a code of a system, else it is free text."""
+    system, code = coding["system"], coding["code"]
+    return system, code, F.when(system.isNotNull() & code.isNotNull(), coding["display"])
+
+
+def codings(concept: Column) -> Column:
+    """Column ``codings``: every coding of a concept as struct<system, code, display>."""
+
+    def triple(coding: Column) -> Column:
+        return F.struct(
+            *(
+                part.alias(name)
+                for part, name in zip(coding_parts(coding), ("system", "code", "display"), strict=True)
+            )
+        )
+
+    return F.transform(concept["coding"], triple).alias("codings")
+
+
+def identifier_keys(resource: Column) -> Column:
+    keys = F.transform(resource["identifier"], lambda x: x["key"])
+    return F.filter(keys, lambda x: x.isNotNull())
+
+
+def number(quantity: Column) -> Column:
+    return quantity["value"].try_cast("double")
+
+
+def unit(*quantities: Column) -> Column:
+    """The unit of the first quantity that has one, as code or else as text."""
+    return F.coalesce(*(quantity[part] for quantity in quantities for part in ("code", "unit")))
+
+
+def kind(values: Mapping[str, Column]) -> Column:
+    """The name of the first value that is there; ``none`` without one."""
+    (first, value), *others = values.items()
+    found = F.when(value.isNotNull(), first)
+    for name, value in others:
+        found = found.when(value.isNotNull(), name)
+    return found.otherwise("none")
