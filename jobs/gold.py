@@ -28,8 +28,7 @@ from pyspark.sql.types import StructType
 from jobs.errors import CitywellError
 from jobs.lake import catalog, tables, timeline
 from jobs.settings import PROJECT_DIR
-from jobs.sources import reading
-from jobs.sources.model import RECORD_COLUMNS
+from jobs.sources import RECORD_COLUMNS, reading
 
 PROJECT = PROJECT_DIR / "dbt"
 SOURCES_FILE = PROJECT / "models" / "staging" / "_silver__sources.yml"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jobs.errors import CitywellError
-from jobs.extract import fhir_bulk
+from jobs.extract import protocols
 from jobs.lake import control, landing
 from jobs.lake import load as lake_load
 from jobs.lake.control import Batch
@@ -27,10 +27,10 @@ def extract(endpoint_name: str, as_of: str, *, full: bool = False) -> dict[str, 
 
     full: ask for everything, although the endpoint's exports otherwise bring what came since the last one. Returns
     batch_id, files, whether it is complete, and its findings in words, as they landed; a batch that has gone further
-    stays as it is. Raises CitywellError as ``fhir_bulk.extract`` does, and when ``full`` comes too late for the batch;
-    whatever the error, the batch is then marked failed, and a re-run goes on with the same export.
+    stays as it is. Raises CitywellError as the endpoint's protocol does, and when ``full`` comes too late for the
+    batch; whatever the error, the batch is then marked failed, and a re-run goes on with the same export.
     """
-    _, endpoint = find_endpoint(endpoint_name)
+    source, endpoint = find_endpoint(endpoint_name)
     with control.connect() as conn:
         control.migrate(conn)
         with control.source_lock(conn, endpoint_name):
@@ -46,7 +46,7 @@ def extract(endpoint_name: str, as_of: str, *, full: bool = False) -> dict[str, 
             if batch.status in ("staged", "checked", "judged", "published"):
                 return _landed_before(batch)
             try:
-                result = fhir_bulk.extract(conn, endpoint, batch)
+                result = protocols.extract(conn, source, endpoint, batch)
             except Exception as error:
                 control.mark_failed(conn, batch.batch_id, stage="extract", error=error)
                 raise

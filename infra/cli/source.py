@@ -20,7 +20,7 @@ def list_sources() -> None:
     from jobs.sources import load_all
 
     rows = [
-        (e.name, s.protocol, "on demand" if e.on_demand else s.schedule, e.base_url, e.description)
+        (e.name, e.protocol, "on demand" if e.on_demand else s.schedule, e.address, e.description)
         for s in load_all().values()
         for e in s.endpoints.values()
     ]
@@ -34,10 +34,10 @@ def check(name: Annotated[str, typer.Argument(help="An endpoint, such as hospita
     from rich.markup import escape
 
     from jobs.extract.source_check import check as run_check
-    from jobs.sources import find_endpoint
+    from jobs.sources import find_fhir_endpoint
 
     console = Console()
-    _, endpoint = find_endpoint(name)
+    endpoint = find_fhir_endpoint(name)
     results = run_check(endpoint)
     for result in results:
         console.print(f"{MARKS[result.verdict]}{result.step:<12}{escape(result.message)}", soft_wrap=True)

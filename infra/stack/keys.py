@@ -6,8 +6,7 @@ from jobs.extract import smart_auth
 from jobs.identity import pseudonyms
 from jobs.lake import landing
 from jobs.settings import Settings
-from jobs.sources import load_all
-from jobs.sources.model import SmartSignIn
+from jobs.sources import FhirEndpoint, SmartSignIn, load_all
 
 
 def ensure_lake_keys(config: Settings) -> None:
@@ -20,5 +19,5 @@ def ensure_sign_in_keys(config: Settings) -> None:
     """A signing key, and its public half to register, for each endpoint that signs in with SMART."""
     for source in load_all().values():
         for endpoint in source.endpoints.values():
-            if isinstance(endpoint.auth, SmartSignIn):
+            if isinstance(endpoint, FhirEndpoint) and isinstance(endpoint.auth, SmartSignIn):
                 smart_auth.ensure_key(endpoint.key_path(config.keys_dir), endpoint.auth.alg)

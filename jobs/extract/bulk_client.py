@@ -24,7 +24,7 @@ from jobs.extract import web
 from jobs.extract.smart_auth import SmartClient, load_key
 from jobs.extract.waiting import SYSTEM_CLOCK, Clock, Transient, back_off_s, poll_wait_s, retry_after_s
 from jobs.lake.landing import FileKind
-from jobs.sources import Endpoint, SmartSignIn
+from jobs.sources import FhirEndpoint, SmartSignIn
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,11 @@ class BulkClient:
     """One endpoint's Bulk Data API."""
 
     def __init__(
-        self, endpoint: Endpoint, client: httpx.Client, auth: httpx.Auth | None, clock: Clock = SYSTEM_CLOCK
+        self,
+        endpoint: FhirEndpoint,
+        client: httpx.Client,
+        auth: httpx.Auth | None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.endpoint, self.client, self.auth, self.clock = endpoint, client, auth, clock
         self.where = f"{endpoint.name} ({endpoint.base_url})"
@@ -368,7 +372,7 @@ _NDJSON = {"Accept": "application/fhir+ndjson", "Accept-Encoding": "gzip"}
 
 @contextmanager
 def open_client(
-    endpoint: Endpoint,
+    endpoint: FhirEndpoint,
     keys_dir: Path,
     *,
     clock: Clock = SYSTEM_CLOCK,
@@ -437,7 +441,7 @@ def _chain(head: bytes, stream: Iterator[bytes]) -> Iterator[bytes]:
     yield from stream
 
 
-def _operation(endpoint: Endpoint) -> str:
+def _operation(endpoint: FhirEndpoint) -> str:
     return {
         "patient": "Patient/$export",
         "system": "$export",

@@ -16,8 +16,7 @@ import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -33,12 +32,12 @@ from jobs.extract.bulk_client import (
     LinkExpired,
     open_client,
 )
+from jobs.extract.delivery import ExtractResult, Places, extracted, remove_others
 from jobs.extract.waiting import SYSTEM_CLOCK, Clock, Transient, retrying
 from jobs.lake import control, landing
 from jobs.lake.control import Batch, Connection, ExportJob
 from jobs.lake.landing import Finding, Landed, LandedFile, LandingKey, LandingWriter, Manifest
-from jobs.settings import settings
-from jobs.sources import Endpoint
+from jobs.sources import FhirEndpoint
 
 log = logging.getLogger(__name__)
 
@@ -46,41 +45,9 @@ _FILE_ATTEMPTS = 5
 _TYPE_IN_A_NAME = re.compile(r"[A-Za-z]{1,60}")
 
 
-@dataclass(frozen=True)
-class ExtractResult:
-    """What landed of a batch. ``complete`` is false when a finding says that something is missing."""
-
-    batch_id: str
-    directory: Path
-    transaction_time: datetime
-    files: tuple[LandedFile, ...]
-    findings: tuple[Finding, ...]
-    complete: bool
-
-    @property
-    def watermark(self) -> datetime | None:
-        """Where publishing this batch may move the source's watermark to; None leaves it where it is."""
-        return self.transaction_time if self.complete else None
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where an installation keeps landed files and keys."""
-
-    landing_dir: Path
-    keys_dir: Path
-
-    @staticmethod
-    def of_settings() -> Places:
-        return Places(settings().landing_dir, settings().keys_dir)
-
-    def landing_key(self) -> LandingKey:
-        return landing.ensure_key(self.keys_dir / "landing.key")
-
-
 def extract(
     conn: Connection,
-    endpoint: Endpoint,
+    endpoint: FhirEndpoint,
     batch: Batch,
     *,
     places: Places | None = None,
@@ -93,22 +60,12 @@ def extract(
     the export, does not finish within the endpoint's deadline, or the disk is full; running again goes on.
     """
     places = places or Places.of_settings()
-    directory = landing.batch_dir(places.landing_dir, batch.source, batch.batch_id)
-    manifest = landing.read_manifest(directory)
-    if manifest is not None and (batch.status == "published" or _is_whole(directory, manifest)):
-        log.info("%s has landed before", batch.batch_id)
-    else:
+
+    def run() -> Manifest:
         with open_client(endpoint, places.keys_dir, clock=clock, transport=transport) as client:
-            manifest = _Extraction(conn, client, batch, directory, places.landing_key()).run()
-    control.set_landed(conn, batch.batch_id, manifest.transaction_time, is_complete=manifest.complete)
-    return ExtractResult(
-        batch.batch_id,
-        directory,
-        manifest.transaction_time,
-        manifest.files,
-        manifest.findings,
-        manifest.complete,
-    )
+            return _Extraction(conn, client, batch, places.directory(batch), places.landing_key()).run()
+
+    return extracted(conn, batch, places, run)
 
 
 class _Extraction:
@@ -176,7 +133,7 @@ class _Extraction:
             findings.append(
                 Finding("nothing_exported", "a full export was asked for, and not one record came")
             )
-        self._remove_others({file.file for file in landed})
+        remove_others(self.directory, (file.file for file in landed))
         manifest = Manifest(
             batch_id=self.batch.batch_id,
             source=self.batch.source,
@@ -283,12 +240,6 @@ class _Extraction:
         assert writer.landed is not None
         return writer.landed
 
-    def _remove_others(self, kept: set[str]) -> None:
-        """Deletes what an earlier export of this batch, or a killed run, left behind."""
-        for path in self.directory.glob("*") if self.directory.exists() else ():
-            if path.suffix in (landing.SUFFIX, ".part") and path.name not in kept:
-                path.unlink(missing_ok=True)
-
 
 def _named(offer: BulkManifest) -> dict[str, Link]:
     """The links of a manifest by landing file name; a link listed twice is fetched once."""
@@ -324,12 +275,6 @@ def _disagreements(files: list[LandedFile]) -> list[Finding]:
 
 def _failed(file: str, link: Link, reason: str) -> Finding:
     return Finding("file_failed", f"the file could not be fetched: {reason}", file, link.resource_type)
-
-
-def _is_whole(directory: Path, manifest: Manifest) -> bool:
-    """Whether every file of a landed batch is still there in full length."""
-    paths = {directory / file.file: landing.stored_size(file.bytes) for file in manifest.files}
-    return all(path.exists() and path.stat().st_size == size for path, size in paths.items())
 
 
 def _digest(url: str) -> str:

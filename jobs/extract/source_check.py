@@ -19,7 +19,7 @@ from jobs.extract.waiting import SYSTEM_CLOCK, Clock, Transient
 from jobs.lake.lines import split
 from jobs.lake.references import Addresses
 from jobs.settings import settings
-from jobs.sources import Endpoint
+from jobs.sources import FhirEndpoint
 
 SMALL_TYPES = ("Organization", "Location", "Practitioner", "Medication")
 """Types that are few and no patient's data, the least first."""
@@ -40,7 +40,7 @@ class Result:
 
 
 def check(
-    endpoint: Endpoint,
+    endpoint: FhirEndpoint,
     *,
     keys_dir: Path | None = None,
     clock: Clock = SYSTEM_CLOCK,
@@ -59,7 +59,7 @@ def check(
 
 
 def _steps(
-    endpoint: Endpoint, keys_dir: Path, clock: Clock, transport: httpx.BaseTransport | None
+    endpoint: FhirEndpoint, keys_dir: Path, clock: Clock, transport: httpx.BaseTransport | None
 ) -> Iterator[Result]:
     yield _connection(endpoint)
     try:
@@ -79,7 +79,7 @@ def _steps(
 _FHIR_JSON = {"Accept": "application/fhir+json"}
 
 
-def _connection(endpoint: Endpoint) -> Result:
+def _connection(endpoint: FhirEndpoint) -> Result:
     address = web.origin(endpoint.base_url)
     if address is None:
         return Result(

@@ -16,7 +16,8 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.lake import rules
-from jobs.lake.reader import SPARK_SCHEMA, TOMBSTONE_HASH, Reading, read_records
+from jobs.lake.formats import flat
+from jobs.lake.reader import SPARK_SCHEMA, TOMBSTONE_HASH, File, Reading, read_records
 from jobs.lake.timeline import ORDER
 from jobs.silver import fhir
 from jobs.sources import Table
@@ -27,15 +28,6 @@ READERS = 2
 """Files read side by side: one per core of the smallest machine we mean to run on."""
 UNDATED, DELETED = "undated", "deleted"
 ABSENT_FILE = "(absent from the export)"
-
-
-@dataclass(frozen=True)
-class StagedFile:
-    """A landed file: its path below the landing directory and what the manifest says it holds."""
-
-    file: str
-    kind: str
-    """output or deleted"""
 
 
 @dataclass(frozen=True)
@@ -54,7 +46,7 @@ class BatchFacts:
 
 def staged(
     spark: SparkSession,
-    files: Sequence[StagedFile],
+    files: Sequence[File],
     reading: Reading,
     facts: BatchFacts,
     entity: str,
@@ -62,7 +54,7 @@ def staged(
     transform: Callable[[DataFrame], DataFrame],
 ) -> DataFrame:
     """Bronze rows of one entity of a batch, lazily: good ones with their columns, rejected ones with their rule."""
-    record = F.from_json("record", fhir.sql_type(fhir.SHAPES[table.resource]))
+    record = F.from_json("record", record_type(table))
     received = read(spark, files, reading, table.resource).select(
         F.lit(facts.source).alias("source"),
         F.lit(facts.batch_id).alias("batch_id"),
@@ -85,9 +77,16 @@ def staged(
     return _finish(rules.apply(_typed(transform(received), table), table), facts, entity)
 
 
-def read(spark: SparkSession, files: Sequence[StagedFile], reading: Reading, resource_type: str) -> DataFrame:
+def record_type(table: Table) -> str:
+    """Spark SQL type of the records of a table, as the reader emits them."""
+    return flat.sql_type(table) if table.fields is not None else fhir.sql_type(fhir.SHAPES[table.resource])
+
+
+def read(spark: SparkSession, files: Sequence[File], reading: Reading, resource_type: str) -> DataFrame:
     """Rows of ``reader.SCHEMA`` of the files, read by the engine's workers."""
-    listed = spark.createDataFrame([(f.file, f.kind) for f in files], "file string, kind string")
+    listed = spark.createDataFrame(
+        [(f.name, f.kind, f.sent_us) for f in files], "name string, kind string, sent_us bigint"
+    )
     return listed.repartition(max(1, min(READERS, len(files)))).mapInArrow(
         read_records(reading, resource_type), SPARK_SCHEMA
     )

@@ -18,18 +18,19 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def parse(text: str, zone: ZoneInfo) -> tuple[int, int | None, str]:
+def parse(text: str, zone: ZoneInfo, *, is_second: bool = False) -> tuple[int, int | None, str]:
     """(start, end, precision) of a FHIR date, dateTime or instant, in microseconds since 1970 UTC.
 
     precision is year, month, day or second. A partial date is a period of ``zone``; its end is the first instant
-    after it. A time has no end; one without an offset is local time of ``zone`` (of a repeated hour, the first).
+    after it. A time has no end; one without an offset is local time of ``zone``: of an hour that a clock change
+    repeats, the first, or the second where ``is_second``.
     Raises ValueError, without the text, for anything else, for a local time that a clock change skipped, and for
     years outside EARLIEST_YEAR..LATEST_YEAR.
     """
     if text[:4].isdecimal() and not EARLIEST_YEAR <= int(text[:4]) <= LATEST_YEAR:
         raise ValueError(f"year outside {EARLIEST_YEAR} to {LATEST_YEAR}")
     if _TIMED.fullmatch(text):
-        return micros(_timed(text, zone)), None, "second"
+        return micros(_timed(text, zone, is_second=is_second)), None, "second"
     start, end, precision = _partial(text, zone)
     return micros(start), micros(end), precision
 
@@ -41,14 +42,14 @@ def parse_month(text: str) -> tuple[int, int | None, str]:
     return int(year), int(month) if month else None, "day" if day else "month" if month else "year"
 
 
-def _timed(text: str, zone: ZoneInfo) -> datetime:
+def _timed(text: str, zone: ZoneInfo, *, is_second: bool) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError("not a FHIR date or time") from None
     if moment.tzinfo is not None:
         return moment
-    local = moment.replace(tzinfo=zone)
+    local = moment.replace(tzinfo=zone, fold=int(is_second))
     if local.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != moment:
         raise ValueError("a local time that the clock change skipped")
     return local

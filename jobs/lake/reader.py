@@ -1,5 +1,7 @@
 """The one reader of both engines: landing files in, one row per received record out.
 
+A file holds lines of JSON (FHIR resources, or flat objects whose fields a table declares) or rows of cells (CSV).
+
 It runs inside the engine's workers (``mapInArrow``): decrypts frame by frame, splits into lines, insists on UTF-8 and
 strict JSON (RFC 8259, no duplicate keys), checks every kept value against the resource's shape, and replaces ids and
 references by pseudonyms. What it emits as ``record`` is JSON of the allow-listed fields only, so neither a direct
@@ -7,6 +9,7 @@ identifier nor a raw line ever reaches a plan, a table or a log. A line that fai
 reason, never with its values.
 
 Flow: encrypted frames -> lines -> strict JSON -> shape -> pseudonyms -> Arrow batches of SCHEMA.
+      encrypted frames -> rows of cells -> fields -> pseudonyms -> Arrow batches of SCHEMA.
 """
 
 from __future__ import annotations
@@ -14,8 +17,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,10 +30,13 @@ import pyarrow.compute as pc
 
 from jobs.identity.pseudonyms import Pseudonymiser, load_key
 from jobs.lake import landing, lines, strict
+from jobs.lake.formats import delimited
+from jobs.lake.formats.flat import Flat, FlatReader, Wire
 from jobs.lake.references import Addresses
 from jobs.lake.scrub import Scrubber, encode
 from jobs.lake.strict import DELETION_BUNDLE, Rejected
 from jobs.silver import fhir
+from jobs.sources import CsvForm
 
 ROWS_PER_BATCH = 8_192
 RECORD_BYTES_PER_BATCH = 64 * 1024 * 1024
@@ -63,6 +69,9 @@ SPARK_SCHEMA = (
 
 TOMBSTONE_HASH = "deleted"
 
+_Found = tuple[int, bytes | None, tuple[Any, ...]]
+"""Number of a record, its bytes, and its columns of SCHEMA from ``key`` on."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -82,6 +91,17 @@ class Reading:
     """Absence from a full export means deletion: presence then holds as of the export, and lastUpdated only orders
     the records of one id within it."""
     has_numeric_versions: bool = False
+    wires: Mapping[str, Wire] = field(default_factory=dict)
+    """How flat records are sent, by resource type; every other type is FHIR's."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A file to be read. kind: output or deleted. sent_us: the instant it is of, microseconds UTC."""
+
+    name: str
+    kind: str
+    sent_us: int
 
 
 class _Rows:
@@ -128,30 +148,84 @@ class RecordReader:
         self.addresses = Addresses(reading.addresses)
         self.scrubber = Scrubber(self.pseudonyms, ZoneInfo(reading.time_zone), self.addresses)
 
-    def rows(self, file: str, resource_type: str) -> Iterator[pa.RecordBatch]:
+    def rows(self, file: File, resource_type: str) -> Iterator[pa.RecordBatch]:
         """Batches of SCHEMA for a file of ``resource_type``; of an unmodelled type ``record`` stays null."""
-        judge = self._modelled(resource_type) if resource_type in fhir.SHAPES else _unmodelled
-        rows, record_bytes = _Rows(file), 0
-        for number, line in self._lines(file):
+        rows, record_bytes = _Rows(file.name), 0
+        for number, line, found in self._records(file, resource_type):
+            rows.rows.append((number, self._line_hash(line), resource_type, *found))
+            record_bytes += len(found[-1] or b"")
+            if len(rows.rows) >= ROWS_PER_BATCH or record_bytes >= RECORD_BYTES_PER_BATCH:
+                yield rows.batch()
+                rows, record_bytes = _Rows(file.name), 0
+        yield rows.batch()
+
+    def _records(self, file: File, resource_type: str) -> Iterator[_Found]:
+        wire = self.reading.wires.get(resource_type)
+        if wire is None:
+            return self._resources(file, resource_type)
+        flat = FlatReader(wire, self.pseudonyms, self.scrubber.zone)
+        return (
+            self._rows_of_cells(file, resource_type, flat, wire.csv)
+            if wire.csv
+            else self._objects(file, resource_type, flat)
+        )
+
+    def _resources(self, file: File, resource_type: str) -> Iterator[_Found]:
+        """Number, bytes and columns of each FHIR resource."""
+        judge = self._modelled(resource_type, file.sent_us) if resource_type in fhir.SHAPES else _unmodelled
+        for number, line in self._lines(file.name):
             raw: dict[str, Any] = {}
             try:
                 raw = strict.parse(line)
                 if raw.get("resourceType") != resource_type:
                     raise Rejected("wrong_resource_type", f"the file is declared to hold {resource_type}")
-                found = judge(line)
+                yield number, line, judge(line)
             except Rejected as rejected:
-                found = _rejection(rejected, self._key_of(raw, resource_type))
-            rows.rows.append((number, self._line_hash(line), resource_type, *found))
-            record_bytes += len(found[-1] or b"")
-            if len(rows.rows) >= ROWS_PER_BATCH or record_bytes >= RECORD_BYTES_PER_BATCH:
-                yield rows.batch()
-                rows, record_bytes = _Rows(file), 0
-        yield rows.batch()
+                yield number, line, _rejection(rejected, self._key_of(raw, resource_type))
 
-    def deletions(self, file: str) -> Iterator[pa.RecordBatch]:
+    def _objects(self, file: File, resource_type: str, flat: FlatReader) -> Iterator[_Found]:
+        """Number, bytes and columns of each flat JSON object."""
+        for number, line in self._lines(file.name):
+            raw: dict[str, Any] | None = None
+            try:
+                raw = strict.parse(line)
+                yield number, line, self._flat(resource_type, flat.of_line(line or b""), file.sent_us)
+            except Rejected as rejected:
+                source_id = flat.id_of_object(raw) if raw is not None else None
+                yield number, line, _rejection(rejected, self._flat_key(resource_type, source_id))
+
+    def _rows_of_cells(
+        self, file: File, resource_type: str, flat: FlatReader, form: CsvForm
+    ) -> Iterator[_Found]:
+        """Number, bytes and columns of each row of cells."""
+        frames = landing.read_frames(Path(self.reading.landing_dir) / file.name, self.landing_key)
+        for row in delimited.Table(frames, form).rows():
+            if isinstance(row.cells, Rejected):
+                yield row.number, row.raw, _rejection(row.cells)
+                continue
+            try:
+                found = self._flat(resource_type, flat.of_cells(row.cells), file.sent_us, row.number)
+                yield row.number, row.raw, found
+            except Rejected as rejected:
+                key = self._flat_key(resource_type, flat.id_of_cells(row.cells))
+                yield row.number, row.raw, _rejection(rejected, key)
+
+    def _flat(self, resource_type: str, flat: Flat, sent_us: int, row: int = 0) -> tuple[Any, ...]:
+        """Columns of a flat record; of two in one file that name no instant, the later ``row`` is the newer version."""
+        key = self.pseudonyms.key(resource_type, flat.source_id)
+        version = self._placed(sent_us, flat.version_us, row if flat.version_us is None else 0)
+        if flat.is_deleted:
+            return (key, *version, True, TOMBSTONE_HASH, None, None, None)
+        content_hash = hashlib.blake2b(flat.record, digest_size=16).hexdigest()
+        return (key, *version, False, content_hash, None, None, flat.record)
+
+    def _flat_key(self, resource_type: str, source_id: str | None) -> str | None:
+        return source_id and self.pseudonyms.key(resource_type, source_id)
+
+    def deletions(self, file: File) -> Iterator[pa.RecordBatch]:
         """Batches of SCHEMA for a file of deletion bundles (Bulk Data ``deleted``): a row for each entry."""
-        rows = _Rows(file)
-        for number, line in self._lines(file):
+        rows = _Rows(file.name)
+        for number, line in self._lines(file.name):
             origin = (number, self._line_hash(line))
             try:
                 rows.rows.extend((*origin, *tombstone) for tombstone in self._tombstones(line))
@@ -159,7 +233,7 @@ class RecordReader:
                 rows.rows.append((*origin, DELETION_BUNDLE, *_rejection(rejected)))
             if len(rows.rows) >= ROWS_PER_BATCH:
                 yield rows.batch()
-                rows = _Rows(file)
+                rows = _Rows(file.name)
         yield rows.batch()
 
     def _lines(self, file: str) -> Iterator[tuple[int, bytes | None]]:
@@ -174,7 +248,7 @@ class RecordReader:
     def _line_hash(self, line: bytes | None) -> str | None:
         return None if line is None else hashlib.blake2b(line, digest_size=16, key=self.line_key).hexdigest()
 
-    def _modelled(self, resource_type: str) -> Callable[[bytes | None], tuple[Any, ...]]:
+    def _modelled(self, resource_type: str, sent_us: int) -> Callable[[bytes | None], tuple[Any, ...]]:
         decode = self.scrubber.decoder(fhir.SHAPES[resource_type])
         keys = self.pseudonyms.keyer(resource_type)
 
@@ -186,7 +260,7 @@ class RecordReader:
                 raise Rejected("invalid_value" if is_value else "wrong_type", str(error)) from None
             if not resource.id:
                 raise Rejected("missing_id", "the resource has no id")
-            key, version = keys(resource.id), self._version(resource.meta)
+            key, version = keys(resource.id), self._version(resource.meta, sent_us)
             resource.id = resource.meta = None
             record = encode(resource)
             content_hash = hashlib.blake2b(record, digest_size=16).hexdigest()
@@ -194,19 +268,24 @@ class RecordReader:
 
         return judge
 
-    def _version(self, meta: Any) -> tuple[int, int, int | None]:
-        """(version instant in microseconds, version number or 0, lastUpdated in microseconds)."""
-        exported, is_snapshot = self.reading.transaction_us, self.reading.is_snapshot
+    def _version(self, meta: Any, sent_us: int) -> tuple[int, int, int | None]:
         if meta is None:
-            return exported, 0, None
+            return self._placed(sent_us, None, 0)
         updated = meta.lastUpdated["at"] if meta.lastUpdated else None
-        if updated is not None and updated > exported + FUTURE_TOLERANCE_US:
-            raise Rejected("version_in_future", "meta.lastUpdated is more than a day after the export")
         declared = meta.versionId if self.reading.has_numeric_versions else None
         number = int(declared) if declared and re.fullmatch(r"[0-9]{1,18}", declared) else 0
-        if is_snapshot:
-            return exported, number or updated or 0, updated
-        return exported if updated is None else updated, number, updated
+        return self._placed(sent_us, updated, number)
+
+    def _placed(self, sent_us: int, updated: int | None, number: int) -> tuple[int, int, int | None]:
+        """(version instant in microseconds, version number or 0, the record's own instant in microseconds).
+
+        sent_us: the instant the file is of. updated: the instant that the record itself names.
+        """
+        if updated is not None and updated > self.reading.transaction_us + FUTURE_TOLERANCE_US:
+            raise Rejected("version_in_future", "its version is dated more than a day after its export")
+        if self.reading.is_snapshot:
+            return sent_us, number or updated or 0, updated
+        return sent_us if updated is None else updated, number, updated
 
     def _tombstones(self, line: bytes | None) -> list[tuple[Any, ...]]:
         at = self.reading.transaction_us
@@ -235,7 +314,7 @@ class RecordReader:
 def read_records(
     reading: Reading, resource_type: str
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """A ``mapInArrow`` function: batches with columns file and kind (output or deleted) in, SCHEMA out.
+    """A ``mapInArrow`` function: batches with the columns of File in, SCHEMA out.
 
     Output files are read as ``resource_type``; of deletion bundles only that type's entries are kept, or all of them
     for the type Bundle. It travels by name: a closure would be pickled by value, again and again with every plan.
@@ -248,13 +327,13 @@ def _read(
 ) -> Iterator[pa.RecordBatch]:
     reader = RecordReader(reading)
     for batch in batches:
-        for row in batch.to_pylist():
-            if row["kind"] == "deleted":
-                for rows in reader.deletions(row["file"]):
+        for file in (File(**row) for row in batch.to_pylist()):
+            if file.kind == "deleted":
+                for rows in reader.deletions(file):
                     is_wanted = pc.equal(rows["resource_type"], resource_type)
                     yield rows if resource_type == DELETION_BUNDLE else rows.filter(is_wanted)
             else:
-                yield from reader.rows(row["file"], resource_type)
+                yield from reader.rows(file, resource_type)
 
 
 def _array(name: str, values: Sequence[Any]) -> pa.Array:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.sources import Limit, Table
+from jobs.sources import Table
 
 UNEXPECTED_UNIT, IMPLAUSIBLE_VALUE = "unexpected_unit", "implausible_value"
 _LIMIT_REASONS = {
@@ -33,7 +33,7 @@ def apply(rows: DataFrame, table: Table) -> DataFrame:
     found = [F.when(broken, F.lit(rule)) for broken, rule, _ in rules]
     reasons = {rule: reason for _, rule, reason in rules}
     if table.limits:
-        rows = rows.withColumn(_LIMITS, _limits_broken(table.limits))
+        rows = rows.withColumn(_LIMITS, _limits_broken(table))
         found += [F.when(F.array_contains(_LIMITS, rule), F.lit(rule)) for rule in _LIMIT_REASONS]
         reasons |= _LIMIT_REASONS
     if not found:
@@ -81,11 +81,12 @@ def _latest(value: Column, precision: str | None) -> Column:
     )
 
 
-def _limits_broken(limits: Sequence[Limit]) -> Column:
+def _limits_broken(table: Table) -> Column:
     """The limit rules broken by the record's own value and by those of its components, as an array.
 
     Limits are looked up in literal arrays: a condition for each limit would take the engine half a second to plan.
     """
+    limits, columns = table.limits, table.limited
     codes = sorted({limit.code for limit in limits})
     units = [f"{limit.code} {limit.unit}" for limit in limits]
 
@@ -100,7 +101,9 @@ def _limits_broken(limits: Sequence[Limit]) -> Column:
             is_limited, F.when(place == 0, UNEXPECTED_UNIT).when(is_low | is_high, IMPLAUSIBLE_VALUE)
         )
 
-    own = F.array(broken(F.col("code"), F.col("value_number"), F.col("unit")))
+    own = F.array(broken(F.col(columns.code), F.col(columns.value), F.col(columns.unit)))
+    if "components" not in table.columns:
+        return own
     parts = F.transform("components", lambda c: broken(c["code"], c["value_number"], c["unit"]))
     return F.concat(own, F.coalesce(parts, F.array().cast("array<string>")))
 

@@ -33,20 +33,33 @@ COMMON = (
 
 
 def select(
-    records: DataFrame, *columns: Column, is_entered_in_error: Column, valid_from: Column, known_at: Column
+    records: DataFrame,
+    *columns: Column,
+    is_entered_in_error: Column | None = None,
+    valid_from: Column | None = None,
+    known_at: Column | None = None,
 ) -> DataFrame:
     """COMMON, the entity's columns and the times of the record contract.
 
-    ``known_at`` (null: unknown) is when a clinician could first have known it by the record's own words; what is
-    published is never before the version's instant.
+    valid_from: when the fact holds. known_at: when a clinician could first have known it by the record's own words;
+    what is published is never before the version's instant. Records without such times, or that cannot be entered in
+    error, leave them out.
     """
+    never = F.lit(None).cast("timestamp")
+    is_error = F.lit(None).cast("boolean") if is_entered_in_error is None else is_entered_in_error
+    known_at = never if known_at is None else known_at
     return records.select(
         *COMMON,
         *columns,
-        F.coalesce(is_entered_in_error, F.lit(False)).alias("is_entered_in_error"),
-        valid_from.alias("valid_from"),
+        F.coalesce(is_error, F.lit(False)).alias("is_entered_in_error"),
+        (never if valid_from is None else valid_from).alias("valid_from"),
         F.coalesce(F.greatest(known_at, F.col("updated_at")), F.col("version_at")).alias("available_at"),
     )
+
+
+def double(digits: Column) -> Column:
+    """The number that digits stand for."""
+    return digits.try_cast("double")
 
 
 def at(moment: Column) -> Column:

@@ -12,12 +12,14 @@ from pydantic import ValidationError
 
 from jobs.errors import CitywellError
 from jobs.settings import Settings, settings
-from jobs.sources.model import Endpoint, Source
+from jobs.sources.endpoints import AnyEndpoint, FhirEndpoint
+from jobs.sources.model import Source
 
 DIRECTORY = Path(__file__).parent
 _PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
 _SETTING_TYPES = (str, int, float, Path)
 _PROBLEMS_SHOWN = 8
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 class _UniqueKeys(yaml.CSafeLoader):
@@ -26,6 +28,8 @@ class _UniqueKeys(yaml.CSafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
+            if key_node.tag == _MERGE:
+                continue
             if not isinstance(key_node, yaml.ScalarNode):
                 raise yaml.constructor.ConstructorError(
                     None, None, "a key that is no single word stands here", key_node.start_mark
@@ -56,8 +60,8 @@ def load_all() -> dict[str, Source]:
     return {path.stem: load_file(path) for path in sorted(DIRECTORY.glob("*.yml"))}
 
 
-def find_endpoint(name: str) -> tuple[Source, Endpoint]:
-    """The endpoint ``name`` and the source it belongs to, whichever that is."""
+def find_endpoint(name: str) -> tuple[Source, AnyEndpoint]:
+    """The endpoint ``name`` and the source it belongs to, whichever that is. Raises CitywellError without one."""
     sources = load_all().values()
     for source in sources:
         if name in source.endpoints:
@@ -68,6 +72,18 @@ def find_endpoint(name: str) -> tuple[Source, Endpoint]:
         where=str(DIRECTORY),
         do=f"use one of: {', '.join(known)}",
     )
+
+
+def find_fhir_endpoint(name: str) -> FhirEndpoint:
+    """The FHIR server ``name``. Raises CitywellError when nothing is called so, or it is something else."""
+    _, endpoint = find_endpoint(name)
+    if not isinstance(endpoint, FhirEndpoint):
+        raise CitywellError(
+            f"{name} is no FHIR server: its protocol is {endpoint.protocol}",
+            where=str(DIRECTORY),
+            do="name a FHIR server; `citywell source list` shows the protocol of each endpoint",
+        )
+    return endpoint
 
 
 def load_file(path: Path) -> Source:
@@ -119,7 +135,11 @@ def _setting(word: str, config: Settings, path: Path, place: str) -> str:
 
 
 def _problem(place: Iterable[int | str], message: str) -> str:
-    return f"{'.'.join(map(str, place)) or 'the file'}: {message}"
+    """A problem with its place, without the protocol by which pydantic tells the kinds of endpoints apart."""
+    parts = [str(part) for part in place]
+    if len(parts) > 2 and parts[0] == "endpoints":
+        del parts[2]
+    return f"{'.'.join(parts) or 'the file'}: {message}"
 
 
 def _invalid(path: Path, problems: list[str]) -> CitywellError:

@@ -31,7 +31,7 @@ from jobs.extract.waiting import SYSTEM_CLOCK, Clock
 from jobs.identity import vault
 from jobs.lake import control
 from jobs.settings import settings
-from jobs.sources import Endpoint, SmartSignIn, find_endpoint
+from jobs.sources import FhirEndpoint, SmartSignIn, find_endpoint, find_fhir_endpoint
 from jobs.writeback import risk_assessment
 from jobs.writeback.risk_assessment import IDENTIFIER_SYSTEM, Resource, Score
 
@@ -197,7 +197,7 @@ class _Hospital:
     Raises CitywellError when the hospital does not answer or does not let us in.
     """
 
-    def __init__(self, endpoint: Endpoint, client: httpx.Client, clock: Clock) -> None:
+    def __init__(self, endpoint: FhirEndpoint, client: httpx.Client, clock: Clock) -> None:
         self._client, self._clock = client, clock
         self._url = f"{endpoint.base_url}/RiskAssessment"
         self._where = f"{endpoint.name} ({self._url})"
@@ -294,7 +294,7 @@ class _Hospital:
 
 @contextmanager
 def _hospital(source: str, clock: Clock) -> Iterator[_Hospital]:
-    _, endpoint = find_endpoint(source)
+    endpoint = find_fhir_endpoint(source)
     with web.new_client(endpoint.base_url) as client:
         yield _Hospital(endpoint, client, clock)
 

@@ -6,7 +6,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.lake import rules
-from jobs.sources.model import Column, Table
+from jobs.sources import Column, Table
 
 ROWS = "key string, x int, is_deleted boolean, is_entered_in_error boolean, rule string, reason string"
 

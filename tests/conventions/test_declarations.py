@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from jobs.lake.load.staging import TRANSFORMS
+from jobs.lake import bronze, catalog, engine, tables
+from jobs.lake.load.staging import transforms
+from jobs.lake.reader import Reading
 from jobs.settings import PROJECT_DIR
 from jobs.silver.fhir import SHAPES
-from jobs.sources import load_all
+from jobs.sources import RECORD_COLUMNS, load_all
 from tests.support.exports import one_of_each
 from tests.support.lake import TestLake, instant
 
@@ -23,6 +25,7 @@ ALLOWED = {
     "dags": {"common", "jobs", "ml"},
 }
 OURS = {"jobs", "ml", "infra", "expectations", "dags", "tests", "common"}
+NOW = instant("2026-01-01")
 ENGINES = {"dags": {"pyspark", "deltalake", "delta"}}
 
 
@@ -51,31 +54,42 @@ def test_the_simulator_knows_nothing_of_the_jobs() -> None:
         assert used <= {"jobs.settings", "jobs.errors"}, file
 
 
-def test_every_declared_table_has_a_shape_and_a_transform() -> None:
+def test_every_declared_table_has_a_shape() -> None:
     for source in load_all().values():
-        assert set(TRANSFORMS[source.name]) == set(source.tables)
         for entity, table in source.tables.items():
-            assert table.resource in SHAPES
+            assert table.fields is not None or table.resource in SHAPES
             assert table.key == f"{entity}_key"
 
 
-def test_bronze_and_silver_have_the_declared_columns(lake: TestLake) -> None:
-    from jobs.lake import catalog, tables
-    from jobs.sources import RECORD_COLUMNS
+def test_bronze_has_the_declared_columns(lake: TestLake) -> None:
+    facts = bronze.BatchFacts("a", "a.1", NOW, NOW, is_first_load=True, key_id="k", monthly_since=2024)
+    reading = Reading("a", "", "", "", 0, ())
+    with engine.session() as spark:
+        for source in load_all().values():
+            of_source = transforms(source.name)
+            for entity, declared in source.tables.items():
+                rows = bronze.staged(spark, [], reading, facts, entity, declared, of_source[entity])
+                columns = {f.name: f.dataType.simpleString() for f in rows.schema}
+                expected = {declared.key: "string"} | {
+                    name: c.type for name, c in {**RECORD_COLUMNS, **declared.columns}.items()
+                }
+                assert columns.keys() - {"rule", "reason"} == expected.keys(), (source.name, entity)
+                assert {name: columns[name] for name in expected} == expected, (source.name, entity)
 
+
+def test_silver_leaves_out_the_delivery(lake: TestLake) -> None:
     lake.ingest("hospital_north", one_of_each(instant("2026-01-01")))
+    for entity, declared in load_all()["hospital"].tables.items():
+        expected = {declared.key, *RECORD_COLUMNS, *declared.columns} - set(catalog.PROVENANCE)
+        assert set(tables.columns(f"silver.hospital__{entity}").names) == expected
+
+
+def test_every_source_has_its_transforms_and_its_test() -> None:
+    """A source is three files: its YAML, its transforms, its test."""
     for source in load_all().values():
-        for entity, declared in source.tables.items():
-            columns = {
-                f.name: f.dataType.simpleString() for f in tables.columns(f"bronze.{source.name}__{entity}")
-            }
-            expected = {declared.key: "string"} | {
-                name: c.type for name, c in {**RECORD_COLUMNS, **declared.columns}.items()
-            }
-            assert columns.keys() - {"rule", "reason"} == expected.keys()
-            assert {name: columns[name] for name in expected} == expected, entity
-            silver = tables.columns(f"silver.{source.name}__{entity}").names
-            assert set(silver) == expected.keys() - set(catalog.PROVENANCE)
+        assert set(transforms(source.name)) == set(source.tables)
+        test = PROJECT_DIR / "tests" / "unit" / "silver" / f"test_{source.name}.py"
+        assert test.exists() or source.name == "hospital", f"{source.name} has no test"
 
 
 def test_no_host_of_a_registry_and_no_absolute_path_in_the_lock() -> None:

@@ -19,9 +19,11 @@ from infra.stack.postgres import Cluster, recreate
 from jobs.identity import pseudonyms, vault
 from jobs.lake import catalog, control, landing
 from jobs.lake.control import Receipt
+from jobs.lake.formats import delimited
 from jobs.lake.load import load
+from jobs.lake.load.work import wires
 from jobs.settings import settings
-from jobs.sources import find_endpoint
+from jobs.sources import AnyEndpoint, find_endpoint
 
 Line = bytes | Mapping[str, Any]
 DOWNLOADS = 2
@@ -63,7 +65,8 @@ class TestLake:
 
             def land(n: int, resource: str) -> landing.LandedFile:
                 name, body = f"{n:04d}-{resource}.ndjson.cwl", _body(export.files[resource])
-                return self._file(directory, name, resource, "output", body)
+                file = self._file(directory, name, resource, "output", body)
+                return landing.with_counts(file, records=_rows(endpoint, resource, body), expected=None)
 
             with ThreadPoolExecutor(DOWNLOADS) as pool:
                 files = list(pool.map(land, count(), export.files))
@@ -151,6 +154,15 @@ def instant(text: str) -> datetime:
 
 def rows_as_set(spark: SparkSession, query: str) -> set[tuple[Any, ...]]:
     return {tuple(row) for row in spark.sql(query).collect()}
+
+
+def _rows(endpoint: AnyEndpoint, resource: str, body: bytes) -> int | None:
+    """How many rows a CSV file has, where the endpoint sends such; None for lines."""
+    source, _ = find_endpoint(endpoint.name)
+    wire = wires(source, endpoint).get(resource)
+    if wire is None or wire.csv is None:
+        return None
+    return sum(1 for _ in delimited.Table([body], wire.csv).rows())
 
 
 def _body(lines: Sequence[Line] | bytes) -> bytes:

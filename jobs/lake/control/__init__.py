@@ -38,6 +38,7 @@ from jobs.lake.control.export import landed_files as landed_files
 from jobs.lake.control.export import last_job as last_job
 from jobs.lake.control.export import record_file as record_file
 from jobs.lake.control.export import save_job as save_job
+from jobs.lake.control.export import seen_files as seen_files
 from jobs.lake.control.marks import Watermark as Watermark
 from jobs.lake.control.marks import newest_transaction as newest_transaction
 from jobs.lake.control.marks import seen_until as seen_until

@@ -72,3 +72,13 @@ def landed_files(conn: Connection, name: str) -> list[LandedFile]:
 def forget_files(conn: Connection, name: str) -> None:
     """Removes the records of a batch's landed files: another export takes their place."""
     conn.execute("delete from landed_file where batch_id = %s", (name,))
+
+
+def seen_files(conn: Connection, source: str, *, but: str) -> set[str]:
+    """``url_digest`` of the files of ``source`` that have landed with another batch than ``but``, failed ones aside."""
+    rows = conn.execute(
+        "select distinct url_digest from landed_file inner join batch using (batch_id) "
+        "where source = %s and batch_id <> %s and status <> 'failed'",
+        (source, but),
+    )
+    return {row[0] for row in rows}

@@ -45,6 +45,9 @@ create table if not exists landed_file (
     landed_at timestamptz not null default now(),
     primary key (batch_id, file)
 );
+alter table landed_file add column if not exists records bigint;
+alter table landed_file add column if not exists origin text;
+alter table landed_file add column if not exists sent_at timestamptz;
 comment on table landed_file is 'One row per landed file of a batch.';
 
 create table if not exists watermark (

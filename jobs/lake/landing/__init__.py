@@ -14,6 +14,7 @@ from jobs.lake.landing.batch import batch_dir as batch_dir
 from jobs.lake.landing.batch import expire as expire
 from jobs.lake.landing.batch import manifest_of as manifest_of
 from jobs.lake.landing.batch import read_manifest as read_manifest
+from jobs.lake.landing.batch import with_counts as with_counts
 from jobs.lake.landing.batch import write_manifest as write_manifest
 from jobs.lake.landing.encrypted import FRAME_SIZE as FRAME_SIZE
 from jobs.lake.landing.encrypted import SUFFIX as SUFFIX

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -38,6 +38,23 @@ class LandedFile:
     blank_lines: int
     sha256: str
     expected_lines: int | None
+    """The number of records its sender states."""
+    records: int | None = None
+    """The number of records in it, where a record is not a line."""
+    origin: str | None = None
+    """What a dropped file is called at its sender."""
+    sent_at: datetime | None = None
+    """The instant a dropped file is of; None where the delivery's holds for all."""
+
+    @property
+    def received(self) -> int:
+        """How many records it holds."""
+        return self.lines - self.blank_lines if self.records is None else self.records
+
+
+def with_counts(file: LandedFile, *, records: int | None, expected: int | None) -> LandedFile:
+    """``file`` with the number of records in it and that which its sender states."""
+    return replace(file, records=records, expected_lines=expected)
 
 
 @dataclass(frozen=True)
@@ -47,10 +64,15 @@ class Finding:
     ``message`` never carries a record's values, a token or a link.
     """
 
-    kind: Literal["count_mismatch", "file_failed", "server_errors", "nothing_exported"]
+    kind: Literal["count_mismatch", "file_failed", "server_errors", "nothing_exported", "added_field"]
     message: str
     file: str | None = None
     resource_type: str | None = None
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether something is missing because of it."""
+        return self.kind != "added_field"
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def _receipts(work: Work, outcomes: Mapping[tuple[str, str, str], int]) -> list[
     landed = {}
     for f in work.manifest.files:
         if f.kind == "output":
-            landed[f.file] = f.lines - f.blank_lines
+            landed[f.file] = f.received
             counts.setdefault((f.file, f.resource_type), Counter())
     return [
         Receipt(

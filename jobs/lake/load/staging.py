@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
@@ -17,7 +18,6 @@ from jobs.lake.load.steps import crash_point, side_by_side
 from jobs.lake.load.work import Work
 from jobs.lake.reader import DELETION_BUNDLE
 from jobs.settings import settings
-from jobs.silver import hospital
 from jobs.sources import Table
 
 if TYPE_CHECKING:
@@ -29,8 +29,13 @@ MONTHLY_SINCE = 2024
 MOST_SNAPSHOTS = 1000
 """Full exports looked at for absences; a daily one of nearly three years."""
 
-TRANSFORMS: dict[str, Mapping[str, Callable[[DataFrame], DataFrame]]] = {"hospital": hospital.TRANSFORMS}
-"""Entity transforms by source definition."""
+Transform = Callable[[DataFrame], DataFrame]
+
+
+def transforms(source: str) -> Mapping[str, Transform]:
+    """The transform of each entity of a source: TRANSFORMS of ``jobs.silver.<source>``."""
+    found: Mapping[str, Transform] = import_module(f"jobs.silver.{source}").TRANSFORMS
+    return found
 
 
 def stage(work: Work, validation: Validation) -> None:
@@ -50,7 +55,7 @@ def stage(work: Work, validation: Validation) -> None:
     def stage_entity(entity: str) -> None:
         table = work.source.tables[entity]
         files = [
-            bronze.StagedFile(f.file, f.kind)
+            work.readable(f)
             for f in work.manifest.files
             if (f.kind == "output" and f.resource_type == table.resource)
             or (f.kind == "deleted" and table.resource in deleted_types)
@@ -60,7 +65,7 @@ def stage(work: Work, validation: Validation) -> None:
             return
         log.info("%s: reading %s", work.batch.batch_id, table.resource)
         rows = bronze.staged(
-            work.spark, files, work.reading, facts, entity, table, TRANSFORMS[work.source.name][entity]
+            work.spark, files, work.reading, facts, entity, table, transforms(work.source.name)[entity]
         )
         if work.endpoint.absence_means_deletion:
             rows = _with_absences(work, entity, rows, facts, is_whole=is_whole)
@@ -77,7 +82,7 @@ def _is_whole(work: Work, table: Table) -> bool:
         work.endpoint.absence_means_deletion
         and work.batch.is_full
         and work.manifest.complete
-        and (work.endpoint.types is None or table.resource in work.endpoint.types)
+        and work.endpoint.sends(table.resource)
     )
 
 

@@ -14,11 +14,12 @@ from pyspark.sql import functions as F
 from jobs.lake import bronze, landing, tables
 from jobs.lake.catalog import QUARANTINE, RECEIPTS
 from jobs.lake.control import Batch, Connection
+from jobs.lake.formats.flat import Wire
 from jobs.lake.instants import micros
 from jobs.lake.landing import FileKind, LandedFile, Manifest
-from jobs.lake.reader import DELETION_BUNDLE, Reading
+from jobs.lake.reader import DELETION_BUNDLE, File, Reading
 from jobs.settings import settings
-from jobs.sources import Endpoint, Source, find_endpoint
+from jobs.sources import AnyEndpoint, FileFeed, Source, find_endpoint
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Work:
     conn: Connection
     batch: Batch
     source: Source
-    endpoint: Endpoint
+    endpoint: AnyEndpoint
     manifest: Manifest
     directory: Path
 
@@ -61,7 +62,12 @@ class Work:
             time_zone=self.endpoint.time_zone,
             is_snapshot=self.endpoint.absence_means_deletion,
             has_numeric_versions=self.endpoint.declares_numeric_version_id,
+            wires=wires(self.source, self.endpoint),
         )
+
+    def readable(self, file: LandedFile) -> File:
+        """A landed file as the reader takes it: what it holds is of the instant it was sent, or of its delivery's."""
+        return File(file.file, file.kind, micros(file.sent_at or self.manifest.transaction_time))
 
     @property
     def modelled(self) -> set[str]:
@@ -113,5 +119,15 @@ class Work:
 
     def read(self, kind: FileKind, resource_type: str) -> DataFrame:
         """Reader rows of the files of a kind; of deletion bundles, every entry (``resource_type`` is then Bundle)."""
-        files = [bronze.StagedFile(f.file, kind) for f in self.files(kind, resource_type)]
+        files = [self.readable(f) for f in self.files(kind, resource_type)]
         return bronze.read(self.spark, files, self.reading, resource_type)
+
+
+def wires(source: Source, endpoint: AnyEndpoint) -> dict[str, Wire]:
+    """How ``endpoint`` sends flat records, by resource type; empty for a FHIR server."""
+    return {
+        source.tables[entity].resource: Wire(
+            source.tables[entity], feed.names, feed.csv if isinstance(feed, FileFeed) else None
+        )
+        for entity, feed in getattr(endpoint, "feeds", {}).items()
+    }

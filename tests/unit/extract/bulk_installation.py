@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from bulk_server import FakeClock
 
 from jobs.extract import fhir_bulk
-from jobs.extract.fhir_bulk import ExtractResult, Places
+from jobs.extract.delivery import ExtractResult, Places
 from jobs.lake import control, landing
-from jobs.sources import Endpoint
+from jobs.sources import FhirEndpoint
 
 AS_OF = datetime(2026, 3, 1, 4, 30, tzinfo=UTC)
 
@@ -21,7 +21,7 @@ class Installation:
     """What ``extract`` needs, and ways to look at what it left behind."""
 
     conn: control.Connection
-    endpoint: Endpoint
+    endpoint: FhirEndpoint
     places: Places
     clock: FakeClock
 
@@ -54,5 +54,5 @@ class Installation:
         assert job is not None
         return job
 
-    def with_endpoint(self, change: Callable[[Endpoint], Endpoint]) -> Installation:
+    def with_endpoint(self, change: Callable[[FhirEndpoint], FhirEndpoint]) -> Installation:
         return Installation(self.conn, change(self.endpoint), self.places, self.clock)

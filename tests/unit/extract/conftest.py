@@ -13,10 +13,10 @@ from bulk_installation import Installation
 from bulk_server import BulkServer, FakeClock, running
 
 from infra.stack.postgres import Cluster
-from jobs.extract.fhir_bulk import Places
+from jobs.extract.delivery import Places
 from jobs.extract.smart_auth import ensure_key
 from jobs.lake import control
-from jobs.sources import Endpoint, SmartSignIn
+from jobs.sources import FhirEndpoint, SmartSignIn
 
 
 @pytest.fixture(scope="session")
@@ -50,9 +50,10 @@ def server(clock: FakeClock, registered_keys: list[dict[str, Any]]) -> Iterator[
 
 
 @pytest.fixture
-def endpoint(server: BulkServer) -> Endpoint:
+def endpoint(server: BulkServer) -> FhirEndpoint:
     """The server as a source definition would declare it."""
-    return Endpoint(
+    return FhirEndpoint(
+        protocol="fhir_bulk",
         name="north",
         description="A hospital under control.",
         base_url=server.base_url,
@@ -73,7 +74,7 @@ def conn(postgres: Cluster) -> Iterator[control.Connection]:
 
 @pytest.fixture
 def north(
-    conn: control.Connection, endpoint: Endpoint, keys_dir: Path, tmp_path: Path, clock: FakeClock
+    conn: control.Connection, endpoint: FhirEndpoint, keys_dir: Path, tmp_path: Path, clock: FakeClock
 ) -> Installation:
     """An installation with one endpoint."""
     return Installation(conn, endpoint, Places(tmp_path / "landing", keys_dir), clock)

@@ -19,7 +19,7 @@ from jobs.errors import CitywellError
 from jobs.extract import fhir_bulk
 from jobs.lake import control
 from jobs.settings import settings
-from jobs.sources import Endpoint
+from jobs.sources import FhirEndpoint
 from tests.support.lake import use_home
 
 DAY_1, DAY_2 = "2026-03-01T04:30:00Z", "2026-03-02T04:30:00Z"
@@ -33,7 +33,7 @@ def declare(
     tmp_path: Path,
     postgres: Cluster,
     server: BulkServer,
-    endpoint: Endpoint,
+    endpoint: FhirEndpoint,
     keys_dir: Path,
     clock: FakeClock,
 ) -> Iterator[Declare]:

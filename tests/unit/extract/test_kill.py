@@ -19,9 +19,9 @@ import sys
 from datetime import datetime
 from jobs.extract import fhir_bulk
 from jobs.lake import control
-from jobs.sources import Endpoint
+from jobs.sources import FhirEndpoint
 
-endpoint = Endpoint.model_validate_json(sys.argv[1])
+endpoint = FhirEndpoint.model_validate_json(sys.argv[1])
 with control.connect() as conn, control.source_lock(conn, endpoint.name):
     batch = control.open_batch(conn, endpoint.name, datetime.fromisoformat(sys.argv[2]))
     fhir_bulk.extract(conn, endpoint, batch)

@@ -24,11 +24,11 @@ from bulk_server import FakeClock
 
 from infra.stack.postgres import free_port
 from jobs.extract import source_check
-from jobs.extract.fhir_bulk import Places
+from jobs.extract.delivery import Places
 from jobs.extract.smart_auth import ensure_key
 from jobs.extract.waiting import SYSTEM_CLOCK
 from jobs.lake import control
-from jobs.sources import Endpoint, SmartSignIn, load
+from jobs.sources import FhirEndpoint, SmartSignIn, load
 
 HOSPITALS = ("hospital_north", "hospital_harbour", "hospital_university")
 
@@ -79,7 +79,7 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     pytest.fail(f"the simulator did not start: {log.read_text()[-2000:]}")
 
 
-def endpoint_of(url: str, name: str) -> Endpoint:
+def endpoint_of(url: str, name: str) -> FhirEndpoint:
     short = name.removeprefix("hospital_")
     return load("hospital").endpoints[name].model_copy(update={"base_url": f"{url}/{short}/fhir"})
 

@@ -22,14 +22,14 @@ from infra.cli.app import app
 from jobs import sources
 from jobs.extract import source_check
 from jobs.extract.source_check import Result
-from jobs.sources import Endpoint
+from jobs.sources import FhirEndpoint
 
 STEPS = ["connection", "capability", "clock", "sign-in", "export"]
 
 
 @pytest.fixture
 def check(
-    endpoint: Endpoint, server: BulkServer, keys_dir: Path, clock: FakeClock
+    endpoint: FhirEndpoint, server: BulkServer, keys_dir: Path, clock: FakeClock
 ) -> Callable[..., list[Result]]:
     """Checks the endpoint, changed as asked."""
     server.files = {"o.ndjson": File("Organization", b'{"id":"1"}\n{"id":"2"}\n', count=2)}
@@ -222,7 +222,7 @@ def test_a_server_that_cannot_be_reached_ends_the_check(
 
 
 def test_a_missing_key_is_said(
-    endpoint: Endpoint, server: BulkServer, tmp_path: Path, clock: FakeClock
+    endpoint: FhirEndpoint, server: BulkServer, tmp_path: Path, clock: FakeClock
 ) -> None:
     last = source_check.check(endpoint, keys_dir=tmp_path, clock=clock.clock())[-1]
     assert (last.step, last.verdict) == ("sign-in", "wrong")
@@ -301,7 +301,7 @@ def test_a_certificate_that_is_not_trusted_is_named_with_the_way_to_trust_it(
 
 @pytest.mark.parametrize(("harm", "code"), [(False, 0), (True, 1)])
 def test_the_command_says_every_step_and_ends_with_1_when_one_is_wrong(
-    endpoint: Endpoint,
+    endpoint: FhirEndpoint,
     server: BulkServer,
     keys_dir: Path,
     clock: FakeClock,
@@ -313,7 +313,7 @@ def test_the_command_says_every_step_and_ends_with_1_when_one_is_wrong(
     server.files = {"p.ndjson": File("Patient", b'{"id":"1"}', count=1)}
     if harm:
         server.script["kickoff"] = [Answer(403)]
-    monkeypatch.setattr(sources, "find_endpoint", lambda _: (None, endpoint))
+    monkeypatch.setattr(sources, "find_fhir_endpoint", lambda _: endpoint)
     monkeypatch.setattr(source_check, "settings", lambda: SimpleNamespace(keys_dir=keys_dir))
     ended = CliRunner().invoke(app, ["source", "check", "north"])
     said = " ".join(ended.output.split())

@@ -10,7 +10,7 @@ import pytest
 
 from jobs.identity import pseudonyms
 from jobs.lake import landing, reader
-from jobs.lake.reader import Reading, RecordReader
+from jobs.lake.reader import File, Reading, RecordReader
 
 LINES = 40
 
@@ -30,12 +30,12 @@ def records(tmp_path: Path) -> RecordReader:
     return RecordReader(reading)
 
 
-def land(records: RecordReader, *resources: object) -> str:
+def land(records: RecordReader, *resources: object) -> File:
     path = Path(records.reading.landing_dir) / "file.cwl"
     with landing.LandingWriter(path, records.landing_key) as writer:
         for resource in resources:
             writer.write(json.dumps(resource).encode() + b"\n")
-    return path.name
+    return File(path.name, "output", 0)
 
 
 def lines_of(batches: list[pa.RecordBatch]) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobs.sources import Endpoint
+from jobs.sources import FhirEndpoint
 
 CANARY = "Zorblax-Quintarelli"
 PATIENTS = b"".join(
@@ -12,6 +12,6 @@ VISITS = b'{"resourceType":"Encounter","id":"e1"}\n' * 20
 PATIENT_FILE, VISIT_FILE = "0000-Patient.ndjson.cwl", "0001-Encounter.ndjson.cwl"
 
 
-def in_turn(endpoint: Endpoint) -> Endpoint:
+def in_turn(endpoint: FhirEndpoint) -> FhirEndpoint:
     """One download at a time, so that a test knows which comes first."""
     return endpoint.model_copy(update={"parallel_downloads": 1})

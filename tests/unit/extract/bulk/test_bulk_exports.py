@@ -12,7 +12,7 @@ from bulk_server import LINK_SECRET, BulkServer, File
 
 from jobs.extract import bulk_client
 from jobs.lake import control
-from jobs.sources import Endpoint, NoSignIn
+from jobs.sources import FhirEndpoint, NoSignIn
 
 
 def test_an_export_lands_encrypted_and_complete(north: Installation, server: BulkServer) -> None:
@@ -53,7 +53,7 @@ def test_the_same_batch_again_asks_the_server_for_nothing(north: Installation, s
     [("patient", None, "Patient/$export"), ("system", None, "$export"), ("group", "g1", "Group/g1/$export")],
 )
 def test_the_export_is_asked_for_as_declared(
-    level: str, group: str | None, path: str, endpoint: Endpoint
+    level: str, group: str | None, path: str, endpoint: FhirEndpoint
 ) -> None:
     asked = endpoint.model_copy(update={"export_level": level, "group_id": group})
     assert bulk_client._operation(asked) == path

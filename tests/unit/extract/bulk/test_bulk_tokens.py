@@ -10,7 +10,7 @@ from bulk_server import Answer, BulkServer, FakeClock, File, running
 
 from jobs.errors import CitywellError
 from jobs.extract import bulk_client
-from jobs.sources import Endpoint
+from jobs.sources import FhirEndpoint
 
 
 def test_a_token_that_ends_between_two_files_is_renewed(north: Installation, server: BulkServer) -> None:
@@ -37,7 +37,7 @@ def test_the_token_goes_only_where_it_is_asked_for(north: Installation, server: 
     assert "authorization" not in server.last("patient.ndjson").headers
 
 
-def test_the_token_does_not_leave_the_server_unasked(server: BulkServer, endpoint: Endpoint) -> None:
+def test_the_token_does_not_leave_the_server_unasked(server: BulkServer, endpoint: FhirEndpoint) -> None:
     client = bulk_client.BulkClient(endpoint, httpx.Client(), None)
     own = bulk_client.Link("output", "Patient", f"{server.base_url}/files/x", None)
     foreign = bulk_client.Link("output", "Patient", "http://storage.example/x", None)
@@ -86,7 +86,7 @@ def test_a_redirected_file_is_fetched_and_the_token_stays_behind(
         assert "authorization" in server.last("encounter2.ndjson").headers
 
 
-def test_a_redirect_without_encryption_is_refused(endpoint: Endpoint) -> None:
+def test_a_redirect_without_encryption_is_refused(endpoint: FhirEndpoint) -> None:
     asked = []
 
     def answer(request: httpx.Request) -> httpx.Response:

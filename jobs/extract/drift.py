@@ -1,0 +1,63 @@
+"""What a system calls the parts of its records, against what is declared: nothing may change unnoticed.
+
+A part that is new is announced and stays in the landing, where a later declaration finds it. One that is gone, or goes
+by another name, stops its own endpoint before a record is read: its values would be missing from every one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from difflib import get_close_matches
+
+import msgspec
+
+from jobs.errors import CitywellError
+from jobs.lake.landing import Finding
+from jobs.sources import Feed, Table
+
+_LOOKED_AT = 200
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def findings(seen: Set[str], table: Table, feed: Feed, where: str) -> list[Finding]:
+    """What is announced of the member names ``seen`` in a delivery. Raises CitywellError when a declared is gone."""
+    fields = table.fields or {}
+    sent_as = {name: next((s for s, field in feed.names.items() if field == name), name) for name in fields}
+    gone = sorted(
+        sent_as[name] for name, field in fields.items() if not field.optional and sent_as[name] not in seen
+    )
+    added = sorted(seen - set(sent_as.values()))
+    if gone:
+        raise CitywellError(
+            f"{table.resource} no longer has {', '.join(gone)}"
+            + (f"; new is {', '.join(added[:10])}" if added else ""),
+            where=where,
+            do=_advice(gone, added),
+        )
+    if not added:
+        return []
+    words = f"{table.resource} has parts that nothing declares: {', '.join(added[:20])}"
+    return [Finding("added_field", words, resource_type=table.resource)]
+
+
+def names(records: Sequence[bytes]) -> set[str]:
+    """The member names of JSON objects, or of the first and last hundreds of many; what is no object has none."""
+    found: set[str] = set()
+    few = (
+        records if len(records) <= _LOOKED_AT else [*records[: _LOOKED_AT // 2], *records[-_LOOKED_AT // 2 :]]
+    )
+    for record in few:
+        try:
+            found |= _MEMBERS.decode(record).keys()
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue
+    return found
+
+
+def _advice(gone: list[str], added: list[str]) -> str:
+    renamed = {name: near[0] for name in gone if (near := get_close_matches(name, added, 1, 0.5))}
+    guess = f" (perhaps {next(iter(renamed.values()))!r} is {next(iter(renamed))!r} now)" if renamed else ""
+    return (
+        f"ask the owner what has changed; a new name is mapped under `names` of the feed{guess}, a part that may be "
+        "missing is declared optional. Then run again: nothing of this delivery was taken"
+    )

@@ -1,0 +1,151 @@
+"""A directory into which a system drops files: those not seen before, as they are, into the landing.
+
+A file is taken when it is whole: when its confirmation lies beside it, or it has not changed for a while. It is known
+again by its name, size and time of change, so that a corrected delivery under the same name is taken too; nothing in
+the directory is ever changed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jobs.errors import CitywellError
+from jobs.extract import drift
+from jobs.extract.delivery import Delivery, ExtractResult, Places, digest_of, extracted
+from jobs.extract.waiting import SYSTEM_CLOCK, Clock
+from jobs.lake import control
+from jobs.lake.control import Batch, Connection
+from jobs.lake.formats import delimited
+from jobs.lake.landing import Manifest
+from jobs.sources import FileFeed, FilesEndpoint, Source, Table
+
+_PIECE = 1 << 20
+_UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")
+_COUNT = re.compile(r"\b(\d{1,12})\b")
+
+
+def extract(
+    conn: Connection,
+    source: Source,
+    endpoint: FilesEndpoint,
+    batch: Batch,
+    *,
+    places: Places | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> ExtractResult:
+    """Lands the new files of each feed, oldest first.
+
+    A full export that was asked for takes every file again. Raises CitywellError when the directory is not there, and
+    when a file's columns are not those declared.
+    """
+    places = places or Places.of_settings()
+    directory = Path(endpoint.directory).expanduser()
+
+    def run() -> Manifest:
+        if not directory.is_dir():
+            raise CitywellError(
+                "The directory of the files is not there",
+                where=f"{endpoint.name} ({directory})",
+                do="check that it is mounted, and `directory` in the source definition",
+            )
+        delivery = Delivery(conn, batch, places)
+        is_asked_again = batch.is_full and not batch.is_first_load
+        seen = set() if is_asked_again else control.seen_files(conn, batch.source, but=batch.batch_id)
+        for entity, feed in endpoint.feeds.items():
+            for dropped in _dropped(directory, feed, endpoint.settle_s, clock.now()):
+                if digest_of(dropped.known_by) not in seen:
+                    _land(delivery, dropped, source.tables[entity], feed, endpoint.name)
+        return delivery.finish(batch.as_of)
+
+    return extracted(conn, batch, places, run)
+
+
+@dataclass(frozen=True)
+class _Dropped:
+    path: Path
+    name: str
+    """Relative to the endpoint's directory."""
+    sent_at: datetime
+    stated: int | None
+    known_by: str
+
+
+def _land(delivery: Delivery, dropped: _Dropped, table: Table, feed: FileFeed, endpoint: str) -> None:
+    rows = delimited.Table(_pieces(dropped.path), feed.csv)
+    records = sum(1 for _ in rows.rows())
+    where = f"{endpoint}, file {dropped.name}"
+    if rows.header is None:
+        raise CitywellError("A file has no header", where=where, do="ask its owner to send it again, whole")
+    for finding in drift.findings(set(rows.header), table, feed, where):
+        delivery.announce(finding)
+    file = delivery.land(
+        table.resource,
+        _pieces(dropped.path),
+        form="csv",
+        origin=dropped.name,
+        known_by=dropped.known_by,
+        sent_at=min(dropped.sent_at, delivery.batch.as_of),
+    )
+    stated = rows.stated if feed.csv.footer else dropped.stated
+    if feed.csv.footer and rows.stated is None:
+        delivery.miss(f"{dropped.name} has no footer: it may have been cut off", file, table.resource)
+    delivery.stated(file, table.resource, records=records, stated=stated)
+
+
+def _dropped(directory: Path, feed: FileFeed, settle_s: float, now: datetime) -> list[_Dropped]:
+    """The whole files of a feed, oldest first."""
+    counts = _counts(directory, feed.counted_by) if feed.counted_by else {}
+    found = []
+    for path in directory.glob(feed.pattern):
+        confirmation = _confirmation(path, feed.confirmed_by) if feed.confirmed_by else None
+        if not path.is_file() or path.suffix in _UNFINISHED or (feed.confirmed_by and confirmation is None):
+            continue
+        if feed.counted_by and path.name not in counts:
+            continue
+        facts = path.stat()
+        sent_at = datetime.fromtimestamp(facts.st_mtime, UTC)
+        is_confirmed = feed.confirmed_by or feed.counted_by
+        if not is_confirmed and 0 <= (now - sent_at).total_seconds() < settle_s:
+            continue
+        name = path.relative_to(directory).as_posix()
+        known_by = f"{name}|{facts.st_size}|{facts.st_mtime_ns}"
+        stated = counts.get(path.name) if feed.counted_by else _stated(confirmation)
+        found.append(_Dropped(path, name, sent_at, stated, known_by))
+    return sorted(found, key=lambda each: (each.sent_at, each.name))
+
+
+def _confirmation(path: Path, suffix: str) -> Path | None:
+    beside = (path.with_name(path.name + suffix), path.with_suffix(suffix))
+    return next((each for each in beside if each.is_file()), None)
+
+
+def _stated(confirmation: Path | None) -> int | None:
+    match = _COUNT.search(confirmation.read_text(errors="replace")) if confirmation else None
+    return int(match[1]) if match else None
+
+
+def _counts(directory: Path, pattern: str) -> dict[str, int]:
+    """Records by file name, from the JSON files that state them."""
+    counts: dict[str, int] = {}
+    for path in sorted(directory.glob(pattern)):
+        try:
+            files = json.loads(path.read_text(encoding="utf-8"))["files"]
+            counts |= {str(name): int(count) for name, count in files.items()}
+        except (ValueError, KeyError, AttributeError, TypeError):
+            raise CitywellError(
+                "A file that should state the records of others cannot be read",
+                where=str(path),
+                do="ask its owner to send it again; it holds {'files': {name: number of records}}",
+            ) from None
+    return counts
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            yield piece

@@ -1,0 +1,267 @@
+"""Flat records to what the lake may keep: the members that a table's ``fields`` name, each by its type.
+
+A flat record is a JSON object or a row of cells. What comes out is JSON of the declared fields alone, under their own
+names, whatever the sender calls them:
+
+* ``date_time``: microseconds since 1970 UTC, the precision it was written with and, of a partial one, where it ends;
+* ``birth_date``: year and month, never the day;
+* ``reference``: the pseudonym of what it names;
+* ``decimal``: its digits, as text; ``date``: ISO; text, integer and boolean as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from jobs.identity.pseudonyms import Pseudonymiser
+from jobs.lake import instants
+from jobs.lake.strict import Rejected
+from jobs.sources import CsvForm, Field, Table, When
+
+_DIGITS = re.compile(r"[+-]?[0-9]{1,28}(\.[0-9]{1,28})?([eE][+-]?[0-9]{1,2})?", re.ASCII)
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
+_REMEMBERED = 65_536
+_BETWEEN = "|"
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+SQL_TYPES = {
+    "text": "string",
+    "integer": "bigint",
+    "decimal": "string",
+    "boolean": "boolean",
+    "date": "string",
+    "date_time": "struct<at:bigint,until:bigint,precision:string>",
+    "birth_date": "struct<year:bigint,month:bigint,precision:string>",
+    "reference": "string",
+}
+"""Spark SQL type of a field by its declared type, as the reader emits it."""
+
+
+def sql_type(table: Table) -> str:
+    """Spark SQL type of a table's records."""
+    kept = {
+        name: SQL_TYPES[field.type] for name, field in (table.fields or {}).items() if field.type in SQL_TYPES
+    }
+    return "struct<" + ",".join(f"`{name}`:{kind}" for name, kind in kept.items()) + ">"
+
+
+class Flat(NamedTuple):
+    """One record: its id at the source, its version (microseconds UTC, where it names one), and JSON of its fields."""
+
+    source_id: str
+    version_us: int | None
+    is_deleted: bool
+    record: bytes
+
+
+@dataclass(frozen=True)
+class Wire:
+    """How the records of a table are sent by one endpoint."""
+
+    table: Table
+    names: Mapping[str, str]
+    """Field by what the endpoint calls it, where that is another name."""
+    csv: CsvForm | None = None
+    """None for JSON."""
+
+
+class FlatReader:
+    """Records of one table as sent by one endpoint."""
+
+    def __init__(self, wire: Wire, pseudonyms: Pseudonymiser, zone: ZoneInfo) -> None:
+        table = wire.table
+        sent_as = {field: name for name, field in wire.names.items()}
+        self.table, self.pseudonyms, self.zone, self.form = table, pseudonyms, zone, wire.csv
+        self._encode = msgspec.json.Encoder().encode
+        self._sent_as = {name: sent_as.get(name, name) for name in table.fields or {}}
+        self._fields = [(name, self._sent_as[name], field) for name, field in (table.fields or {}).items()]
+        self._optional = frozenset(name for name, _, field in self._fields if field.optional)
+        self._moment = lru_cache(_REMEMBERED)(self._moment_of)
+
+    def of_line(self, line: bytes) -> Flat:
+        """The record of a line of JSON, which is known to be an object. Raises Rejected."""
+        return self._flat(_MEMBERS.decode(line), _of_json)
+
+    def of_cells(self, cells: Mapping[str, str]) -> Flat:
+        """The record of a row of a file. Raises Rejected."""
+        assert self.form is not None
+        return self._flat(cells, _cell_of(self.form))
+
+    def id_of_object(self, sent: Mapping[str, Any]) -> str | None:
+        """By which id the source knows a rejected JSON object; None where that cannot be told."""
+        members = {name: value for name, value in sent.items() if isinstance(value, str | int)}
+        return self._source_id(members, lambda value: value)
+
+    def id_of_cells(self, cells: Mapping[str, str]) -> str | None:
+        """By which id the source knows a rejected row; None where that cannot be told."""
+        assert self.form is not None
+        return self._source_id(cells, _cell_of(self.form))
+
+    def _source_id(self, sent: Mapping[str, Any], value: Value) -> str | None:
+        parts = {name: value(sent.get(self._sent_as[name])) for name in self.table.identity}
+        if any(part is None and name not in self._optional for name, part in parts.items()):
+            return None
+        return _BETWEEN.join("" if part is None else _plain(part) for part in parts.values())
+
+    def _flat(self, sent: Mapping[str, Any], value: Value) -> Flat:
+        if self._holds(self.table.deleted, sent, value):
+            named = {*self.table.identity, self.table.version}
+            kept = self._members([each for each in self._fields if each[0] in named], sent, value)
+        else:
+            kept = self._members(self._fields, sent, value)
+        source_id = self._source_id(sent, value)
+        if source_id is None:
+            words = f"without {', '.join(self.table.identity)} it cannot be told from others"
+            raise Rejected("missing_id", words)
+        version = kept.get(self.table.version) if self.table.version else None
+        version_us = None if version is None else version["at"]
+        return Flat(source_id, version_us, self._holds(self.table.deleted, sent, value), self._encode(kept))
+
+    def _members(
+        self, fields: Iterable[tuple[str, str, Field]], sent: Mapping[str, Any], value: Value
+    ) -> dict[str, Any]:
+        """What is kept of the members that ``fields`` name. Raises Rejected."""
+        kept: dict[str, Any] = {}
+        for name, sent_as, field in fields:
+            if sent_as not in sent and not field.optional:
+                raise Rejected(f"missing_field:{name}", f"{name} is not there, not even empty")
+            found = value(sent.get(sent_as))
+            if found is None or field.type == "withheld":
+                continue
+            try:
+                kept[name] = self._kept(field, found, self._holds(field.second, sent, value))
+            except TypeError as error:
+                raise Rejected(f"wrong_type:{name}", f"{name}: {error}") from None
+            except ValueError as error:
+                raise Rejected(f"invalid_value:{name}", f"{name}: {error}") from None
+        return kept
+
+    def _holds(self, when: When | None, sent: Mapping[str, Any], value: Value) -> bool:
+        if when is None:
+            return False
+        found = value(sent.get(self._sent_as[when.field]))
+        return found is not None and (when.values is None or _plain(found) in map(_plain, when.values))
+
+    def _kept(self, field: Field, found: Any, is_second: bool) -> Any:
+        """What is kept of a value. Raises TypeError for another kind of value, ValueError for one that is none."""
+        match field.type:
+            case "text":
+                return _text(found)
+            case "integer":
+                return _integer(found)
+            case "decimal":
+                return _decimal(found, decimal_comma=self.form is not None and self.form.decimal_comma)
+            case "boolean":
+                return _boolean(found, self.form)
+            case "date":
+                return self._date(_text(found))
+            case "date_time":
+                return self._moment(_text(found), is_second)
+            case "birth_date":
+                year, month, precision = instants.parse_month(self._date(_text(found)))
+                return {"year": year, "month": month, "precision": precision}
+            case "reference":
+                assert field.of is not None
+                return self.pseudonyms.key(field.of, _plain(found))
+
+    def _date(self, text: str) -> str:
+        """An ISO date, or what precedes a month or day that is not known."""
+        form = self.form.date if self.form else None
+        if form:
+            try:
+                return datetime.strptime(text, form).date().isoformat()
+            except ValueError:
+                raise ValueError(f"not a date as {form}") from None
+        instants.parse_month(text)
+        return text
+
+    def _moment_of(self, text: str, is_second: bool) -> dict[str, Any]:
+        form = self.form.date_time if self.form else None
+        if form:
+            try:
+                text = datetime.strptime(text, form).isoformat()
+            except ValueError:
+                raise ValueError(f"not a time as {form}") from None
+        at, until, precision = instants.parse(text, self.zone, is_second=is_second)
+        return {"at": at, **({} if until is None else {"until": until}), "precision": precision}
+
+
+Value = Callable[[Any], Any]
+"""From what stands for a value (JSON bytes, a cell, nothing at all) to the value; None for none."""
+
+
+class _Digits(str):
+    """A JSON number as written."""
+
+
+def _of_json(raw: Any) -> Any:
+    """The value of a JSON member; a number keeps its digits."""
+    if raw is None:
+        return None
+    text = bytes(raw)
+    if text[:1] in b"-0123456789":
+        return _Digits(text.decode())
+    return msgspec.json.decode(text)
+
+
+def _cell_of(form: CsvForm) -> Value:
+    def value(cell: Any) -> str | None:
+        return None if cell is None or (text := str(cell).strip()) in form.null else text
+
+    return value
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or isinstance(value, _Digits):
+        raise TypeError("expected text")
+    return value
+
+
+def _integer(value: Any) -> int:
+    if not isinstance(value, str):
+        raise TypeError("expected a whole number")
+    if not _WHOLE.fullmatch(value):
+        raise ValueError("not a whole number of up to 18 digits")
+    return int(value)
+
+
+def _decimal(value: Any, *, decimal_comma: bool) -> str:
+    """The digits of a number. With a decimal comma, points between groups of three digits are dropped."""
+    if not isinstance(value, str):
+        raise TypeError("expected a number")
+    text = value
+    if decimal_comma:
+        if re.fullmatch(r"[+-]?[0-9]{1,3}(\.[0-9]{3})+(,[0-9]+)?", text):
+            text = text.replace(".", "")
+        elif "." in text:
+            raise ValueError("a point where the decimal sign is a comma")
+        text = text.replace(",", ".")
+    if not _DIGITS.fullmatch(text):
+        raise ValueError("not a number of up to 28 digits before and after the point")
+    return text.removeprefix("+")
+
+
+def _boolean(value: Any, form: CsvForm | None) -> bool:
+    if form is None:
+        if not isinstance(value, bool):
+            raise TypeError("expected true or false")
+        return value
+    if value in form.true:
+        return True
+    if value in form.false:
+        return False
+    raise ValueError(f"expected one of {', '.join((*form.true, *form.false))}")

@@ -1,0 +1,349 @@
+"""Where records come from: one endpoint a system, described by the protocol it speaks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from jobs.sources.declared import Declared, Name, ResourceType, Sentence, TimeZone
+
+BaseUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+[^\s?#/]$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,80}$")]
+
+
+class Expected(Declared):
+    """What the owner's deliveries look like when all is well; ``citywell watch`` and its DAG alert about the rest."""
+
+    within_hours: float = Field(gt=0, description="a complete delivery at least so often")
+    least_share: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="a delivery of fewer records than this share of the usual number is thin",
+    )
+
+
+class Endpoint(Declared):
+    """One system that sends records. Its name is the value of column ``source`` everywhere."""
+
+    name: Name
+    description: Sentence
+    on_demand: bool = Field(
+        default=False, description="left out of schedules; runs when somebody asks for it"
+    )
+    time_zone: TimeZone = Field(description="IANA zone of times without an offset and of partial dates")
+    expected: Expected | None = None
+    absence_means_deletion: bool = Field(
+        default=False,
+        description="what a full export leaves out has been deleted; every export is then a full one",
+    )
+    declares_numeric_version_id: bool = Field(
+        default=False, description="versions within one source are growing numbers (FHIR: meta.versionId)"
+    )
+
+    @property
+    def uses_since(self) -> bool:
+        """Whether exports ask for what came since the last one only."""
+        return not self.absence_means_deletion
+
+    def sends(self, resource_type: str) -> bool:
+        """Whether a whole export has the records of a type."""
+        return True
+
+    @property
+    def address(self) -> str:
+        """Where it is, for people."""
+        raise NotImplementedError
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where its own FHIR records stand."""
+        return ()
+
+
+class SmartSignIn(Declared):
+    """SMART Backend Services: a signed assertion is exchanged for a token."""
+
+    method: Literal["smart"]
+    client_id: str = Field(min_length=1)
+    alg: Literal["RS384", "ES384"]
+    key_file: str | None = Field(
+        default=None, description="private key (PEM) below keys/; default fhir_<endpoint>.pem"
+    )
+    scope: str | None = Field(
+        default=None, description="scopes to ask for; default the read scope the server offers"
+    )
+    token_url: str | None = Field(
+        default=None, description="for servers without .well-known/smart-configuration"
+    )
+
+
+class SecretHeader(Declared):
+    """A secret that goes with every request, as an API key or a bearer token does."""
+
+    method: Literal["secret_header"]
+    header: str = Field(default="Authorization", pattern=r"^[A-Za-z0-9-]{1,60}$")
+    prefix: str = Field(default="", description="what stands before the secret, such as 'Bearer '")
+    secret_file: FileName = Field(description="file below keys/ that holds the secret")
+
+
+class NoSignIn(Declared):
+    """An open server: public data, tests and closed networks."""
+
+    method: Literal["none"]
+
+
+class FhirEndpoint(Endpoint):
+    """One FHIR server with Bulk Data export."""
+
+    protocol: Literal["fhir_bulk"]
+    base_url: BaseUrl
+    other_base_urls: tuple[BaseUrl, ...] = Field(
+        default=(),
+        description="further addresses by which its records refer to each other, as behind a proxy; below any other "
+        "address than these and base_url a reference points at somebody else's record, and a deletion is rejected",
+    )
+    auth: Annotated[SmartSignIn | NoSignIn, Field(discriminator="method")]
+
+    export_level: Literal["patient", "system", "group"] = "patient"
+    group_id: str | None = Field(default=None, description="the group to export, at level group")
+    types: tuple[ResourceType, ...] | None = Field(
+        default=None, description="resource types to ask for; none means all"
+    )
+    supports_since: bool = Field(
+        default=True, description="the server knows _since: exports ask for what came since the last one"
+    )
+
+    parallel_downloads: int = Field(default=4, ge=1, le=16)
+    max_exports: int = Field(
+        default=3, ge=1, le=10, description="exports started for one batch when links expire"
+    )
+    max_manifest_pages: int = Field(default=100, ge=1)
+    poll_cap_s: float = Field(
+        default=300, gt=0, description="longest wait between two polls, whatever Retry-After says"
+    )
+    deadline_minutes: float = Field(default=240, gt=0, description="longest wait of one run for an export")
+
+    @model_validator(mode="after")
+    def _group_is_named(self) -> Self:
+        if (self.export_level == "group") != (self.group_id is not None):
+            raise ValueError("group_id and export_level: group belong together")
+        return self
+
+    @property
+    def address(self) -> str:
+        return self.base_url
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where its own records stand."""
+        return (self.base_url, *self.other_base_urls)
+
+    def sends(self, resource_type: str) -> bool:
+        return self.types is None or resource_type in self.types
+
+    @property
+    def uses_since(self) -> bool:
+        return self.supports_since and not self.absence_means_deletion
+
+    def key_path(self, keys_dir: Path) -> Path:
+        """The private key of this endpoint."""
+        file = self.auth.key_file if isinstance(self.auth, SmartSignIn) else None
+        return keys_dir / (file or f"fhir_{self.name}.pem")
+
+
+class CursorPages(Declared):
+    """The answer names a cursor, which goes with the next request; the last answer names none."""
+
+    kind: Literal["cursor"]
+    param: str = "cursor"
+    next: str = Field(default="next_cursor", description="member of the answer that holds the next cursor")
+
+
+class NumberedPages(Declared):
+    """Pages are counted; the answer says how many there are."""
+
+    kind: Literal["number"]
+    param: str = "page"
+    first: int = 1
+    pages: str = Field(default="pages", description="member of the answer that holds the number of pages")
+
+
+class LinkedPages(Declared):
+    """The header Link names the next page (RFC 8288, relation next)."""
+
+    kind: Literal["link"]
+
+
+class HeaderPages(Declared):
+    """A header of the answer holds what the next request asks to go on after."""
+
+    kind: Literal["header"]
+    header: str
+    param: str
+
+
+class SinglePage(Declared):
+    """Everything comes in one answer."""
+
+    kind: Literal["single"]
+
+
+Pages = Annotated[
+    CursorPages | NumberedPages | LinkedPages | HeaderPages | SinglePage, Field(discriminator="kind")
+]
+
+
+class Feed(Declared):
+    """How one table of the source is sent by an endpoint."""
+
+    names: dict[str, Name] = Field(
+        default_factory=dict,
+        description="what the endpoint calls a field, where that is not the table's own name for it",
+    )
+
+
+class RestFeed(Feed):
+    """A resource of a web service: JSON objects in pages, or one a line."""
+
+    path: str = Field(pattern=r"^/[^\s?#]*$")
+    params: dict[str, str] = Field(default_factory=dict, description="query parameters of every request")
+    form: Literal["pages", "lines"] = Field(
+        default="pages", description="pages: a JSON document with a list of records; lines: one record a line"
+    )
+    records: str | None = Field(
+        default=None,
+        description="member of a page that holds the list of records; none: the page is the list",
+    )
+    pages: Pages = SinglePage(kind="single")
+    total: str | None = Field(
+        default=None,
+        description="member of a page, or header of lines, with the number of all records asked for",
+    )
+    answered_at: str | None = Field(
+        default=None,
+        description="member or header with the instant up to which the answer is complete; by default the batch's own",
+    )
+    since_param: str | None = Field(
+        default=None,
+        description="query parameter for what was changed since an instant; none asks for everything",
+    )
+    until_param: str | None = Field(
+        default=None,
+        description="query parameter that keeps pages from moving: what was changed up to the batch's instant",
+    )
+    overlap_hours: float = Field(
+        default=24, ge=0, description="asked for again before the last instant, for what was stored late"
+    )
+
+
+class RestEndpoint(Endpoint):
+    """A web service that answers with JSON."""
+
+    protocol: Literal["rest"]
+    base_url: BaseUrl
+    auth: Annotated[SecretHeader | NoSignIn, Field(discriminator="method")]
+    feeds: dict[Name, RestFeed]
+    max_pages: int = Field(default=100_000, ge=1, description="of one feed; more is taken for a circle")
+    wait_cap_s: float = Field(default=300, gt=0, description="longest wait, whatever Retry-After says")
+
+    @property
+    def address(self) -> str:
+        return self.base_url
+
+
+class CsvForm(Declared):
+    """How a CSV file is written. One that declares nothing is RFC 4180 in UTF-8."""
+
+    encoding: Literal["utf-8", "iso-8859-1", "iso-8859-15", "windows-1252"] = Field(
+        default="utf-8", description="a byte order mark of UTF-8 is dropped"
+    )
+    delimiter: Literal[",", ";", "\t", "|"] = ","
+    decimal_comma: bool = False
+    date_time: str | None = Field(
+        default=None, description="strptime format of instants, where they are not ISO 8601: '%d.%m.%Y %H:%M'"
+    )
+    date: str | None = Field(
+        default=None, description="strptime format of dates, where they are not ISO 8601"
+    )
+    null: tuple[str, ...] = Field(default=("",), description="what stands for a value that is not there")
+    true: tuple[str, ...] = ("true", "1")
+    false: tuple[str, ...] = ("false", "0")
+    footer: str | None = Field(
+        default=None,
+        description="first cell of a last line that is no record; its second cell states their number",
+    )
+
+
+class FileFeed(Feed):
+    """Files of one kind in a directory."""
+
+    pattern: str = Field(description="glob of the files below the endpoint's directory")
+    csv: CsvForm = CsvForm()
+    confirmed_by: str | None = Field(
+        default=None,
+        description="suffix of a file beside each, whose presence says that it is whole; a number in it states its "
+        "records",
+    )
+    counted_by: str | None = Field(
+        default=None,
+        description="glob of JSON files in the same directory that state the records of files by name, under 'files'",
+    )
+
+
+class FilesEndpoint(Endpoint):
+    """A directory into which files are dropped."""
+
+    protocol: Literal["files"]
+    directory: str
+    feeds: dict[Name, FileFeed]
+    settle_s: float = Field(
+        default=5, ge=0, description="a file without confirmation is whole after so long unchanged"
+    )
+
+    @property
+    def address(self) -> str:
+        return self.directory
+
+
+class TableFeed(Feed):
+    """A table or view of the owner's database."""
+
+    relation: str = Field(pattern=r"^[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*$", description="schema.table")
+    change_column: Name = Field(description="instant of a row's last change")
+    overlap_hours: float = Field(
+        default=24,
+        ge=0,
+        description="asked for again before the last instant: a transaction may commit long after the change it dates",
+    )
+
+
+class DatabaseEndpoint(Endpoint):
+    """A PostgreSQL database of the owner, read only."""
+
+    protocol: Literal["database"]
+    host: str
+    port: int
+    database: str
+    user: str
+    password_file: str = Field(description="file below secrets/ that holds the password")
+    sslmode: Literal["prefer", "require", "verify-ca", "verify-full"] = "prefer"
+    feeds: dict[Name, TableFeed]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _port_is_a_number(cls, data: Any) -> Any:
+        """A port taken from a setting is text."""
+        port = data.get("port") if isinstance(data, dict) else None
+        return {**data, "port": int(port)} if isinstance(port, str) and port.isdecimal() else data
+
+    @property
+    def address(self) -> str:
+        return f"{self.host}:{self.port}/{self.database}"
+
+
+AnyEndpoint = Annotated[
+    FhirEndpoint | RestEndpoint | FilesEndpoint | DatabaseEndpoint, Field(discriminator="protocol")
+]

@@ -1,0 +1,214 @@
+"""What records become: one table an entity, what is sent of it, and what its columns may hold."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, Self
+
+from pydantic import Field as Described
+from pydantic import model_validator
+
+from jobs.sources.declared import Declared, Name, ResourceType, Sensitivity, Sentence
+
+_PLAIN_TYPES = ("string", "boolean", "int", "bigint", "double", "date", "timestamp")
+_NESTED_TYPE = re.compile(r"(array|struct|map)<.+>")
+
+
+class Column(Declared):
+    """One column: what it means and what it may hold. A value outside that sends its row to quarantine."""
+
+    type: str = Described(
+        description="string, boolean, int, bigint, double, date, timestamp, array<…>, struct<…>"
+    )
+    description: Sentence
+    unit: str | None = None
+    sensitivity: Sensitivity
+    required: bool = False
+    values: tuple[str, ...] | None = Described(default=None, description="the allowed values, null aside")
+    min: float | None = None
+    max: float | None = None
+    not_before: Name | None = Described(
+        default=None, description="a column of the same table that is no later than this one"
+    )
+    precision: Name | None = Described(
+        default=None, description="the column of the same table that says how precisely this one was written"
+    )
+    source: str | None = Described(default=None, description="where values, min or max come from")
+    on_bad: Literal["quarantine"] = "quarantine"
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.type not in _PLAIN_TYPES and not _NESTED_TYPE.fullmatch(self.type):
+            raise ValueError(f"type is none of {', '.join(_PLAIN_TYPES)}, array<…>, struct<…>, map<…>")
+        if self.values is not None and self.type != "string":
+            raise ValueError("values are for columns of type string")
+        if not (self.min is None and self.max is None) and self.type not in ("int", "bigint", "double"):
+            raise ValueError("min and max are for numeric columns")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("min is above max")
+        return self
+
+
+class Limit(Declared):
+    """The plausible range of a measured value, by code and unit (UCUM).
+
+    A code may have a limit in several units.
+    """
+
+    code: str
+    unit: str
+    low: float
+    high: float
+    description: Sentence
+    source: str = Described(description="where the limits come from")
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if self.low > self.high:
+            raise ValueError("low is above high")
+        return self
+
+
+class Limited(Declared):
+    """The columns that limits are about."""
+
+    code: Name = "code"
+    value: Name = "value_number"
+    unit: Name = "unit"
+
+
+class When(Declared):
+    """A field that has one of these values, or any value at all."""
+
+    field: str
+    values: tuple[str | bool | int, ...] | None = None
+
+
+class Field(Declared):
+    """One member of a record as it is sent. What no field names stays out of the lake.
+
+    text, integer, decimal (its digits are kept), boolean and date (ISO) as they are; date_time as instant and
+    precision, birth_date as year and month; reference as the pseudonym of the ``of`` it names. What is withheld is
+    known to be sent and stays out, such as a name, which is for the vault alone.
+    """
+
+    type: Literal[
+        "text", "integer", "decimal", "boolean", "date", "date_time", "birth_date", "reference", "withheld"
+    ]
+    of: ResourceType | None = Described(
+        default=None, description="what a reference points at, within this source"
+    )
+    optional: bool = Described(
+        default=False, description="whether records, and so columns of a CSV file, may come without it"
+    )
+    second: When | None = Described(
+        default=None,
+        description="what marks the second of two hours that a clock change repeats in local time",
+    )
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if (self.type == "reference") != (self.of is not None):
+            raise ValueError("of is for references, and each names one")
+        if self.second is not None and self.type != "date_time":
+            raise ValueError("second is for instants")
+        return self
+
+
+class Consent(Declared):
+    """Whose consent a table's records need."""
+
+    person: str = Described(description="the column with the pseudonym of the person")
+    purpose: str = Described(description="what the city takes the records for")
+
+
+class Table(Declared):
+    """One entity of the source: bronze and silver table ``<source>__<entity>``.
+
+    Its shape as sent is that of the FHIR R4 resource, or, of any other system, its ``fields``.
+    """
+
+    resource: ResourceType
+    fields: dict[str, Field] | None = Described(
+        default=None, description="the members of a record as sent; none for a FHIR resource"
+    )
+    identity: tuple[str, ...] = Described(
+        default=(), description="the fields that together tell one record from another"
+    )
+    version: str | None = Described(
+        default=None,
+        description="the field with the instant of a record's version; by default its delivery's",
+    )
+    deleted: When | None = Described(default=None, description="what says that a record is deleted")
+    consent: Consent | None = None
+    grain: Sentence
+    key: Name
+    version_column: Name = "version_at"
+    month_column: Name | None = Described(
+        None, description="the instant whose month partitions the current table"
+    )
+    columns: dict[Name, Column]
+    limits: tuple[Limit, ...] = ()
+    limited: Limited = Limited()
+
+    @model_validator(mode="after")
+    def _names_its_own_fields(self) -> Self:
+        if (self.fields is None) != (not self.identity):
+            raise ValueError("fields and identity belong together: which of the fields tell records apart?")
+        seconds = {field.second.field for field in (self.fields or {}).values() if field.second}
+        named = {*self.identity, *seconds, self.version, self.deleted.field if self.deleted else None} - {
+            None
+        }
+        if unknown := sorted(str(name) for name in named - set(self.fields or ())):
+            raise ValueError(f"not declared as fields: {', '.join(unknown)}")
+        return self
+
+    @model_validator(mode="after")
+    def _names_its_own_columns(self) -> Self:
+        known = {self.key, *self.columns, *RECORD_COLUMNS}
+        of_columns = {name for c in self.columns.values() for name in (c.not_before, c.precision)}
+        person = self.consent.person if self.consent else None
+        named = {self.version_column, self.month_column, person, *of_columns} - {None}
+        if unknown := sorted(str(name) for name in named - known):
+            raise ValueError(f"not declared as columns: {', '.join(unknown)}")
+        if twice := sorted({self.key, *RECORD_COLUMNS} & set(self.columns)):
+            raise ValueError(f"columns of every table are not declared again: {', '.join(twice)}")
+        if len({(limit.code, limit.unit) for limit in self.limits}) != len(self.limits):
+            raise ValueError("two limits for one code and unit")
+        return self
+
+
+def _text(description: str, sensitivity: Sensitivity = "none") -> Column:
+    return Column(type="string", description=description, sensitivity=sensitivity)
+
+
+def _instant(description: str) -> Column:
+    return Column(type="timestamp", unit="UTC", description=description, sensitivity="health")
+
+
+def _flag(description: str) -> Column:
+    return Column(type="boolean", description=description, sensitivity="none")
+
+
+RECORD_COLUMNS: dict[str, Column] = {
+    "source": _text("Endpoint the record came from"),
+    "batch_id": _text("Export the record came with"),
+    "file": _text("Landed file the record stood in"),
+    "line": Column(type="bigint", description="Line of that file, counted from 1", sensitivity="none"),
+    "line_hash": _text("Keyed hash of the received line", "pseudonym"),
+    "version_at": _instant("Event version: meta.lastUpdated, else the transaction time of the export"),
+    "version_number": Column(
+        type="bigint", description="meta.versionId where the source declares it a number", sensitivity="none"
+    ),
+    "has_version_instant": _flag("Whether the record brought its own version instant"),
+    "is_deleted": _flag("Whether this version is a tombstone"),
+    "content_hash": _text("Hash of the allow-listed content; breaks ties between versions", "pseudonym"),
+    "is_entered_in_error": _flag("Whether the sender marked the record as entered in error"),
+    "valid_from": _instant("When the fact holds"),
+    "available_at": _instant("When a clinician could first have known it"),
+    "known_from": _instant("Transaction time of the export that brought it here"),
+    "usable_at": _instant("When features may use it: available_at on a first load, else the later of both"),
+    "month": _text("Partition: the month or year of valid_from, or why there is none"),
+    "key_id": _text("The key the pseudonyms were made with"),
+}
+"""Columns of every bronze and silver table, by the record contract."""

@@ -1,0 +1,93 @@
+"""Air quality, from the stations' service to silver: gaps stay gaps, revisions replace, codes are no values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.lake import Export, TestLake, instant, totals
+
+STATION = {
+    "id": "A01",
+    "name": "Market Street",
+    "site": "traffic",
+    "lon": 8.70972,
+    "lat": 52.35671,
+    "elevation_m": 12,
+    "postal_sector": "C06 6",
+    "district": "CW05",
+    "pollutants": ["pm2_5"],
+    "since": "2015-01-01",
+    "updated_at": "2015-01-01T00:00:00Z",
+}
+
+
+def reading(hour: str, value: float | None, **more: Any) -> dict[str, Any]:
+    return {
+        "station": "A01",
+        "pollutant": "pm2_5",
+        "hour": f"2025-12-31T{hour}:00:00Z",
+        "value": value,
+        "unit": "ug/m3",
+        "status": "provisional",
+        "updated_at": f"2025-12-31T{hour}:31:07Z",
+        **more,
+    }
+
+
+FIRST = [
+    reading("20", 12.40),
+    reading("21", None, reason="calibration"),
+    reading("22", -999),
+    reading("23", 12.4, unit="ppb"),
+    reading("19", 8.0),
+    reading("19", 8.0),
+    reading("18", 8.0, pollutant="radon"),
+    {**reading("17", 8.0), "hour": "31/12/2025 17h"},
+]
+REVISION = [reading("20", 12.9, status="validated", updated_at="2026-01-04T09:10:00Z")]
+
+
+@pytest.fixture(scope="module")
+def filled(lake: TestLake) -> TestLake:
+    first = Export(instant("2026-01-01"), {"Station": [STATION], "Reading": FIRST})
+    counted = totals(lake.ingest("air_city", first))
+    assert counted == {"received": 9, "published": 4, "duplicate": 1, "quarantined": 4}
+    counted = totals(lake.ingest("air_city", Export(instant("2026-01-05"), {"Reading": REVISION})))
+    assert counted == {"received": 1, "published": 1}
+    return lake
+
+
+def test_the_newest_value_stands_and_a_gap_says_why(filled: TestLake) -> None:
+    rows = filled.rows(
+        "select hour(observed_at) as hour, value, absent_reason, status from silver.air_quality__reading order by 1"
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        (19, 8.0, None, "provisional"),
+        (20, 12.9, None, "validated"),
+        (21, None, "calibration", "provisional"),
+    ]
+
+
+def test_both_versions_are_kept(filled: TestLake) -> None:
+    rows = filled.rows(
+        "select value from silver.air_quality__reading_history where hour(observed_at) = 20 order by version_at"
+    )
+    assert [row["value"] for row in rows] == [12.4, 12.9]
+
+
+def test_what_is_no_reading_is_named(filled: TestLake) -> None:
+    rows = filled.rows("select line, rule from quality.quarantine order by line")
+    assert [tuple(row.values()) for row in rows] == [
+        (3, "implausible_value"),
+        (4, "unexpected_unit"),
+        (7, "value_set:pollutant"),
+        (8, "invalid_value:hour"),
+    ]
+
+
+def test_a_station_has_its_place(filled: TestLake) -> None:
+    (row,) = filled.rows("select * from silver.air_quality__station")
+    assert (row["longitude"], row["latitude"], row["district_code"]) == (8.70972, 52.35671, "CW05")
+    assert row["since_date"].isoformat() == "2015-01-01"
