@@ -72,7 +72,10 @@ class Table:
             return Rejected("invalid_encoding", f"not {self.form.encoding} (byte {error.start})")
         if "\0" in text:
             return Rejected("nul_character", "a cell holds the character NUL")
-        return next(csv.reader(text.split("\n"), delimiter=self.form.delimiter), [])
+        try:
+            return next(csv.reader([text], delimiter=self.form.delimiter))
+        except (csv.Error, StopIteration):
+            return Rejected("unbalanced_quote", "quotes and line ends do not make a row")
 
     def _is_footer(self, cells: list[str]) -> bool:
         return self.form.footer is not None and cells[:1] == [self.form.footer]

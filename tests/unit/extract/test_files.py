@@ -1,0 +1,161 @@
+"""Dropped files: each taken once and whole, corrected ones again, counts held against what their owner states."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bulk_server import FakeClock
+from clinic import AS_OF, DAY_LATER, Desk, source
+
+from jobs.errors import CitywellError
+from jobs.extract import files
+from jobs.extract.delivery import Places
+from jobs.lake import control
+
+HEADER = "Nummer;Wert\n"
+SENT = AS_OF.replace(hour=1)
+
+
+@pytest.fixture
+def drops(tmp_path: Path) -> Path:
+    directory = tmp_path / "drops"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def desk(conn: control.Connection, tmp_path: Path, drops: Path, clock: FakeClock) -> Callable[..., Desk]:
+    def of(**feed: Any) -> Desk:
+        csv = {"encoding": "windows-1252", "delimiter": ";", "decimal_comma": True, **feed.pop("csv", {})}
+        names = {"Nummer": "id", "Wert": "value"}
+        endpoint = {
+            "protocol": "files",
+            "directory": str(drops),
+            "feeds": {"visit": {"pattern": "visits_*.csv", "csv": csv, "names": names, **feed}},
+        }
+        places = Places(tmp_path / "landing", tmp_path / "keys")
+        return Desk(
+            conn,
+            source(**endpoint),
+            places,
+            lambda source, endpoint, batch: files.extract(
+                conn, source, endpoint, batch, places=places, clock=clock.clock()
+            ),
+        )
+
+    return of
+
+
+def drop(path: Path, text: str, at: datetime = SENT) -> None:
+    path.write_bytes(text.encode("windows-1252"))
+    os.utime(path, (at.timestamp(), at.timestamp()))
+
+
+def test_files_are_taken_once_in_the_order_they_came(drops: Path, desk: Callable[..., Desk]) -> None:
+    drop(drops / "visits_2.csv", HEADER + "ä;1,5\n", SENT.replace(hour=2))
+    drop(drops / "visits_1.csv", HEADER + "b;2\nc;3\n")
+    drop(drops / "other.csv", "x\n")
+    at_desk = desk()
+    first = at_desk.extract()
+    at_desk.publish(first)
+    assert [(f.origin, f.received, f.sent_at) for f in first.files] == [
+        ("visits_1.csv", 2, SENT),
+        ("visits_2.csv", 1, SENT.replace(hour=2)),
+    ]
+    assert at_desk.content(first)[1] == (HEADER + "ä;1,5\n").encode("windows-1252")
+    drop(drops / "visits_3.csv", HEADER + "d;4\n", DAY_LATER)
+    second = at_desk.extract(DAY_LATER)
+    assert [f.origin for f in second.files] == ["visits_3.csv"]
+
+
+def test_a_corrected_file_is_taken_again_and_all_of_them_when_asked(
+    drops: Path, desk: Callable[..., Desk]
+) -> None:
+    drop(drops / "visits_1.csv", HEADER + "b;2\n")
+    drop(drops / "visits_2.csv", HEADER + "c;2\n")
+    at_desk = desk()
+    at_desk.publish(at_desk.extract())
+    drop(drops / "visits_1.csv", HEADER + "b;3\n", SENT.replace(hour=3))
+    second = at_desk.extract(DAY_LATER)
+    at_desk.publish(second)
+    assert [f.origin for f in second.files] == ["visits_1.csv"]
+    everything = at_desk.extract(DAY_LATER.replace(hour=5), full=True)
+    assert [f.origin for f in everything.files] == ["visits_2.csv", "visits_1.csv"]
+
+
+def test_a_file_is_left_until_it_is_whole(drops: Path, desk: Callable[..., Desk], clock: FakeClock) -> None:
+    drop(drops / "visits_1.csv", HEADER + "b;2\n", clock.now())
+    assert desk().extract().files == ()
+    clock.elapsed += 10
+    assert len(desk().extract(DAY_LATER).files) == 1
+
+
+def test_a_file_waits_for_its_confirmation_which_counts_its_rows(
+    drops: Path, desk: Callable[..., Desk]
+) -> None:
+    drop(drops / "visits_1.csv", HEADER + "b;2\n")
+    at_desk = desk(confirmed_by=".ok")
+    assert at_desk.extract().files == ()
+    drop(drops / "visits_1.csv.ok", "rows=2\n")
+    result = at_desk.extract(DAY_LATER)
+    assert not result.complete
+    assert result.findings[0].message == "1 records came, 2 were announced"
+
+
+def test_a_footer_counts_and_its_absence_tells_a_cut_file(drops: Path, desk: Callable[..., Desk]) -> None:
+    at_desk = desk(csv={"footer": "#ENDE"})
+    drop(drops / "visits_1.csv", HEADER + "b;2\n#ENDE;1\n")
+    assert at_desk.extract().complete
+    drop(drops / "visits_2.csv", HEADER + "c;2\n")
+    result = at_desk.extract(DAY_LATER)
+    assert "visits_2.csv has no footer" in result.findings[0].message
+
+
+def test_a_list_of_counts_stands_for_confirmations(drops: Path, desk: Callable[..., Desk]) -> None:
+    drop(drops / "visits_1.csv", HEADER + "b;2\n")
+    drop(drops / "visits_2.csv", HEADER + "c;2\n")
+    drop(drops / "manifest_1.json", '{"files": {"visits_1.csv": 1}}')
+    at_desk = desk(counted_by="manifest_*.json")
+    (file,) = at_desk.extract().files
+    assert (file.origin, file.expected_lines) == ("visits_1.csv", 1)
+    drop(drops / "manifest_2.json", '{"files": ')
+    with pytest.raises(CitywellError, match="state the records of others") as error:
+        at_desk.extract(DAY_LATER)
+    assert "manifest_2.json" in error.value.where
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("Nummer;Betrag\n", "no longer has Wert; new is Betrag"),
+        ("Nummer\n", "no longer has Wert"),
+        ("", "has no header"),
+    ],
+)
+def test_other_columns_stop_the_endpoint(
+    drops: Path, desk: Callable[..., Desk], header: str, words: str
+) -> None:
+    drop(drops / "visits_1.csv", header or "\n")
+    with pytest.raises(CitywellError, match=words) as error:
+        desk().extract()
+    assert "clinic, file visits_1.csv" in error.value.where
+
+
+def test_columns_in_another_order_and_a_new_one_are_no_trouble(
+    drops: Path, desk: Callable[..., Desk]
+) -> None:
+    drop(drops / "visits_1.csv", "Farbe;Wert;Nummer\nrot;1;a\n")
+    result = desk().extract()
+    assert result.complete
+    assert "Farbe" in result.findings[0].message
+
+
+def test_a_directory_that_is_not_there_is_named(drops: Path, desk: Callable[..., Desk]) -> None:
+    drops.rmdir()
+    with pytest.raises(CitywellError, match="directory of the files is not there"):
+        desk().extract()
