@@ -135,12 +135,12 @@ def _counts(directory: Path, pattern: str) -> dict[str, int]:
     for path in sorted(directory.glob(pattern)):
         try:
             files = json.loads(path.read_text(encoding="utf-8"))["files"]
-            counts |= {str(name): int(count) for name, count in files.items()}
+            counts |= {str(file["name"]): int(file["rows"]) for file in files}
         except (ValueError, KeyError, AttributeError, TypeError):
             raise CitywellError(
                 "A file that should state the records of others cannot be read",
                 where=str(path),
-                do="ask its owner to send it again; it holds {'files': {name: number of records}}",
+                do="ask its owner to send it again; it holds {'files': [{'name': …, 'rows': number of records}]}",
             ) from None
     return counts
 

@@ -289,7 +289,7 @@ class FileFeed(Feed):
     )
     counted_by: str | None = Field(
         default=None,
-        description="glob of JSON files in the same directory that state the records of files by name, under 'files'",
+        description="glob of JSON files beside them that list files under 'files', each with name and rows",
     )
 
 

@@ -119,7 +119,7 @@ def test_a_footer_counts_and_its_absence_tells_a_cut_file(drops: Path, desk: Cal
 def test_a_list_of_counts_stands_for_confirmations(drops: Path, desk: Callable[..., Desk]) -> None:
     drop(drops / "visits_1.csv", HEADER + "b;2\n")
     drop(drops / "visits_2.csv", HEADER + "c;2\n")
-    drop(drops / "manifest_1.json", '{"files": {"visits_1.csv": 1}}')
+    drop(drops / "manifest_1.json", '{"files": [{"name": "visits_1.csv", "rows": 1}]}')
     at_desk = desk(counted_by="manifest_*.json")
     (file,) = at_desk.extract().files
     assert (file.origin, file.expected_lines) == ("visits_1.csv", 1)
