@@ -11,6 +11,8 @@ from jobs.settings import settings
 if TYPE_CHECKING:
     from jobs import alerts
 
+CITY = Asset("citywell://silver")
+"""The silver tables of all sources together."""
 GOLD = Asset("citywell://gold")
 CHAMPION = Asset("citywell://models/readmission_30d/champion")
 SCORES = Asset("citywell://scores/risk")

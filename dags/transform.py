@@ -11,7 +11,7 @@ import common
 
 
 @dag(
-    schedule=AssetAny(*(common.silver(name) for name in load_all())),
+    schedule=AssetAny(common.CITY, *(common.silver(name) for name in load_all())),
     start_date=datetime(2026, 1, 1),
     catchup=False,
     max_active_runs=1,

@@ -22,13 +22,14 @@ from infra.stack import lifecycle
 from jobs.errors import CitywellError
 from jobs.lake import control
 from jobs.settings import Settings
-from jobs.sources import load
+from jobs.sources import load_all
 
 if TYPE_CHECKING:
     from infra.report import ReportData
 
-SOURCE = "hospital"
+INGEST = "ingest_city"
 GIVEN = "hospital_given"
+GIVEN_AIR = ("air_beijing", "weather_beijing")
 RUN_SECONDS = 3600.0
 
 
@@ -43,7 +44,7 @@ def run(config: Settings, console: Console) -> None:
     console.print(f"\nThe city's clock: {as_of:%Y-%m-%d %H:%M} UTC\n")
     conf = {"as_of": as_of.isoformat()}
     with AirflowClient.of_stack(config) as airflow, _told_what_goes_on(config, console):
-        _run(airflow, f"ingest_{SOURCE}", {**conf, "endpoints": _endpoints(config)}, console, seconds)
+        _run(airflow, INGEST, {**conf, "endpoints": _endpoints(config)}, console, seconds)
         _run(airflow, "train", conf, console, seconds)
     from infra.report import gather, render  # imports an engine's client
 
@@ -91,9 +92,10 @@ def _run(
 
 
 def _endpoints(config: Settings) -> list[str]:
-    """The city's hospitals, and the given directory when there is one."""
-    endpoints = load(SOURCE).endpoints.values()
-    return [e.name for e in endpoints if not e.on_demand or (e.name == GIVEN and config.hospital_data)]
+    """The city's systems, and the given directories when there are such."""
+    given = {GIVEN: config.hospital_data, **dict.fromkeys(GIVEN_AIR, config.air_data)}
+    endpoints = [e for source in load_all().values() for e in source.endpoints.values()]
+    return [e.name for e in endpoints if not e.on_demand or given.get(e.name)]
 
 
 def _next_instant(config: Settings) -> datetime:

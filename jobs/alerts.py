@@ -61,6 +61,13 @@ def refused(place: Place) -> bool:
     return all(told)
 
 
+def not_as_expected(source: str, verdict: str, words: str) -> bool:
+    """Whether it was told that a source delivers late, or less than usual."""
+    place = Place("watch", "watch", "")
+    do = f"Ask the owner of {source}, and see `citywell watch` and its runs in Airflow"
+    return _post(place, verdict.capitalize(), words, source, do)
+
+
 def _refusals() -> Iterator[tuple[str, str]]:
     from jobs.writeback import fhir  # imports much, and a failure must be told without it
 

@@ -15,7 +15,7 @@ from jobs.lake import load as lake_load
 from jobs.lake.control import Batch
 from jobs.lake.landing import Finding
 from jobs.settings import settings
-from jobs.sources import find_endpoint
+from jobs.sources import FhirEndpoint, find_endpoint
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,49 @@ def ingest(endpoint_name: str, as_of: str, *, full: bool = False) -> dict[str, A
     """Extract and load; ``full`` as in ``extract``."""
     landed = extract(endpoint_name, as_of, full=full)
     return {**load(landed["batch_id"]), "complete": landed["complete"], "findings": landed["findings"]}
+
+
+def ingest_each(endpoints: Sequence[str], as_of: str, *, full: bool = False) -> list[dict[str, Any]]:
+    """Extract and load endpoints one after another; what fails stops itself alone.
+
+    Returns what ``load`` does, in order. Raises CitywellError at the end that tells all that failed; running it again
+    passes over what has been loaded.
+    """
+    done, failed = [], []
+    for name in endpoints:
+        try:
+            done.append(load(extract(name, as_of, full=full)["batch_id"]))
+        except CitywellError as error:
+            log.error("%s: %s", name, error)
+            failed.append(error)
+        except Exception as error:  # noqa: BLE001 (its text may hold values, and it must not stop the others)
+            log.error("%s: unexpected %s", name, type(error).__name__)
+            failed.append(_unexpected(name, error))
+    if failed:
+        raise CitywellError(
+            f"{len(failed)} of {len(endpoints)} endpoints failed: "
+            + "; ".join(error.what for error in failed),
+            where="; ".join(dict.fromkeys(error.where for error in failed)),
+            do="; ".join(dict.fromkeys(error.do for error in failed)),
+        )
+    return done
+
+
+def _unexpected(name: str, error: Exception) -> CitywellError:
+    what = f"unexpected {type(error).__name__}"
+    return CitywellError(what, where=name, do="look at the task's log, then run again")
+
+
+def fhir_servers(endpoints: Sequence[str]) -> list[str]:
+    """Those of ``endpoints`` that are hospitals' FHIR servers, whose exports take long."""
+    return [name for name in endpoints if isinstance(find_endpoint(name)[1], FhirEndpoint)]
+
+
+def lanes(endpoints: Sequence[str], count: int) -> list[list[str]]:
+    """The others in ``count`` lanes of about equal number; none of them empty."""
+    servers = set(fhir_servers(endpoints))
+    others = [name for name in endpoints if name not in servers]
+    return [lane for n in range(count) if (lane := others[n::count])]
 
 
 def _landed_before(batch: Batch) -> dict[str, Any]:

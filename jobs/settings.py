@@ -58,6 +58,9 @@ class Settings(BaseSettings):
         3.0, gt=0, description="admissions to a real city's: a small city has enough of them to learn from"
     )
     hospital_data: Path | None = Field(None, description="directory of NDJSON served as hospital_given")
+    air_data: Path | None = Field(
+        None, description="directory of Beijing's readings (UCI), served as air_beijing and weather_beijing"
+    )
 
     mlflow_tracking_uri: str | None = Field(
         None, description="MLflow that is managed elsewhere, instead of the stack's own server"
@@ -74,7 +77,7 @@ class Settings(BaseSettings):
     )
     webhook_url: str | None = Field(None, description="receives a JSON POST when a task fails")
 
-    @field_validator("home", "hospital_data")
+    @field_validator("home", "hospital_data", "air_data")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         """Servers and tasks run in directories of their own."""

@@ -20,6 +20,14 @@ def demo(
             help="Directory of FHIR NDJSON (gzip too), served as one more hospital.",
         ),
     ] = None,
+    air_data: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="Directory of Beijing's real readings (UCI), served as one more air and weather service.",
+        ),
+    ] = None,
 ) -> None:
     """Start the stack, take the city's records to risk scores, and show what came of it.
 
@@ -30,9 +38,10 @@ def demo(
     from infra import demo as driver
     from jobs.settings import settings
 
-    if hospital_data is not None:
-        os.environ["CITYWELL_HOSPITAL_DATA"] = str(hospital_data.resolve())
-        settings.cache_clear()
+    for name, directory in (("HOSPITAL_DATA", hospital_data), ("AIR_DATA", air_data)):
+        if directory is not None:
+            os.environ[f"CITYWELL_{name}"] = str(directory.resolve())
+            settings.cache_clear()
     driver.run(settings(), Console())
 
 

@@ -1,4 +1,4 @@
-"""``citywell ingest``, ``sql`` and ``maintain``."""
+"""``citywell ingest``, ``sql``, ``watch`` and ``maintain``."""
 
 from __future__ import annotations
 
@@ -77,6 +77,31 @@ def maintain() -> None:
 
     done = maintenance.run(datetime.now(UTC))
     typer.echo(f"{done['tables']} tables maintained, {done['landed_files_expired']} landed files expired")
+
+
+def watch(
+    date: Annotated[str | None, typer.Option(help="As of which instant. Default: now.")] = None,
+) -> None:
+    """Whether every source delivers in time, and about as much as usual. Exit code 1 when one does not.
+
+    What is expected of a source stands in its YAML under `expected`. The DAG watch looks every hour, and tells the
+    webhook.
+    """
+    from rich.console import Console
+
+    from infra.cli.listing import print_list
+    from jobs import watch as job
+
+    as_of = datetime.fromisoformat(instant(date) or datetime.now(UTC).replace(microsecond=0).isoformat())
+    found = job.run(as_of)
+    rows = [(d.source, d.verdict, _minute(d.newest_at), d.received, d.usual, d.words) for d in found]
+    print_list(Console(), ("endpoint", "verdict", "newest", "records", "usual", ""), rows)
+    if any(each.verdict != "good" for each in found):
+        raise typer.Exit(1)
+
+
+def _minute(moment: datetime | None) -> str | None:
+    return None if moment is None else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def sql(

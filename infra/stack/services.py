@@ -25,7 +25,7 @@ NO_TELEMETRY = {
     "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
 }
 CITY_ONLY = frozenset(
-    {"city_population", "city_seed", "city_years", "city_admission_factor", "hospital_data"}
+    {"city_population", "city_seed", "city_years", "city_admission_factor", "hospital_data", "air_data"}
 )
 
 

@@ -52,8 +52,12 @@ def staged(
     entity: str,
     table: Table,
     transform: Callable[[DataFrame], DataFrame],
+    consenting: DataFrame | None = None,
 ) -> DataFrame:
-    """Bronze rows of one entity of a batch, lazily: good ones with their columns, rejected ones with their rule."""
+    """Bronze rows of one entity of a batch, lazily: good ones with their columns, rejected ones with their rule.
+
+    consenting: the persons (one column, distinct) whose records a table that needs consent may take.
+    """
     record = F.from_json("record", record_type(table))
     received = read(spark, files, reading, table.resource).select(
         F.lit(facts.source).alias("source"),
@@ -74,7 +78,10 @@ def staged(
         "reason",
         record.alias("r"),
     )
-    return _finish(rules.apply(_typed(transform(received), table), table), facts, entity)
+    rows = _typed(transform(received), table)
+    if consenting is not None:
+        rows = rules.without_consent(rows, table, consenting)
+    return _finish(rules.apply(rows, table), facts, entity)
 
 
 def record_type(table: Table) -> str:

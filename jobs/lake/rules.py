@@ -15,6 +15,8 @@ from pyspark.sql import functions as F
 
 from jobs.sources import Table
 
+NO_CONSENT = "no_consent"
+"""The rule of records that nothing is wrong with, but that may not be taken."""
 UNEXPECTED_UNIT, IMPLAUSIBLE_VALUE = "unexpected_unit", "implausible_value"
 _LIMIT_REASONS = {
     UNEXPECTED_UNIT: "a value is not in a unit declared for its code",
@@ -42,6 +44,24 @@ def apply(rows: DataFrame, table: Table) -> DataFrame:
     judged = rows.withColumn("rule", F.coalesce("rule", F.when(~is_retraction, F.coalesce(*found))))
     reason = _item(list(reasons.values()), _position(list(reasons), F.col("rule")))
     return judged.withColumn("reason", F.coalesce("reason", reason)).drop(_LIMITS)
+
+
+def without_consent(rows: DataFrame, table: Table, consenting: DataFrame) -> DataFrame:
+    """``rows`` with the rule NO_CONSENT on every record of a person who is not among ``consenting``.
+
+    It comes before all others: nothing else is to be found out about such a record. Deletions need no consent.
+    """
+    assert table.consent is not None
+    given = consenting.toDF("_person").withColumn("_has_consent", F.lit(True))
+    joined = rows.join(given, F.col(table.consent.person) == F.col("_person"), "left")
+    lacks = F.col("_has_consent").isNull() & ~F.coalesce("is_deleted", F.lit(False))
+    rule = F.coalesce("rule", F.when(lacks, NO_CONSENT))
+    reason = F.when(lacks, f"the person does not consent to {table.consent.purpose}")
+    return joined.select(
+        *(name for name in rows.columns if name not in ("rule", "reason")),
+        rule.alias("rule"),
+        F.coalesce("reason", F.when(F.col("rule").isNull(), reason)).alias("reason"),
+    )
 
 
 def _column_rules(table: Table) -> list[tuple[Column, str, str]]:

@@ -25,6 +25,7 @@ from jobs.sources.reading import load_all as load_all
 from jobs.sources.reading import load_file as load_file
 from jobs.sources.tables import RECORD_COLUMNS as RECORD_COLUMNS
 from jobs.sources.tables import Column as Column
+from jobs.sources.tables import Consent as Consent
 from jobs.sources.tables import Field as Field
 from jobs.sources.tables import Limit as Limit
 from jobs.sources.tables import Table as Table

@@ -48,6 +48,10 @@ class Source(Declared):
     endpoints: dict[Name, AnyEndpoint]
     checks: Checks
     tables: dict[Name, Table]
+    consents: Name | None = Field(
+        default=None,
+        description="the table of consents: one row per person and purpose, with given_at and withdrawn_at",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -75,4 +79,15 @@ class Source(Declared):
                     )
             if not isinstance(endpoint, FhirEndpoint) and not getattr(endpoint, "feeds", None):
                 raise ValueError(f"endpoints.{name}: it has no feeds")
+        return self
+
+    @model_validator(mode="after")
+    def _consents_can_be_looked_up(self) -> Self:
+        asked = {name: table.consent for name, table in self.tables.items() if table.consent}
+        if not asked:
+            return self
+        held = self.tables[self.consents].columns if self.consents in self.tables else {}
+        for name, consent in asked.items():
+            if missing := sorted({consent.person, "purpose", "given_at", "withdrawn_at"} - set(held)):
+                raise ValueError(f"tables.{name}.consent: the table of consents has no {', '.join(missing)}")
         return self

@@ -26,6 +26,8 @@ class Receipt:
     deleted: int = 0
     unmodelled: int = 0
     quarantined: int = 0
+    withheld: int = 0
+    """Of the quarantined: records that may not be taken, for want of the person's consent."""
 
     @property
     def accounted(self) -> int:

@@ -86,5 +86,6 @@ create table if not exists receipt (
         received = published + superseded + duplicate + deleted + unmodelled + quarantined
     )
 );
+alter table receipt add column if not exists withheld bigint not null default 0;
 comment on table receipt is
     'One row per received file: what became of its records, as judged when it was processed.';

@@ -15,6 +15,7 @@ from jobs.errors import CitywellError
 from jobs.lake import bronze, control, tables
 from jobs.lake.load.steps import crash_point
 from jobs.lake.load.work import Work
+from jobs.lake.rules import NO_CONSENT
 from jobs.settings import settings
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def check(work: Work, validation: Validation, entity: str, rows: DataFrame) -> N
     if received:
         counts = Counts(
             received=received,
-            quarantined=received - by_rule[None],
+            quarantined=received - by_rule[None] - by_rule[NO_CONSENT],
             tolerated=work.source.checks.tolerated_quarantined,
             absent=_absent(work, rows),
             tolerated_absent=work.source.checks.tolerated_absent,

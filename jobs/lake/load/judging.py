@@ -19,6 +19,7 @@ from jobs.lake.judgement import Scope, judge
 from jobs.lake.landing import FileKind
 from jobs.lake.load.steps import crash_point, side_by_side
 from jobs.lake.load.work import Work
+from jobs.lake.rules import NO_CONSENT
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,16 @@ def _judge_entity(work: Work, entity: str, staged: DataFrame) -> _Judged:
     outcomes = Counter({(file, resource, what): n for (file, what), n in judgement.outcomes.items()})
     newest = F.unix_micros(F.max("version_at"))
     by_file = (
-        staged.groupBy("file").agg(F.count("rule").alias("rejected"), newest.alias("newest_us")).collect()
+        staged.groupBy("file")
+        .agg(
+            F.count("rule").alias("rejected"),
+            F.count(F.when(F.col("rule") == NO_CONSENT, 1)).alias("withheld"),
+            newest.alias("newest_us"),
+        )
+        .collect()
     )
     outcomes += Counter({(row["file"], resource, "quarantined"): row["rejected"] for row in by_file})
+    outcomes += Counter({(row["file"], resource, "withheld"): row["withheld"] for row in by_file})
     newest_us = max((row["newest_us"] for row in by_file if row["newest_us"] is not None), default=None)
     newest_at = None if newest_us is None else from_micros(newest_us)
     return _Judged(outcomes, newest_at, judgement.settled)
@@ -93,7 +101,7 @@ def _receipts(work: Work, outcomes: Mapping[tuple[str, str, str], int]) -> list[
             source=work.batch.source,
             file=file,
             resource_type=resource,
-            received=landed.get(file, sum(found.values())),
+            received=landed.get(file, sum(found.values()) - found["withheld"]),
             **found,
         )
         for (file, resource), found in sorted(counts.items())

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 LINKS = "silver.person_link"
 RECEIPT_SCHEMA = (
     "batch_id string, source string, file string, resource_type string, received bigint, published bigint, "
-    "superseded bigint, duplicate bigint, deleted bigint, unmodelled bigint, quarantined bigint"
+    "superseded bigint, duplicate bigint, deleted bigint, unmodelled bigint, quarantined bigint, withheld bigint"
 )
 
 

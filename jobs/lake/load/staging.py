@@ -17,8 +17,9 @@ from jobs.lake.load import checking
 from jobs.lake.load.steps import crash_point, side_by_side
 from jobs.lake.load.work import Work
 from jobs.lake.reader import DELETION_BUNDLE
+from jobs.lake.timeline import ORDER
 from jobs.settings import settings
-from jobs.sources import Table
+from jobs.sources import Consent, Table
 
 if TYPE_CHECKING:
     from expectations import Validation
@@ -63,9 +64,17 @@ def stage(work: Work, validation: Validation) -> None:
         is_whole = _is_whole(work, table)
         if not files and not is_whole:
             return
+        consenting = _consenting(work, table.consent) if table.consent else None
         log.info("%s: reading %s", work.batch.batch_id, table.resource)
         rows = bronze.staged(
-            work.spark, files, work.reading, facts, entity, table, transforms(work.source.name)[entity]
+            work.spark,
+            files,
+            work.reading,
+            facts,
+            entity,
+            table,
+            transforms(work.source.name)[entity],
+            consenting,
         )
         if work.endpoint.absence_means_deletion:
             rows = _with_absences(work, entity, rows, facts, is_whole=is_whole)
@@ -73,7 +82,40 @@ def stage(work: Work, validation: Validation) -> None:
         crash_point(f"stage:{entity}")
         checking.check(work, validation, entity, work.staged_rows(entity))
 
-    side_by_side(stage_entity, work.biggest_first(work.source.tables))
+    consents = work.source.consents
+    if consents:
+        stage_entity(consents)
+    side_by_side(stage_entity, work.biggest_first(name for name in work.source.tables if name != consents))
+
+
+def _consenting(work: Work, consent: Consent) -> DataFrame:
+    """The persons who consent to a purpose as of the batch, by the newest of what is known of their consents then."""
+    assert work.source.consents is not None
+    name, at = work.bronze(work.source.consents), F.lit(work.manifest.transaction_time)
+    if not tables.exists(name):
+        return work.spark.createDataFrame([], f"{consent.person} string")
+    hidden = [b.batch_id for b in control.unpublished(work.conn) if b.batch_id != work.batch.batch_id]
+    known = tables.read(work.spark, name).where(
+        (F.col("source") == work.batch.source)
+        & F.col("rule").isNull()
+        & ~F.col("batch_id").isin(*hidden)
+        & (F.col("version_at") <= at)
+    )
+    newest = F.max_by(F.struct("is_deleted", "purpose", "given_at", "withdrawn_at"), F.struct(*ORDER)).alias(
+        "newest"
+    )
+    key, person = work.source.tables[work.source.consents].key, F.first(consent.person, ignorenulls=True)
+    now = (
+        known.groupBy(key)
+        .agg(newest, person.alias(consent.person))
+        .where(
+            ~F.col("newest.is_deleted")
+            & (F.col("newest.purpose") == consent.purpose)
+            & (F.col("newest.given_at") <= at)
+            & (F.col("newest.withdrawn_at").isNull() | (F.col("newest.withdrawn_at") > at))
+        )
+    )
+    return now.select(consent.person).distinct()
 
 
 def _is_whole(work: Work, table: Table) -> bool:

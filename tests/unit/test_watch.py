@@ -1,0 +1,92 @@
+"""Whether sources deliver in time and as much as usual: published, told, and shown by the command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import pytest
+from typer.testing import CliRunner
+
+from infra.cli.app import app
+from jobs import watch
+from jobs.lake import control
+from jobs.settings import settings
+from tests.support.lake import TestLake, instant
+from tests.support.webhook import Webhook, running_webhook
+
+FIRST = instant("2026-01-01")
+AIR = "air_city"
+
+
+@pytest.fixture
+def webhook(lake: TestLake, monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
+    with running_webhook() as webhook:
+        monkeypatch.setenv("CITYWELL_WEBHOOK_URL", webhook.url)
+        settings.cache_clear()
+        yield webhook
+    settings.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def emptied(lake: TestLake) -> None:
+    with control.connect() as conn:
+        conn.execute("truncate batch, watermark, publication cascade")
+
+
+def deliver(at: datetime, records: int, *, complete: bool = True) -> None:
+    """A published batch of the air's readings."""
+    with control.connect() as conn:
+        batch = control.open_batch(conn, AIR, at)
+        control.set_landed(conn, batch.batch_id, at, is_complete=complete)
+        receipt = control.Receipt(batch.batch_id, AIR, "a", "Reading", records, published=records)
+        control.publish(conn, batch.batch_id, {}, [receipt], at if complete else None)
+
+
+def verdict(as_of: datetime) -> watch.Delivery:
+    (found,) = (each for each in watch.run(as_of) if each.source == AIR)
+    return found
+
+
+def test_a_source_that_has_never_come_is_told(lake: TestLake, webhook: Webhook) -> None:
+    assert verdict(FIRST).verdict == "never"
+    assert {"Never"} == {message["error"] for message in webhook.messages}
+    assert AIR in {message["where"] for message in webhook.messages}
+
+
+def test_a_delivery_in_time_is_good_and_an_old_one_late(lake: TestLake, webhook: Webhook) -> None:
+    deliver(FIRST, 1000)
+    assert verdict(FIRST + timedelta(hours=29)).verdict == "good"
+    deliver(FIRST + timedelta(hours=29), 1000, complete=False)
+    late = verdict(FIRST + timedelta(hours=31))
+    assert (late.verdict, late.age_hours) == ("late", 31.0)
+    assert "31 h old; one is expected within 30 h" in late.words
+    told = [m for m in webhook.messages if m["where"] == AIR]
+    assert [m["error"] for m in told] == ["Late"]
+
+
+def test_a_delivery_of_much_less_than_usual_is_thin(lake: TestLake, webhook: Webhook) -> None:
+    deliver(FIRST, 400_000)
+    for day in range(1, 4):
+        deliver(FIRST + timedelta(days=day), 1000 + day)
+    deliver(FIRST + timedelta(days=4), 502)
+    assert verdict(FIRST + timedelta(days=4)).verdict == "good"
+    deliver(FIRST + timedelta(days=5), 499)
+    thin = verdict(FIRST + timedelta(days=5))
+    assert (thin.verdict, thin.received, thin.usual) == ("thin", 499, 1002)
+    assert verdict(FIRST + timedelta(days=3)).verdict == "good"
+
+
+def test_what_was_found_can_be_read(lake: TestLake) -> None:
+    deliver(FIRST, 1000)
+    watch.run(FIRST)
+    watch.run(FIRST)
+    rows = lake.rows(f"select verdict, received from quality.deliveries where source = '{AIR}'")
+    assert {"verdict": "good", "received": None} in rows
+
+
+def test_the_command_shows_every_source_and_ends_with_1(lake: TestLake) -> None:
+    deliver(FIRST, 1000)
+    ended = CliRunner().invoke(app, ["watch", "--date", "2026-01-03"])
+    assert ended.exit_code == 1
+    assert f"{AIR},late,2026-01-01 00:00" in ended.output
