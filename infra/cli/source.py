@@ -29,19 +29,26 @@ def list_sources() -> None:
 
 @app.command()
 def check(name: Annotated[str, typer.Argument(help="An endpoint, such as hospital_north.")]) -> None:
-    """Connect, read its capabilities, compare clocks, sign in, export a little; say in words what is wrong."""
+    """Try an endpoint, and say in words what is wrong.
+
+    A FHIR server: connect, read its capabilities, compare clocks, sign in, export a little. Any other: look at every
+    feed, and hold what it sends against what is declared.
+    """
     from rich.console import Console
     from rich.markup import escape
 
-    from jobs.extract.source_check import check as run_check
-    from jobs.sources import find_fhir_endpoint
+    from jobs.extract import feed_check, source_check
+    from jobs.sources import FhirEndpoint, find_endpoint
 
     console = Console()
-    endpoint = find_fhir_endpoint(name)
-    results = run_check(endpoint)
+    source, endpoint = find_endpoint(name)
+    if isinstance(endpoint, FhirEndpoint):
+        results = source_check.check(endpoint)
+    else:
+        results = feed_check.check(source, endpoint)
     for result in results:
-        console.print(f"{MARKS[result.verdict]}{result.step:<12}{escape(result.message)}", soft_wrap=True)
+        console.print(f"{MARKS[result.verdict]}{result.step:<14}{escape(result.message)}", soft_wrap=True)
         if result.do:
-            console.print(f"  {'':<12}[dim]do:[/] {escape(result.do)}", soft_wrap=True)
-    if results[-1].verdict == "wrong":
+            console.print(f"  {'':<14}[dim]do:[/] {escape(result.do)}", soft_wrap=True)
+    if any(result.verdict == "wrong" for result in results):
         raise typer.Exit(1)

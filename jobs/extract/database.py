@@ -18,9 +18,9 @@ from jobs.errors import CitywellError
 from jobs.extract import drift
 from jobs.extract.delivery import Delivery, ExtractResult, Places, extracted
 from jobs.lake.control import Batch, Connection
-from jobs.lake.landing import Manifest
+from jobs.lake.landing import Finding, Manifest
 from jobs.settings import settings
-from jobs.sources import DatabaseEndpoint, Source, TableFeed
+from jobs.sources import DatabaseEndpoint, Source, Table, TableFeed
 
 _ROWS_AT_ONCE = 10_000
 _SINCE_EVER = datetime(1, 1, 2, tzinfo=UTC)
@@ -58,6 +58,16 @@ def extract(
         return delivery.finish(until)
 
     return extracted(conn, batch, places, run)
+
+
+def probe(
+    endpoint: DatabaseEndpoint, feed: TableFeed, table: Table, secrets_dir: Path
+) -> tuple[str, list[Finding]]:
+    """How many rows a feed's table has, in words, and which of its columns nothing declares. Raises CitywellError."""
+    with _opened(endpoint, secrets_dir) as owner:
+        rows = _Rows(owner, feed, _SINCE_EVER, datetime.now(UTC))
+        findings = drift.findings(rows.columns(), table, feed, f"{endpoint.name}, {feed.relation}")
+        return f"{rows.stated()} rows in {feed.relation}", findings
 
 
 class _Rows:

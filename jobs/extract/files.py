@@ -21,7 +21,7 @@ from jobs.extract.waiting import SYSTEM_CLOCK, Clock
 from jobs.lake import control
 from jobs.lake.control import Batch, Connection
 from jobs.lake.formats import delimited
-from jobs.lake.landing import Manifest
+from jobs.lake.landing import Finding, Manifest
 from jobs.sources import FileFeed, FilesEndpoint, Source, Table
 
 _PIECE = 1 << 20
@@ -48,11 +48,7 @@ def extract(
 
     def run() -> Manifest:
         if not directory.is_dir():
-            raise CitywellError(
-                "The directory of the files is not there",
-                where=f"{endpoint.name} ({directory})",
-                do="check that it is mounted, and `directory` in the source definition",
-            )
+            raise _no_directory(endpoint.name, directory)
         delivery = Delivery(conn, batch, places)
         is_asked_again = batch.is_full and not batch.is_first_load
         seen = set() if is_asked_again else control.seen_files(conn, batch.source, but=batch.batch_id)
@@ -63,6 +59,33 @@ def extract(
         return delivery.finish(batch.as_of)
 
     return extracted(conn, batch, places, run)
+
+
+def probe(
+    endpoint: FilesEndpoint, feed: FileFeed, table: Table, directory: Path, clock: Clock = SYSTEM_CLOCK
+) -> tuple[str, list[Finding]]:
+    """How many whole files of a feed are there, in words, and which columns of the newest nothing declares.
+
+    Raises CitywellError.
+    """
+    if not directory.is_dir():
+        raise _no_directory(endpoint.name, directory)
+    dropped = _dropped(directory, feed, endpoint.settle_s, clock.now())
+    if not dropped:
+        return f"no file as {feed.pattern} is there", []
+    rows = delimited.Table(_pieces(dropped[-1].path), feed.csv)
+    records = sum(1 for _ in rows.rows())
+    where = f"{endpoint.name}, file {dropped[-1].name}"
+    words = f"{len(dropped)} files; the newest has {records} records"
+    return words, drift.findings(set(rows.header or ()), table, feed, where)
+
+
+def _no_directory(endpoint: str, directory: Path) -> CitywellError:
+    return CitywellError(
+        "The directory of the files is not there",
+        where=f"{endpoint} ({directory})",
+        do="check that it is mounted, and `directory` in the source definition",
+    )
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from jobs.extract import drift, web
 from jobs.extract.delivery import Delivery, ExtractResult, Places, extracted
 from jobs.extract.waiting import SYSTEM_CLOCK, Clock, Transient, retrying
 from jobs.lake.control import Batch, Connection
-from jobs.lake.landing import Manifest
-from jobs.sources import RestEndpoint, RestFeed, SecretHeader, Source
+from jobs.lake.landing import Finding, Manifest
+from jobs.sources import RestEndpoint, RestFeed, SecretHeader, Source, Table
 from jobs.sources.endpoints import CursorPages, HeaderPages, LinkedPages, NumberedPages
 
 _PAGE_ATTEMPTS = 4
@@ -71,6 +71,22 @@ def extract(
     return extracted(conn, batch, places, run)
 
 
+def probe(
+    endpoint: RestEndpoint, feed: RestFeed, table: Table, keys_dir: Path, clock: Clock = SYSTEM_CLOCK
+) -> tuple[str, list[Finding]]:
+    """What the first page of a feed holds, in words, and what of it nothing declares. Raises CitywellError."""
+    with _service(endpoint, keys_dir, clock.now(), clock, None) as service:
+        page = next(service.pages(feed, None))
+        findings = (
+            drift.findings(drift.names(page.records), table, feed, service.where(feed))
+            if page.records
+            else []
+        )
+        total = _number(page.told(feed.total))
+    stated = "" if total is None else f" of {total}"
+    return f"{len(page.records)}{stated} records on the first page", findings
+
+
 @dataclass
 class _Seen:
     """What the pages of a feed have said so far."""
@@ -105,7 +121,7 @@ class _Service:
 
     def lines(self, feed: RestFeed, since: datetime | None, seen: _Seen) -> Iterator[bytes]:
         """The records of a feed as lines, a page at a time; counts them in ``seen``."""
-        for page in self._pages(feed, since):
+        for page in self.pages(feed, since):
             if seen.records == 0 and seen.total is None:
                 seen.total = _number(page.told(feed.total))
                 seen.answered_at = self._instant(page, feed)
@@ -113,7 +129,8 @@ class _Service:
             seen.names |= drift.names(page.records)
             yield b"".join(record + b"\n" for record in page.records)
 
-    def _pages(self, feed: RestFeed, since: datetime | None) -> Iterator[_Page]:
+    def pages(self, feed: RestFeed, since: datetime | None) -> Iterator[_Page]:
+        """The pages of a feed, one after another."""
         url, params = f"{self.endpoint.base_url}{feed.path}", dict(feed.params)
         if feed.since_param and since is not None:
             earlier = since - timedelta(hours=feed.overlap_hours)

@@ -33,7 +33,8 @@ _LONGEST_ADDRESS = 200
 class Result:
     """One step of a check. ``do`` is empty when there is nothing to do."""
 
-    step: Literal["connection", "capability", "clock", "sign-in", "export"]
+    step: str
+    """connection, capability, clock, sign-in, export; or the resource that a feed sends"""
     verdict: Literal["good", "warning", "wrong"]
     message: str
     do: str = ""

@@ -25,7 +25,7 @@ from tests.support.webhook import Webhook, running_webhook
 FIRST, SECOND = "2026-01-01T00:00:00+00:00", "2026-01-02T00:00:00+00:00"
 NORTH, HARBOUR = "hospital_north", "hospital_harbour"
 BOTH = [NORTH, HARBOUR]
-SILVER, GOLD = "citywell://silver/hospital", "citywell://gold/"
+CITY, SILVER, GOLD = "citywell://silver/", "citywell://silver/hospital", "citywell://gold/"
 CHAMPION, SCORES = "citywell://models/readmission_30d/champion", "citywell://scores/risk"
 
 
@@ -201,6 +201,40 @@ def test_an_unexpected_error_names_the_hospital_and_quotes_nothing(airflow, told
         f"ingest_hospital.each.extract, {name}" for name in BOTH
     }
     assert "Canary" not in str(told)
+
+
+def test_a_day_of_the_city_goes_on_without_the_system_that_is_down(airflow, lake, told, monkeypatch):
+    sent = {
+        "air_city": {"Reading": []},
+        "transport_city": {"Incident": []},
+        "energy_grid": {
+            "HomeDevice": b"Netzgebiet;Stichtag;Beatmung;Sauerstoff;Heimdialyse\r\nCW01;01.01.2026;1;4;2\r\n"
+        },
+    }
+
+    def extract(name: str, _: str, full: bool) -> dict[str, str]:
+        if name == "weather_city":
+            raise CitywellError("It does not answer", where=f"{name} (https://…)", do="Ask its people")
+        files = sent.get(name, {"Patient": []})
+        return {"batch_id": lake.land(name, Export(instant("2026-01-03"), files))}
+
+    monkeypatch.setattr(ingest, "extract", extract)
+    third = "2026-01-03T00:00:00+00:00"
+    endpoints = [NORTH, "air_city", "weather_city", "transport_city", "energy_grid"]
+    run = airflow.run("ingest_city", {"as_of": third, "endpoints": endpoints})
+    assert (run.tasks[f"load [{NORTH}]"], run.tasks["other_systems [0]"]) == ("success", "success")
+    assert (run.tasks["other_systems [1]"], run.tasks["announce"], run.state) == (
+        "failed",
+        "success",
+        "failed",
+    )
+    assert run.announced == {CITY: third}
+    assert lake.rows("select district_code from silver.energy__home_device") == [{"district_code": "CW01"}]
+    [message] = told
+    assert (message["what"], message["where"]) == (
+        "1 of 2 endpoints failed: It does not answer",
+        "weather_city (https://…)",
+    )
 
 
 def test_gold_is_built_for_the_instant_of_the_ingest_that_set_it_off(modelled, lake):

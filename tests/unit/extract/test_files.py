@@ -13,7 +13,7 @@ from bulk_server import FakeClock
 from clinic import AS_OF, DAY_LATER, Desk, source
 
 from jobs.errors import CitywellError
-from jobs.extract import files
+from jobs.extract import feed_check, files
 from jobs.extract.delivery import Places
 from jobs.lake import control
 
@@ -159,3 +159,19 @@ def test_a_directory_that_is_not_there_is_named(drops: Path, desk: Callable[...,
     drops.rmdir()
     with pytest.raises(CitywellError, match="directory of the files is not there"):
         desk().extract()
+
+
+def test_a_check_tells_what_is_there_and_lands_nothing(drops: Path, desk: Callable[..., Desk]) -> None:
+    at_desk = desk()
+
+    def checked() -> list[tuple[str, str]]:
+        results = feed_check.check(at_desk.source, at_desk.source.endpoints["clinic"])
+        return [(result.verdict, result.message) for result in results]
+
+    assert checked() == [("good", "no file as visits_*.csv is there")]
+    drop(drops / "visits_1.csv", HEADER + "b;2\n")
+    assert checked() == [("good", "1 files; the newest has 1 records")]
+    drop(drops / "visits_2.csv", "Nummer;Betrag\nb;2\n", SENT.replace(hour=2))
+    ((verdict, message),) = checked()
+    assert (verdict, message) == ("wrong", "Visit no longer has Wert; new is Betrag")
+    assert not at_desk.places.landing_dir.exists()

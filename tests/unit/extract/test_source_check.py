@@ -313,7 +313,7 @@ def test_the_command_says_every_step_and_ends_with_1_when_one_is_wrong(
     server.files = {"p.ndjson": File("Patient", b'{"id":"1"}', count=1)}
     if harm:
         server.script["kickoff"] = [Answer(403)]
-    monkeypatch.setattr(sources, "find_fhir_endpoint", lambda _: endpoint)
+    monkeypatch.setattr(sources, "find_endpoint", lambda _: (None, endpoint))
     monkeypatch.setattr(source_check, "settings", lambda: SimpleNamespace(keys_dir=keys_dir))
     ended = CliRunner().invoke(app, ["source", "check", "north"])
     said = " ".join(ended.output.split())
