@@ -11,6 +11,7 @@ import uvicorn
 from infra.city.city import City
 from infra.city.given import GivenHospital
 from infra.city.options import Options
+from infra.city.pharmacies.database import chain_database
 from infra.city.web import ServerOptions, make_app, make_servers
 from jobs.errors import CitywellError
 from jobs.settings import settings
@@ -52,6 +53,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--token-seconds", type=int, default=300, help="life of an access token")
     p.add_argument("--link-seconds", type=float, default=3600.0, help="life of the links of an export")
     p.add_argument("--export-seconds", type=float, default=0.5, help="an export takes at least so long")
+    p.add_argument(
+        "--pharmacy-database",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="fill the pharmacy chain's database in this installation's PostgreSQL, if there is one",
+    )
     p.add_argument("--faults", type=Path, help="JSON file of faults to start with (see infra/city/faults.py)")
     return main
 
@@ -83,6 +90,8 @@ def serve(args: argparse.Namespace) -> None:
             "there is nothing to serve", where="--only-given", do="give --hospital-data DIR as well"
         )
     city = None if args.only_given else open_city(args)
+    if city is not None and args.pharmacy_database:
+        city.open_pharmacy(chain_database(settings().postgres_dsn, city.options, say), say)
     options = ServerOptions(
         home=args.home,
         token_seconds=args.token_seconds,

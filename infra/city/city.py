@@ -21,7 +21,9 @@ import numpy as np
 from infra.city import answer_key
 from infra.city.habits import HOSPITALS, Habits
 from infra.city.ids import record_ids
+from infra.city.lived import Lived
 from infra.city.options import Options
+from infra.city.pharmacies.database import ChainDatabase
 from infra.city.population import (
     DAY_MS,
     HOSPITAL_COUNT,
@@ -34,9 +36,10 @@ from infra.city.scribe import CANARY_PRACTITIONERS, practitioner_names, record_n
 from infra.city.segment import Carry, Progress, SegmentWriter, Stretch
 from infra.city.simulation import World
 from infra.city.store import Store
+from infra.city.systems import Systems
 from jobs.errors import CitywellError
 
-FORMAT = 2
+FORMAT = 3
 
 
 class _Memory(msgspec.Struct):
@@ -63,6 +66,7 @@ class City:
     def __init__(self, root: Path, options: Options, lock_file: TextIO) -> None:
         self.root, self.options, self.moment = root, options, Moment(0, 0)
         self.store = Store(root / "segments")
+        self.systems = Systems(root)
         self.lock = threading.RLock()
         self._lock_file = lock_file
         self.world = self._empty_world()
@@ -90,13 +94,20 @@ class City:
             raise
         return city
 
+    def open_pharmacy(self, database: ChainDatabase | None, say: Progress) -> None:
+        """Keep the pharmacy chain's database, if there is one, at the city's moment from now on."""
+        with self.lock:
+            self.systems.chain, self.systems.say = database, say
+            self.systems.fill_chain(self.segments)
+
     def close(self) -> None:
         """Give up the lock; the state is on disk already."""
         self._lock_file.close()
 
     def _create(self, progress: Progress) -> None:
-        for leftover in ("segments", "state", "answer_key"):
+        for leftover in ("segments", "state", "answer_key", "drops"):
             shutil.rmtree(self.root / leftover, ignore_errors=True)
+        (self.root / "drops.json").unlink(missing_ok=True)
         progress(f"making a city of {self.options.population:,} people and {self.options.years:g} years")
         self.world.settle(self.options.population)
         self._grow(self.options.history_days, progress)
@@ -117,6 +128,7 @@ class City:
         world.visits, world.stays = memory.visits, memory.stays
         self.world, self._carry = world, memory.carry
         self.moment = Moment(world.day * DAY_MS, segments)
+        self.systems.publish(segments, self.now_ms)
 
     def _empty_world(self) -> World:
         return World(self.options.seed, self.options.admission_factor, self.options.first_day)
@@ -153,6 +165,8 @@ class City:
         folder = self.root / "segments" / f"{number:05d}"
         writer = SegmentWriter(folder, self.options, stretch, self.world, self._carry, self._identity())
         writer.write(encounters, stays, progress)
+        self.systems.write(Lived.of(writer, self.world, self._planted()))
+        progress("wrote pharmacies, wearables and hospital resources")
         self._commit()
 
     def _commit(self) -> None:
@@ -179,6 +193,7 @@ class City:
         self._state_path(before).unlink(missing_ok=True)
         keys = [self.root / "segments" / f"{n:05d}" / "key.json" for n in range(moment.segments)]
         answer_key.publish(self.root / "answer_key", keys, moment.now_ms)
+        self.systems.publish(moment.segments, moment.now_ms)
         answer_key.publish_canaries(self.root / "answer_key", self._canaries())
 
     def _state_path(self, segments: int) -> Path:
@@ -229,7 +244,7 @@ class City:
             kinds["patient_ids"] += self._ids_of(habits, known)
             doctors = practitioner_names(habits, seed)[:CANARY_PRACTITIONERS]
             kinds["practitioner_names"] += [name.rsplit(" ", 1)[1] for name in doctors]
-        return kinds
+        return kinds | self.systems.canaries(seed, numbers)
 
 
 def _written(now_ms: int) -> str:

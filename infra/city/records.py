@@ -58,11 +58,16 @@ def _concept(system: str, code: str, display: str = "") -> str:
     return _json({"coding": [coding], **({"text": display} if display else {})})
 
 
+def inpatient_wards(seed: int, ordinals: np.ndarray) -> np.ndarray:
+    """Index into WARDS of where each inpatient encounter lies."""
+    place = hashed(seed, 12, ordinals) % np.uint64(len(INPATIENT_WARDS))
+    return np.array(INPATIENT_WARDS)[place.astype(np.int64)]
+
+
 def encounters(scribe: Scribe, t: Columns) -> list[str]:
     """Encounters; ``status`` decides whether the end and the way home are known."""
     class_, ordinals = t["class_"], t["ordinal"]
-    bed = hashed(scribe.seed, 12, ordinals) % np.uint64(len(INPATIENT_WARDS))
-    inpatient = np.array(INPATIENT_WARDS)[bed.astype(np.int64)]
+    inpatient = inpatient_wards(scribe.seed, ordinals)
     ward = np.where(class_ == AMB, OUTPATIENTS_WARD, np.where(class_ == EMER, EMERGENCY_WARD, inpatient))
     codes = np.array(CLASSES, dtype=object)[class_]
     if scribe.habits.name == "university":

@@ -125,6 +125,7 @@ class SegmentWriter:
         }
         for type_, table in tables.items():
             table["ordinal"] = self.carry.number(type_, len(table["at"]))
+        self.tables = tables
         due = [item for item in self.carry.pending if item.visible_ms <= self.now_ms]
         self.carry.pending = [item for item in self.carry.pending if item.visible_ms > self.now_ms]
         for habits in HOSPITALS:

@@ -27,13 +27,14 @@ from jobs.errors import CitywellError
 
 MAJOR_VERSION = 18
 SUPERUSER = "postgres"
-# database -> roles that may connect; the first owns it
+# database -> roles that may connect; the first owns it. city_pharmacy is not Citywell's: it plays a pharmacy chain's
 DATABASES: dict[str, tuple[str, ...]] = {
     "airflow": ("airflow",),
     "mlflow": ("mlflow",),
     "control": ("control",),
     "vault": ("vault", "vault_client"),
     "serving": ("serving", "care", "analyst"),
+    "city_pharmacy": ("city_pharmacy", "pharmacy_reader"),
 }
 NO_VALUES_IN_THE_LOG = {
     "log_min_messages": "log",
@@ -95,6 +96,7 @@ def initialise(cluster: Cluster) -> list[Path]:
     version_file = cluster.data / "PG_VERSION"
     if version_file.exists():
         _check_version(version_file)
+        _write_access_rules(cluster.data, cluster.host)
         return opened
 
     password = ensure_secret(cluster.secrets / SUPERUSER)
@@ -112,7 +114,7 @@ def initialise(cluster: Cluster) -> list[Path]:
         )
     finally:
         password_file.unlink()
-    (draft / "pg_hba.conf").write_text(_access_rules(cluster.host))
+    _write_access_rules(draft, cluster.host)
     draft.rename(cluster.data)
     return opened
 
@@ -233,6 +235,13 @@ def _create_database(connection: psycopg.Connection, database: str) -> None:
     connection.execute(sql.SQL("revoke all on database {} from public").format(name))
     for role in DATABASES[database]:
         connection.execute(sql.SQL("grant connect on database {} to {}").format(name, sql.Identifier(role)))
+
+
+def _write_access_rules(directory: Path, host: str) -> None:
+    """An older installation learns here of databases that came later."""
+    path, rules = directory / "pg_hba.conf", _access_rules(host)
+    if path.read_text() != rules:
+        path.write_text(rules)
 
 
 def _access_rules(host: str) -> str:

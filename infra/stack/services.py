@@ -152,7 +152,7 @@ def _city(config: Settings) -> Service:
         port=Port(config.city_port, "CITYWELL_CITY_PORT"),
         address=config.city_url,
     )
-    return Service("city", (program,), prepare=prepare)
+    return Service("city", (program,), after=("postgres",), prepare=prepare)
 
 
 def _mlflow(config: Settings, database: Cluster) -> Service:

@@ -21,6 +21,7 @@ from infra.stack.postgres import DATABASES, SUPERUSER, Cluster
 SEALED = {"landing", "keys", "city"}
 """Parts of a home where names may be: landing, the keys, and the simulated city itself."""
 VAULT = "vault"
+PHARMACY = "city_pharmacy"
 _TABLES = """
 select schemaname, tablename from pg_tables where schemaname not in ('pg_catalog', 'information_schema')
 """
@@ -74,8 +75,8 @@ def _values(table: pa.Table) -> bytes:
 
 
 def databases(cluster: Cluster) -> Iterator[tuple[str, bytes]]:
-    """Every table of every database but the vault."""
-    for database in sorted({*DATABASES, "postgres"} - {VAULT}):
+    """Every table of every database but the vault and the simulated pharmacies' own."""
+    for database in sorted({*DATABASES, "postgres"} - {VAULT, PHARMACY}):
         yield from tables(cluster, database)
 
 

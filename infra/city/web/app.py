@@ -22,6 +22,7 @@ from infra.city.web.risk import add_risk_routes
 from infra.city.web.servers import Servers
 from infra.city.web.sign_in import add_sign_in_routes
 from infra.city.web.steering import add_steering_routes
+from infra.city.web.wearables import add_wearables_routes
 
 
 def make_app(servers: Servers) -> FastAPI:
@@ -58,6 +59,7 @@ def make_app(servers: Servers) -> FastAPI:
     add_sign_in_routes(app, servers)
     add_export_routes(app, servers)
     add_risk_routes(app, servers)
+    add_wearables_routes(app, servers)
     return app
 
 

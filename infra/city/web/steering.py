@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 from infra.city.outcomes import FhirError
+from infra.city.pharmacies.corner import Drift, set_drift
 from infra.city.web.servers import Servers
 
 LOOPBACK = ("127.0.0.1", "::1")
@@ -54,6 +55,16 @@ def add_steering_routes(app: FastAPI, servers: Servers) -> None:
             words = f"a day could not be written: {error.strerror}; the clock stays at {servers.city.now}"
             return JSONResponse({"error": words}, 507)
         return JSONResponse({"now": servers.city.now})
+
+    @app.post("/city/drift", dependencies=loopback)
+    async def drift(request: Request) -> Response:
+        try:
+            asked = msgspec.json.decode(await request.body(), type=Drift)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return JSONResponse({"error": str(error)}, 400)
+        if servers.city is None:
+            return JSONResponse({"error": "there are no pharmacies beside a directory of records"}, 400)
+        return JSONResponse(set_drift(servers.city.root, asked))
 
     @app.get("/city/faults", dependencies=loopback)
     def faults() -> list[dict[str, Any]]:

@@ -103,9 +103,9 @@ def test_some_birth_dates_and_onsets_are_partial(made_home: Path) -> None:
 
 def test_canaries_are_in_the_served_data_and_in_free_text(made_home: Path) -> None:
     canaries = json.loads((made_home / "city/answer_key/canaries.json").read_text())
-    served = b"".join(p.read_bytes() for p in (made_home / "city/segments").rglob("*.ndjson")).decode(
-        "utf-8", "replace"
-    )
+    kinds_of_file = (".ndjson", ".arrow", ".csv")
+    files = [p for p in (made_home / "city/segments").rglob("*") if p.suffix in kinds_of_file]
+    served = b"".join(p.read_bytes() for p in files).decode("utf-8", "replace")
     assert len(canaries) > 150
     assert [c for c in canaries if c not in served] == []
     kinds = json.loads((made_home / "city/answer_key/canary_kinds.json").read_text())

@@ -1,0 +1,163 @@
+"""The answer key of pharmacies, wearables and hospital resources: parquet beside the hospitals' (see ``answer_key``).
+
+``source`` is the endpoint's name (``pharmacy_chain``, ``pharmacy_corner``, ``wearables_city``, ``resources_city``);
+``*_at`` is UTC. A row is published once the city's clock has reached its ``visible_at``, when the source first has it.
+
+identities     person_id, source, source_id (customer number, participant id): whom a source knows under which id; one
+               person may have several ids at one source, and none is another person's
+dispenses      source, dispense_id, person_id and customer_no (null for a sale to nobody known), hospital_source and
+               medication_request_id (null without a prescription), prescription_no, kind (sale | twin: the same sale
+               posted twice | reversal), of_dispense_id, atc_code (null for what has none), quantity (packs, as it
+               is in truth), dispensed_at
+planted        source, table, record_id, kind, served, true (text; null where there is none): each quirk and error
+consents       participant_id, person_id, purpose, is_given, at: every giving, refusing and withdrawing
+unconsented    source, table, record_id, participant_id, reason (never | withdrawn), sent_at: what the platform sent of
+               people who had not consented to ``care`` when it was sent
+declines       person_id, began_at, admitted_at, has_heart_failure: the days before an unplanned admission in which
+               a participant's values show it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+_TEXT = pa.string()
+_AT = pa.timestamp("ms", tz="UTC")
+SCHEMAS: dict[str, pa.Schema] = {
+    "identities": pa.schema(
+        [("person_id", pa.int64()), ("source", _TEXT), ("source_id", _TEXT), ("visible_at", _AT)]
+    ),
+    "dispenses": pa.schema(
+        [
+            ("source", _TEXT),
+            ("dispense_id", _TEXT),
+            ("person_id", pa.int64()),
+            ("customer_no", _TEXT),
+            ("hospital_source", _TEXT),
+            ("medication_request_id", _TEXT),
+            ("prescription_no", _TEXT),
+            ("kind", _TEXT),
+            ("of_dispense_id", _TEXT),
+            ("atc_code", _TEXT),
+            ("quantity", pa.int64()),
+            ("dispensed_at", _AT),
+            ("visible_at", _AT),
+        ]
+    ),
+    "planted": pa.schema(
+        [
+            ("source", _TEXT),
+            ("table", _TEXT),
+            ("record_id", _TEXT),
+            ("kind", _TEXT),
+            ("served", _TEXT),
+            ("true", _TEXT),
+            ("visible_at", _AT),
+        ]
+    ),
+    "consents": pa.schema(
+        [
+            ("participant_id", _TEXT),
+            ("person_id", pa.int64()),
+            ("purpose", _TEXT),
+            ("is_given", pa.bool_()),
+            ("at", _AT),
+            ("visible_at", _AT),
+        ]
+    ),
+    "unconsented": pa.schema(
+        [
+            ("source", _TEXT),
+            ("table", _TEXT),
+            ("record_id", _TEXT),
+            ("participant_id", _TEXT),
+            ("reason", _TEXT),
+            ("sent_at", _AT),
+            ("visible_at", _AT),
+        ]
+    ),
+    "declines": pa.schema(
+        [
+            ("person_id", pa.int64()),
+            ("began_at", _AT),
+            ("admitted_at", _AT),
+            ("has_heart_failure", pa.bool_()),
+            ("visible_at", _AT),
+        ]
+    ),
+}
+
+
+class Truth:
+    """Notes of one segment. Times are ms since 1970."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[pa.Table]] = {name: [] for name in SCHEMAS}
+        self._planted: list[dict[str, Any]] = []
+
+    def add(self, name: str, **columns: Any) -> None:
+        """Rows by column: sequences of equal length, or one value for all rows."""
+        count = max(len(values) for values in columns.values() if _is_sequence(values))
+        if not count:
+            return
+        schema = SCHEMAS[name]
+        arrays = [
+            pa.array(columns[f.name], f.type, from_pandas=True)
+            if _is_sequence(columns[f.name])
+            else pa.repeat(pa.scalar(columns[f.name], f.type), count)
+            for f in schema
+        ]
+        self._parts[name].append(pa.Table.from_arrays(arrays, schema=schema))
+
+    def plant(
+        self,
+        source: str,
+        table: str,
+        record_id: str,
+        kind: str,
+        visible_at: int,
+        served: object = None,
+        true: object = None,
+    ) -> None:
+        """One row of ``planted``."""
+        row = {
+            "source": source,
+            "table": table,
+            "record_id": record_id,
+            "kind": kind,
+            "visible_at": int(visible_at),
+        }
+        words = {"served": served, "true": true}
+        self._planted.append({**row, **{k: None if v is None else str(v) for k, v in words.items()}})
+
+    def save(self, folder: Path) -> None:
+        """One parquet file per table that has rows."""
+        if self._planted:
+            self.add("planted", **{n: [row[n] for row in self._planted] for n in SCHEMAS["planted"].names})
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, parts in self._parts.items():
+            if parts:
+                pq.write_table(pa.concat_tables(parts), folder / f"{name}.parquet")
+
+
+def publish(folder: Path, segment_notes: Iterable[Path], now_ms: int) -> None:
+    """Write each table's parquet from the segments' notes, as far as the clock has come."""
+    notes = list(segment_notes)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, schema in SCHEMAS.items():
+        paths = [path for note in notes if (path := note / f"{name}.parquet").exists()]
+        table = pa.concat_tables([schema.empty_table(), *(pq.read_table(path) for path in paths)])
+        part = folder / f"{name}.part"
+        pq.write_table(table.filter(pc.field("visible_at") <= pa.scalar(now_ms, _AT)), part)
+        part.replace(folder / f"{name}.parquet")
+
+
+def _is_sequence(values: object) -> bool:
+    return isinstance(values, list | np.ndarray | pa.Array | pa.ChunkedArray)
