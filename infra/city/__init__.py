@@ -3,6 +3,9 @@
     python -m infra.city serve [--host --port --home --population --seed --years --hospital-data DIR …]
     python -m infra.city make …           makes or continues the city and leaves
 
+Beside the hospitals there are pharmacies (``pharmacies``), a wearables platform (``wearables``) and what hospitals
+report of their means (``resources``); each package says what it serves.
+
 Each hospital is a FHIR R4 server at ``http://HOST:PORT/<name>/fhir``: SMART Backend Services sign-in, Bulk Data
 Access v2 export of patients and of everything, and ``RiskAssessment`` to write and read. ``north``, ``harbour`` and
 ``university`` are generated, each with its own habits (``habits``); ``given`` serves a directory of NDJSON
@@ -16,6 +19,7 @@ The clock stands still until it is advanced. These answer to loopback addresses 
     GET    /city/clock                      {"now": "2026-01-01T00:00:00Z"}
     GET    /city/status                     clock, number of people, hospitals
     POST   /city/advance   {"days": 1}      lives so many days (0 to 366); answers with the clock
+    POST   /city/drift     {"renamed_from": "2026-01-05"}   columns of pharmacies' files change, see ``pharmacies``
     GET    /city/faults                     faults in force; POST adds, DELETE removes: see ``faults``
 
 How it is made, in the order of the way:
@@ -32,6 +36,11 @@ How it is made, in the order of the way:
     segment      one stretch of calendar as lines, with versions, deletions, dirt and notes for the answer key
     store        segments on disk and what an export of them contains
     answer_key   what is true, as parquet outside of what is served
+    systems      the systems beside the hospitals, from what has been lived (lived) to what others get: files (drops),
+                 their part of the answer key (truth)
+    pharmacies   a chain's PostgreSQL, and the files of two pharmacies
+    wearables    a platform of wristbands and home devices, with consents
+    resources    files of beds, staff, devices, drug stock and operating rooms
     city         all of it: opened, continued, advanced
     hospitals    what an export of a generated or a given hospital consists of
     smart, bulk, risk_assessment, capability, outcomes, faults, app   the servers

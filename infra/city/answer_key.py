@@ -19,6 +19,7 @@ changed            visible_at (of the second version)
 duplicates         kind (exact | older_version | same_instant: other content, equal lastUpdated), visible_at
 oddities           kind (see dirt.ODDITY_KINDS), visible_at
 spurious_stays     patient_id, kind (see dirt.SPURIOUS_KINDS), visible_at
+…                  of pharmacies, wearables and hospital resources: see ``truth``
 canaries.json      list of strings that may be found in landing and vault only: names, phones, streets, ids
 canary_kinds.json  the same strings by kind
 """

@@ -28,6 +28,7 @@ class Systems:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.key = truth.Publisher(root / "answer_key")
         self.chain: ChainDatabase | None = None
         self.say: Callable[[str], None] = lambda _: None
 
@@ -41,7 +42,7 @@ class Systems:
         """Show the world the first ``segments`` segments."""
         drops.publish(self.root, segments)
         notes = [self.root / "segments" / f"{n:05d}" / "truth" for n in range(segments)]
-        truth.publish(self.root / "answer_key", notes, now_ms)
+        self.key.publish(notes, now_ms)
         self._forget(segments)
         self.fill_chain(segments)
 

@@ -147,16 +147,30 @@ class Truth:
                 pq.write_table(pa.concat_tables(parts), folder / f"{name}.parquet")
 
 
-def publish(folder: Path, segment_notes: Iterable[Path], now_ms: int) -> None:
-    """Write each table's parquet from the segments' notes, as far as the clock has come."""
-    notes = list(segment_notes)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, schema in SCHEMAS.items():
-        paths = [path for note in notes if (path := note / f"{name}.parquet").exists()]
-        table = pa.concat_tables([schema.empty_table(), *(pq.read_table(path) for path in paths)])
-        part = folder / f"{name}.part"
+class Publisher:
+    """Writes the answer key's tables below ``folder``; remembers the notes of segments, which never change."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._tables = {name: schema.empty_table() for name, schema in SCHEMAS.items()}
+        self._read: set[Path] = set()
+
+    def publish(self, segment_notes: Iterable[Path], now_ms: int) -> None:
+        """Each table's parquet from the segments' notes, as far as the clock has come."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for note in segment_notes:
+            if note not in self._read:
+                for path in note.glob("*.parquet"):
+                    before = self._tables[path.stem]
+                    self._tables[path.stem] = pa.concat_tables([before, pq.read_table(path)])
+                self._read.add(note)
+        for name, table in self._tables.items():
+            self._write(name, table, now_ms)
+
+    def _write(self, name: str, table: pa.Table, now_ms: int) -> None:
+        part = self.folder / f"{name}.part"
         pq.write_table(table.filter(pc.field("visible_at") <= pa.scalar(now_ms, _AT)), part)
-        part.replace(folder / f"{name}.parquet")
+        part.replace(self.folder / f"{name}.parquet")
 
 
 def _is_sequence(values: object) -> bool:

@@ -46,7 +46,7 @@ def test_equal_options_give_equal_bytes(tmp_path: Path) -> None:
     assert files_of(tmp_path / "c") != files_of(tmp_path / "a")
 
 
-@pytest.mark.parametrize("place", ["segment", "state", "answer key"])
+@pytest.mark.parametrize("place", ["segment", "state", "answer key", "drops"])
 def test_a_day_that_cannot_be_written_has_not_been_lived(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
@@ -66,11 +66,13 @@ def test_a_day_that_cannot_be_written_has_not_been_lived(
             patched.setattr("infra.city.segment.write_segment_file", full)
         elif place == "state":
             patched.setattr("numpy.savez", full)
-        else:
+        elif place == "answer key":
             patched.setattr("infra.city.answer_key.publish", full)
+        else:
+            patched.setattr("infra.city.drops.shutil.copyfile", full)
         with pytest.raises(OSError, match="No space"):
             city.advance(2)
-    is_lived = place == "answer key"
+    is_lived = place in ("answer key", "drops")
     assert (city.moment != before) == is_lived, "a day on disk has been lived"
     city.advance(1 if is_lived else 2)
     city.close()
