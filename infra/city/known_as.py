@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+from infra.city.lived import Lived
+from infra.city.local_time import dates
 from infra.city.population import Identity
 
 
-def known_as(identity: Identity, source: str) -> Identity:
-    """The identity of each person as ``source`` has it."""
+class KnownAs(NamedTuple):
+    """identity: empty texts for what is not known. births: ISO 8601, to the day (or the month, or the year)."""
+
+    identity: Identity
+    births: list[str]
+
+
+def known_as(lived: Lived, source: str) -> KnownAs:
+    """Everybody as the endpoint ``source`` has them."""
     del source
-    return identity
+    return KnownAs(lived.identity, dates(lived.people.birth_day))

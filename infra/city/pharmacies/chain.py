@@ -100,7 +100,7 @@ def _master(lived: Lived) -> pa.Table:
 def _dispenses(lived: Lived, t: Columns) -> pa.Table:
     """One row per number, as of its newest version."""
     seed, person, article = lived.seed, t["person"], t["article"]
-    who, is_known = known_as(lived.identity, CHAIN), person >= 0
+    (who, births), is_known = known_as(lived, CHAIN), person >= 0
     has_request = t["request"] >= 0
     quirk = hashed(seed, 57, t["number"]) % np.uint64(1_000_000)
 
@@ -118,9 +118,11 @@ def _dispenses(lived: Lived, t: Columns) -> pa.Table:
     numbers = _taken(articles.article_numbers(seed, KEEPER), article)
     numbers[is_unknown_article] = UNKNOWN_ARTICLE
     customer = np.array(customer_numbers(seed, person, np.full(len(person), KEEPER), t["card"]), dtype=object)
-    births = lived.people.birth_day[person].astype("datetime64[D]")
-    has_national_id = is_known & knows_national_id(
-        seed, np.maximum(person, 0), np.zeros(len(person), dtype=np.int64)
+    born = np.array([text if len(text) == 10 else None for text in births], dtype="datetime64[D]")[person]
+    has_national_id = (
+        is_known
+        & _is_told(who.national_id, person)
+        & knows_national_id(seed, np.maximum(person, 0), np.zeros(len(person), dtype=np.int64))
     )
     ids = FIRST_ID + t["number"]
     for mask, kind in (
@@ -143,8 +145,8 @@ def _dispenses(lived: Lived, t: Columns) -> pa.Table:
             "customer_no": _texts(customer, is_known),
             "customer_family_name": _texts(_taken(who.family, person), is_known),
             "customer_given_name": _texts(_taken(who.given, person), is_known),
-            "customer_birth_date": pa.array(births, pa.date32(), mask=~is_known),
-            "customer_phone": _texts(_taken(who.phone, person), is_known),
+            "customer_birth_date": pa.array(born, pa.date32(), mask=~is_known | np.isnat(born)),
+            "customer_phone": _texts(_taken(who.phone, person), is_known & _is_told(who.phone, person)),
             "customer_postal_code": _texts(_taken(who.postal_code, person), is_known),
             "national_id": _texts(_taken(who.national_id, person), has_national_id),
             "prescription_no": _texts(
@@ -293,6 +295,11 @@ _HAS_STRENGTH = np.array([bool(a.strength) for a in ARTICLES])
 
 def _taken(values: Sequence[str], rows: np.ndarray) -> np.ndarray:
     return np.array(values, dtype=object)[rows]
+
+
+def _is_told(values: Sequence[str], rows: np.ndarray) -> np.ndarray:
+    """Whether each of the rows has a text."""
+    return np.array([bool(text) for text in values])[rows]
 
 
 def _texts(values: np.ndarray, is_there: np.ndarray) -> pa.Array:

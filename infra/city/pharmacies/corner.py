@@ -14,7 +14,7 @@ import numpy as np
 from infra.city import drops
 from infra.city.dirt import pick
 from infra.city.ids import hashed
-from infra.city.known_as import known_as
+from infra.city.known_as import KnownAs, known_as
 from infra.city.lived import Lived, chosen
 from infra.city.local_time import dates, local_minutes, with_offset
 from infra.city.pharmacies import articles
@@ -31,7 +31,7 @@ from infra.city.pharmacies.shops import (
     knows_national_id,
     prescription_numbers,
 )
-from infra.city.population import DAY_MS, NEVER, Identity
+from infra.city.population import DAY_MS, NEVER
 from infra.city.simulation import Columns
 
 LATE_FILE_RATE, WRONG_FOOTER_RATE = 0.05, 0.02
@@ -74,6 +74,10 @@ class Manner:
     def dates(self, days: np.ndarray) -> list[str]:
         texts = dates(days)
         return texts if self.shop == LINDEN else [f"{t[8:]}.{t[5:7]}.{t[:4]}" for t in texts]
+
+    def birth(self, text: str) -> str:
+        """A birth date, of which the day or the month may be missing."""
+        return text if self.shop == LINDEN else ".".join(reversed(text.split("-")))
 
     def euros(self, cents: np.ndarray) -> list[str]:
         return [f"{c // 100}{self.decimal}{c % 100:02d}" for c in cents.tolist()]
@@ -177,7 +181,7 @@ def drift_of(root: Path) -> dict[str, str]:
 def write_corner(lived: Lived, sold: Columns, on_shelves: Shelves) -> None:
     """The stretch's files: one per table and day, for the history one per table and month."""
     rng = lived.rng(22)
-    who = known_as(lived.identity, CORNER)
+    who = known_as(lived, CORNER)
     drift = drift_of(lived.folder.parent.parent)
     for manner in MANNERS:
         mine = chosen(sold, np.flatnonzero(sold["shop"] == manner.shop))
@@ -189,9 +193,7 @@ def write_corner(lived: Lived, sold: Columns, on_shelves: Shelves) -> None:
         for label, first, last in _periods(lived):
             file = _File(lived, rng, manner, label)
             within = _between(mine["changed"], first, last)
-            header, columns = _dispenses(
-                lived.seed, manner, chosen(mine, within), who, lived.people.birth_day
-            )
+            header, columns = _dispenses(lived.seed, manner, chosen(mine, within), who)
             header, columns = _drifted(manner, drift, label, header, columns)
             file.write_dispenses(header, columns, ids[within].tolist())
             prices = price_rows(
@@ -307,11 +309,9 @@ class _File:
         drops.drop_path(self.lived.folder, CORNER, name, is_late=bool(self.is_late)).write_bytes(raw)
 
 
-def _dispenses(
-    seed: int, manner: Manner, t: Columns, who: Identity, birth_day: np.ndarray
-) -> tuple[list[str], list[list[str]]]:
+def _dispenses(seed: int, manner: Manner, t: Columns, known: KnownAs) -> tuple[list[str], list[list[str]]]:
     """Header and cells of the dispense table."""
-    person, article, is_linden = t["person"], t["article"], manner.shop == LINDEN
+    person, article, is_linden, who = t["person"], t["article"], manner.shop == LINDEN, known.identity
     is_known = person >= 0
     keeper = np.full(len(person), manner.keeper)
     has_national_id = is_known & knows_national_id(seed, np.maximum(person, 0), keeper)
@@ -325,7 +325,7 @@ def _dispenses(
         _shown(customer_numbers(seed, person, keeper, t["card"]), is_known),
         _shown(_taken(who.given, person), is_known),
         _shown(_taken(who.family, person), is_known),
-        _shown(manner.dates(birth_day[person]), is_known),
+        _shown([manner.birth(text) for text in _taken(known.births, person)], is_known),
         _shown(_taken(who.national_id, person), has_national_id),
         _shown(_taken(who.postal_code, person), is_known),
         _shown(prescription_numbers(seed, np.maximum(t["request"], 0)), t["request"] >= 0),

@@ -176,7 +176,7 @@ def _maybe(ms: np.ndarray) -> list[str]:
 
 def _participants(lived: Lived, joined: np.ndarray, ids: np.ndarray, into: _Lines) -> None:
     """Those who joined in the stretch, and those who moved."""
-    people, who = lived.people, known_as(lived.identity, SOURCE)
+    people, (who, every_birth) = lived.people, known_as(lived, SOURCE)
     before = lived.carried("moves").get("moves", np.zeros(0, dtype=np.int64))
     lived.carry("moves", {"moves": people.moves})
     moved = np.zeros(len(joined), dtype=bool)
@@ -184,7 +184,7 @@ def _participants(lived: Lived, joined: np.ndarray, ids: np.ndarray, into: _Line
     is_new = (joined >= (0 if lived.is_history else lived.before_ms)) & (joined < lived.now_ms)
     person = np.flatnonzero(is_new | (moved & (joined < lived.before_ms)))
     updated = np.where(is_new[person], joined[person], lived.now_ms - 3 * HOUR_MS + person * 100 % HOUR_MS)
-    births = dates(people.birth_day[person])
+    births = [every_birth[n] for n in person.tolist()]
     rows = zip(ids[person].tolist(), births, utc(joined[person]), utc(updated), person.tolist(), strict=True)
     lines = [
         f'{{"participant_id":"{i}","given_name":"{who.given[n]}","family_name":"{who.family[n]}","birth_date":"{b}",'
