@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import csv
 import sys
+from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from infra.cli.files import writable
 
+if TYPE_CHECKING:
+    from jobs.lake.load import Loaded
+
 app = typer.Typer(
     no_args_is_help=True, help="Rejected records: which rule, which file and line; repair and replay."
 )
+
+
+class Form(Enum):
+    """Forms of a defect report."""
+
+    csv = "csv"
+    json = "json"
+
 
 Endpoint = Annotated[str, typer.Argument(metavar="SOURCE", help="An endpoint, such as hospital_north.")]
 
@@ -35,8 +47,8 @@ def list_rules(
     if not counts and console.is_terminal:
         console.print("Nothing is in quarantine.")
         return
-    rows = [(c.source, c.resource_type, c.rule, c.records, c.reason) for c in counts]
-    print_list(console, ("source", "type", "rule", "records", "reason"), rows)
+    rows = [(c.source, c.resource_type, c.rule, c.records, c.repaired, c.reason) for c in counts]
+    print_list(console, ("source", "type", "rule", "records", "repaired", "reason"), rows)
 
 
 @app.command()
@@ -48,7 +60,7 @@ def show(
     from jobs.lake import quarantine
 
     records = quarantine.records(source, batch_id=batch)
-    writer = csv.DictWriter(sys.stdout, quarantine.REPORT_COLUMNS)
+    writer = csv.DictWriter(sys.stdout, quarantine.COLUMNS)
     writer.writeheader()
     writer.writerows(records)
 
@@ -56,26 +68,76 @@ def show(
 @app.command()
 def report(
     source: Endpoint,
-    out: Annotated[Path, typer.Option(dir_okay=False, callback=writable, help="CSV file to write.")] = Path(
-        "defects.csv"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False, callback=writable, help="File to write. Default: defects.csv or defects.json."
+        ),
+    ] = None,
+    form: Annotated[
+        Form, typer.Option("--format", help="A table, or one document with a summary by rule.")
+    ] = Form.csv,
 ) -> None:
-    """Write a defect report that can be sent to the sender; it holds no value of any record."""
+    """Write a defect report that can be sent to the sender: where, which rule, what was expected.
+
+    It holds no value of any record.
+    """
     from jobs.lake import quarantine
     from jobs.sources import find_endpoint
 
     find_endpoint(source)  # a name that nothing has leaves no empty report
-    with out.open("w", newline="") as file:
-        records = quarantine.write_report(source, file)
-    typer.echo(f"{records:,} records in {out}")
+    path = out or Path(f"defects.{form.value}")
+    with path.open("w", newline="") as file:
+        records = quarantine.write_report(source, file, form.value)
+    typer.echo(f"{records:,} records in {path}")
+
+
+@app.command()
+def worklist(
+    source: Endpoint,
+    rule: Annotated[str | None, typer.Option(help="Only what this rule rejected.")] = None,
+) -> None:
+    """Write the open rejected records as they were received, to be mended and given to `quarantine repair`.
+
+    The file holds names and numbers of people: it is written below the landing, for your eyes alone, goes after a week,
+    and that you asked for it is kept in the vault's audit.
+    """
+    from getpass import getuser
+
+    from jobs.lake import quarantine
+
+    path, count = quarantine.write_worklist(source, actor=getuser(), rule=rule)
+    typer.echo(f"{count:,} records in {path}", err=True)
+    typer.echo("Mend what `sent` says, then: citywell quarantine repair " + str(path), err=True)
+
+
+@app.command()
+def repair(
+    worklist: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A worklist in which records were mended.")
+    ],
+) -> None:
+    """Take the mended records of a worklist in again; what is unchanged stays in quarantine.
+
+    They stand where the rejected ones would have stood: what was received since stays newer. The receipt of the file
+    they first came in counts them as repaired; it is closed when all of them are.
+
+    Example: citywell quarantine worklist hospital_north --rule value_set:sex
+    """
+    from jobs.lake import quarantine
+
+    for loaded in quarantine.repair(worklist):
+        _tell(loaded)
 
 
 @app.command()
 def replay(
     source: Endpoint,
-    resource_type: Annotated[str, typer.Argument(metavar="TYPE", help="FHIR type, such as Observation.")],
+    resource_type: Annotated[
+        str, typer.Argument(metavar="TYPE", help="What the records are, such as Observation.")
+    ],
     repaired: Annotated[
-        Path, typer.Argument(metavar="FILE", help="NDJSON: the repaired resources, one a line.")
+        Path, typer.Argument(metavar="FILE", help="The repaired records, as the source sends them.")
     ],
     batch: Annotated[
         str | None,
@@ -88,9 +150,13 @@ def replay(
 
     They stand where the rejected lines would have stood: what was received since stays newer.
     """
-    from jobs.ingest import OUTCOMES
     from jobs.lake import quarantine
 
-    loaded = quarantine.replay(source, resource_type, repaired, batch_id=batch)
+    _tell(quarantine.replay(source, resource_type, repaired, batch_id=batch))
+
+
+def _tell(loaded: Loaded) -> None:
+    from jobs.ingest import OUTCOMES
+
     sums = {name: sum(getattr(receipt, name) for receipt in loaded.receipts) for name in OUTCOMES}
     typer.echo(f"{loaded.batch_id}: " + ", ".join(f"{name} {count:,}" for name, count in sums.items()))

@@ -42,10 +42,11 @@ def check(name: Annotated[str, typer.Argument(help="An endpoint, such as hospita
 
     console = Console()
     source, endpoint = find_endpoint(name)
-    if isinstance(endpoint, FhirEndpoint):
-        results = source_check.check(endpoint)
-    else:
-        results = feed_check.check(source, endpoint)
+    results = (
+        source_check.check(endpoint)
+        if isinstance(endpoint, FhirEndpoint)
+        else feed_check.check(source, endpoint)
+    )
     for result in results:
         console.print(f"{MARKS[result.verdict]}{result.step:<14}{escape(result.message)}", soft_wrap=True)
         if result.do:

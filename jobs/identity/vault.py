@@ -248,13 +248,19 @@ def resolve(conn: Connection, keys: Sequence[str], access: Access) -> Mapping[st
     return found
 
 
-def _resolve(conn: Connection, keys: list[str], access: Access) -> Iterator[tuple[str, SourceIdentity]]:
-    with conn.transaction():
+def request(conn: Connection, keys: Sequence[str], access: Access) -> int:
+    """Commit to the audit who reads identities, what for and of whom; the number of the request."""
+    with postgres.discreet(DATABASE), conn.transaction():
         row = conn.execute(
             "select vault.request_access(%s, %s, %s, %s)",
-            (keys, access.purpose, access.actor, access.run_id),
+            (list(keys), access.purpose, access.actor, access.run_id),
         ).fetchone()
     assert row is not None
+    return int(row[0])
+
+
+def _resolve(conn: Connection, keys: list[str], access: Access) -> Iterator[tuple[str, SourceIdentity]]:
+    number = request(conn, keys, access)
     with conn.transaction():
-        answers = conn.execute("select * from vault.read_access(%s)", row).fetchall()
+        answers = conn.execute("select * from vault.read_access(%s)", (number,)).fetchall()
     return ((key, SourceIdentity(*identity)) for key, *identity in answers)

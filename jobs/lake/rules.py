@@ -46,6 +46,26 @@ def apply(rows: DataFrame, table: Table) -> DataFrame:
     return judged.withColumn("reason", F.coalesce("reason", reason)).drop(_LIMITS)
 
 
+def expectation(table: Table, rule: str) -> str:
+    """What a table's declaration would have accepted where ``rule`` rejected, in words."""
+    kind, _, name = rule.partition(":")
+    column, field = table.columns.get(name), (table.fields or {}).get(name)
+    if kind in _LIMIT_REASONS:
+        return "a value in a unit, and within the limits, declared for its code"
+    if field is not None and kind in ("missing_field", "wrong_type", "invalid_value"):
+        return f"{name} as {field.type.replace('_', ' ')}"
+    if column is None:
+        return "a value of the kind that FHIR defines"
+    if kind == "value_set":
+        return f"one of {', '.join(column.values or ())}"
+    if kind == "range":
+        ends = ("any" if end is None else f"{end:.15g}" for end in (column.min, column.max))
+        return f"a number from {' to '.join(ends)}"
+    if kind == "not_before":
+        return f"a time no earlier than {column.not_before}"
+    return f"a value for {name}: {column.description}"
+
+
 def without_consent(rows: DataFrame, table: Table, consenting: DataFrame) -> DataFrame:
     """``rows`` with the rule NO_CONSENT on every record of a person who is not among ``consenting``.
 

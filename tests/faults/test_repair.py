@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import io
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import psycopg
 import pytest
 from typer.testing import CliRunner
 
 from infra.cli.app import app
 from jobs.errors import CitywellError
+from jobs.identity import vault
 from jobs.lake import control, quarantine
+from jobs.settings import settings
 from tests.support.lake import Export, TestLake, instant, totals
 
 SOURCE = "hospital_north"
@@ -31,7 +37,14 @@ def test_a_repaired_line_is_published_and_the_first_receipt_stays(lake: TestLake
     assert (counted.rule, counted.records) == ("value_set:sex", 1)
     report = io.StringIO()
     assert quarantine.write_report(SOURCE, report) == 1
-    assert report.getvalue().splitlines()[1].startswith("hospital_north,hospital_north.20260101T000000Z,")
+    (row,) = csv.DictReader(report.getvalue().splitlines())
+    assert (row["batch_id"], row["line"], row["rule"]) == (
+        "hospital_north.20260101T000000Z",
+        "2",
+        "value_set:sex",
+    )
+    assert row["expected"] == "one of male, female, other, unknown"
+    assert "p2" not in report.getvalue()
 
     repaired = tmp_path / "repaired.ndjson"
     repaired.write_bytes(msgspec.json.encode({**bad, "gender": "female"}))
@@ -134,3 +147,69 @@ def test_a_repair_waits_for_no_other_run_of_its_source(lake: TestLake, tmp_path:
         assert f"{SOURCE}.20260402T000000Z" not in {b.batch_id for b in control.batches(conn, SOURCE)}
     quarantine.replay(SOURCE, "Patient", repaired, batch_id=rejected_by, at=at)
     assert len(lake.rows("select * from silver.hospital__patient")) == before + 1
+
+
+def worklist_of(lake: TestLake, source: str, mend: Callable[[str], str]) -> Path:
+    """A worklist in which ``mend`` has been applied to what was sent."""
+    path, _ = quarantine.write_worklist(source, actor="tester")
+    items = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps({**item, "sent": mend(item["sent"])}) + "\n" for item in items))
+    return path
+
+
+def test_a_worklist_repairs_some_and_closes_the_receipt_with_the_last(lake: TestLake) -> None:
+    source = "hospital_harbour"
+    bad = [{**GOOD, "id": f"w{n}", "gender": "f"} for n in range(3)]
+    lake.ingest(source, Export(instant("2026-05-01"), {"Patient": [*bad, GOOD]}))
+    receipt = (
+        f"select repaired, quarantined from quality.receipts where batch_id = '{source}.20260501T000000Z'"
+    )
+
+    path = worklist_of(lake, source, lambda sent: sent.replace('"f"', '"female"') if "w1" in sent else sent)
+    assert path.stat().st_mode & 0o077 == 0
+    [loaded] = quarantine.repair(path, at=instant("2026-05-02"))
+    assert totals(loaded.receipts) == {"received": 1, "published": 1}
+    assert lake.rows(receipt) == [{"repaired": 1, "quarantined": 3}]
+    with pytest.raises(CitywellError, match="Nothing in the worklist was changed"):
+        quarantine.repair(path)
+
+    path = worklist_of(lake, source, lambda sent: sent.replace('"f"', '"female"' if "w2" in sent else '"m"'))
+    [loaded] = quarantine.repair(path, at=instant("2026-05-03"))
+    assert totals(loaded.receipts) == {"received": 2, "published": 1, "quarantined": 1}
+    assert lake.rows(receipt) == [{"repaired": 2, "quarantined": 3}]
+    repaired = {r["line"]: r["repaired_by"] for r in quarantine.records(source) if "0501" in r["batch_id"]}
+    assert repaired == {1: None, 2: f"{source}.20260502T000000Z", 3: f"{source}.20260503T000000Z"}
+    assert len(lake.rows(f"select * from silver.hospital__patient where source = '{source}'")) == 3
+
+
+def test_rows_of_a_dropped_file_are_repaired_in_their_own_form(lake: TestLake) -> None:
+    header = "Netzgebiet;Stichtag;Beatmung;Sauerstoff;Heimdialyse"
+    rows = f'{header}\nCW01;01.12.2025;1;4;2\nCW02;1/12/2025;1;4;"zwei\n\n2"\n'
+    lake.ingest("energy_grid", Export(instant("2026-01-01"), {"HomeDevice": rows.encode("iso-8859-15")}))
+    path = worklist_of(lake, "energy_grid", lambda _: "CW02;01.12.2025;1;4;2")
+    [loaded] = quarantine.repair(path)
+    assert totals(loaded.receipts) == {"received": 1, "published": 1}
+    areas = lake.rows("select district_code, dialysis_households from silver.energy__home_device order by 1")
+    assert [tuple(row.values()) for row in areas] == [("CW01", 2), ("CW02", 2)]
+    report = io.StringIO()
+    quarantine.write_report("energy_grid", report, "json")
+    document = json.loads(report.getvalue())
+    assert [(r["rule"], r["records"], r["open"]) for r in document["rules"]] == [("invalid_value:date", 1, 0)]
+    assert document["rules"][0]["expected"] == "date as date"
+
+
+def test_asking_for_a_worklist_is_audited(lake: TestLake) -> None:
+    lake.ingest("hospital_given", Export(instant("2026-01-01"), {"Patient": [{**GOOD, "gender": "f"}]}))
+    quarantine.write_worklist("hospital_given", actor="tester")
+    with psycopg.connect(settings().postgres_dsn("vault", vault.OWNER_ROLE)) as conn:
+        row = conn.execute(
+            "select actor, purpose, keys_requested from vault.access_audit order by access_id desc"
+        ).fetchone()
+    assert row == ("tester", "repair rejected records", 1)
+
+
+def test_what_is_no_worklist_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "list.ndjson"
+    path.write_text('{"sent": 1}\n')
+    with pytest.raises(CitywellError, match="no worklist"):
+        quarantine.repair(path)

@@ -49,5 +49,8 @@ from jobs.lake.control.publication import publications as publications
 from jobs.lake.control.publication import publish as publish
 from jobs.lake.control.publication import publish_tables as publish_tables
 from jobs.lake.control.receipt import Receipt as Receipt
+from jobs.lake.control.receipt import Repair as Repair
 from jobs.lake.control.receipt import check_receipts as check_receipts
 from jobs.lake.control.receipt import receipts as receipts
+from jobs.lake.control.receipt import repairs as repairs
+from jobs.lake.control.receipt import save_repairs as save_repairs

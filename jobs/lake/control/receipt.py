@@ -28,6 +28,8 @@ class Receipt:
     quarantined: int = 0
     withheld: int = 0
     """Of the quarantined: records that may not be taken, for want of the person's consent."""
+    repaired: int = 0
+    """Of the quarantined: records that have since been received again, repaired, and accepted."""
 
     @property
     def accounted(self) -> int:
@@ -77,4 +79,44 @@ def save_receipts(conn: Connection, name: str, receipts: Sequence[Receipt]) -> N
         cursor.executemany(
             query_of("insert into receipt ({columns}) values ({values})", Receipt),
             [astuple(receipt) for receipt in receipts],
+        )
+
+
+@dataclass(frozen=True)
+class Repair:
+    """A rejected record, and the batch that has brought it again."""
+
+    batch_id: str
+    file: str
+    line: int
+    repaired_by: str
+
+
+def repairs(conn: Connection, source: str | None = None) -> list[Repair]:
+    """Rejected records that published batches have brought again, of one source or of all."""
+    with conn.cursor(row_factory=class_row(Repair)) as cursor:
+        return cursor.execute(
+            query_of(
+                "select {columns} from repair where repaired_by in (select b.batch_id from batch as b "
+                "where b.status = 'published' and (%(source)s::text is null or b.source = %(source)s))",
+                Repair,
+            ),
+            {"source": source},
+        ).fetchall()
+
+
+def save_repairs(conn: Connection, found: Sequence[Repair]) -> None:
+    """Keep which rejected records a batch brings again, and count them in the receipts of their first files."""
+    with conn.transaction(), conn.cursor() as cursor:
+        cursor.executemany(
+            query_of(
+                "insert into repair ({columns}) values ({values}) on conflict (batch_id, file, line) do nothing",
+                Repair,
+            ),
+            [astuple(repair) for repair in found],
+        )
+        cursor.execute(
+            "update receipt as r set repaired = (select count(*) from repair as p where p.batch_id = r.batch_id "
+            "and p.file = r.file) where r.batch_id = any(%s)",
+            ([repair.batch_id for repair in found],),
         )

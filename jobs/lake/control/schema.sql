@@ -87,5 +87,15 @@ create table if not exists receipt (
     )
 );
 alter table receipt add column if not exists withheld bigint not null default 0;
+alter table receipt add column if not exists repaired bigint not null default 0;
 comment on table receipt is
     'One row per received file: what became of its records, as judged when it was processed.';
+
+create table if not exists repair (
+    batch_id text not null references batch on delete cascade,
+    file text not null,
+    line bigint not null,
+    repaired_by text not null references batch on delete cascade,
+    primary key (batch_id, file, line)
+);
+comment on table repair is 'One row per rejected record that has been received again, repaired, and accepted.';

@@ -6,10 +6,12 @@ Plaintext never touches the disk. ``encrypted`` has the format of a file, ``batc
 from __future__ import annotations
 
 from jobs.lake.landing.batch import MANIFEST as MANIFEST
+from jobs.lake.landing.batch import WORKLISTS as WORKLISTS
 from jobs.lake.landing.batch import FileKind as FileKind
 from jobs.lake.landing.batch import Finding as Finding
 from jobs.lake.landing.batch import LandedFile as LandedFile
 from jobs.lake.landing.batch import Manifest as Manifest
+from jobs.lake.landing.batch import Repaired as Repaired
 from jobs.lake.landing.batch import batch_dir as batch_dir
 from jobs.lake.landing.batch import expire as expire
 from jobs.lake.landing.batch import manifest_of as manifest_of

@@ -18,6 +18,9 @@ from jobs.lake.landing.trouble import said_plainly
 from jobs.private_files import sync_directory
 
 MANIFEST = "manifest.json"
+WORKLISTS = "repair"
+"""Directory below the landing for rejected records that somebody is repairing: plain text, so it does not stay long."""
+WORKLIST_DAYS = 7
 
 FileKind = Literal["output", "deleted", "error"]
 
@@ -76,6 +79,16 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Repaired:
+    """Which rejected record a line of a repair is."""
+
+    file: str
+    line: int
+    of_file: str
+    of_line: int
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What one batch landed. ``complete`` is false when a finding says that something is missing."""
 
@@ -91,6 +104,8 @@ class Manifest:
     complete: bool
     replays: str | None = None
     """The batch whose rejected lines these are, repaired: they are versions of its export, but known only now."""
+    repaired: tuple[Repaired, ...] = ()
+    """Which of the rejected records the lines of a replay are, where that is known."""
     format_version: int = 1
 
     @property
@@ -155,13 +170,18 @@ def expire(
     """Deletes the landed files (and abandoned parts) last written over ``retention_days`` before ``now``.
 
     keep: ids of batches that still need theirs. Manifests stay: they say what was received and hold no record.
-    Returns the deleted files.
+    Worklists of repairs go after WORKLIST_DAYS. Returns the deleted files.
     """
     oldest = (now - timedelta(days=retention_days)).timestamp()
     expired = []
     for path in sorted(landing_dir.rglob("*")):
         is_landed = path.suffix in (SUFFIX, ".part") and path.parent.name not in keep and path.is_file()
         if is_landed and path.stat().st_mtime < oldest:
+            path.unlink(missing_ok=True)
+            expired.append(path)
+    oldest = (now - timedelta(days=WORKLIST_DAYS)).timestamp()
+    for path in sorted((landing_dir / WORKLISTS).glob("*")):
+        if path.stat().st_mtime < oldest:
             path.unlink(missing_ok=True)
             expired.append(path)
     return expired

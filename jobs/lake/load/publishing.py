@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from jobs.identity import link, vault
 from jobs.lake import control, tables
 from jobs.lake.catalog import QUARANTINE, RECEIPTS
-from jobs.lake.control import Receipt
+from jobs.lake.control import Receipt, Repair
 from jobs.lake.judgement import judge
 from jobs.lake.load.judging import scope
 from jobs.lake.load.steps import crash_point, side_by_side
@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 LINKS = "silver.person_link"
 RECEIPT_SCHEMA = (
     "batch_id string, source string, file string, resource_type string, received bigint, published bigint, "
-    "superseded bigint, duplicate bigint, deleted bigint, unmodelled bigint, quarantined bigint, withheld bigint"
+    "superseded bigint, duplicate bigint, deleted bigint, unmodelled bigint, quarantined bigint, withheld bigint, "
+    "repaired bigint"
 )
 
 
@@ -72,6 +73,9 @@ def finish(
     steps: dict[str, Callable[[str], None]] = dict.fromkeys((LINKS, RECEIPTS), record)
     steps |= dict.fromkeys(work.biggest_first(staged), merge_entity)
     side_by_side(lambda name: steps[name](name), list(steps))
+    if work.manifest.repaired:
+        versions[RECEIPTS] = _close_receipts(work, staged)
+        crash_point("closed")
     crash_point("merged")
     versions |= {
         table: tables.version(table) for table in [*map(work.bronze, staged), *map(work.silver, staged)]
@@ -100,6 +104,30 @@ def _append_receipts(work: Work, receipts: Sequence[Receipt]) -> int:
     received = [tuple(asdict(receipt).values()) for receipt in receipts]
     rows = work.spark.createDataFrame(received, RECEIPT_SCHEMA)
     return tables.append_batch(work.spark, RECEIPTS, rows, work.batch.batch_id)
+
+
+def _close_receipts(work: Work, staged: Mapping[str, DataFrame]) -> int:
+    """Count the repaired records that were accepted in the receipts of the files they first came in."""
+    assert work.manifest.replays is not None
+    accepted = {
+        (row["file"], row["line"])
+        for rows in staged.values()
+        for row in rows.where("rule is null").select("file", "line").collect()
+    }
+    control.save_repairs(
+        work.conn,
+        [
+            Repair(work.manifest.replays, one.of_file, one.of_line, work.batch.batch_id)
+            for one in work.manifest.repaired
+            if (one.file, one.line) in accepted
+        ],
+    )
+    receipts = control.receipts(work.conn, work.manifest.replays)
+    rows = work.spark.createDataFrame(
+        [tuple(asdict(receipt).values()) for receipt in receipts], RECEIPT_SCHEMA
+    )
+    slice_ = {tables.BATCH_COLUMN: work.manifest.replays}
+    return tables.retrying(lambda: tables.replace_slice(work.spark, RECEIPTS, rows, slice_))
 
 
 def _append_quarantine(
