@@ -366,7 +366,7 @@ def separators_of(body: bytes) -> Separators:
     """The separators that a header segment declares in its first two fields. Raises Rejected."""
     head = body[3:10].decode("latin-1")
     mark = head[:1]
-    declared, closed, _ = head[1:].partition(mark)
+    declared, closed, _ = head[1:].partition(mark or "|")
     marks = (mark, *declared)
     if not closed or not 1 <= len(declared) <= 5 or len(set(marks)) != len(marks):
         raise Rejected("bad_separators", "MSH-1 and MSH-2 do not name two to six different characters")

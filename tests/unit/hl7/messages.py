@@ -15,7 +15,10 @@ DIALECT = Dialect(
     zone="Europe/Berlin",
 )
 HEADER = r"MSH|^~\&|ADT|NORTH|LAKE|CITY|20260102103000||ADT^A01^ADT_A01|M1|P|2.5.1"
-PERSON = "PID|1||N1^^^NORTH^MR~0012^^^CITY^NI||Smith^Anna^^^Mrs||19700203|F|||1 Mill Street^^Citywell^^C05 41A||+1-200-555"
+PERSON = (
+    "PID|1||N1^^^NORTH^MR~0012^^^CITY^NI||Smith^Anna^^^Mrs||19700203|F"
+    "|||1 Mill Street^^Citywell^^C05 41A||+1-200-555"
+)
 STAY = "PV1|1|I|MED^12^2^NORTH|E||ER^1^1^NORTH||||MED||||emd|||||V1^^^NORTH^VN" + "|" * 25 + "20260102103000"
 
 
