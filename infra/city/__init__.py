@@ -11,13 +11,17 @@ Access v2 export of patients and of everything, and ``RiskAssessment`` to write 
 ``university`` are generated, each with its own habits (``habits``); ``given`` serves a directory of NDJSON
 (``--hospital-data``, alone with ``--only-given``).
 
+The three also speak HL7 v2, as does the city's laboratory (``messages``): the last two weeks of the history as batch
+files in ``<home>/city/drops/hl7/<sender>/``, what is lived later over MLLP to the listener of ``--hl7
+SENDER=HOST:PORT`` (north, harbour, university, laboratory).
+
 State lives in ``<home>/city``; a city that exists is continued, with the same clock and the same data. Public keys of
 the one client, ``citywell``, are read from ``<home>/keys/fhir_<source>.jwks.json``.
 
 The clock stands still until it is advanced. These answer to loopback addresses only, but for the first:
 
     GET    /city/clock                      {"now": "2026-01-01T00:00:00Z"}
-    GET    /city/status                     clock, number of people, hospitals
+    GET    /city/status                     clock, number of people, hospitals, HL7 messages sent and unsent
     POST   /city/advance   {"days": 1}      lives so many days (0 to 366); answers with the clock
     POST   /city/drift     {"renamed_from": "2026-01-05"}   columns of pharmacies' files change, see ``pharmacies``
     GET    /city/faults                     faults in force; POST adds, DELETE removes: see ``faults``
@@ -35,6 +39,7 @@ How it is made, in the order of the way:
     scribe, records   FHIR resources as lines, in each hospital's manner
     segment      one stretch of calendar as lines, with versions, deletions, dirt and notes for the answer key
     store        segments on disk and what an export of them contains
+    messages     what hospitals and a laboratory say of it in HL7 v2, and the senders
     answer_key   what is true, as parquet outside of what is served
     systems      the systems beside the hospitals, from what has been lived (lived) to what others get: files (drops),
                  their part of the answer key (truth)

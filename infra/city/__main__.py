@@ -10,6 +10,7 @@ import uvicorn
 
 from infra.city.city import City
 from infra.city.given import GivenHospital
+from infra.city.messages.voices import BY_NAME
 from infra.city.options import Options
 from infra.city.pharmacies.database import chain_database
 from infra.city.web import ServerOptions, make_app, make_servers
@@ -59,8 +60,25 @@ def parser() -> argparse.ArgumentParser:
         default=True,
         help="fill the pharmacy chain's database in this installation's PostgreSQL, if there is one",
     )
+    p.add_argument(
+        "--hl7",
+        type=_listener,
+        action="append",
+        default=[],
+        metavar="SENDER=HOST:PORT",
+        help=f"where {', '.join(BY_NAME)} sends its HL7 messages over MLLP; without it they only queue",
+    )
     p.add_argument("--faults", type=Path, help="JSON file of faults to start with (see infra/city/faults.py)")
     return main
+
+
+def _listener(text: str) -> tuple[str, tuple[str, int]]:
+    """The sender and the address in ``north=127.0.0.1:6661``."""
+    sender, _, address = text.partition("=")
+    host, _, port = address.rpartition(":")
+    if sender not in BY_NAME or not host or not port.isdecimal():
+        raise argparse.ArgumentTypeError(f"give SENDER=HOST:PORT with one of {', '.join(BY_NAME)}")
+    return sender, (host, int(port))
 
 
 def say(words: str) -> None:
@@ -97,6 +115,7 @@ def serve(args: argparse.Namespace) -> None:
         token_seconds=args.token_seconds,
         link_seconds=args.link_seconds,
         export_seconds=args.export_seconds,
+        hl7_listeners=dict(args.hl7),
     )
     (args.home / "city").mkdir(parents=True, exist_ok=True)
     servers = make_servers(options, city, given)

@@ -1,8 +1,9 @@
 """What is true of the city, kept where no hospital serves it: ``<home>/city/answer_key/``.
 
 Parquet unless said otherwise; ``source`` is ``hospital_<name>``, ids are FHIR ids at that source, ``*_at`` UTC.
-Only what has happened by the city's clock is published; the rest waits in the segments. In all but the
-first two, the columns begin with source, resource_type, resource_id; ``visible_at`` is when an export first has it.
+Only what has happened by the city's clock is published; the rest waits in the segments. In all but the first two and
+those of messages, the columns begin with source, resource_type, resource_id; ``visible_at`` is when an export first has
+it.
 
 discharges         source, encounter_id (the stay's last encounter), patient_id, person_id, admitted_at,
                    discharged_at, true_risk, readmitted_30d (as drawn), readmission_at (null if none),
@@ -20,6 +21,11 @@ duplicates         kind (exact | older_version | same_instant: other content, eq
 oddities           kind (see dirt.ODDITY_KINDS), visible_at
 spurious_stays     patient_id, kind (see dirt.SPURIOUS_KINDS), visible_at
 …                  of pharmacies, wearables and hospital resources: see ``truth``
+messages           source (events_<sender>), control_id, type (ADT^A01), hospital, patient_number (as told), person_id,
+                   encounter_id (FHIR, null where it is about none), visit_number, mark ("", mistaken: cancelled
+                   later; cancels; corrected later: a wrong value), visible_at (when it is sent)
+message_merges     source, control_id, patient_number, prior_number, person_id, prior_person_id, is_right (one person),
+                   visible_at, unlinked_at (null if they are not parted again)
 canaries.json      list of strings that may be found in landing and vault only: names, phones, streets, ids
 canary_kinds.json  the same strings by kind
 """
@@ -85,6 +91,33 @@ SCHEMAS: dict[str, pa.Schema] = {
     "duplicates": pa.schema([*_RECORD, ("kind", _TEXT), ("visible_at", _AT)]),
     "oddities": pa.schema([*_RECORD, ("kind", _TEXT), ("visible_at", _AT)]),
     "spurious_stays": pa.schema([*_RECORD, ("patient_id", _TEXT), ("kind", _TEXT), ("visible_at", _AT)]),
+    "messages": pa.schema(
+        [
+            ("source", _TEXT),
+            ("control_id", _TEXT),
+            ("type", _TEXT),
+            ("hospital", _TEXT),
+            ("patient_number", _TEXT),
+            ("person_id", pa.int64()),
+            ("encounter_id", _TEXT),
+            ("visit_number", _TEXT),
+            ("mark", _TEXT),
+            ("visible_at", _AT),
+        ]
+    ),
+    "message_merges": pa.schema(
+        [
+            ("source", _TEXT),
+            ("control_id", _TEXT),
+            ("patient_number", _TEXT),
+            ("prior_number", _TEXT),
+            ("person_id", pa.int64()),
+            ("prior_person_id", pa.int64()),
+            ("is_right", pa.bool_()),
+            ("visible_at", _AT),
+            ("unlinked_at", _AT),
+        ]
+    ),
 }
 _WINDOW_MS = 30 * 86_400_000
 
@@ -116,6 +149,8 @@ def publish(folder: Path, segment_keys: Iterable[Path], now_ms: int) -> None:
             past = [{**row, "is_observable": row["discharged_at"] + _WINDOW_MS <= now_ms} for row in past]
         if name == "deleted":
             past = [_as_of(row, "came_back_at", now_ms) for row in past]
+        if name == "message_merges":
+            past = [_as_of(row, "unlinked_at", now_ms) for row in past]
         table = pa.Table.from_pylist([_with_times(row, schema) for row in past], schema=schema)
         _replace(folder / f"{name}.parquet", table)
 

@@ -3,9 +3,9 @@
 POST /city/faults (loopback only) takes one JSON object or a list; ``serve --faults FILE`` starts with such a list:
 
     kind       what goes wrong, see below (needed)
-    hospital   north | harbour | university | given | * (default *)
-    where      kickoff | status | download | token | risk | metadata | configuration; * (default): wherever the kind
-               may strike
+    hospital   north | harbour | university | given | laboratory (HL7 only) | * (default *)
+    where      kickoff | status | download | token | risk | metadata | configuration | mllp | batch; * (default):
+               wherever the kind may strike
     type       strike only downloads, counts or errors of this resource type
     skip       let so many matching requests pass first (default 0)
     times      how many requests it hits; -1 for ever (default 1)
@@ -32,6 +32,12 @@ POST /city/faults (loopback only) takes one JSON object or a list; ``serve --fau
     never_ending   status    202 for ever
     ignore_since   kickoff   a server without ``_since``: serves everything, lists no deletions; for ever
     reject_since   kickoff   a server without ``_since``: 400; for ever
+    lost_ack       mllp      a message is sent, its acknowledgement lost with the connection; it is sent again
+    cut_message    mllp      the connection breaks in the middle of a message, which is sent again
+    resend         mllp      a message that was acknowledged is sent again
+    out_of_order   mllp      a message is sent before the one that comes first
+    odd_separators mllp      a message has other separators than its sender's usual ones
+    no_trailer     batch     a batch file has no BTS and FTS (with --faults alone: they are written at the start)
     refuse         risk      422 with an OperationOutcome for creates and updates
     clock_skew     server    its clock is off by ``seconds``, for tokens and the Date header, until removed
 
@@ -48,12 +54,13 @@ from typing import Any
 
 import msgspec
 
-PLACES = ("kickoff", "status", "download", "token", "risk", "metadata", "configuration")
+HTTP_PLACES = ("kickoff", "status", "download", "token", "risk", "metadata", "configuration")
+PLACES = (*HTTP_PLACES, "mllp", "batch")
 USUAL_PLACES: dict[str, tuple[str, ...]] = {
-    "too_many": PLACES,
-    "unavailable": PLACES,
-    "server_error": PLACES,
-    "slow": PLACES,
+    "too_many": HTTP_PLACES,
+    "unavailable": HTTP_PLACES,
+    "server_error": HTTP_PLACES,
+    "slow": HTTP_PLACES,
     "unauthorized": ("download",),
     "revoke_tokens": ("download",),
     "cut": ("download",),
@@ -70,6 +77,12 @@ USUAL_PLACES: dict[str, tuple[str, ...]] = {
     "never_ending": ("status",),
     "ignore_since": ("kickoff",),
     "reject_since": ("kickoff",),
+    "lost_ack": ("mllp",),
+    "cut_message": ("mllp",),
+    "resend": ("mllp",),
+    "out_of_order": ("mllp",),
+    "odd_separators": ("mllp",),
+    "no_trailer": ("batch",),
     "refuse": ("risk",),
     "clock_skew": (),
 }

@@ -14,7 +14,7 @@ import numpy as np
 
 from infra.city.ids import hashed
 from infra.city.population import DAY_MS
-from infra.city.scribe import COMPLAINTS, NOTES, Scribe, narrative
+from infra.city.scribe import COMPLAINTS, NOTES, Scribe, narrative, visit_numbers
 from infra.city.simulation import Columns
 from infra.city.vocabulary import (
     ADMIT_SOURCES,
@@ -64,11 +64,16 @@ def inpatient_wards(seed: int, ordinals: np.ndarray) -> np.ndarray:
     return np.array(INPATIENT_WARDS)[place.astype(np.int64)]
 
 
+def wards_of(seed: int, class_: np.ndarray, ordinals: np.ndarray) -> np.ndarray:
+    """Index into WARDS of where each encounter takes place."""
+    inpatient = inpatient_wards(seed, ordinals)
+    return np.where(class_ == AMB, OUTPATIENTS_WARD, np.where(class_ == EMER, EMERGENCY_WARD, inpatient))
+
+
 def encounters(scribe: Scribe, t: Columns) -> list[str]:
     """Encounters; ``status`` decides whether the end and the way home are known."""
     class_, ordinals = t["class_"], t["ordinal"]
-    inpatient = inpatient_wards(scribe.seed, ordinals)
-    ward = np.where(class_ == AMB, OUTPATIENTS_WARD, np.where(class_ == EMER, EMERGENCY_WARD, inpatient))
+    ward = wards_of(scribe.seed, class_, ordinals)
     codes = np.array(CLASSES, dtype=object)[class_]
     if scribe.habits.name == "university":
         codes[(class_ == IMP) & (t["priority"] == EMERGENCY)] = "ACUTE"
@@ -78,7 +83,9 @@ def encounters(scribe: Scribe, t: Columns) -> list[str]:
     ]
     provider = _json({"reference": f"Organization/{scribe.ward_ids[0]}", "display": scribe.habits.title})
     template = (
-        '{{"resourceType":"Encounter","id":"{}",{}"status":"{}","class":{{"system":"'
+        '{{"resourceType":"Encounter","id":"{}",{}"identifier":[{{"system":"'
+        + f"https://{scribe.habits.name}.city.example/visit"
+        + '","value":"{}"}}],"status":"{}","class":{{"system":"'
         + TERMINOLOGY
         + "/v3-ActCode"
         '","code":"{}"}},"priority":{},"subject":{},"participant":[{{"individual":{}}}],"period":{{"start":"{}"{}}},'
@@ -92,6 +99,7 @@ def encounters(scribe: Scribe, t: Columns) -> list[str]:
     rows = zip(
         scribe.ids("Encounter", ordinals),
         scribe.metas("Encounter", t),
+        visit_numbers(scribe.habits, scribe.seed, ordinals),
         t["status"].tolist(),
         codes.tolist(),
         [_PRIORITIES[p] for p in t["priority"].tolist()],

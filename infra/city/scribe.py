@@ -280,6 +280,14 @@ def record_numbers(habits: Habits, seed: int, person: np.ndarray) -> list[str]:
     ]
 
 
+def visit_numbers(habits: Habits, seed: int, ordinals: np.ndarray) -> list[str]:
+    """Visit numbers of encounters at one hospital, told by FHIR and HL7 v2 alike; a bijection of the ordinal."""
+    scrambled = (ordinals.astype(np.uint64) * np.uint64(179_424_673) + np.uint64(seed % 1000)) % np.uint64(
+        10**9
+    )
+    return [f"V{habits.name[0].upper()}{number:09d}" for number in scrambled.tolist()]
+
+
 def practitioner_names(habits: Habits, seed: int) -> list[str]:
     """``Dr Given Family`` of each practitioner; the first few families are canaries."""
     numbers = _PRACTITIONER_NUMBERS + habits.code * 1000 + np.arange(PRACTITIONERS)

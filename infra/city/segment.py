@@ -21,6 +21,8 @@ from infra.city import clinical, dirt
 from infra.city.answer_key import AnswerKey, Row
 from infra.city.habits import HOSPITALS, Habits
 from infra.city.ids import record_ids
+from infra.city.messages.outbox import write_messages
+from infra.city.messages.telling import Teller, Told
 from infra.city.options import Options
 from infra.city.population import DAY_MS, HOSPITAL_COUNT, NEVER, Identity
 from infra.city.records import WRITERS
@@ -55,10 +57,11 @@ class Pending(msgspec.Struct):
 
 
 class Carry(msgspec.Struct):
-    """What one segment hands to the next: the next ordinal of each type, and what is put off."""
+    """What one segment hands to the next: the next ordinal of each type, and what is put off and said later."""
 
     counts: dict[str, int] = {}
     pending: list[Pending] = []
+    messages: list[Told] = []
 
     def number(self, type_: str, count: int) -> np.ndarray:
         """The next ``count`` ordinals of a type."""
@@ -137,6 +140,7 @@ class SegmentWriter:
                 mine = [i for i in due if i.hospital == habits.code and i.type == type_]
                 self._finish(type_, habits, made, deletions, mine)
             progress(f"wrote {habits.title}")
+        self._tell(tables)
         self._note_people()
         self._note_discharges(stays)
         self.key.save(self.folder / "key.json")
@@ -148,6 +152,17 @@ class SegmentWriter:
             visible = np.full(len(ordinals), opened)
             encoded = [line.encode() for line in lines]
             write_segment_file(self.folder / scribe.habits.name, type_, visible, ordinals, encoded, [])
+
+    def _tell(self, tables: dict[str, Columns]) -> None:
+        """What is said in HL7 v2 of this stretch, and of earlier ones now."""
+        stretch = (self.stretch.number, self.stretch.before_ms, self.now_ms)
+        teller = Teller(
+            self.options.seed, stretch, self.people, self.identity, self.carry.number, self.key.note
+        )
+        told = teller.tell(self.encounters, self.spurious_from, self.spurious_kinds, tables)
+        told += self.carry.messages
+        self.carry.messages = [one for one in told if one.at_ms >= self.now_ms]
+        write_messages(self.folder, [one for one in told if one.at_ms < self.now_ms])
 
     def _make(self, type_: str, scribe: Scribe, tables: dict[str, Columns]) -> tuple[Lines, list[Deletion]]:
         if type_ == "Patient":

@@ -35,7 +35,7 @@ from jobs.lake import instants
 from jobs.lake.formats.hl7v2 import NULL, Message, at
 from jobs.lake.references import IDENTIFIER
 from jobs.lake.strict import Rejected
-from jobs.silver.fhir import BirthDate, DateTime, Shape, Withheld
+from jobs.silver.fhir import BirthDate, DateTime, Shape
 
 MESSAGE, ORDER, RESULT, APPOINTMENT = "Hl7Message", "Hl7Order", "Hl7Result", "Hl7Appointment"
 """Kinds of pseudonyms beside ``identifier``: what a record is known by."""
@@ -124,7 +124,7 @@ class Result(Patient):
     value_separator: str | None = None
     value_second_number: str | None = None
     value_codes: list[Code] | None = None
-    is_text_withheld: Withheld | None = None
+    is_text_withheld: bool | None = None
     unit: Code | None = None
     reference_low: str | None = None
     reference_high: str | None = None
@@ -248,10 +248,17 @@ def table_of(message: Message) -> str | None:
 
 
 class Recorder:
-    """Makes the records of one endpoint's messages; holds a cache of instants and of pseudonyms."""
+    """Makes the records of one endpoint's messages; holds a cache of instants and of pseudonyms.
 
-    def __init__(self, pseudonyms: Pseudonymiser, dialect: Dialect) -> None:
+    houses: whose namespace the numbers of an identifier system belong to, where that is not the endpoint's own house:
+    a laboratory speaks of the patients of several hospitals.
+    """
+
+    def __init__(
+        self, pseudonyms: Pseudonymiser, dialect: Dialect, houses: Mapping[str, Pseudonymiser] | None = None
+    ) -> None:
         self.pseudonyms, self.dialect = pseudonyms, dialect
+        self._houses = houses or {}
         zone = ZoneInfo(dialect.zone)
         self._instant = lru_cache(16_384)(lambda text: instant(text, zone))
         self._makers = {
@@ -362,7 +369,8 @@ class Recorder:
 
     def _results(self, m: Message, sent_us: int) -> Iterator[Record | Refused]:
         _need(m, "PID", "OBR", "OBX")
-        about, nulled = Patient(), []
+        about = Patient()
+        nulled: list[str] = []
         self._about(m, about, m.fields("PID"), m.fields("PV1"), nulled)
         order: dict[str, Any] = {}
         identity, version_us = "", sent_us
@@ -470,7 +478,7 @@ class Recorder:
         if kind in ("CE", "CWE", "CNE", "CF"):
             shape.value_codes = [code for one in values for code in self._codes(m, one)] or None
             if shape.value_codes is None:
-                shape.is_text_withheld = _THERE
+                shape.is_text_withheld = True
         elif kind in ("NM", "SN"):
             if len(values) > 1:
                 raise Rejected("repeated_value", "OBX-5 holds more than one number")
@@ -481,7 +489,7 @@ class Recorder:
         elif kind == "ST" and shape.unit and len(values) == 1 and (match := _MEASURED.fullmatch(values[0])):
             shape.value_comparator, shape.value_number = match[1], match[2]
         else:
-            shape.is_text_withheld = _THERE
+            shape.is_text_withheld = True
 
     def _structured(self, m: Message, shape: Result, raw: str) -> None:
         """SN: comparator ^ number ^ separator ^ number, as in ``>^100``, ``^1^:^128`` and ``^10^-^20``."""
@@ -504,8 +512,8 @@ class Recorder:
 
     def _appointments(self, m: Message, sent_us: int) -> Iterator[Record | Refused]:
         _need(m, "SCH", "PID")
-        schedule, nulled = m.fields("SCH"), []
-        shape = Appointment()
+        schedule, shape = m.fields("SCH"), Appointment()
+        nulled: list[str] = []
         self._about(m, shape, m.fields("PID"), m.fields("PV1"), nulled)
         placer, filler = _entity(m, at(schedule, 1)), _entity(m, at(schedule, 2))
         name = filler or placer
@@ -605,14 +613,18 @@ class Recorder:
         if not raw or raw == NULL:
             return None
         value, system, _ = _identity(m, raw, default, self.dialect.systems)
-        return self.pseudonyms.key(IDENTIFIER, f"{system}|{value}") if value else None
+        return self._key(system, value) if value else None
+
+    def _key(self, system: str, value: str) -> str:
+        """The pseudonym of an identifier, as the FHIR reader of the same house makes it."""
+        return self._houses.get(system, self.pseudonyms).key(IDENTIFIER, f"{system}|{value}")
 
     def _patient_ids(self, m: Message, raw: str) -> list[PatientId]:
         found = []
         for one in m.repetitions(raw):
             value, system, kind = _identity(m, one, self.dialect.patient_system, self.dialect.systems)
             if value and one != NULL:
-                key = self.pseudonyms.key(IDENTIFIER, f"{system}|{value}")
+                key = self._key(system, value)
                 found.append(
                     PatientId(key=key, system=system if "urn:hl7v2:" not in system else None, type=kind)
                 )
@@ -737,7 +749,6 @@ def merges(message: Message, dialect: Dialect) -> list[Merge]:
 
 # -- parts ----------------------------------------------------------------------------------------------------
 
-_THERE = Withheld()
 _CODE = re.compile(r"[!-~]{1,64}")
 _PLACE = re.compile(r"[!-~]{1,20}(?: [!-~]{1,20})?")
 _SUB_ID = re.compile(r"[0-9.]{1,20}")

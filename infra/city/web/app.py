@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,6 +31,8 @@ def make_app(servers: Servers) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if servers.post is not None:
+            await asyncio.to_thread(servers.post.start)
         yield
         servers.pool.shutdown(wait=False, cancel_futures=True)
         servers.close()

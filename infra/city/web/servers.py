@@ -16,6 +16,8 @@ from infra.city.faults import FaultBook, FaultSpec, retry_header
 from infra.city.given import GivenHospital
 from infra.city.habits import HOSPITALS
 from infra.city.hospitals import CityHospital, Hospital, iso
+from infra.city.messages.outbox import Outbox
+from infra.city.messages.post import Post
 from infra.city.outcomes import FhirError
 from infra.city.risk_assessment import RiskAssessments
 from infra.city.smart import SmartServer
@@ -30,6 +32,8 @@ class ServerOptions:
     token_seconds: int = 300
     link_seconds: float = 3600.0
     export_seconds: float = 0.5
+    hl7_listeners: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Where each HL7 sender finds the listener; a sender that is not named only queues."""
 
 
 @dataclass
@@ -51,6 +55,8 @@ class Servers:
     risk: RiskAssessments
     faults: FaultBook
     pool: ThreadPoolExecutor = field(repr=False)
+    post: Post | None = None
+    """The HL7 senders of a generated city."""
 
     def site(self, name: str) -> Site:
         if name not in self.sites:
@@ -60,7 +66,9 @@ class Servers:
         return self.sites[name]
 
     def close(self) -> None:
-        """Close the databases."""
+        """Stop the senders and close the databases."""
+        if self.post is not None:
+            self.post.close()
         self.risk.close()
         for site in self.sites.values():
             site.smart.close()
@@ -93,7 +101,12 @@ def make_servers(options: ServerOptions, city: City | None, given: GivenHospital
             hospital, root / "exports" / name, pool, options.link_seconds, options.export_seconds
         )
         sites[name] = Site(hospital, smart, bulk)
-    return Servers(options, city, sites, RiskAssessments(root / "risk_assessment.sqlite"), faults, pool)
+    post = None
+    if city is not None:
+        outbox = Outbox(root, lambda sender: faults.hit(sender, "batch", ("no_trailer",)) is not None)
+        post = Post(city, outbox, faults, options.hl7_listeners)
+    risk = RiskAssessments(root / "risk_assessment.sqlite")
+    return Servers(options, city, sites, risk, faults, pool, post)
 
 
 def base(request: Request, hospital: str) -> str:

@@ -38,6 +38,7 @@ def add_steering_routes(app: FastAPI, servers: Servers) -> None:
             **clock(),
             "people": people,
             "hospitals": {n: s.hospital.habits.title for n, s in servers.sites.items()},
+            "messages": servers.post.outbox.status() if servers.post else {},
         }
 
     @app.post("/city/advance", dependencies=loopback)
@@ -51,6 +52,8 @@ def add_steering_routes(app: FastAPI, servers: Servers) -> None:
             return JSONResponse({"error": "days must be 0 to 366, and the city must be generated"}, 400)
         try:
             await asyncio.to_thread(servers.city.advance, days)
+            if servers.post is not None:
+                await asyncio.to_thread(servers.post.collect)
         except OSError as error:
             words = f"a day could not be written: {error.strerror}; the clock stays at {servers.city.now}"
             return JSONResponse({"error": words}, 507)

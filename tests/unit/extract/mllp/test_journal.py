@@ -160,9 +160,9 @@ def test_what_a_full_disk_took_in_half_is_not_in_the_journal(small_disk: Path, k
     journal.write(BATCH[:2])
     journal.sync()
     filler = fill(small_disk)
+    large = [Entry(7, Kind.MESSAGE, bytes(5000))] * 1000
     with pytest.raises(CitywellError, match="disk is full"):
-        for _ in range(10_000):
-            journal.write([Entry(7, Kind.MESSAGE, bytes(5000))])
+        journal.write(large)
     filler.unlink()
     journal.write(BATCH[2:])
     journal.close()
