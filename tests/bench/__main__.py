@@ -13,7 +13,7 @@ import pytest
 from infra.engine.sail import running_sail
 from infra.stack.postgres import throwaway
 from jobs.settings import PROJECT_DIR
-from tests.bench import loading, merging, readmission
+from tests.bench import loading, merging, messages, readmission
 from tests.bench.rows import Row
 from tests.support.lake import TestLake, use_home
 
@@ -39,9 +39,14 @@ def readmissions(lake: TestLake, scratch: Path) -> Iterator[object]:
     yield from readmission.measure(lake)
 
 
+def hl7(lake: TestLake, scratch: Path) -> Iterator[Row]:
+    yield from messages.measure(scratch)
+
+
 BENCHMARKS: dict[str, Callable[[TestLake, Path], Iterator[object]]] = {
     "load": load,
     "merge": merge,
+    "hl7": hl7,
     "models": models,
     "readmission": readmissions,
 }

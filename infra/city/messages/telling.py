@@ -121,6 +121,7 @@ class Teller:
         self.rng = np.random.default_rng([seed, SALT, stretch_number])
         self._drafts: list[_Draft] = []
         self._mrn = cache(self._record_number)
+        self._doctors = cache(lambda habits: practitioner_names(habits, seed))
 
     def tell(
         self, encounters: Columns, spurious_from: int, spurious_kinds: np.ndarray, tables: dict[str, Columns]
@@ -405,10 +406,10 @@ class Teller:
 
     def _laboratory(self, visits: dict[int, _Visit], spurious_from: int, t: Columns) -> None:
         """What the city's laboratory finds: germs, tumour markers, tissue, and titres of the clinics."""
-        lung_or_cancer = self.people.onset_ms[:, CHRONIC_KEYS.index("cancer")]
+        cancer_since = self.people.onset_ms[:, CHRONIC_KEYS.index("cancer")]
         for row, v in visits.items():
             if v.class_ != AMB and row < spurious_from and v.start >= self.since_ms:
-                has_cancer = bool(lung_or_cancer[v.person] <= v.start)
+                has_cancer = bool(cancer_since[v.person] <= v.start)
                 (count,) = self._number("laboratory order", 1).tolist()
                 for finding in results.findings(self.rng, REASONS[v.reason].code, has_cancer, v.person):
                     for at, mark, segments in finding.reports(LABORATORY, f"{count:08d}", v.start + HOUR_MS):
@@ -513,7 +514,7 @@ class Teller:
         speaker: Voice | None = None,
     ) -> list[Field]:
         house, voice = v.voice, speaker or v.voice
-        doctor = practitioner_names(v.habits, self.seed)[v.ordinal % PRACTITIONERS].split(" ", 2)
+        doctor = self._doctors(v.habits)[v.ordinal % PRACTITIONERS].split(" ", 2)
         fields: list[Field] = [""] * 46
         fields[0], fields[1] = "PV1", 1
         fields[2] = "P" if trigger == "A05" else _CLASSES[v.class_]

@@ -28,6 +28,7 @@ import re
 import struct
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -165,6 +166,7 @@ class Journal:
             os.replace(self._path(_OPEN), self._path(_SEALED))
             sync_directory(self.directory)
             crash_here("mllp:sealed")
+        _recover(self.directory, self._key)
         (self.directory / _ASKED).unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -195,12 +197,13 @@ class Journal:
         return _LENGTH.pack(len(plain) + _TAG) + self._cipher.encrypt(_NONCE.pack(index), plain, self._aad)
 
     def _give_up(self) -> None:
-        """Leaves a segment whose end is uncertain; what is whole in it stays, and the next write begins a new one."""
+        """Leaves a segment whose end is uncertain: what is whole in it is sealed, now or with the next segment."""
         if self._out is None:
             return
         self._out.close()
         self._out = None
-        _finish(self._path(_OPEN), self._key)
+        with suppress(OSError):
+            _finish(self._path(_OPEN), self._key)
 
     def _path(self, suffix: str) -> Path:
         return self.directory / f"{self._number:016d}{suffix}"

@@ -136,7 +136,7 @@ class Endpoint:
         self._waiting: list[_Waiting] = []
         self._wake = asyncio.Event()
         self._server: asyncio.Server | None = None
-        self._writer: asyncio.Task[None] | None = None
+        self.writer: asyncio.Task[None] | None = None
         self.port = 0
 
     async def start(self, host: str, port: int) -> None:
@@ -151,7 +151,7 @@ class Endpoint:
                 do="give it a free port",
             ) from error
         self.port = self._server.sockets[0].getsockname()[1]
-        self._writer = loop.create_task(self._write())
+        self.writer = loop.create_task(self._write())
 
     def receive(self, waiting: _Waiting) -> None:
         self._waiting.append(waiting)
@@ -165,8 +165,8 @@ class Endpoint:
         for connection in list(self.connections):
             connection.stop_reading()
         self._wake.set()
-        if self._writer is not None:
-            await self._writer
+        if self.writer is not None:
+            await self.writer
         for connection in list(self.connections):
             connection.close()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._journal.close)
@@ -267,7 +267,13 @@ async def serve(
     await listener.start(host, ports)
     for name, endpoint in listener.endpoints.items():
         say(f"{name}: mllp://{host}:{endpoint.port}")
-    await stopped.wait()
+    writers = [endpoint.writer for endpoint in listener.endpoints.values() if endpoint.writer]
+    until = asyncio.ensure_future(stopped.wait())
+    await asyncio.wait([until, *writers], return_when=asyncio.FIRST_COMPLETED)
+    for writer in writers:
+        if writer.done():
+            # Nothing would be acknowledged any more: better to end, and be started again.
+            writer.result()
     await listener.stop()
     for name, endpoint in listener.endpoints.items():
         counted = ", ".join(f"{count} {word.lower()}" for word, count in sorted(endpoint.counts.items()))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jobs.lake.formats.hl7v2 import Rejected, parse
 from jobs.lake.scrub import encode
@@ -322,6 +325,43 @@ def test_what_makes_no_record_is_rejected_by_rule_and_place(body: bytes, rule: s
 def test_other_kinds_are_unmodelled() -> None:
     assert table_of(parse(message(header=header("MDM^T02")))) is None
     assert table_of(parse(message(header=header("ADT^A60")))) is None
+
+
+WHOLE = [
+    message("EVN||202601021031|||x|20260102", PERSON, STAY, "DG1|1||J18.9^Pneumonia^I10|||A"),
+    message(PERSON, ORDER, "OBX|1|NM|2951-2^Sodium^LN||140|mmol/L|3-5|N|||F", header=header("ORU^R01")),
+    message("SCH|P1|A1|||||||15|min|^^15^20260109090000", PERSON, header=header("SIU^S12")),
+    message(PERSON, "ORC|NW|1^N", "RXE|1^BID^^20260102|C^R^ATC|5||mg", header=header("RDE^O11")),
+    message(PERSON, "ORC|RE|1^N", "RXD|1|C^R^ATC|202601021200|14|TAB||1|2", header=header("RDS^O13")),
+    message(PERSON, "MRG|N9", header=header("ADT^A40")),
+]
+
+
+@given(
+    st.sampled_from(WHOLE),
+    st.lists(
+        st.tuples(st.integers(0, 400), st.sampled_from(list(b'|^~\\&\r\n"09-+AZ\0\xff\x0b'))), max_size=6
+    ),
+    st.integers(8, 600),
+)
+@settings(max_examples=400, deadline=None)
+def test_whatever_arrives_is_a_record_or_is_rejected(
+    body: bytes, changes: list[tuple[int, int]], end: int
+) -> None:
+    spoilt = bytearray(body[:end])
+    for at, octet in changes:
+        spoilt[at % len(spoilt)] = octet
+    try:
+        found = parse(bytes(spoilt), "WINDOWS-1252")
+        merges(found, DIALECT)
+        demographics(found, DIALECT)
+        kept = list(recorder().records(found)) if table_of(found) else []
+    except Rejected as rejected:
+        rule, reason = rejected.args
+        assert re.fullmatch("[a-z_]+", rule)
+        assert "Smith" not in reason
+    else:
+        assert all(encode(one.shape) for one in kept if isinstance(one, Record))
 
 
 @pytest.mark.parametrize(

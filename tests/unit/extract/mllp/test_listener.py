@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import socket
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,30 @@ def test_a_listener_killed_anywhere_has_everything_it_acknowledged(tmp_path: Pat
     found = [e.body for e in journalled(tmp_path)]
     assert set(found) == set(sent.values())
     assert len(found) <= len(sent) + len(POINTS), "at most what was in flight at a kill is there twice"
+
+
+def test_a_listener_that_is_stopped_answers_what_it_took(tmp_path: Path) -> None:
+    acked: list[str] = []
+
+    def talk(name: str) -> None:
+        sender, n = Sender(listener.port), 0
+        try:
+            while (code := (sender.send(message(f"{name}-{n}")), sender.code())[1]) is not None:
+                acked.append(code.removeprefix("AA "))
+                n += 1
+        except ConnectionError:
+            pass
+
+    with listening(tmp_path) as listener:
+        threads = [threading.Thread(target=talk, args=(f"T{n}",)) for n in range(3)]
+        for thread in threads:
+            thread.start()
+        while len(acked) < 50:
+            time.sleep(0.01)
+        assert listener.stop() == 0
+        for thread in threads:
+            thread.join()
+    assert {message(name) for name in acked} <= {e.body for e in journalled(tmp_path)}
 
 
 @pytest.mark.parametrize("small_disk", ["2m"], indirect=True)
