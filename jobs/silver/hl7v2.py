@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -32,7 +32,7 @@ from zoneinfo import ZoneInfo
 
 from jobs.identity.pseudonyms import Pseudonymiser
 from jobs.lake import instants
-from jobs.lake.formats.hl7v2 import NULL, Message, at
+from jobs.lake.formats.hl7v2 import NULL, Message, Piece, at, parse
 from jobs.lake.references import IDENTIFIER
 from jobs.lake.strict import Rejected
 from jobs.silver.fhir import BirthDate, DateTime, Shape
@@ -240,6 +240,43 @@ class Refused(NamedTuple):
     key: str | None
     rule: str
     reason: str
+
+
+class Read(NamedTuple):
+    """One row of what a landed file holds: a record, a rejection (``rule``), or neither (an unmodelled message).
+
+    number: of the message in its file, from 1. of: which of the message's rows, from 0.
+    """
+
+    number: int
+    of: int
+    table: str | None
+    record: Record | None
+    key: str | None = None
+    rule: str | None = None
+    reason: str | None = None
+
+
+def read(pieces: Iterable[Piece], recorder: Recorder) -> Iterator[Read]:
+    """The rows of a file's messages, in their order; a message, whatever it is, has at least one."""
+    for piece in pieces:
+        table, count = None, 0
+        try:
+            message = parse(piece.body, recorder.dialect.charset, ended=piece.ended)
+            table = table_of(message)
+            for found in recorder.records(message) if table else ():
+                if isinstance(found, Refused):
+                    yield Read(piece.number, count, table, None, found.key, found.rule, found.reason)
+                else:
+                    yield Read(piece.number, count, table, found, found.key)
+                count += 1
+            if not count and table:
+                raise Rejected("missing_segment", f"{message.type}^{message.trigger} orders nothing")
+        except Rejected as rejected:
+            yield Read(piece.number, count, table, None, None, *rejected.args)
+            continue
+        if not count:
+            yield Read(piece.number, 0, None, None)
 
 
 def table_of(message: Message) -> str | None:
@@ -540,45 +577,53 @@ class Recorder:
 
     def _prescriptions(self, m: Message, sent_us: int) -> Iterator[Record | Refused]:
         _need(m, "PID", "ORC", "RXE")
-        for group in _orders(m):
-            given = group.get("RXE")
-            if given is None:
-                continue
-            shape = Prescription(medications=self._codes(m, at(given, 2)) or None)
-            name, version_us = self._order(m, shape, group["ORC"], sent_us)
-            shape.dose_low = _maybe_number(m, at(given, 3), "RXE-3")
-            shape.dose_high = _maybe_number(m, at(given, 4), "RXE-4")
-            shape.dose_unit, shape.form = self._coded(m, at(given, 5)), self._coded(m, at(given, 6))
-            shape.amount = _maybe_number(m, at(given, 10), "RXE-10")
-            shape.amount_unit = self._coded(m, at(given, 11))
-            shape.refills = _count(m.unescaped(at(given, 12)), "RXE-12")
-            shape.route = self._coded(m, at(group.get("RXR", []), 1))
-            timing, quantity = at(given, 1).split(m.separators.component), group.get("TQ1", [])
-            shape.frequency = self._code(m, at(quantity, 3) or at(timing, 1))
-            shape.starts_at = self._moment(m, at(quantity, 7) or at(timing, 3), "TQ1-7 or RXE-1")
-            shape.ends_at = self._moment(m, at(quantity, 8) or at(timing, 4), "TQ1-8 or RXE-1")
-            yield Record("prescription", self.pseudonyms.key(ORDER, name), version_us, sent_us, False, shape)
+        for group in _orders(m, "RXE"):
+            try:
+                yield self._prescription(m, group, sent_us)
+            except Rejected as rejected:
+                yield Refused("prescription", None, *rejected.args)
+
+    def _prescription(self, m: Message, group: dict[str, list[str]], sent_us: int) -> Record:
+        given, quantity = group["RXE"], group.get("TQ1", [])
+        timing = at(given, 1).split(m.separators.component)
+        shape = Prescription(medications=self._codes(m, at(given, 2)) or None)
+        name = self._order(m, shape, group["ORC"])
+        shape.dose_low = _maybe_number(m, at(given, 3), "RXE-3")
+        shape.dose_high = _maybe_number(m, at(given, 4), "RXE-4")
+        shape.dose_unit, shape.form = self._coded(m, at(given, 5)), self._coded(m, at(given, 6))
+        shape.amount = _maybe_number(m, at(given, 10), "RXE-10")
+        shape.amount_unit = self._coded(m, at(given, 11))
+        shape.refills = _count(m.unescaped(at(given, 12)), "RXE-12")
+        shape.route = self._coded(m, at(group.get("RXR", []), 1))
+        shape.frequency = self._code(m, at(quantity, 3) or at(timing, 1))
+        shape.starts_at = self._moment(m, at(quantity, 7) or at(timing, 3), "TQ1-7 or RXE-1")
+        shape.ends_at = self._moment(m, at(quantity, 8) or at(timing, 4), "TQ1-8 or RXE-1")
+        return Record("prescription", self.pseudonyms.key(ORDER, name), sent_us, sent_us, False, shape)
 
     def _dispenses(self, m: Message, sent_us: int) -> Iterator[Record | Refused]:
         _need(m, "PID", "ORC", "RXD")
-        for group in _orders(m):
-            given = group.get("RXD")
-            if given is None:
-                continue
-            shape = Dispense(medications=self._codes(m, at(given, 2)) or None)
-            name, version_us = self._order(m, shape, group["ORC"], sent_us)
-            sub_id, number = m.unescaped(at(given, 1)), _entity(m, at(given, 7))
-            shape.sub_id = _match(_SUB_ID, sub_id)
-            shape.prescription_key = number and self.pseudonyms.key(ORDER, number)
-            shape.dispensed_at = self._moment(m, at(given, 3), "RXD-3")
-            shape.amount = _maybe_number(m, at(given, 4), "RXD-4")
-            shape.amount_unit = self._coded(m, at(given, 5))
-            shape.refills_left = _count(m.unescaped(at(given, 8)), "RXD-8")
-            key = self.pseudonyms.key(ORDER, f"{number or name}|{name}|{sub_id}")
-            yield Record("dispense", key, version_us, sent_us, False, shape)
+        for group in _orders(m, "RXD"):
+            try:
+                yield self._dispense(m, group, sent_us)
+            except Rejected as rejected:
+                yield Refused("dispense", None, *rejected.args)
 
-    def _order(self, m: Message, shape: Order, control: list[str], sent_us: int) -> tuple[str, int]:
-        """Fills in what every order says; (what names it, version instant)."""
+    def _dispense(self, m: Message, group: dict[str, list[str]], sent_us: int) -> Record:
+        given = group["RXD"]
+        shape = Dispense(medications=self._codes(m, at(given, 2)) or None)
+        name = self._order(m, shape, group["ORC"])
+        sub_id, number = m.unescaped(at(given, 1)), _entity(m, at(given, 7))
+        shape.sub_id = _match(_SUB_ID, sub_id)
+        shape.prescription_key = number and self.pseudonyms.key(ORDER, number)
+        shape.dispensed_at = self._moment(m, at(given, 3), "RXD-3")
+        shape.amount = _maybe_number(m, at(given, 4), "RXD-4")
+        shape.amount_unit = self._coded(m, at(given, 5))
+        shape.refills_left = _count(m.unescaped(at(given, 8)), "RXD-8")
+        key = self.pseudonyms.key(ORDER, f"{number or name}|{name}|{sub_id}")
+        return Record("dispense", key, sent_us, sent_us, False, shape)
+
+    def _order(self, m: Message, shape: Order, control: list[str]) -> str:
+        """Fills in what every order says; what names it."""
         nulled: list[str] = []
         self._about(m, shape, m.fields("PID"), m.fields("PV1"), nulled)
         shape.nulled = nulled or None
@@ -591,7 +636,7 @@ class Recorder:
         shape.order_control = self._code(m, at(control, 1))
         shape.order_status = self._code(m, at(control, 5))
         shape.ordered_at = self._moment(m, at(control, 9), "ORC-9")
-        return name, sent_us
+        return name
 
     # -- data types -------------------------------------------------------------------------------------------
 
@@ -833,18 +878,15 @@ def _pairs(m: Message) -> Iterator[tuple[list[str], list[str], list[str]]]:
         raise Rejected("missing_segment", f"{m.type}^{m.trigger} without MRG")
 
 
-def _orders(m: Message) -> Iterator[dict[str, list[str]]]:
-    """The segments of each order, by name, the first of each; an order begins at its ORC."""
-    group: dict[str, list[str]] = {}
+def _orders(m: Message, wanted: str) -> Iterator[dict[str, list[str]]]:
+    """The segments of each order that has a ``wanted`` one, by name, the first of each; it begins at its ORC."""
+    groups: list[dict[str, list[str]]] = []
     for segment in m.segments:
         if segment[0] == "ORC":
-            if group:
-                yield group
-            group = {"ORC": segment}
-        elif group:
-            group.setdefault(segment[0], segment)
-    if group:
-        yield group
+            groups.append({})
+        if groups:
+            groups[-1].setdefault(segment[0], segment)
+    return (group for group in groups if wanted in group)
 
 
 def _specimens(m: Message) -> list[list[str] | None]:

@@ -12,6 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -155,7 +156,7 @@ class Outbox:
             days.setdefault((one.sender, one.at_ms // DAY_MS), []).append(one)
         for (sender, day), messages in days.items():
             voice, written_ms = BY_NAME[sender], (day + 1) * DAY_MS
-            number = f"{voice.authority}{day}"
+            number = f"{voice.authority}{datetime.fromtimestamp(day * DAY_MS / 1000, UTC):%Y%m%d}"
             head = envelope(voice, "FHS", number, written_ms) + envelope(voice, "BHS", number, written_ms)
             body = head + b"".join(one.body for one in messages)
             if not self._drops_trailer(sender):

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.lake.formats.hl7v2 import Rejected, parse
+from jobs.lake.formats.hl7v2 import Piece, Rejected, parse
 from jobs.lake.scrub import encode
 from jobs.silver import fhir, hl7v2
-from jobs.silver.hl7v2 import SHAPES, Record, Refused, demographics, fhir_text, merges, table_of
+from jobs.silver.hl7v2 import SHAPES, Record, Refused, demographics, fhir_text, merges, read, table_of
 from tests.unit.hl7.messages import (
     DIALECT,
     MRN,
@@ -290,6 +290,34 @@ def test_appointments_prescriptions_and_dispenses() -> None:
     dispensed = one(given)
     assert dispensed.prescription_key == drug.placer_key
     assert (dispensed.amount, dispensed.refills_left) == ("14", 2)
+
+
+def test_a_files_messages_are_rows_of_records_rejections_and_unmodelled_ones() -> None:
+    """Every message is at least one row, and one bad order or result takes no other with it."""
+    orders = ("ORC|NW|1", "RXE||C^R^ATC|much", "ORC|NW|2", "RXE||C^R^ATC|5", "ORC|NW|3")
+    bodies = [
+        message(PERSON, STAY),
+        b"hello",
+        message(header=header("MDM^T02")),
+        message(PERSON, *orders, header=header("RDE^O11")),
+        message(PERSON, "RXE|1", "ORC|NW|1", header=header("RDE^O11")),
+        message(PERSON, ORDER, "OBX|1|NM|1^A^L||x", "OBX|2|NM|2^B^L||2", header=header("ORU^R01")),
+    ]
+    pieces = [Piece(number, body) for number, body in enumerate(bodies, 1)]
+    rows = list(read([*pieces, Piece(7, bodies[0], ended=False)], recorder()))
+    assert [(row.number, row.of, row.table, row.rule) for row in rows] == [
+        (1, 0, "admission", None),
+        (2, 0, None, "no_header"),
+        (3, 0, None, None),
+        (4, 0, "prescription", "invalid_value"),
+        (4, 1, "prescription", None),
+        (5, 0, "prescription", "missing_segment"),
+        (6, 0, "result", "invalid_value"),
+        (6, 1, "result", None),
+        (7, 0, None, "truncated_message"),
+    ]
+    assert [row.number for row in rows if row.record] == [1, 4, 6]
+    assert rows[6].key is not None
 
 
 @pytest.mark.parametrize(
