@@ -133,6 +133,10 @@ class Delivery:
         self.files.append(file)
         return file
 
+    def add(self, file: LandedFile) -> None:
+        """A file that has landed by other means than ``land``."""
+        self.files.append(file)
+
     def stated(
         self, file: LandedFile | None, resource_type: str, *, records: int, stated: int | None
     ) -> None:

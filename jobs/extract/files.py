@@ -73,7 +73,7 @@ def probe(
     dropped = _dropped(directory, feed, endpoint.settle_s, clock.now())
     if not dropped:
         return f"no file as {feed.pattern} is there", []
-    rows = delimited.Table(_pieces(dropped[-1].path), feed.csv)
+    rows = delimited.Table(pieces_of(dropped[-1].path), feed.csv)
     records = sum(1 for _ in rows.rows())
     where = f"{endpoint.name}, file {dropped[-1].name}"
     words = f"{len(dropped)} files; the newest has {records} records"
@@ -99,7 +99,7 @@ class _Dropped:
 
 
 def _land(delivery: Delivery, dropped: _Dropped, table: Table, feed: FileFeed, endpoint: str) -> None:
-    rows = delimited.Table(_pieces(dropped.path), feed.csv)
+    rows = delimited.Table(pieces_of(dropped.path), feed.csv)
     records = sum(1 for _ in rows.rows())
     where = f"{endpoint}, file {dropped.name}"
     if rows.header is None:
@@ -108,7 +108,7 @@ def _land(delivery: Delivery, dropped: _Dropped, table: Table, feed: FileFeed, e
         delivery.announce(finding)
     file = delivery.land(
         table.resource,
-        _pieces(dropped.path),
+        pieces_of(dropped.path),
         form="csv",
         origin=dropped.name,
         known_by=dropped.known_by,
@@ -168,7 +168,8 @@ def _counts(directory: Path, pattern: str) -> dict[str, int]:
     return counts
 
 
-def _pieces(path: Path) -> Iterator[bytes]:
+def pieces_of(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, a piece at a time."""
     with path.open("rb") as file:
         while piece := file.read(_PIECE):
             yield piece

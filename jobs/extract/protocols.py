@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from jobs.extract import database, fhir_bulk, files, rest
+from jobs.extract import database, fhir_bulk, files, hl7v2, rest
 from jobs.extract.delivery import ExtractResult
 from jobs.lake.control import Batch, Connection
-from jobs.sources import AnyEndpoint, DatabaseEndpoint, FhirEndpoint, FilesEndpoint, RestEndpoint, Source
+from jobs.sources import (
+    AnyEndpoint,
+    DatabaseEndpoint,
+    FhirEndpoint,
+    FilesEndpoint,
+    Hl7Endpoint,
+    RestEndpoint,
+    Source,
+)
 
 
 def extract(conn: Connection, source: Source, endpoint: AnyEndpoint, batch: Batch) -> ExtractResult:
@@ -25,4 +33,6 @@ def extract(conn: Connection, source: Source, endpoint: AnyEndpoint, batch: Batc
             return files.extract(conn, source, endpoint, batch)
         case DatabaseEndpoint():
             return database.extract(conn, source, endpoint, batch)
+        case Hl7Endpoint():
+            return hl7v2.extract(conn, endpoint, batch)
     assert_never(endpoint)

@@ -19,7 +19,7 @@ from jobs.lake import rules
 from jobs.lake.formats import flat
 from jobs.lake.reader import SPARK_SCHEMA, TOMBSTONE_HASH, File, Reading, read_records
 from jobs.lake.timeline import ORDER
-from jobs.silver import fhir
+from jobs.silver import fhir, hl7v2
 from jobs.sources import Table
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,12 @@ def staged(
 
 def record_type(table: Table) -> str:
     """Spark SQL type of the records of a table, as the reader emits them."""
-    return flat.sql_type(table) if table.fields is not None else fhir.sql_type(fhir.SHAPES[table.resource])
+    match table.shape:
+        case "fields":
+            return flat.sql_type(table)
+        case "hl7v2":
+            return fhir.sql_type(hl7v2.SHAPES[table.resource])
+    return fhir.sql_type(fhir.SHAPES[table.resource])
 
 
 def read(spark: SparkSession, files: Sequence[File], reading: Reading, resource_type: str) -> DataFrame:

@@ -32,10 +32,12 @@ from jobs.identity.pseudonyms import Pseudonymiser, load_key
 from jobs.lake import landing, lines, strict
 from jobs.lake.formats import delimited
 from jobs.lake.formats.flat import Flat, FlatReader, Wire
+from jobs.lake.formats.hl7v2 import Pieces
 from jobs.lake.references import Addresses
 from jobs.lake.scrub import Scrubber, encode
 from jobs.lake.strict import DELETION_BUNDLE, Rejected
-from jobs.silver import fhir
+from jobs.silver import fhir, hl7v2
+from jobs.silver.hl7v2 import MESSAGE, Speech
 from jobs.sources import CsvForm
 
 ROWS_PER_BATCH = 8_192
@@ -93,6 +95,8 @@ class Reading:
     has_numeric_versions: bool = False
     wires: Mapping[str, Wire] = field(default_factory=dict)
     """How flat records are sent, by resource type; every other type is FHIR's."""
+    hl7: Speech | None = None
+    """How the endpoint speaks HL7 v2, if it does."""
 
 
 @dataclass(frozen=True)
@@ -222,6 +226,50 @@ class RecordReader:
     def _flat_key(self, resource_type: str, source_id: str | None) -> str | None:
         return source_id and self.pseudonyms.key(resource_type, source_id)
 
+    def messages(self, file: File, wanted: str) -> Iterator[pa.RecordBatch]:
+        """Batches of SCHEMA for a file of HL7 v2 messages: the records of type ``wanted``.
+
+        Of MESSAGE itself those that no table takes: messages of kinds that are not modelled, and what is no message.
+        """
+        assert self.reading.hl7 is not None
+        recorder = self.reading.hl7.recorder(load_key(Path(self.reading.pseudonym_key)))
+        frames = landing.read_frames(Path(self.reading.landing_dir) / file.name, self.landing_key)
+        rows = _Rows(file.name)
+        for piece in Pieces(frames):
+            for read in hl7v2.read([piece], recorder, wanted=None if wanted == MESSAGE else wanted):
+                if (read.table or MESSAGE) != wanted:
+                    continue
+                origin = (piece.number, self._line_hash(piece.body), wanted)
+                rows.rows.append((*origin, *self._told(read)))
+            if len(rows.rows) >= ROWS_PER_BATCH:
+                yield rows.batch()
+                rows = _Rows(file.name)
+        yield rows.batch()
+
+    def _told(self, read: hl7v2.Read) -> tuple[Any, ...]:
+        """Columns of what a message tells."""
+        if read.rule is not None:
+            return _rejection(Rejected(read.rule, read.reason), read.key)
+        record = read.record
+        if record is None:
+            return _unmodelled(None)
+        try:
+            version = self._placed(record.version_us, record.version_us, record.message_us)
+        except Rejected as rejected:
+            return _rejection(rejected, record.key)
+        if record.is_deleted:
+            return (record.key, *version, True, TOMBSTONE_HASH, None, None, None)
+        content = encode(record.shape)
+        return (
+            record.key,
+            *version,
+            False,
+            hashlib.blake2b(content, digest_size=16).hexdigest(),
+            None,
+            None,
+            content,
+        )
+
     def deletions(self, file: File) -> Iterator[pa.RecordBatch]:
         """Batches of SCHEMA for a file of deletion bundles (Bulk Data ``deleted``): a row for each entry."""
         rows = _Rows(file.name)
@@ -328,7 +376,9 @@ def _read(
     reader = RecordReader(reading)
     for batch in batches:
         for file in (File(**row) for row in batch.to_pylist()):
-            if file.kind == "deleted":
+            if reading.hl7 is not None:
+                yield from reader.messages(file, resource_type)
+            elif file.kind == "deleted":
                 for rows in reader.deletions(file):
                     is_wanted = pc.equal(rows["resource_type"], resource_type)
                     yield rows if resource_type == DELETION_BUNDLE else rows.filter(is_wanted)

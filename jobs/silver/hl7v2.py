@@ -180,23 +180,19 @@ class Dispense(Order):
 
 
 SHAPES: dict[str, type[Patient]] = {
-    "admission": Admission,
-    "result": Result,
-    "appointment": Appointment,
-    "prescription": Prescription,
-    "dispense": Dispense,
+    shape.__name__: shape for shape in (Admission, Result, Appointment, Prescription, Dispense)
 }
-"""Tables of the source ``hospital_events`` and the shapes of their records."""
+"""Shapes of the records that messages are made into, by the resource type of their table."""
 
 MERGES, UNLINKS = ("A34", "A40"), ("A37",)
 _ADT = "A01 A02 A03 A04 A05 A06 A07 A08 A11 A13 A28 A31 A34 A37 A40"
 _SIU = "S12 S13 S14 S15 S16 S17 S26"
 _TABLES: dict[tuple[str, str], str] = {
-    **{("ADT", trigger): "admission" for trigger in _ADT.split()},
-    ("ORU", "R01"): "result",
-    **{("SIU", trigger): "appointment" for trigger in _SIU.split()},
-    **{("RDE", trigger): "prescription" for trigger in ("O01", "O11")},
-    **{("RDS", trigger): "dispense" for trigger in ("O01", "O13")},
+    **{("ADT", trigger): "Admission" for trigger in _ADT.split()},
+    ("ORU", "R01"): "Result",
+    **{("SIU", trigger): "Appointment" for trigger in _SIU.split()},
+    **{("RDE", trigger): "Prescription" for trigger in ("O01", "O11")},
+    **{("RDS", trigger): "Dispense" for trigger in ("O01", "O13")},
 }
 APPOINTMENT_DELETED, RESULT_DELETED = "S17", "D"
 _WITHOUT_VISIT = ("A28", "A31", *MERGES, *UNLINKS)
@@ -219,8 +215,23 @@ class Dialect:
     zone: str = "UTC"
 
 
+@dataclass(frozen=True)
+class Speech:
+    """How an endpoint speaks, the house whose numbers it tells, and houses of other identifier systems."""
+
+    dialect: Dialect
+    house: str
+    houses: Mapping[str, str] = field(default_factory=dict)
+
+    def recorder(self, key: bytes) -> Recorder:
+        """What makes the endpoint's messages into records, with pseudonyms from the master key."""
+        houses = {system: Pseudonymiser(key, house) for system, house in self.houses.items()}
+        return Recorder(Pseudonymiser(key, self.house), self.dialect, houses)
+
+
 class Record(NamedTuple):
-    """One record. version_us, message_us: microseconds UTC of its version instant and of MSH-7, which breaks ties.
+    """One record. table: the resource type of its table. version_us, message_us: microseconds UTC of its version
+    instant and of MSH-7, which breaks ties.
 
     key: its pseudonym; with table it tells a resend from another record.
     """
@@ -257,9 +268,15 @@ class Read(NamedTuple):
     reason: str | None = None
 
 
-def read(pieces: Iterable[Piece], recorder: Recorder) -> Iterator[Read]:
-    """The rows of a file's messages, in their order; a message, whatever it is, has at least one."""
+def read(pieces: Iterable[Piece], recorder: Recorder, wanted: str | None = None) -> Iterator[Read]:
+    """The rows of a file's messages, in their order; a message, whatever it is, has at least one.
+
+    wanted: the one table whose rows are asked for; messages that say in their header that they are of another are
+    passed over unread.
+    """
     for piece in pieces:
+        if wanted is not None and _table_at_a_glance(piece.body) != wanted:
+            continue
         table, count = None, 0
         try:
             message = parse(piece.body, recorder.dialect.charset, ended=piece.ended)
@@ -277,6 +294,16 @@ def read(pieces: Iterable[Piece], recorder: Recorder) -> Iterator[Read]:
             continue
         if not count:
             yield Read(piece.number, 0, None, None)
+
+
+def _table_at_a_glance(body: bytes | None) -> str | None:
+    """The table of a message by its first segment alone; None for another kind, and for what is no message."""
+    first = (body or b"")[:2048].split(b"\r", 1)[0].split(b"\n", 1)[0].decode("ascii", "replace")
+    if not first.startswith("MSH") or len(first) < 5:
+        return None
+    fields = first.split(first[3])
+    kind = (fields[8] if len(fields) > 8 else "").split(first[4])
+    return _TABLES.get((kind[0], kind[1])) if len(kind) > 1 else None
 
 
 def table_of(message: Message) -> str | None:
@@ -299,11 +326,11 @@ class Recorder:
         zone = ZoneInfo(dialect.zone)
         self._instant = lru_cache(16_384)(lambda text: instant(text, zone))
         self._makers = {
-            "admission": self._admissions,
-            "result": self._results,
-            "appointment": self._appointments,
-            "prescription": self._prescriptions,
-            "dispense": self._dispenses,
+            "Admission": self._admissions,
+            "Result": self._results,
+            "Appointment": self._appointments,
+            "Prescription": self._prescriptions,
+            "Dispense": self._dispenses,
         }
 
     def records(self, message: Message) -> Iterator[Record | Refused]:
@@ -324,7 +351,7 @@ class Recorder:
         for number, (person, visit, other) in enumerate(pairs):
             shape = self._admission(m, person, visit, other)
             name = f"{m.sender}|{m.control_id}" + (f"|{number}" if number else "")
-            yield Record("admission", self.pseudonyms.key(MESSAGE, name), sent_us, sent_us, False, shape)
+            yield Record("Admission", self.pseudonyms.key(MESSAGE, name), sent_us, sent_us, False, shape)
 
     def _admission(self, m: Message, person: list[str], visit: list[str], other: list[str]) -> Admission:
         nulled: list[str] = []
@@ -500,8 +527,8 @@ class Recorder:
             shape.reference_low, shape.reference_high = _reference(m.unescaped(at(fields, 7)))
             self._value(m, shape, at(fields, 2), at(fields, 5))
         except Rejected as rejected:
-            return Refused("result", None if trouble else key, *rejected.args)
-        return Record("result", key, *instants_us, shape.status == RESULT_DELETED, shape)
+            return Refused("Result", None if trouble else key, *rejected.args)
+        return Record("Result", key, *instants_us, shape.status == RESULT_DELETED, shape)
 
     def _value(self, m: Message, shape: Result, kind: str, raw: str) -> None:
         """OBX-5 by OBX-2: numbers and codes as they are; of any other kind that something was there."""
@@ -573,7 +600,7 @@ class Recorder:
         place = self._place(m, at(m.fields("AIL"), 3), nulled, "location")
         shape.location_unit, shape.location_facility = place[0], place[3]
         shape.nulled = nulled or None
-        yield Record("appointment", key, sent_us, sent_us, m.trigger == APPOINTMENT_DELETED, shape)
+        yield Record("Appointment", key, sent_us, sent_us, m.trigger == APPOINTMENT_DELETED, shape)
 
     def _prescriptions(self, m: Message, sent_us: int) -> Iterator[Record | Refused]:
         _need(m, "PID", "ORC", "RXE")
@@ -581,7 +608,7 @@ class Recorder:
             try:
                 yield self._prescription(m, group, sent_us)
             except Rejected as rejected:
-                yield Refused("prescription", None, *rejected.args)
+                yield Refused("Prescription", None, *rejected.args)
 
     def _prescription(self, m: Message, group: dict[str, list[str]], sent_us: int) -> Record:
         given, quantity = group["RXE"], group.get("TQ1", [])
@@ -598,7 +625,7 @@ class Recorder:
         shape.frequency = self._code(m, at(quantity, 3) or at(timing, 1))
         shape.starts_at = self._moment(m, at(quantity, 7) or at(timing, 3), "TQ1-7 or RXE-1")
         shape.ends_at = self._moment(m, at(quantity, 8) or at(timing, 4), "TQ1-8 or RXE-1")
-        return Record("prescription", self.pseudonyms.key(ORDER, name), sent_us, sent_us, False, shape)
+        return Record("Prescription", self.pseudonyms.key(ORDER, name), sent_us, sent_us, False, shape)
 
     def _dispenses(self, m: Message, sent_us: int) -> Iterator[Record | Refused]:
         _need(m, "PID", "ORC", "RXD")
@@ -606,7 +633,7 @@ class Recorder:
             try:
                 yield self._dispense(m, group, sent_us)
             except Rejected as rejected:
-                yield Refused("dispense", None, *rejected.args)
+                yield Refused("Dispense", None, *rejected.args)
 
     def _dispense(self, m: Message, group: dict[str, list[str]], sent_us: int) -> Record:
         given = group["RXD"]
@@ -620,7 +647,7 @@ class Recorder:
         shape.amount_unit = self._coded(m, at(given, 5))
         shape.refills_left = _count(m.unescaped(at(given, 8)), "RXD-8")
         key = self.pseudonyms.key(ORDER, f"{number or name}|{name}|{sub_id}")
-        return Record("dispense", key, sent_us, sent_us, False, shape)
+        return Record("Dispense", key, sent_us, sent_us, False, shape)
 
     def _order(self, m: Message, shape: Order, control: list[str]) -> str:
         """Fills in what every order says; what names it."""

@@ -10,6 +10,7 @@ from jobs.sources.endpoints import Feed as Feed
 from jobs.sources.endpoints import FhirEndpoint as FhirEndpoint
 from jobs.sources.endpoints import FileFeed as FileFeed
 from jobs.sources.endpoints import FilesEndpoint as FilesEndpoint
+from jobs.sources.endpoints import Hl7Endpoint as Hl7Endpoint
 from jobs.sources.endpoints import NoSignIn as NoSignIn
 from jobs.sources.endpoints import RestEndpoint as RestEndpoint
 from jobs.sources.endpoints import RestFeed as RestFeed

@@ -344,6 +344,50 @@ class DatabaseEndpoint(Endpoint):
         return f"{self.host}:{self.port}/{self.database}"
 
 
+class Hl7Endpoint(Endpoint):
+    """A system that sends HL7 v2 messages: over MLLP to our listener, and as batch files into a directory."""
+
+    protocol: Literal["hl7v2"]
+    house: Name | None = Field(
+        default=None,
+        description="the endpoint whose patients and visits it speaks of: numbers of both are the same then",
+    )
+    port_offset: int | None = Field(
+        default=None,
+        ge=0,
+        le=99,
+        description="where it sends over MLLP: so many ports above the setting hl7_port",
+    )
+    directory: str | None = Field(default=None, description="where its batch files (FHS, BHS) are dropped")
+    pattern: str = Field(default="*.hl7", description="glob of the batch files")
+    settle_s: float = Field(default=5, ge=0, description="a file is whole after so long unchanged")
+    patient_system: str = Field(description="identifier system of patients where PID-3 names no authority")
+    visit_system: str = Field(description="identifier system of visit numbers")
+    systems: dict[str, str] = Field(
+        default_factory=dict, description="identifier system by assigning authority, or authority^type"
+    )
+    houses: dict[str, Name] = Field(
+        default_factory=dict,
+        description="the endpoint whose numbers those of an identifier system are, where not the house's",
+    )
+    charset: str = Field(default="ascii", description="of messages that name none in MSH-18")
+
+    @model_validator(mode="after")
+    def _sends_somehow(self) -> Self:
+        if self.port_offset is None and self.directory is None:
+            raise ValueError("port_offset or directory: how does it send?")
+        return self
+
+    @property
+    def address(self) -> str:
+        ways = (
+            f"MLLP, hl7_port + {self.port_offset}" if self.port_offset is not None else None,
+            self.directory,
+        )
+        return "; ".join(way for way in ways if way)
+
+
 AnyEndpoint = Annotated[
-    FhirEndpoint | RestEndpoint | FilesEndpoint | DatabaseEndpoint, Field(discriminator="protocol")
+    FhirEndpoint | RestEndpoint | FilesEndpoint | DatabaseEndpoint | Hl7Endpoint,
+    Field(discriminator="protocol"),
 ]

@@ -11,7 +11,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from jobs.sources.declared import Declared, Name, Sentence
-from jobs.sources.endpoints import AnyEndpoint, FhirEndpoint
+from jobs.sources.endpoints import AnyEndpoint, FhirEndpoint, Hl7Endpoint
 from jobs.sources.tables import Table
 
 
@@ -77,7 +77,7 @@ class Source(Declared):
                     raise ValueError(
                         f"endpoints.{name}.feeds.{entity}.names: no fields: {', '.join(unknown)}"
                     )
-            if not isinstance(endpoint, FhirEndpoint) and not getattr(endpoint, "feeds", None):
+            if not isinstance(endpoint, FhirEndpoint | Hl7Endpoint) and not getattr(endpoint, "feeds", None):
                 raise ValueError(f"endpoints.{name}: it has no feeds")
         return self
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field as Described
 from pydantic import model_validator
@@ -125,10 +125,12 @@ class Consent(Declared):
 class Table(Declared):
     """One entity of the source: bronze and silver table ``<source>__<entity>``.
 
-    Its shape as sent is that of the FHIR R4 resource, or, of any other system, its ``fields``.
+    Its shape as sent is that of the FHIR R4 resource, or of the records made of HL7 v2 messages, or, of any other
+    system, its ``fields``.
     """
 
     resource: ResourceType
+    shape: Literal["fhir", "hl7v2", "fields"] = "fhir"
     fields: dict[str, Field] | None = Described(
         default=None, description="the members of a record as sent; none for a FHIR resource"
     )
@@ -151,10 +153,19 @@ class Table(Declared):
     limits: tuple[Limit, ...] = ()
     limited: Limited = Limited()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _shape_follows(cls, data: Any) -> Any:
+        """A table with fields has their shape."""
+        has_fields = isinstance(data, dict) and data.get("fields") is not None
+        return {"shape": "fields", **data} if has_fields else data
+
     @model_validator(mode="after")
     def _names_its_own_fields(self) -> Self:
         if (self.fields is None) != (not self.identity):
             raise ValueError("fields and identity belong together: which of the fields tell records apart?")
+        if (self.fields is None) != (self.shape != "fields"):
+            raise ValueError("shape: fields and the fields belong together")
         seconds = {field.second.field for field in (self.fields or {}).values() if field.second}
         named = {*self.identity, *seconds, self.version, self.deleted.field if self.deleted else None} - {
             None

@@ -20,6 +20,7 @@ from jobs.lake.landing import FileKind
 from jobs.lake.load.steps import crash_point, side_by_side
 from jobs.lake.load.work import Work
 from jobs.lake.rules import NO_CONSENT
+from jobs.silver.hl7v2 import MESSAGE
 
 
 @dataclass(frozen=True)
@@ -86,13 +87,14 @@ def _count_others(work: Work, kind: FileKind, resource: str) -> _Judged:
 
 
 def _receipts(work: Work, outcomes: Mapping[tuple[str, str, str], int]) -> list[Receipt]:
-    """One receipt for each file and type. What output files received is what landing counted, not what was read."""
+    """One receipt for each file and type. What output files received is what landing counted, not what was read; of
+    messages, each of which may hold several records, it is what was read."""
     counts: dict[tuple[str, str], Counter[str]] = {}
     for (file, resource, outcome), count in outcomes.items():
         counts.setdefault((file, resource), Counter())[outcome] += count
     landed = {}
     for f in work.manifest.files:
-        if f.kind == "output":
+        if f.kind == "output" and f.resource_type != MESSAGE:
             landed[f.file] = f.received
             counts.setdefault((f.file, f.resource_type), Counter())
     return [

@@ -19,6 +19,7 @@ from jobs.lake.load.work import Work
 from jobs.lake.reader import DELETION_BUNDLE
 from jobs.lake.timeline import ORDER
 from jobs.settings import settings
+from jobs.silver.hl7v2 import MESSAGE
 from jobs.sources import Consent, Table
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def stage(work: Work, validation: Validation) -> None:
         files = [
             work.readable(f)
             for f in work.manifest.files
-            if (f.kind == "output" and f.resource_type == table.resource)
+            if (f.kind == "output" and f.resource_type in (table.resource, MESSAGE))
             or (f.kind == "deleted" and table.resource in deleted_types)
         ]
         is_whole = _is_whole(work, table)

@@ -19,7 +19,8 @@ from jobs.lake.instants import micros
 from jobs.lake.landing import FileKind, LandedFile, Manifest
 from jobs.lake.reader import DELETION_BUNDLE, File, Reading
 from jobs.settings import settings
-from jobs.sources import AnyEndpoint, FileFeed, Source, find_endpoint
+from jobs.silver.hl7v2 import MESSAGE, Dialect, Speech
+from jobs.sources import AnyEndpoint, FileFeed, Hl7Endpoint, Source, find_endpoint
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Work:
             is_snapshot=self.endpoint.absence_means_deletion,
             has_numeric_versions=self.endpoint.declares_numeric_version_id,
             wires=wires(self.source, self.endpoint),
+            hl7=speech(self.endpoint) if isinstance(self.endpoint, Hl7Endpoint) else None,
         )
 
     def readable(self, file: LandedFile) -> File:
@@ -86,7 +88,7 @@ class Work:
         return [
             f
             for f in self.manifest.files
-            if f.kind == kind and (kind == "deleted" or f.resource_type == resource_type)
+            if f.kind == kind and (kind == "deleted" or f.resource_type in (resource_type, MESSAGE))
         ]
 
     def biggest_first(self, entities: Iterable[str]) -> list[str]:
@@ -131,3 +133,11 @@ def wires(source: Source, endpoint: AnyEndpoint) -> dict[str, Wire]:
         )
         for entity, feed in getattr(endpoint, "feeds", {}).items()
     }
+
+
+def speech(endpoint: Hl7Endpoint) -> Speech:
+    """How ``endpoint`` speaks HL7 v2, and whose numbers it tells."""
+    dialect = Dialect(
+        endpoint.patient_system, endpoint.visit_system, endpoint.systems, endpoint.charset, endpoint.time_zone
+    )
+    return Speech(dialect, endpoint.house or endpoint.name, endpoint.houses)

@@ -49,7 +49,7 @@ def test_an_admission_is_kept_as_codes_pseudonyms_and_instants() -> None:
     (found,) = records(body)
     shape = found.shape
     assert isinstance(shape, hl7v2.Admission)
-    assert found.table == "admission"
+    assert found.table == "Admission"
     assert not found.is_deleted
     assert found.version_us == found.message_us == ADMITTED
     assert shape.patient_key == identifier(MRN, "N1")
@@ -112,7 +112,7 @@ def test_every_modelled_admission_message(trigger: str) -> None:
 
 
 def test_old_messages_name_their_trigger_in_the_event() -> None:
-    assert table_of(parse(message("EVN|A03|2026", header=header("ADT", version="2.3")))) == "admission"
+    assert table_of(parse(message("EVN|A03|2026", header=header("ADT", version="2.3")))) == "Admission"
 
 
 def test_a_merge_of_two_pairs_is_two_records() -> None:
@@ -306,14 +306,14 @@ def test_a_files_messages_are_rows_of_records_rejections_and_unmodelled_ones() -
     pieces = [Piece(number, body) for number, body in enumerate(bodies, 1)]
     rows = list(read([*pieces, Piece(7, bodies[0], ended=False)], recorder()))
     assert [(row.number, row.of, row.table, row.rule) for row in rows] == [
-        (1, 0, "admission", None),
+        (1, 0, "Admission", None),
         (2, 0, None, "no_header"),
         (3, 0, None, None),
-        (4, 0, "prescription", "invalid_value"),
-        (4, 1, "prescription", None),
-        (5, 0, "prescription", "missing_segment"),
-        (6, 0, "result", "invalid_value"),
-        (6, 1, "result", None),
+        (4, 0, "Prescription", "invalid_value"),
+        (4, 1, "Prescription", None),
+        (5, 0, "Prescription", "missing_segment"),
+        (6, 0, "Result", "invalid_value"),
+        (6, 1, "Result", None),
         (7, 0, None, "truncated_message"),
     ]
     assert [row.number for row in rows if row.record] == [1, 4, 6]
