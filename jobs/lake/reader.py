@@ -235,12 +235,11 @@ class RecordReader:
         recorder = self.reading.hl7.recorder(load_key(Path(self.reading.pseudonym_key)))
         frames = landing.read_frames(Path(self.reading.landing_dir) / file.name, self.landing_key)
         rows = _Rows(file.name)
-        for piece in Pieces(frames):
-            for read in hl7v2.read([piece], recorder, wanted=None if wanted == MESSAGE else wanted):
-                if (read.table or MESSAGE) != wanted:
-                    continue
-                origin = (piece.number, self._line_hash(piece.body), wanted)
-                rows.rows.append((*origin, *self._told(read)))
+        for read in hl7v2.read(Pieces(frames), recorder, wanted=None if wanted == MESSAGE else wanted):
+            if (read.table or MESSAGE) == wanted:
+                rows.rows.append(
+                    (read.piece.number, self._line_hash(read.piece.body), wanted, *self._told(read))
+                )
             if len(rows.rows) >= ROWS_PER_BATCH:
                 yield rows.batch()
                 rows = _Rows(file.name)

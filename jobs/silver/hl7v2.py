@@ -256,10 +256,11 @@ class Refused(NamedTuple):
 class Read(NamedTuple):
     """One row of what a landed file holds: a record, a rejection (``rule``), or neither (an unmodelled message).
 
-    number: of the message in its file, from 1. of: which of the message's rows, from 0.
+    piece: the message it is of, for its number in the file and the hash of its bytes. of: which of the message's rows,
+    from 0.
     """
 
-    number: int
+    piece: Piece
     of: int
     table: str | None
     record: Record | None
@@ -283,17 +284,17 @@ def read(pieces: Iterable[Piece], recorder: Recorder, wanted: str | None = None)
             table = table_of(message)
             for found in recorder.records(message) if table else ():
                 if isinstance(found, Refused):
-                    yield Read(piece.number, count, table, None, found.key, found.rule, found.reason)
+                    yield Read(piece, count, table, None, found.key, found.rule, found.reason)
                 else:
-                    yield Read(piece.number, count, table, found, found.key)
+                    yield Read(piece, count, table, found, found.key)
                 count += 1
             if not count and table:
                 raise Rejected("missing_segment", f"{message.type}^{message.trigger} orders nothing")
         except Rejected as rejected:
-            yield Read(piece.number, count, table, None, None, *rejected.args)
+            yield Read(piece, count, table, None, None, *rejected.args)
             continue
         if not count:
-            yield Read(piece.number, 0, None, None)
+            yield Read(piece, 0, None, None)
 
 
 def _table_at_a_glance(body: bytes | None) -> str | None:

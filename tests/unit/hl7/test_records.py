@@ -305,7 +305,7 @@ def test_a_files_messages_are_rows_of_records_rejections_and_unmodelled_ones() -
     ]
     pieces = [Piece(number, body) for number, body in enumerate(bodies, 1)]
     rows = list(read([*pieces, Piece(7, bodies[0], ended=False)], recorder()))
-    assert [(row.number, row.of, row.table, row.rule) for row in rows] == [
+    assert [(row.piece.number, row.of, row.table, row.rule) for row in rows] == [
         (1, 0, "Admission", None),
         (2, 0, None, "no_header"),
         (3, 0, None, None),
@@ -316,7 +316,7 @@ def test_a_files_messages_are_rows_of_records_rejections_and_unmodelled_ones() -
         (6, 1, "Result", None),
         (7, 0, None, "truncated_message"),
     ]
-    assert [row.number for row in rows if row.record] == [1, 4, 6]
+    assert [row.piece.number for row in rows if row.record] == [1, 4, 6]
     assert rows[6].key is not None
 
 
