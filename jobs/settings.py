@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     mlflow_port: Port = 5501
     airflow_port: Port = 8088
     city_port: Port = 8600
+    hl7_port: Port = Field(
+        6661, description="first of the ports on which HL7 v2 messages are received over MLLP"
+    )
 
     city_population: int = Field(
         2000,

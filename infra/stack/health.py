@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,6 +32,15 @@ def grpc_ready(address: str) -> bool:
             grpc.channel_ready_future(channel).result(timeout=2)
         except grpc.FutureTimeoutError:
             return False
+    return True
+
+
+def tcp_open(host: str, port: int) -> bool:
+    """Whether something accepts connections there."""
+    try:
+        socket.create_connection((host, port), TIMEOUT_S).close()
+    except OSError:
+        return False
     return True
 
 

@@ -17,6 +17,7 @@ from infra.stack.model import Port, Program, Service, Tell
 from infra.stack.postgres import Cluster
 from jobs.errors import CitywellError
 from jobs.settings import Settings
+from jobs.sources import Hl7Endpoint, load_all
 
 NO_TELEMETRY = {
     "DO_NOT_TRACK": "true",
@@ -35,6 +36,7 @@ def services(config: Settings) -> tuple[Service, ...]:
     return (
         _postgres(config, database),
         _engine(config),
+        _listener(config),
         _city(config),
         *([] if config.mlflow_tracking_uri else [_mlflow(config, database)]),
         _airflow(config, database),
@@ -134,6 +136,40 @@ def _engine_command(config: Settings) -> Command:
     return sail.sail_command(config.host, config.engine_port, config.home / "engine")
 
 
+def _listener(config: Settings) -> Service:
+    """What receives hospitals' messages as they are sent; each endpoint has a port of its own."""
+
+    def prepare(tell: Tell) -> None:
+        from infra.stack.keys import ensure_lake_keys  # imports much
+
+        ensure_lake_keys(config)
+
+    ports = hl7_ports(config)
+    program = Program(
+        name="listener",
+        command=[
+            *(sys.executable, "-m", "jobs.extract.mllp"),
+            *(word for name, port in ports.items() for word in ("--listen", f"{name}={port}")),
+        ],
+        directory=config.landing_dir,
+        is_healthy=partial(health.tcp_open, config.host, min(ports.values())),
+        environment=settings_environment(config, leave_out=CITY_ONLY),
+        port=Port(min(ports.values()), "CITYWELL_HL7_PORT"),
+        address=f"{config.host}:{min(ports.values())}-{max(ports.values())}",
+    )
+    return Service("listener", (program,), prepare=prepare)
+
+
+def hl7_ports(config: Settings) -> dict[str, int]:
+    """The port of each endpoint that sends HL7 v2 over MLLP."""
+    endpoints = [e for source in load_all().values() for e in source.endpoints.values()]
+    return {
+        e.name: config.hl7_port + e.port_offset
+        for e in endpoints
+        if isinstance(e, Hl7Endpoint) and e.port_offset is not None
+    }
+
+
 def _city(config: Settings) -> Service:
     def prepare(tell: Tell) -> None:
         from infra.stack.keys import ensure_sign_in_keys  # imports much
@@ -145,6 +181,11 @@ def _city(config: Settings) -> Service:
         command=[
             *(sys.executable, "-m", "infra.city", "serve"),
             *("--admission-factor", str(config.city_admission_factor)),
+            *(
+                word
+                for name, port in hl7_ports(config).items()
+                for word in ("--hl7", f"{name.removeprefix('events_')}={config.host}:{port}")
+            ),
         ],
         directory=config.city_dir,
         is_healthy=partial(health.http_ok, f"{config.city_url}/city/clock"),

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 PROGRAMS = {
     "postgres",
     "engine",
+    "listener",
     "city",
     "mlflow",
     "airflow-api",
@@ -46,7 +47,7 @@ def test_everything_listens_on_loopback_only(installation):
         for connection in process.net_connections("inet")
         if connection.status == psutil.CONN_LISTEN
     ]
-    assert len(listening) == 5
+    assert len(listening) == 9
     assert set(listening) == {"127.0.0.1"}
 
 
