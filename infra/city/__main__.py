@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
         "--pharmacy-database",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="fill the pharmacy chain's database in this installation's PostgreSQL, if there is one",
+        help="fill the pharmacy chain's database in the PostgreSQL of that home, if there is one",
     )
     p.add_argument(
         "--hl7",
@@ -109,7 +109,8 @@ def serve(args: argparse.Namespace) -> None:
         )
     city = None if args.only_given else open_city(args)
     if city is not None and args.pharmacy_database:
-        city.open_pharmacy(chain_database(settings().postgres_dsn, city.options, say), say)
+        here = settings().model_copy(update={"home": args.home})
+        city.open_pharmacy(chain_database(here.postgres_dsn, city.options, say), say)
     options = ServerOptions(
         home=args.home,
         token_seconds=args.token_seconds,

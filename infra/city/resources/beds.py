@@ -35,11 +35,11 @@ class Beds:
             known = carried
         else:
             self.capacity = _needed(arriving)
-            arriving = chosen(arriving, arriving["end"] > (first - 1) * DAY_MS)
             known = {}
         self.stays = stacked([known, self._placed(known, arriving)])
-        is_recent = self.stays["end"] > lived.now_ms - 2 * DAY_MS
-        lived.carry("beds", {**chosen(self.stays, is_recent), "capacity": self.capacity})
+        self.stays = _ending_after(self.stays, (first - 1) * DAY_MS)
+        kept = _ending_after(self.stays, lived.now_ms - DAY_MS)
+        lived.carry("beds", {**kept, "capacity": self.capacity})
 
     def _placed(self, known: Columns, arriving: Columns) -> Columns:
         """The arriving stays with their ``bed``."""
@@ -67,15 +67,24 @@ class Beds:
         number = ((hospital * 10 + ward) * 1000 + bed) * 10_000 + (day + bed) // 7
         return bool(mark(self.seed, 100, number) % 1000 < CLOSED_SHARE * 1000)
 
+    def _opened(self, hospital: int, ward: int, bed: int, day: int) -> int:
+        """When a bed that is open on ``day`` was closed last, ms; the city's first day if not in the year before."""
+        for week in range((day + bed) // 7 - 1, (day + bed) // 7 - 53, -1):
+            if self.is_closed(hospital, ward, bed, week * 7 - bed):
+                return max(((week + 1) * 7 - bed) * DAY_MS, self.first_ms)
+        return self.first_ms
+
     def at(self, moment_ms: int, hospital: int) -> list[tuple[int, int, int, int]]:
         """Ward, bed, state and since when (ms) of every bed of a hospital at a moment."""
         states: dict[tuple[int, int], tuple[int, int]] = {}
         day = (moment_ms - 1) // DAY_MS
         for ward in INPATIENT_WARDS:
             for bed in range(int(self.capacity[hospital, ward])):
-                closed = self.is_closed(hospital, ward, bed, day)
-                week = ((day + bed) // 7 * 7 - bed) * DAY_MS
-                states[ward, bed] = (CLOSED, max(week, self.first_ms)) if closed else (FREE, self.first_ms)
+                if self.is_closed(hospital, ward, bed, day):
+                    week = ((day + bed) // 7 * 7 - bed) * DAY_MS
+                    states[ward, bed] = (CLOSED, max(week, self.first_ms))
+                else:
+                    states[ward, bed] = (FREE, self._opened(hospital, ward, bed, day))
         s = chosen(self.stays, (self.stays["hospital"] == hospital) & (self.stays["start"] <= moment_ms))
         order = np.argsort(s["start"], kind="stable")
         for ward, bed, start, end in zip(
@@ -89,7 +98,7 @@ class Beds:
             elif is_extra:
                 states.pop((ward, bed), None)
             elif states[ward, bed][0] != CLOSED:
-                states[ward, bed] = (FREE, end + CLEANING_MS)
+                states[ward, bed] = (FREE, max(states[ward, bed][1], end + CLEANING_MS))
         return [(ward, bed, *state) for (ward, bed), state in sorted(states.items())]
 
 
@@ -105,6 +114,16 @@ def _arriving(lived: Lived) -> Columns:
     rows = rows[np.argsort(e["start"][rows], kind="stable")]
     stays = {n: e[n][rows].astype(np.int64) for n in ("ordinal", "hospital", "start", "end")}
     return {**stays, "ward": inpatient_wards(lived.seed, stays["ordinal"])}
+
+
+def _ending_after(stays: Columns, moment_ms: int) -> Columns:
+    """The stays that end after a moment, and of each bed the last one before."""
+    order = np.lexsort((stays["end"], stays["bed"], stays["ward"], stays["hospital"]))
+    s = chosen(stays, order)
+    is_past = s["end"] <= moment_ms
+    same = np.all([s[n][1:] == s[n][:-1] for n in ("hospital", "ward", "bed")], axis=0)
+    has_later_past = np.append(same & is_past[1:], False)
+    return chosen(s, ~is_past | ~has_later_past)
 
 
 def _needed(stays: Columns) -> np.ndarray:

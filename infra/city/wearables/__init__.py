@@ -12,7 +12,8 @@ token that stands in ``<home>/keys/city_wearables.token`` (made by the simulator
 Pages of one walk show one moment: what the city lives meanwhile is not in them, so the next walk begins with
 ``updated_since`` = the greatest ``updated_at`` seen. Lines come in the order of ``updated_at``, which is when the
 platform got the data (UTC). 400 for a parameter that is none, 401 without the token, 404 for another feed; gzip if
-asked for.
+asked for. Faults (see ``faults``) strike it as hospital ``wearables``, where ``download``: too_many, unavailable,
+server_error, slow.
 
     consents        participant_id, purpose (care | research | planning), given_at, withdrawn_at, updated_at: one line
                     per person and purpose, as it is now. Consent holds if given_at is there and withdrawn_at is null;

@@ -18,6 +18,7 @@ from infra.city.habits import HOSPITALS
 from infra.city.pharmacies import database
 from infra.city.pharmacies.database import ChainDatabase, chain_database
 from infra.stack.postgres import Cluster, recreate
+from tests.support.city import advance, running_city
 from tests.unit.city.conftest import SMALL
 from tests.unit.city.served import Client
 from tests.unit.city.test_population import key, newest
@@ -147,6 +148,19 @@ def test_without_a_database_the_city_goes_on_and_says_so(
     assert city.now == "2026-01-02T00:00:00Z"
     city.open_pharmacy(chain, said.append)
     assert rows(cluster, "select max(stock_date)::text from pharmacy.stock") == [("2026-01-01",)]
+
+
+def test_a_served_city_fills_the_database_of_its_home(
+    home: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = home / "secrets/postgres/city_pharmacy"
+    secret.parent.mkdir(parents=True)
+    shutil.copyfile(cluster.secrets / "city_pharmacy", secret)
+    monkeypatch.setenv("CITYWELL_POSTGRES_PORT", str(cluster.port))
+    size = ("--population", "300", "--years", "1.0", "--admission-factor", "4.0")
+    with running_city(home, *size) as url:
+        advance(url, 1)
+        assert rows(cluster, "select max(stock_date)::text from pharmacy.stock") == [("2026-01-01",)]
 
 
 def test_dispensing_follows_prescriptions(made_home: Path) -> None:

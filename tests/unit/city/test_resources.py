@@ -109,7 +109,7 @@ def test_a_day_is_reported_once_when_it_has_been_lived(home: Path, city: City) -
     drops = home / "city/drops/resources"
     shutil.rmtree(drops)
     city.advance(2)
-    late = {tuple(r.split("/")[:2]) for r in planted(home, "late_files")}
+    late = {(r.split("/")[0], r.split("/")[1]) for r in planted(home, "late_files")}
     expected = {(h.name, day) for h in HOSPITALS for day in ("2026-01-01", "2026-01-02")} - {
         (hospital, day) for hospital, day in late if day == "2026-01-02"
     }
@@ -121,3 +121,21 @@ def test_a_day_is_reported_once_when_it_has_been_lived(home: Path, city: City) -
     shutil.rmtree(drops)
     City.open(city.root, city.options).close()
     assert not drops.exists(), "what was taken away does not come back"
+
+
+def test_no_bed_goes_back_in_time(home: Path, city: City) -> None:
+    city.advance(6)
+    compared = 0
+    for habits in HOSPITALS:
+        since: dict[str, str] = {}
+        for day in sorted(
+            p.stem[-10:] for p in (home / "city/drops/resources").glob(f"beds_{habits.name}_*")
+        ):
+            now: dict[str, str] = {}
+            for bed in table(home, "beds", habits.name, day):
+                now.setdefault(bed["bed_id"], bed["since"])
+            for bed_id in now.keys() & since.keys():
+                assert now[bed_id] >= since[bed_id]
+                compared += 1
+            since = now
+    assert compared > 500

@@ -8,7 +8,7 @@ import stat
 import psycopg
 import pytest
 
-from infra.stack.postgres import DATABASES, Cluster, provision, recreate
+from infra.stack.postgres import DATABASES, Cluster, initialise, provision, recreate
 
 
 def answer(cluster: Cluster, database: str, role: str, query: str) -> object:
@@ -66,6 +66,15 @@ def test_a_second_start_keeps_roles_and_data(postgres):
     assert (postgres.secrets / "control").read_text() == before
     assert answer(postgres, "control", "control", "select count(*) from kept") == 0
     recreate(postgres, "control")
+
+
+def test_an_older_installation_learns_of_later_databases(postgres):
+    rules = postgres.data / "pg_hba.conf"
+    now = rules.read_text()
+    assert "host city_pharmacy city_pharmacy,pharmacy_reader" in now
+    rules.write_text("\n".join(line for line in now.splitlines() if "pharmacy" not in line))
+    initialise(postgres)
+    assert rules.read_text() == now
 
 
 def test_a_lost_password_file_gets_a_new_password(postgres):
