@@ -9,9 +9,12 @@ not come back.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+
+from infra.city.population import DAY_MS
 
 
 def csv_lines(header: Sequence[str], columns: Sequence[Sequence[str]], delimiter: str) -> list[str]:
@@ -33,24 +36,27 @@ def drop_path(segment: Path, endpoint: str, name: str, *, is_late: bool = False)
     return folder / name
 
 
-def publish(root: Path, segments: int) -> None:
-    """Copy the drops of segments that have not been delivered to ``root/drops``."""
+def publish(root: Path, segments: int, now_ms: int) -> None:
+    """Copy the drops of segments that have not been delivered to ``root/drops``, dated by the city's clock: ``now_ms``
+    at the end of the last segment, a day earlier for each before."""
     marker = root / "drops.json"
     delivered = json.loads(marker.read_text())["segments"] if marker.exists() else 0
     for number in range(delivered, segments):
+        at = (now_ms - (segments - 1 - number) * DAY_MS) / 1000
         if number:
-            _copy(root / "segments" / f"{number - 1:05d}" / "late", root / "drops")
-        _copy(root / "segments" / f"{number:05d}" / "drops", root / "drops")
+            _copy(root / "segments" / f"{number - 1:05d}" / "late", root / "drops", at)
+        _copy(root / "segments" / f"{number:05d}" / "drops", root / "drops", at)
     part = root / "drops.json.part"
     part.write_text(json.dumps({"segments": segments}))
     part.replace(marker)
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, at: float) -> None:
     files = [p for p in source.rglob("*") if p.is_file()]
     for path in sorted(files, key=lambda p: (p.name.startswith("manifest"), p)):
         place = target / path.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)
         part = place.with_name(f".{place.name}.part")
         shutil.copyfile(path, part)
+        os.utime(part, (at, at))
         part.replace(place)

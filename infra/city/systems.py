@@ -40,7 +40,7 @@ class Systems:
 
     def publish(self, segments: int, now_ms: int) -> None:
         """Show the world the first ``segments`` segments."""
-        drops.publish(self.root, segments)
+        drops.publish(self.root, segments, now_ms)
         notes = [self.root / "segments" / f"{n:05d}" / "truth" for n in range(segments)]
         self.key.publish(notes, now_ms)
         self._forget(segments)

@@ -29,8 +29,8 @@ article, lot and day.
 **The others** drop CSV files into ``<home>/city/drops/pharmacy_corner``, one per table and day when the day has been
 lived, one per table and month for the history: ``dispense_linden_2026-01-01.csv``, ``prices_anker_2025-12.csv``,
 ``stock_…``, ``deliveries_…``; once ``articles_anker_<month>.csv``, which maps anker's article numbers to ATC codes
-(linden writes ATC codes). A table without rows is a file with its header alone. Now and then all of a pharmacy's files
-of a day come a day late, under their own date.
+(linden writes ATC codes). A table without rows is a file with its header alone; files are dated by the city's clock.
+Now and then all of a pharmacy's files of a day come a day late, under their own date.
 
     linden   UTF-8 with BOM, comma, LF, decimal point, ISO dates, instants with offset, quoted where needed
              receipt_no,customer_no,given_name,family_name,birth_date,national_id,postal_code,prescription_no,atc_code,…

@@ -116,6 +116,11 @@ def test_a_day_is_reported_once_when_it_has_been_lived(home: Path, city: City) -
     reported = {tuple(path.stem.split("_")[1:]) for path in drops.glob("manifest_*.json")}
     assert reported == expected
     assert not list(drops.glob("*2025*"))
+    for path in drops.glob("*_2026-01-01.*"):
+        assert path.stat().st_mtime >= datetime(2026, 1, 2, tzinfo=UTC).timestamp(), (
+            "dated by the city's clock"
+        )
+        assert path.stat().st_mtime <= datetime(2026, 1, 3, tzinfo=UTC).timestamp()
     assert not list(drops.glob(".*"))
     city.close()
     shutil.rmtree(drops)
