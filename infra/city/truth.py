@@ -9,7 +9,10 @@ dispenses      source, dispense_id, person_id and customer_no (null for a sale t
                medication_request_id (null without a prescription), prescription_no, kind (sale | twin: the same sale
                posted twice | reversal), of_dispense_id, atc_code (null for what has none), quantity (packs, as it
                is in truth), dispensed_at
-planted        source, table, record_id, kind, served, true (text; null where there is none): each quirk and error
+planted        source, table, record_id, kind, served, true (text; null where there is none): each quirk and error;
+               kinds as the packages list them. table is the source's own name for it; record_id is the dispense or
+               price id (a file's name where the file is meant), ``<participant>/<date>``, the reading or response id,
+               or ``<hospital>/<date>/<bed, staff number, …>``
 consents       participant_id, person_id, purpose, is_given, at: every giving, refusing and withdrawing
 unconsented    source, table, record_id, participant_id, reason (never | withdrawn), sent_at: what the platform sent of
                people who had not consented to ``care`` when it was sent

@@ -203,7 +203,6 @@ class _Days:
     def __init__(
         self, lived: Lived, rng: np.random.Generator, person: np.ndarray, first: int, joined: np.ndarray
     ) -> None:
-        self.first, self.all = first, person
         days = np.arange(first, lived.today)
         is_in = (days + 1) * DAY_MS > joined[person][:, None]
         is_in &= (days + 1) * DAY_MS <= lived.people.dead_ms[person][:, None]
