@@ -228,7 +228,7 @@ def identities(
 ) -> Identity:
     """Names, phones and addresses of people; ``moves`` counts changes of address and phone."""
     given_hash = hashed(seed, 2, numbers).tolist()
-    contact = hashed(seed, 3, numbers.astype(np.uint64) * np.uint64(64) + moves.astype(np.uint64)).tolist()
+    contact = _contact_hashes(seed, numbers, moves).tolist()
     national = hashed(seed, 4, numbers).tolist()
     pools = (GIVEN_FEMALE, GIVEN_MALE)
     given = [pools[s][h % len(pools[s])] for s, h in zip(sex.tolist(), given_hash, strict=True)]
@@ -245,6 +245,18 @@ def identities(
         ],
         national_id=[f"{h % 10**10:010d}-{h % 97:02d}" for h in national],
     )
+
+
+def _contact_hashes(seed: int, numbers: np.ndarray, moves: np.ndarray) -> np.ndarray:
+    return hashed(seed, 3, numbers.astype(np.uint64) * np.uint64(64) + moves.astype(np.uint64))
+
+
+def postal_hashes(seed: int, numbers: np.ndarray, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of people's postal codes after so many moves: index into DISTRICTS, and the two digits after the space."""
+    c = _contact_hashes(seed, numbers, moves)
+    district = (c >> np.uint64(5)) % np.uint64(len(DISTRICTS))
+    digits = (c >> np.uint64(34)) % np.uint64(90) + np.uint64(10)
+    return district.astype(np.int64), digits.astype(np.int64)
 
 
 def _street(h: int) -> str:
