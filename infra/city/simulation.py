@@ -1,8 +1,9 @@
 """The calendar: what happens to people, one day at a time, vectorised over everyone.
 
 A day draws outpatient visits, emergency visits that end at home, unplanned and planned admissions (see
-``admissions``), illnesses, moves, deaths and newcomers. Each day has its own random stream, so that a day is
-the same whether it is lived as part of the history or by an advance of the clock."""
+``admissions``), illnesses, moves, deaths and newcomers. Emergency visits and unplanned admissions follow what people
+are exposed to (``surroundings.exposure``); everything else does not. Each day has its own random stream, so that a
+day is the same whether it is lived as part of the history or by an advance of the clock."""
 
 from __future__ import annotations
 
@@ -23,6 +24,7 @@ from infra.city.admissions import (
     settle_stays,
 )
 from infra.city.population import DAY_MS, HOSPITAL_COUNT, NEVER, People, make_people, prevalence, yearly_rates
+from infra.city.surroundings import exposure
 from infra.city.vocabulary import (
     AMB,
     CHRONIC,
@@ -103,7 +105,7 @@ class World:
     """The city between two days. ``day`` is the next day to live (days since 1970).
 
     visits, stays: start times (ms) of emergency visits and inpatient stays by person * HOSPITAL_COUNT +
-    hospital."""
+    hospital. movers, moved_ms: who moved and when (the day's first instant), in the order of the calendar."""
 
     seed: int
     admission_factor: float
@@ -112,6 +114,8 @@ class World:
     visits: Events = field(default_factory=dict)
     stays: Events = field(default_factory=dict)
     stay_count: int = 0
+    movers: list[int] = field(default_factory=list)
+    moved_ms: list[int] = field(default_factory=list)
     _rates: dict[str, np.ndarray] = field(default_factory=dict)
 
     def settle(self, population: int) -> None:
@@ -142,6 +146,7 @@ class World:
             self._rates = yearly_rates(self.people, self.day - self.day % 30, self.admission_factor)
         p, rates = self.people, self._rates
         chance = rng.random((6, len(p))) * 365.25
+        strain = exposure.strain(self.seed, self.day, p)
 
         alive = p.dead_ms >= day_end
         free = alive & (p.busy_until < day_start)
@@ -151,12 +156,12 @@ class World:
         dying = unbound & (chance[0] < rates["death"] * np.where(since_discharge < 30, 5.0, 1.0))
         unbound &= ~dying
         quiet = p.quiet_until > day_start
-        unplanned = unbound & ~quiet & (chance[1] < rates["unplanned"])
+        unplanned = unbound & ~quiet & (chance[1] < rates["unplanned"] * strain)
         planned = unbound & ~unplanned & (~quiet | (since_discharge > 11)) & (chance[2] < rates["planned"])
         visiting = free & ~dying & ~returning & ~unplanned & ~planned
         follow_up = np.where(since_discharge < 14, 5.0, 1.0)
         outpatient = visiting & (chance[3] < rates["outpatient"] * follow_up)
-        emergency_room = visiting & ~outpatient & (chance[4] < rates["emergency_room"])
+        emergency_room = visiting & ~outpatient & (chance[4] < rates["emergency_room"] * strain)
         moving = alive & (chance[5] < MOVES_PER_YEAR)
 
         self._visit(encounters, np.flatnonzero(outpatient), AMB, rng)
@@ -306,6 +311,8 @@ class World:
         p = self.people
         told = self.day * DAY_MS + rng.integers(9 * HOUR_MS, 17 * HOUR_MS, (len(who), HOSPITAL_COUNT))
         p.moves[who] += 1
+        self.movers += who.tolist()
+        self.moved_ms += [self.day * DAY_MS] * len(who)
         self._update_patients(p.known[who], who, told)
 
     def _learn_of_deaths(self) -> None:
