@@ -1,4 +1,5 @@
-"""The city simulator: hospitals that cannot be told from real ones, and the truth about them kept aside.
+"""The city simulator: hospitals and city systems that cannot be told from real ones, and the truth about them kept
+aside.
 
     python -m infra.city serve [--host --port --home --population --seed --years --hospital-data DIR …]
     python -m infra.city make …           makes or continues the city and leaves
@@ -14,6 +15,11 @@ Access v2 export of patients and of everything, and ``RiskAssessment`` to write 
 The three also speak HL7 v2, as does the city's laboratory (``messages``): the last two weeks of the history as batch
 files in ``<home>/city/drops/hl7/<sender>/``, what is lived later over MLLP to the listener of ``--hl7
 SENDER=HOST:PORT`` (north, harbour, university, laboratory).
+
+Around them: ``/air/v1``, ``/weather/v1``, ``/transport/v1`` and ``/housing/v1`` at the same port, files of the energy
+supply in ``<home>/city/drops/energy``, and real air readings below ``/beijing`` (``--air-data DIR``); see
+``surroundings``. The keys of the transport and housing API are made in ``<home>/keys/city_transport.key`` and
+``city_housing.token`` if they are missing.
 
 State lives in ``<home>/city``; a city that exists is continued, with the same clock and the same data. Public keys of
 the one client, ``citywell``, are read from ``<home>/keys/fhir_<source>.jwks.json``.
@@ -31,6 +37,8 @@ How it is made, in the order of the way:
     options      what a city is made from
     vocabulary   codes, words, name parts
     population   people: arrays, one element each, and their identifiers, hashes of seed and number
+    places       the map: postal sectors, districts, hospitals, pharmacies, stations
+    surroundings weather, air, roads, energy, homes: true, and as they are served; what they do to people
     simulation   the calendar, a day at a time, vectorised over people
     admissions   inpatient stays, and how the drawn outcome and the label in the data agree
     risk         the true 30-day readmission risk, and why it has that form
@@ -48,7 +56,7 @@ How it is made, in the order of the way:
     resources    files of beds, staff, devices, drug stock and operating rooms
     city         all of it: opened, continued, advanced
     hospitals    what an export of a generated or a given hospital consists of
-    smart, bulk, risk_assessment, capability, outcomes, faults, app   the servers
+    smart, bulk, risk_assessment, capability, outcomes, faults, web   the servers
 
 An admission-rich cohort of more than 16,000 discharges: ``--population 8000 --admission-rich``.
 

@@ -13,7 +13,9 @@ from infra.city.given import GivenHospital
 from infra.city.messages.voices import BY_NAME
 from infra.city.options import Options
 from infra.city.pharmacies.database import chain_database
+from infra.city.surroundings.given_air import GivenAir
 from infra.city.web import ServerOptions, make_app, make_servers
+from infra.city.web.open_data import FEEDS
 from jobs.errors import CitywellError
 from jobs.settings import settings
 
@@ -51,6 +53,11 @@ def parser() -> argparse.ArgumentParser:
         help="directory of *.ndjson[.gz] served as 'given'",
     )
     p.add_argument("--only-given", action="store_true", help="serve the directory alone, generate no city")
+    p.add_argument(
+        "--air-data",
+        type=Path,
+        help="directory of the Beijing readings, served below /beijing (see surroundings)",
+    )
     p.add_argument("--token-seconds", type=int, default=300, help="life of an access token")
     p.add_argument("--link-seconds", type=float, default=3600.0, help="life of the links of an export")
     p.add_argument("--export-seconds", type=float, default=0.5, help="an export takes at least so long")
@@ -119,11 +126,18 @@ def serve(args: argparse.Namespace) -> None:
         hl7_listeners=dict(args.hl7),
     )
     (args.home / "city").mkdir(parents=True, exist_ok=True)
-    servers = make_servers(options, city, given)
+    given_air = GivenAir.read(args.air_data) if args.air_data is not None else None
+    servers = make_servers(options, city, given, given_air)
     if args.faults is not None:
         servers.faults.add(args.faults.read_bytes())
     for name, site in servers.sites.items():
         say(f"{site.hospital.habits.title}: http://{args.host}:{args.port}/{name}/fhir")
+    apis = [
+        *(FEEDS if city is not None else ()),
+        *(("beijing/air", "beijing/weather") if given_air is not None else ()),
+    ]
+    for api in apis:
+        say(f"{api}: http://{args.host}:{args.port}/{api}/v1")
     uvicorn.run(
         make_app(servers),
         host=args.host,

@@ -1,9 +1,8 @@
 """What is true of the city, kept where no hospital serves it: ``<home>/city/answer_key/``.
 
 Parquet unless said otherwise; ``source`` is ``hospital_<name>``, ids are FHIR ids at that source, ``*_at`` UTC.
-Only what has happened by the city's clock is published; the rest waits in the segments. In all but the first two and
-those of messages, the columns begin with source, resource_type, resource_id; ``visible_at`` is when an export first has
-it.
+Only what has happened by the city's clock is published; the rest waits in the segments. In all of the hospitals' but
+the first two, the columns begin with source, resource_type, resource_id; ``visible_at`` is when an export first has it.
 
 discharges         source, encounter_id (the stay's last encounter), patient_id, person_id, admitted_at,
                    discharged_at, true_risk, readmitted_30d (as drawn), readmission_at (null if none),
@@ -26,6 +25,8 @@ messages           source (events_<sender>), control_id, type (ADT^A01), hospita
                    later; cancels; corrected later: a wrong value), visible_at (when it is sent)
 message_merges     source, control_id, patient_number, prior_number, person_id, prior_person_id, is_right (one person),
                    visible_at, unlinked_at (null if they are not parted again)
+residences, residence_errors, reading_*, weather_dst, spells, exposures, energy_corrections, exposure_effects.json
+                   of the city's surroundings, with columns of their own: see ``surroundings.notes``
 canaries.json      list of strings that may be found in landing and vault only: names, phones, streets, ids
 canary_kinds.json  the same strings by kind
 """
@@ -34,12 +35,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from infra.city.surroundings import notes
 
 Row = dict[str, Any]
 
@@ -118,6 +120,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("unlinked_at", _AT),
         ]
     ),
+    **notes.SCHEMAS,
 }
 _WINDOW_MS = 30 * 86_400_000
 
@@ -151,8 +154,20 @@ def publish(folder: Path, segment_keys: Iterable[Path], now_ms: int) -> None:
             past = [_as_of(row, "came_back_at", now_ms) for row in past]
         if name == "message_merges":
             past = [_as_of(row, "unlinked_at", now_ms) for row in past]
-        table = pa.Table.from_pylist([_with_times(row, schema) for row in past], schema=schema)
-        _replace(folder / f"{name}.parquet", table)
+        if name == "reading_bad_values":
+            past = [_as_of(row, "repaired_at", now_ms) for row in past]
+        publish_table(folder, name, past, schema)
+
+
+def publish_table(folder: Path, name: str, rows: list[Row], schema: pa.Schema) -> None:
+    """Write one table; times of ``rows`` are ms since 1970."""
+    columns = {
+        field.name: pa.array(
+            [row[field.name] for row in rows], pa.int64() if field.type == _AT else field.type
+        )
+        for field in schema
+    }
+    _replace(folder / f"{name}.parquet", pa.table(columns).cast(schema))
 
 
 def publish_canaries(folder: Path, by_kind: dict[str, list[str]]) -> None:
@@ -170,15 +185,6 @@ def _as_of(row: Row, column: str, now_ms: int) -> Row:
     """The row with a time that has not come yet made null."""
     at = row[column]
     return row if at is None or at <= now_ms else {**row, column: None}
-
-
-def _with_times(row: Row, schema: pa.Schema) -> Row:
-    return {
-        name: datetime.fromtimestamp(row[name] / 1000, UTC)
-        if field_type == _AT and row[name] is not None
-        else row[name]
-        for name, field_type in zip(schema.names, schema.types, strict=True)
-    }
 
 
 def _replace(path: Path, table: pa.Table) -> None:

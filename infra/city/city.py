@@ -1,8 +1,10 @@
 """The city as a whole: made once, continued for ever. Holds the clock, lives days, commits segments.
 
 State below ``root`` (``<home>/city``): ``city.json`` (options, clock, number of segments: the commit point),
-``state/<segments>.npz`` (people and open matters after that many segments), ``segments/``, ``answer_key/``.
-A crash between two commits leaves files that the next start removes; the clock never runs ahead of the data.
+``state/<segments>.npz`` (people and open matters after that many segments), ``segments/``, ``answer_key/``,
+``drops/`` (files for others to pick up), ``drops.json`` and ``delivered`` (how far those have come: segments; the first
+day for which the grid company has not delivered). A crash between two commits leaves files that the next start
+removes; the clock never runs ahead of the data.
 """
 
 from __future__ import annotations
@@ -36,10 +38,13 @@ from infra.city.scribe import CANARY_PRACTITIONERS, practitioner_names, record_n
 from infra.city.segment import Carry, Progress, SegmentWriter, Stretch
 from infra.city.simulation import World
 from infra.city.store import Store
+from infra.city.surroundings import energy, exposure, notes
+from infra.city.surroundings.housing import Moves
+from infra.city.surroundings.listing import Register, Setting
 from infra.city.systems import Systems
 from jobs.errors import CitywellError
 
-FORMAT = 3
+FORMAT = 4
 
 
 class _Memory(msgspec.Struct):
@@ -50,6 +55,8 @@ class _Memory(msgspec.Struct):
     stays: dict[int, list[int]]
     stay_count: int
     carry: Carry
+    movers: list[int]
+    moved_ms: list[int]
 
 
 class Moment(NamedTuple):
@@ -72,6 +79,7 @@ class City:
         self.world = self._empty_world()
         self._carry = Carry()
         self._patient_ids: dict[tuple[int, str], frozenset[str]] = {}
+        self._register: tuple[int, Register] | None = None
 
     # -- opening ------------------------------------------------------------------------------------------
 
@@ -87,6 +95,7 @@ class City:
             city = cls(root, options, lock_file)
             if (root / "city.json").exists():
                 city._load()
+                city._deliver()
             else:
                 city._create(progress)
         except BaseException:
@@ -107,7 +116,8 @@ class City:
     def _create(self, progress: Progress) -> None:
         for leftover in ("segments", "state", "answer_key", "drops"):
             shutil.rmtree(self.root / leftover, ignore_errors=True)
-        (self.root / "drops.json").unlink(missing_ok=True)
+        for marker in ("drops.json", "delivered"):
+            (self.root / marker).unlink(missing_ok=True)
         progress(f"making a city of {self.options.population:,} people and {self.options.years:g} years")
         self.world.settle(self.options.population)
         self._grow(self.options.history_days, progress)
@@ -126,6 +136,7 @@ class City:
         world = self._empty_world()
         world.people, world.day, world.stay_count = People(**people), memory.day, memory.stay_count
         world.visits, world.stays = memory.visits, memory.stays
+        world.movers, world.moved_ms = memory.movers, memory.moved_ms
         self.world, self._carry = world, memory.carry
         self.moment = Moment(world.day * DAY_MS, segments)
         self.systems.publish(segments, self.now_ms)
@@ -163,7 +174,9 @@ class City:
         progress(f"lived {days} days: {len(encounters['start']):,} encounters")
         stretch = Stretch(number, before_ms, self.world.day * DAY_MS)
         folder = self.root / "segments" / f"{number:05d}"
-        writer = SegmentWriter(folder, self.options, stretch, self.world, self._carry, self._identity())
+        writer = SegmentWriter(
+            folder, self.options, stretch, self.world, self._carry, self._identity(), self.surroundings
+        )
         writer.write(encounters, stays, progress)
         self.systems.write(Lived.of(writer, self.world, self._planted()))
         progress("wrote pharmacies, wearables and hospital resources")
@@ -174,7 +187,15 @@ class City:
         world, before = self.world, self.segments
         world.forget()
         moment = Moment(world.day * DAY_MS, before + 1)
-        memory = _Memory(world.day, world.visits, world.stays, world.stay_count, self._carry)
+        memory = _Memory(
+            world.day,
+            world.visits,
+            world.stays,
+            world.stay_count,
+            self._carry,
+            world.movers,
+            world.moved_ms,
+        )
         packed = np.frombuffer(msgspec.msgpack.encode(memory), dtype=np.uint8)
         path = self._state_path(moment.segments)
         path.parent.mkdir(exist_ok=True)
@@ -195,6 +216,49 @@ class City:
         answer_key.publish(self.root / "answer_key", keys, moment.now_ms)
         self.systems.publish(moment.segments, moment.now_ms)
         answer_key.publish_canaries(self.root / "answer_key", self._canaries())
+        self._deliver()
+
+    def _deliver(self) -> None:
+        """Drop the files that are due, and publish what is true of the surroundings; what a crash left out is made up
+        for by the next commit or start."""
+        marker = self.root / "delivered"
+        first = int(marker.read_text()) if marker.exists() else self.options.first_day
+        today = self.now_ms // DAY_MS
+        if first >= today:
+            return
+        key, register = self.root / "answer_key", self.surroundings
+        (key / "exposure_effects.json").write_text(json.dumps(exposure.published(), indent=1))
+        for name, rows in notes.residence_tables(register, self.now_ms).items():
+            answer_key.publish_table(key, name, rows, notes.PEOPLE_SCHEMAS[name])
+        folder = self.root / "drops" / "energy"
+        if first == self.options.first_day:
+            energy.deliver(folder, register.supply, first, self.options.now_day - 1, by_month=True)
+            first = self.options.now_day
+        for day in range(first, today):
+            energy.deliver(folder, register.supply, day, day, by_month=False)
+        marker.write_text(str(today))
+
+    @property
+    def surroundings(self) -> Setting:
+        """What the servers around the hospitals follow from."""
+        o = self.options
+        return Setting(o.seed, o.population, o.first_day, o.dirt, self.register)
+
+    def register(self) -> Register:
+        """What a register knows of people: a copy, made once a day."""
+        with self.lock:
+            if self._register is None or self._register[0] != self.world.day:
+                people = People(
+                    **{name: values.copy() for name, values in self.world.people.arrays().items()}
+                )
+                moves = Moves(
+                    np.array(self.world.movers, dtype=np.int64), np.array(self.world.moved_ms, dtype=np.int64)
+                )
+                self._register = self.world.day, Register(people, moves, self._identities_of)
+            return self._register[1]
+
+    def _identities_of(self, numbers: np.ndarray, moves: np.ndarray) -> Identity:
+        return identities(self.options.seed, numbers, self.world.people.sex[numbers], moves, self._planted())
 
     def _state_path(self, segments: int) -> Path:
         return self.root / "state" / f"{segments:05d}.npz"
@@ -238,6 +302,10 @@ class City:
             "patient_ids": [],
             "practitioner_names": [],
         }
+        for number, moves in zip(numbers.tolist(), people.moves[numbers].tolist(), strict=True):
+            before = np.arange(moves)
+            one = np.full(moves, number)
+            kinds["streets"] += identities(seed, one, people.sex[one], before, numbers).street
         for habits in HOSPITALS:
             known = numbers[people.known[numbers, habits.code]]
             kinds["record_numbers"] += record_numbers(habits, seed, known)

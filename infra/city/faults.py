@@ -1,12 +1,13 @@
-"""Faults on demand: what a hospital's server does wrong. For tests and drills.
+"""Faults on demand: what a server of the city does wrong. For tests and drills.
 
 POST /city/faults (loopback only) takes one JSON object or a list; ``serve --faults FILE`` starts with such a list:
 
     kind       what goes wrong, see below (needed)
-    hospital   north | harbour | university | given | laboratory (HL7 only) | * (default *)
-    where      kickoff | status | download | token | risk | metadata | configuration | mllp | batch; * (default):
-               wherever the kind may strike
-    type       strike only downloads, counts or errors of this resource type
+    hospital   north | harbour | university | given | laboratory (HL7 only) | air | weather | transport | housing | beijing
+               | * (default *)
+    where      kickoff | status | download | token | risk | metadata | configuration | feed (a page of the APIs around
+               the hospitals) | mllp | batch; * (default): wherever the kind may strike
+    type       strike only downloads, counts or errors of this resource type, or the feed of this name (readings, …)
     skip       let so many matching requests pass first (default 0)
     times      how many requests it hits; -1 for ever (default 1)
     …          the parameters of the kind
@@ -16,10 +17,10 @@ POST /city/faults (loopback only) takes one JSON object or a list; ``serve --fau
     unavailable    any       503; the same parameters, but retry_after is none unless given
     server_error   any       500 with an OperationOutcome; status: another code
     slow           any       waits ``seconds`` (1) before it answers
-    unauthorized   download  401, as for an expired token
+    unauthorized   download, feed  401, as for an expired token
     revoke_tokens  download  all tokens given out so far stop working, that of this request too
-    cut            download  the connection breaks after ``bytes`` of the body (default half of it)
-    truncated      download  a well-formed answer that ends after ``bytes`` of the file (default half)
+    cut            download, feed  the connection breaks after ``bytes`` of the body (default half of it)
+    truncated      download, feed  a well-formed answer that ends after ``bytes`` of the file (default half)
     expired_link   download  410 Gone (status: another code); all links of the export die unless only_this is true
     missing_file   download  404
     failing_file   download  500, for ever unless times is given
@@ -39,6 +40,9 @@ POST /city/faults (loopback only) takes one JSON object or a list; ``serve --fau
     odd_separators mllp      a message has other separators than its sender's usual ones
     no_trailer     batch     a batch file has no BTS and FTS (with --faults alone: they are written at the start)
     refuse         risk      422 with an OperationOutcome for creates and updates
+    invalid_json   feed      the page is no JSON
+    wrong_total    feed      the page states ``by`` (1) items too many
+    stuck_cursor   feed      the page names itself as the next one
     clock_skew     server    its clock is off by ``seconds``, for tokens and the Date header, until removed
 
 GET /city/faults lists them with how often each has hit; DELETE /city/faults removes all, DELETE /city/faults/ID one.
@@ -54,17 +58,17 @@ from typing import Any
 
 import msgspec
 
-HTTP_PLACES = ("kickoff", "status", "download", "token", "risk", "metadata", "configuration")
+HTTP_PLACES = ("kickoff", "status", "download", "token", "risk", "metadata", "configuration", "feed")
 PLACES = (*HTTP_PLACES, "mllp", "batch")
 USUAL_PLACES: dict[str, tuple[str, ...]] = {
     "too_many": HTTP_PLACES,
     "unavailable": HTTP_PLACES,
     "server_error": HTTP_PLACES,
     "slow": HTTP_PLACES,
-    "unauthorized": ("download",),
+    "unauthorized": ("download", "feed"),
     "revoke_tokens": ("download",),
-    "cut": ("download",),
-    "truncated": ("download",),
+    "cut": ("download", "feed"),
+    "truncated": ("download", "feed"),
     "expired_link": ("download",),
     "missing_file": ("download",),
     "failing_file": ("download",),
@@ -84,6 +88,9 @@ USUAL_PLACES: dict[str, tuple[str, ...]] = {
     "odd_separators": ("mllp",),
     "no_trailer": ("batch",),
     "refuse": ("risk",),
+    "invalid_json": ("feed",),
+    "wrong_total": ("feed",),
+    "stuck_cursor": ("feed",),
     "clock_skew": (),
 }
 _LASTING = {"failing_file", "never_ending", "ignore_since", "reject_since", "clock_skew"}

@@ -29,6 +29,8 @@ from infra.city.records import WRITERS
 from infra.city.scribe import Scribe
 from infra.city.simulation import Columns, World
 from infra.city.store import Deletion, write_segment_file
+from infra.city.surroundings import notes
+from infra.city.surroundings.listing import Setting
 from infra.city.vocabulary import (
     AMB,
     CHRONIC_KEYS,
@@ -104,9 +106,17 @@ class SegmentWriter:
     """Writes one segment of every hospital below ``folder``; adds to ``carry`` what comes later."""
 
     def __init__(
-        self, folder: Path, options: Options, stretch: Stretch, world: World, carry: Carry, identity: Identity
+        self,
+        folder: Path,
+        options: Options,
+        stretch: Stretch,
+        world: World,
+        carry: Carry,
+        identity: Identity,
+        surroundings: Setting,
     ) -> None:
         self.folder, self.options, self.stretch, self.carry = folder, options, stretch, carry
+        self.surroundings = surroundings
         self.people, self.identity, self.now_ms = world.people, identity, stretch.now_ms
         self.rng = np.random.default_rng([options.seed, 2, stretch.number])
         self.least = 1 if stretch.number == 0 and options.dirt else 0
@@ -143,6 +153,8 @@ class SegmentWriter:
         self._tell(tables)
         self._note_people()
         self._note_discharges(stays)
+        for name, row in notes.notes(self.surroundings, self.stretch.before_ms, self.now_ms):
+            self.key.note(name, **row)
         self.key.save(self.folder / "key.json")
 
     def _write_house(self, scribe: Scribe) -> None:

@@ -1,4 +1,4 @@
-"""Hours, days and the local time of the city (that of Europe/Berlin), vectorised.
+"""Hours, days and the local time of the city (that of Europe/Berlin), vectorised; ``local_time`` in hours and days.
 
 Hours and days are whole numbers since 1970-01-01T00:00Z; an hour number stands for the hour that begins then.
 """
@@ -9,7 +9,27 @@ from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 
-HOUR_MS = 3_600_000
+from infra.city.local_time import HOUR_MS as HOUR_MS
+from infra.city.local_time import dates as date_texts
+from infra.city.local_time import offset_minutes
+from infra.city.local_time import utc as utc_texts
+from infra.city.local_time import with_offset as offset_texts
+
+__all__ = [
+    "DAY_MS",
+    "HOUR_MS",
+    "berlin_offset",
+    "changes",
+    "date_of",
+    "date_texts",
+    "day_of",
+    "instant",
+    "local_texts",
+    "offset_texts",
+    "utc_texts",
+    "years_of",
+]
+
 DAY_MS = 86_400_000
 
 
@@ -37,38 +57,12 @@ def changes(year: int) -> tuple[int, int]:
 
 def berlin_offset(hours: np.ndarray) -> np.ndarray:
     """Hours that local time is ahead of UTC at the beginning of each hour: 1 or 2."""
-    hours = np.asarray(hours, dtype=np.int64)
-    offset = np.ones(hours.shape, dtype=np.int64)
-    if hours.size:
-        for year in years_of(int(hours.min()) // 24, int(hours.max()) // 24):
-            begin, end = changes(year)
-            offset[(hours >= begin) & (hours < end)] = 2
-    return offset
-
-
-def utc_texts(ms: np.ndarray) -> list[str]:
-    """``2025-12-31T23:00:00Z`` of each instant."""
-    text = np.datetime_as_string(np.asarray(ms, dtype=np.int64).astype("datetime64[ms]"), unit="s")
-    return [f"{t}Z" for t in text.tolist()]
+    return np.asarray(offset_minutes(np.asarray(hours, dtype=np.int64) * HOUR_MS) // 60)
 
 
 def local_texts(ms: np.ndarray) -> list[str]:
     """Local time without offset: ``2025-12-31T23:00:00``."""
-    ms = np.asarray(ms, dtype=np.int64)
-    shifted = ms + berlin_offset(ms // HOUR_MS) * HOUR_MS
-    texts: list[str] = np.datetime_as_string(shifted.astype("datetime64[ms]"), unit="s").tolist()
-    return texts
-
-
-def offset_texts(ms: np.ndarray) -> list[str]:
-    """Local time with its offset: ``2025-12-31T23:00:00+01:00``."""
-    offsets = berlin_offset(np.asarray(ms, dtype=np.int64) // HOUR_MS).tolist()
-    return [f"{t}+0{o}:00" for t, o in zip(local_texts(ms), offsets, strict=True)]
-
-
-def date_texts(days: np.ndarray) -> list[str]:
-    texts: list[str] = np.datetime_as_string(np.asarray(days, dtype="datetime64[D]")).tolist()
-    return texts
+    return [text[:19] for text in offset_texts(ms)]
 
 
 def instant(text: str) -> int:

@@ -1,4 +1,5 @@
-"""The HTTP face of the city: one FHIR server per hospital below ``/<hospital>/fhir``, and the clock below ``/city``.
+"""The HTTP face of the city: one FHIR server per hospital below ``/<hospital>/fhir``, the APIs around them
+(``open_data``), and the clock below ``/city``.
 
 Routes only translate: parameters in, a call, an answer out.
 """

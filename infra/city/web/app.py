@@ -19,6 +19,7 @@ from infra.city.faults import FaultBook
 from infra.city.outcomes import FhirError
 from infra.city.smart import AuthError
 from infra.city.web.export import add_export_routes
+from infra.city.web.open_data import add_open_data_routes
 from infra.city.web.risk import add_risk_routes
 from infra.city.web.servers import Servers
 from infra.city.web.sign_in import add_sign_in_routes
@@ -63,6 +64,7 @@ def make_app(servers: Servers) -> FastAPI:
     add_export_routes(app, servers)
     add_risk_routes(app, servers)
     add_wearables_routes(app, servers)
+    add_open_data_routes(app, servers)
     return app
 
 

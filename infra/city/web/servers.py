@@ -1,4 +1,4 @@
-"""What the routes need: each hospital's servers, and what every request of one goes through."""
+"""What the routes need: each hospital's servers, what lies around them, and what every request goes through."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from infra.city.messages.post import Post
 from infra.city.outcomes import FhirError
 from infra.city.risk_assessment import RiskAssessments
 from infra.city.smart import SmartServer
+from infra.city.surroundings.given_air import GivenAir
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,14 @@ class Servers:
     pool: ThreadPoolExecutor = field(repr=False)
     post: Post | None = None
     """The HL7 senders of a generated city."""
+    given_air: GivenAir | None = None
+
+    @property
+    def now_ms(self) -> int:
+        """The city's clock; without a city, the end of the given readings."""
+        if self.city is not None:
+            return self.city.now_ms
+        return self.given_air.end_ms if self.given_air is not None else 0
 
     def site(self, name: str) -> Site:
         if name not in self.sites:
@@ -77,8 +86,13 @@ class Servers:
         return iso(site.hospital.snapshot().now_ms)
 
 
-def make_servers(options: ServerOptions, city: City | None, given: GivenHospital | None) -> Servers:
-    """The servers of the city's hospitals and of the given directory."""
+def make_servers(
+    options: ServerOptions,
+    city: City | None,
+    given: GivenHospital | None,
+    given_air: GivenAir | None = None,
+) -> Servers:
+    """The servers of the city's hospitals, of the given directory, and of what lies around them."""
     faults = FaultBook()
     pool = ThreadPoolExecutor(2, thread_name_prefix="export")
     root = options.home / "city"
@@ -106,7 +120,7 @@ def make_servers(options: ServerOptions, city: City | None, given: GivenHospital
         outbox = Outbox(root, lambda sender: faults.hit(sender, "batch", ("no_trailer",)) is not None)
         post = Post(city, outbox, faults, options.hl7_listeners)
     risk = RiskAssessments(root / "risk_assessment.sqlite")
-    return Servers(options, city, sites, risk, faults, pool, post)
+    return Servers(options, city, sites, risk, faults, pool, post, given_air)
 
 
 def base(request: Request, hospital: str) -> str:

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
+from infra.city.city import City
 from infra.city.dirt import CORRUPT_KINDS, ODDITY_KINDS, corrupt
 from infra.city.habits import HOSPITALS
+from infra.city.surroundings import housing_feed
 from tests.unit.city.served import resources
 from tests.unit.city.test_population import key
 
@@ -101,11 +104,14 @@ def test_some_birth_dates_and_onsets_are_partial(made_home: Path) -> None:
     assert {4, 7, 10} < onsets
 
 
-def test_canaries_are_in_the_served_data_and_in_free_text(made_home: Path) -> None:
+def test_canaries_are_in_the_served_data_and_in_free_text(made_home: Path, city: City) -> None:
+    """Former addresses are served by the housing register alone."""
     canaries = json.loads((made_home / "city/answer_key/canaries.json").read_text())
     kinds_of_file = (".ndjson", ".arrow", ".csv")
     files = [p for p in (made_home / "city/segments").rglob("*") if p.suffix in kinds_of_file]
     served = b"".join(p.read_bytes() for p in files).decode("utf-8", "replace")
+    homes = housing_feed.residences(city.surroundings, city.now_ms, None)
+    served += "\n".join(homes.write(np.arange(len(homes))))
     assert len(canaries) > 150
     assert [c for c in canaries if c not in served] == []
     kinds = json.loads((made_home / "city/answer_key/canary_kinds.json").read_text())
