@@ -11,8 +11,9 @@ A *trailer* is the last line, ``#ENDE;8``: the number of data rows. A *sidecar* 
 
 consumption   electricity and heat of the day by area; key Netzgebiet, Datum. One day in ten is delivered again,
               corrected, 3 to 9 days later as ``consumption_20251231_v2.csv`` (answer key: energy_corrections)
-outages       key Störung. Those of the day, and the end of those that were still open; ``Ende`` is empty while one
-              lasts. Kunden: customers without power; Heimgeräte: households with a home medical device among them
+outages       key Störung, once a file. Those of the day, and the end of those that were still open; ``Ende`` is empty
+              while one lasts. Kunden: customers without power; Heimgeräte: households with a home medical device
+              among them
 home_devices  on the first of each month: households with a ventilator, oxygen, home dialysis; key Netzgebiet, Stichtag
 stress        heat (Hitze) and cold (Kälte) warnings for the day, level 1 or 2; key Datum, Netzgebiet. No rows on most
               days
@@ -24,6 +25,7 @@ begins and ends at, which is that of UTC.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,35 +108,51 @@ def warnings(seed: int, days: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def deliver(folder: Path, supply: Supply, first_day: int, last_day: int, *, by_month: bool) -> None:
-    """Write the files of the days (both ends included), whole or not at all; what is there already is written again."""
+    """Write the files of the days (both ends included), whole or not at all; what is there already is written again.
+
+    A file's time of change is the city's: the midnight after the last day it tells of, for a correction that of its
+    delivery.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for name, kind, rows in _files(supply, first_day, last_day, by_month):
+    for name, kind, rows, day in _files(supply, first_day, last_day, by_month):
         body = [HEADERS[kind], *rows, *([f"#ENDE;{len(rows)}"] if kind in _TRAILED else [])]
-        _write(folder / name, "\r\n".join(body) + "\r\n")
+        at_s = (day + 1) * 86_400
+        _write(folder / name, "\r\n".join(body) + "\r\n", at_s)
         if kind not in _TRAILED:
-            _write(folder / f"{name}.ok", f"rows={len(rows)}\n")
+            _write(folder / f"{name}.ok", f"rows={len(rows)}\n", at_s)
 
 
 def _files(
     supply: Supply, first_day: int, last_day: int, by_month: bool
-) -> Iterator[tuple[str, str, list[str]]]:
-    """Name, kind and rows of each file."""
+) -> Iterator[tuple[str, str, list[str], int]]:
+    """Name, kind and rows of each file, and the day on which it is delivered."""
     days = np.arange(first_day, last_day + 1)
     labels = [f"{date_of(d):%Y%m}" if by_month else f"{date_of(d):%Y%m%d}" for d in days.tolist()]
     for label in dict.fromkeys(labels):
         some = days[[n for n, text in enumerate(labels) if text == label]]
-        yield f"consumption_{label}.csv", "consumption", _consumption_rows(supply, some, last_day, by_month)
-        yield f"outages_{label}.csv", "outages", _outage_rows(supply, some)
-        yield f"stress_warnings_{label}.csv", "stress_warnings", _warning_rows(supply.seed, some)
+        consumed = _consumption_rows(supply, some, last_day, by_month)
+        yield f"consumption_{label}.csv", "consumption", consumed, int(some[-1])
+        yield f"outages_{label}.csv", "outages", _outage_rows(supply, some), int(some[-1])
+        yield (
+            f"stress_warnings_{label}.csv",
+            "stress_warnings",
+            _warning_rows(supply.seed, some),
+            int(some[-1]),
+        )
         for first in (d for d in some.tolist() if date_of(d).day == 1):
-            yield f"home_devices_{date_of(first):%Y%m}.csv", "home_devices", _device_rows(supply, first)
+            yield (
+                f"home_devices_{date_of(first):%Y%m}.csv",
+                "home_devices",
+                _device_rows(supply, first),
+                first,
+            )
     if not by_month:
         earlier = np.arange(max(supply.first_day, first_day - 10), last_day)
         is_wrong, _, after = misread(supply, earlier)
         due = earlier + after
         for day in earlier[is_wrong & (due >= first_day) & (due <= last_day)].tolist():
             rows = _written(np.array([day]), supply, consumption(supply, np.array([day]))[0])
-            yield f"consumption_{date_of(day):%Y%m%d}_v2.csv", "consumption", rows
+            yield f"consumption_{date_of(day):%Y%m%d}_v2.csv", "consumption", rows, last_day
 
 
 def _consumption_rows(supply: Supply, days: np.ndarray, last_day: int, corrected: bool) -> list[str]:
@@ -155,18 +173,16 @@ def _written(days: np.ndarray, supply: Supply, electricity: np.ndarray) -> list[
 
 
 def _outage_rows(supply: Supply, days: np.ndarray) -> list[str]:
-    """Those that began in these days, and those that ended in them, as known at the end of each day."""
+    """Those that began or ended in these days, as known at their end."""
     hours = np.arange((days[0] - 3) * 24, (days[-1] + 1) * 24)
     found = outages(supply.seed, hours, supply.population)
     ids = public_ids(supply.seed, "ST", found.number)
-    rows = []
-    for day in days.tolist():
-        begins, ends = day * DAY_MS, (day + 1) * DAY_MS
-        began = (found.start >= begins) & (found.start < ends)
-        ended = (found.end >= begins) & (found.end < ends)
-        for n in np.flatnonzero(began | ended).tolist():
-            rows.append(_outage_row(ids[n], found, n, is_over=bool(found.end[n] < ends)))
-    return rows
+    begins, ends = days[0] * DAY_MS, (days[-1] + 1) * DAY_MS
+    touched = ((found.start >= begins) & (found.start < ends)) | ((found.end >= begins) & (found.end < ends))
+    return [
+        _outage_row(ids[n], found, n, is_over=bool(found.end[n] < ends))
+        for n in np.flatnonzero(touched).tolist()
+    ]
 
 
 def _outage_row(id_: str, found: Outages, n: int, is_over: bool) -> str:
@@ -214,7 +230,8 @@ def _german_time(ms: int) -> str:
     return f"{text[8:10]}.{text[5:7]}.{text[:4]} {text[11:13]}:{ms // 60_000 % 60:02d}"
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, at_s: int) -> None:
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(text.encode(ENCODING))
+    os.utime(part, (at_s, at_s))
     part.replace(path)

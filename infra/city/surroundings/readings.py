@@ -15,7 +15,8 @@ from infra.city.surroundings.chance import normal, uniform
 from infra.city.surroundings.clock import DAY_MS, HOUR_MS
 
 SENTINEL = -999.0
-SPIKE_FACTOR = 40.0
+SPIKE_FACTOR, LEAST_SPIKED = 1000.0, 25.0
+"""A spike is the value, but at least LEAST_SPIKED, times SPIKE_FACTOR: beyond anything that can be measured."""
 LONGEST_DELAY_DAYS = 8
 """No version of a reading appears later than so many days after its hour."""
 GOOD, MISSING, DOWN, NULL, BAD_SENTINEL, BAD_SPIKE = range(6)
@@ -98,7 +99,7 @@ def readings(
     fate[_down(seed, name, hours, stations, rates.down)] = DOWN
     scale = 10.0 ** decimals[None]
     measured = np.round(truth * scale) / scale + 0.0
-    spike = np.round(np.maximum(np.abs(measured), 5.0) * SPIKE_FACTOR * scale) / scale
+    spike = np.round(np.maximum(np.abs(measured), LEAST_SPIKED) * SPIKE_FACTOR * scale) / scale
     first = np.where(fate == BAD_SENTINEL, SENTINEL, np.where(fate == BAD_SPIKE, spike, measured))
     first = np.where(fate == NULL, np.nan, first)
     is_bad = (fate == BAD_SENTINEL) | (fate == BAD_SPIKE)

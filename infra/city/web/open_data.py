@@ -29,6 +29,7 @@ from infra.city.surroundings.clock import instant, utc_texts
 from infra.city.surroundings.given_air import GivenAir
 from infra.city.surroundings.listing import Listing, Setting, since
 from infra.city.web.servers import Servers, strike
+from jobs.private_files import create_private
 
 MOST = 10_000
 _USUAL = 1_000
@@ -121,13 +122,8 @@ FEEDS: dict[str, dict[str, Find]] = {
 
 def make_keys(home: Path) -> None:
     """The keys of the transport and the housing API, for their owner alone; those that are there stay."""
-    folder = home / "keys"
-    folder.mkdir(parents=True, exist_ok=True)
     for name in (TRANSPORT_KEY, HOUSING_TOKEN):
-        path = folder / name
-        if not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(secrets.token_urlsafe(32))
+        create_private(home / "keys" / name, secrets.token_urlsafe(32).encode())
 
 
 def add_open_data_routes(app: FastAPI, servers: Servers) -> None:

@@ -45,6 +45,9 @@ def test_a_month_of_history_is_one_file_of_each_kind(made_home: Path) -> None:
     heat = [sum(float(r["Wärme_kWh"].replace(",", ".")) for r in part) for part in (december, july)]
     assert heat[0] > 2 * heat[1]
     assert len(rows(folder / "home_devices_202506.csv")) == 8
+    for path in folder.glob("outages_*.csv"):
+        outages = rows(path)
+        assert len({r["Störung"] for r in outages}) == len(outages), "once a file"
     warned = [r for p in folder.glob("stress_warnings_*.csv") for r in rows(p)]
     assert {r["Art"] for r in warned} >= {"Kälte"}
     assert all(r["Stufe"] in "12" for r in warned)
@@ -66,6 +69,10 @@ def test_days_drop_files_and_corrections_as_the_key_says(home: Path, city: City)
         first = {r["Netzgebiet"]: r for r in rows(first_file) if r["Datum"] == corrected["CW01"]["Datum"]}
         differ = [a for a in corrected if corrected[a] != first[a]]
         assert [(day, a) for a in differ] == [k for k in told if k[0] == day]
+        assert path.stat().st_mtime > first_file.stat().st_mtime, "what comes later is newer"
+    assert (folder / "consumption_20260111.csv").stat().st_mtime == (SMALL.now_day + 11) * 86_400, (
+        "by the city's clock"
+    )
     ends: dict[str, list[str]] = defaultdict(list)
     for path in sorted(folder.glob("outages_202601??.csv")):
         for row in rows(path):

@@ -90,6 +90,9 @@ def test_readings_go_wrong_at_the_stated_rates() -> None:
     good = made.fate == readings.GOOD
     assert (made.first != made.final)[good].mean() == pytest.approx(rates.changed, rel=0.15)
     assert np.array_equal(made.final[good], made.truth[good]), "what is validated is true"
+    assert (made.first[made.fate == readings.BAD_SPIKE] >= 25_000).all(), (
+        "beyond anything that can be measured"
+    )
     assert (made.final_at > made.published).all()
     assert ((made.final_at - made.hour * 3_600_000) < readings.LONGEST_DELAY_DAYS * DAY_MS).all()
 
