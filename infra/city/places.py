@@ -118,13 +118,14 @@ HOSPITAL_PLACES = (
     Place("hospital_university", "hospital", "University Hospital", 9.6, 3.1),
 )
 PHARMACIES = (
-    Place("pharmacy_1", "pharmacy", "Anchor Pharmacy", 1.8, 8.9),
-    Place("pharmacy_2", "pharmacy", "Lantern Pharmacy", 9.2, 5.6),
-    Place("pharmacy_3", "pharmacy", "Market Pharmacy", 5.7, 5.1),
-    Place("pharmacy_4", "pharmacy", "Mill Pharmacy", 2.7, 1.9),
-    Place("pharmacy_5", "pharmacy", "Meadow Pharmacy", 12.3, 2.2),
-    Place("pharmacy_6", "pharmacy", "Salt Pharmacy", 11.8, 8.4),
+    Place("marktplatz", "pharmacy", "Marktplatz Pharmacy", 6.2, 5.3),
+    Place("bahnhof", "pharmacy", "Bahnhof Pharmacy", 7.4, 6.3),
+    Place("hafen", "pharmacy", "Hafen Pharmacy", 1.8, 8.9),
+    Place("klinik", "pharmacy", "Klinik Pharmacy", 9.4, 3.3),
+    Place("linden", "pharmacy", "Linden Pharmacy", 8.9, 1.9),
+    Place("anker", "pharmacy", "Anker Pharmacy", 2.9, 2.2),
 )
+"""By the names under which they sell (``pharmacies``)."""
 AIR_STATIONS = (
     Place("A01", "air_station", "Market Street", 6.1, 5.2, "traffic"),
     Place("A02", "air_station", "Ring Road East", 11.2, 5.9, "traffic"),

@@ -7,6 +7,8 @@ from collections import Counter
 import numpy as np
 
 from infra.city import places
+from infra.city.habits import HOSPITALS
+from infra.city.pharmacies.shops import SHOPS
 from infra.city.population import identities
 from infra.city.vocabulary import DISTRICTS
 
@@ -34,3 +36,8 @@ def test_the_sector_of_a_person_is_that_of_the_postal_code() -> None:
     who = identities(7, numbers, numbers % 2, moves, numbers[:0])
     sectors = places.sectors_of(7, numbers, moves)
     assert [places.SECTOR_CODES[s] for s in sectors] == [code[:5] for code in who.postal_code]
+
+
+def test_every_hospital_and_pharmacy_is_on_the_map() -> None:
+    assert [p.id for p in places.HOSPITAL_PLACES] == [h.source for h in HOSPITALS]
+    assert [p.id for p in places.PHARMACIES] == [shop.name for shop in SHOPS]
