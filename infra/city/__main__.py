@@ -114,6 +114,7 @@ def serve(args: argparse.Namespace) -> None:
         raise CitywellError(
             "there is nothing to serve", where="--only-given", do="give --hospital-data DIR as well"
         )
+    given_air = GivenAir.read(args.air_data) if args.air_data is not None else None
     city = None if args.only_given else open_city(args)
     if city is not None and args.pharmacy_database:
         here = settings().model_copy(update={"home": args.home})
@@ -126,7 +127,6 @@ def serve(args: argparse.Namespace) -> None:
         hl7_listeners=dict(args.hl7),
     )
     (args.home / "city").mkdir(parents=True, exist_ok=True)
-    given_air = GivenAir.read(args.air_data) if args.air_data is not None else None
     servers = make_servers(options, city, given, given_air)
     if args.faults is not None:
         servers.faults.add(args.faults.read_bytes())

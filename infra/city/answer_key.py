@@ -25,8 +25,8 @@ messages           source (events_<sender>), control_id, type (ADT^A01), hospita
                    later; cancels; corrected later: a wrong value), visible_at (when it is sent)
 message_merges     source, control_id, patient_number, prior_number, person_id, prior_person_id, is_right (one person),
                    visible_at, unlinked_at (null if they are not parted again)
-residences, residence_errors, reading_*, weather_dst, spells, exposures, energy_corrections, exposure_effects.json
-                   of the city's surroundings, with columns of their own: see ``surroundings.notes``
+residences, residence_errors, reading_*, weather_dst, late_runs, spells, exposures, energy_corrections, and
+exposure_effects.json of the city's surroundings, with columns of their own: see ``surroundings.notes``
 canaries.json      list of strings that may be found in landing and vault only: names, phones, streets, ids
 canary_kinds.json  the same strings by kind
 """

@@ -3,8 +3,8 @@
 POST /city/faults (loopback only) takes one JSON object or a list; ``serve --faults FILE`` starts with such a list:
 
     kind       what goes wrong, see below (needed)
-    hospital   north | harbour | university | given | laboratory (HL7 only) | air | weather | transport | housing | beijing
-               | * (default *)
+    hospital   north | harbour | university | given | laboratory (HL7 only) | air | weather | transport | housing |
+               beijing | * (default *)
     where      kickoff | status | download | token | risk | metadata | configuration | feed (a page of the APIs around
                the hospitals) | mllp | batch; * (default): wherever the kind may strike
     type       strike only downloads, counts or errors of this resource type, or the feed of this name (readings, …)

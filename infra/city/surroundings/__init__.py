@@ -22,7 +22,8 @@ How each is served is told in these modules, which are the documentation of the 
     given_air       /beijing/air/v1, /beijing/weather/v1   real readings, ``--air-data DIR``
 
 ``updated_since`` (an instant with Z or offset) asks for what changed after it; ``limit`` (``per_page`` of the
-weather) is 1,000 unless given and 10,000 at most; ``updated_until`` asks for the state of an earlier moment. Errors
-are ``{"error": "…"}``: 400 for parameters that mean nothing, 401 without the key, 404 for a feed that is not there,
-and what ``faults`` plants.
+weather) is 1,000 unless given and 10,000 at most; ``updated_until`` asks for the state of an earlier moment; every
+answer names its own in the header ``X-As-Of``, by the city's clock. What comes late or is put right has the later
+``updated_at``, but for late ambulance runs. Errors are ``{"error": "…"}``: 400 for parameters that mean nothing, 401
+without the key, 404 for a feed that is not there, and what ``faults`` plants.
 """

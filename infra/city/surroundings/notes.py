@@ -10,6 +10,7 @@ reading_late        station, thing, hour_at, visible_at
 reading_duplicates  station, thing, hour_at, visible_at: the item is there twice
 weather_dst         station, kind (skipped: an hour that does not exist | repeated), local_time, mark, hour_at,
                     visible_at
+late_runs           run_id, updated_at, visible_at: ambulance runs that are entered late under an earlier time
 spells              kind (heat_wave | cold_spell), first_date, last_date, shift_cel, visible_at (when it is over)
 exposures           date, postal_district, pm2_5_ug_m3, temperature_mean_cel, _min_, _max_: of that UTC day
 energy_corrections  date, district, first_kwh, true_kwh, visible_at (of the corrected file)
@@ -33,6 +34,7 @@ from infra.city.surroundings import (
     air,
     air_feed,
     energy,
+    events,
     exposure,
     housing,
     housing_feed,
@@ -83,6 +85,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("visible_at", _AT),
         ]
     ),
+    "late_runs": pa.schema([("run_id", _TEXT), ("updated_at", _AT), ("visible_at", _AT)]),
     "spells": pa.schema(
         [
             ("kind", _TEXT),
@@ -154,6 +157,7 @@ def notes(setting: Setting, before_ms: int, now_ms: int) -> Iterator[Note]:
         ),
     ):
         yield from _of_readings(source, made, things, window)
+    yield from _of_late_runs(setting, hours, window)
     first_day = max(setting.first_day, before_ms // DAY_MS)
     yield from _of_clock_changes(first_day, now_ms // DAY_MS - 1)
     yield from _of_weather(setting.seed, first_day, now_ms // DAY_MS - 1)
@@ -200,6 +204,14 @@ def _of_readings(
     there = (r.fate != MISSING) & (r.fate != DOWN)
     for _, row in rows(r.is_copied & there, r.published):
         yield "reading_duplicates", row
+
+
+def _of_late_runs(setting: Setting, hours: np.ndarray, window: tuple[int, int]) -> Iterator[Note]:
+    runs = events.ambulance_runs(setting.seed, hours, setting.population)
+    updated, seen = transport_feed.run_times(setting, runs)
+    ids = events.public_ids(setting.seed, "AR", runs.number)
+    for n in np.flatnonzero((seen > updated) & (seen > window[0]) & (seen <= window[1])).tolist():
+        yield "late_runs", {"run_id": ids[n], "updated_at": int(updated[n]), "visible_at": int(seen[n])}
 
 
 def _of_clock_changes(first_day: int, last_day: int) -> Iterator[Note]:

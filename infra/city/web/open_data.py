@@ -286,6 +286,7 @@ def _spoiled(style: Style, page: Page, request: Request, spec: FaultSpec | None)
     if kind == "stuck_cursor":
         page = Page(page.items, page.total, page.query, page.limit, page.query)
     text, headers = style(page, request)
+    headers["X-As-Of"] = _moment(page.query.as_of)
     body = text.encode()
     if kind == "invalid_json":
         body = body[:-1] + b',"note":'

@@ -307,6 +307,19 @@ def test_odd_questions(http: TestClient, query: str, status: int) -> None:
     assert ("error" in answer.json()) == (status != 200)
 
 
+def test_answers_name_their_moment_and_late_runs_are_entered_under_an_earlier_one(
+    http: TestClient, home: Path, city: City
+) -> None:
+    assert http.get(f"{HOST}/weather/v1/stations").headers["x-as-of"] == "2026-01-01T00:00:00Z"
+    known = {r["run_id"]: r for r in key(home, "late_runs")}
+    assert known
+    runs = {r["id"]: r for r in transport(http, home, "ambulance-runs")}
+    for id_, row in known.items():
+        assert moment(runs[id_]["updated_at"]) == row["updated_at"]
+        before = {"updated_until": (row["visible_at"] - timedelta(hours=1)).isoformat()}
+        assert id_ not in {r["id"] for r in transport(http, home, "ambulance-runs", **before)}
+
+
 def strike(http: TestClient, **fault: Any) -> None:
     assert http.post(f"{HOST}/city/faults", json=fault).status_code == 201
 
