@@ -7,6 +7,7 @@ Values come from the environment (prefix ``CITYWELL_``) and from ``.env`` beside
 from __future__ import annotations
 
 import os
+import re
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +26,8 @@ NO_SETTINGS = ("CITYWELL_STACK", "CITYWELL_TEST_DATA")
 """Variables that are read elsewhere: the mark of the stack's processes, and where tests find foreign data."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9'+&,;:()=@!$._/-]")
 
 
 class Settings(BaseSettings):
@@ -85,6 +88,14 @@ class Settings(BaseSettings):
     def _absolute(cls, path: Path | None) -> Path | None:
         """Servers and tasks run in directories of their own."""
         return path and path.expanduser().resolve()
+
+    @field_validator("home")
+    @classmethod
+    def _plain(cls, path: Path) -> Path:
+        """Sail (0.7.2) writes a table whose path holds any other character into another directory."""
+        if odd := _NOT_PLAIN.search(str(path)):
+            raise ValueError(f"no {odd[0]!r} may be in the path of the data directory, {path}")
+        return path
 
     @property
     def keys_dir(self) -> Path:

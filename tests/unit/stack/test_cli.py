@@ -198,6 +198,16 @@ def test_a_wrong_setting_is_named(tmp_path):
     assert ended.stderr.startswith("a setting is wrong: city_port: Input should be a valid integer")
 
 
+@pytest.mark.parametrize("odd", [" ", "%", "#", "é"])
+def test_a_data_directory_whose_path_the_engine_would_change_is_refused(odd, monkeypatch, tmp_path):
+    monkeypatch.setenv("CITYWELL_HOME", str(tmp_path / f"city{odd}well"))
+    settings.cache_clear()
+    with pytest.raises(CitywellError, match="in the path of the data directory") as refused:
+        settings()
+    settings.cache_clear()
+    assert f"no {odd!r} may be" in refused.value.what
+
+
 @pytest.mark.parametrize("port", ["0", "65536", "-1"])
 def test_a_port_is_one(port, tmp_path):
     ended = citywell("status", CITYWELL_HOME=str(tmp_path), CITYWELL_ENGINE_PORT=port)
