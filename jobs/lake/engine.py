@@ -45,6 +45,19 @@ _SAID_BY_A_WORKER = re.compile(
     r"CitywellError: (?P<what>[^\n]+)\n  where: (?P<where>[^\n]+)\n  do: (?P<do>[^\n]+)"
 )
 
+_DAMAGED_TABLE_SIGNS = (
+    "Failed to fetch metadata for file",  # Sail
+    "Object at location",
+    "Missing commit file",
+    "Invalid JSON in log record",
+    "Invalid Parquet file",
+    "FAILED_READ_FILE",  # Delta on Apache Spark
+    "DELTA_FILE_NOT_FOUND",
+    "DELTA_LOG_FILE_NOT_FOUND",
+    "DELTA_TRUNCATED_TRANSACTION_LOG",
+    "DELTA_STATE_RECOVER",
+)
+
 _VALUE_LOGGERS = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
 """PySpark's own loggers that print the values of a failed query on stderr, even when the error is caught."""
 
@@ -152,6 +165,13 @@ def refusal(
         return CitywellError(said["what"], where=said["where"], do=said["do"])
     if disk.is_full(error) or not disk.has_room(place):
         return disk.full(error, place)
+    if any(sign in str(error) for sign in _DAMAGED_TABLE_SIGNS):
+        return CitywellError(
+            f"the engine refused {what}: a file of a table is missing or damaged",
+            where=where,
+            do="run `citywell maintain`: it mends what it can and names table, version and file of what it cannot; "
+            + consequence,
+        )
     return CitywellError(
         f"the engine refused {what}: {describe(error)}",
         where=where,

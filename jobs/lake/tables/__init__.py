@@ -37,6 +37,10 @@ from jobs.lake.tables.slices import BATCH_COLUMN as BATCH_COLUMN
 from jobs.lake.tables.slices import append_batch as append_batch
 from jobs.lake.tables.slices import delete_slice as delete_slice
 from jobs.lake.tables.slices import replace_slice as replace_slice
+from jobs.lake.tables.soundness import Damage as Damage
+from jobs.lake.tables.soundness import check as check
+from jobs.lake.tables.soundness import damaged as damaged
+from jobs.lake.tables.soundness import mend as mend
 from jobs.lake.tables.upkeep import RETENTION_HOURS as RETENTION_HOURS
 from jobs.lake.tables.upkeep import Commit as Commit
 from jobs.lake.tables.upkeep import history as history

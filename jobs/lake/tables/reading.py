@@ -96,8 +96,17 @@ def existing(table: str, lake: Path | None) -> Path:
 
 
 def open_table(table: str, lake: Path | None) -> DeltaTable:
-    """The newest version, opened by delta-rs. Raises CitywellError when the table does not exist."""
-    return DeltaTable(str(existing(table, lake)))
+    """The newest version, opened by delta-rs. Raises CitywellError when the table does not exist or its log cannot be
+    read."""
+    path = str(existing(table, lake))
+    try:
+        return DeltaTable(path)
+    except DeltaError as error:
+        raise CitywellError(
+            f"the table's log cannot be read ({type(error).__name__})",
+            where=table,
+            do="run `citywell maintain`: it mends what it can and names what it cannot",
+        ) from None
 
 
 def read_all(spark: SparkSession, table: str, version: int | None, lake: Path | None) -> DataFrame:
