@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,7 +12,9 @@ from jobs.lake import control
 from jobs.settings import settings
 from jobs.sources import load as load_source
 from tests.support.exports import one_of_each
-from tests.support.lake import TestLake, instant, use_home
+from tests.support.kills import Killer
+from tests.support.lake import instant, use_home
+from tests.support.promises import assert_promises
 
 SOURCE = "hospital_north"
 ENTITIES = list(load_source("hospital").tables)
@@ -35,42 +33,29 @@ CRASH_POINTS = [
 ]
 VERDICTS = {"quality.validations"}
 """Shown before the batch is: a verdict on a refused batch is needed most."""
-TABLES = [f"silver.hospital__{entity}" for entity in ENTITIES] + [
-    "silver.hospital__patient_history",
-    "silver.person_link",
-    "quality.receipts",
-    "quality.quarantine",
-]
-
-
-def contents(lake: TestLake) -> dict[str, Any]:
-    return {table: sorted(map(str, lake.rows(f"select * from {table}"))) for table in TABLES}
 
 
 def test_a_load_killed_at_every_step_converges(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, postgres: Cluster, sail_engine: Engine
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    postgres: Cluster,
+    sail_engine: Engine,
+    killer: Killer,
 ) -> None:
     export = one_of_each(instant("2026-01-01"))
 
     lake = use_home(monkeypatch, tmp_path / "whole", postgres, sail_engine.remote)
     lake.ingest(SOURCE, export)
-    expected = contents(lake)
+    expected = assert_promises()
 
     lake = use_home(monkeypatch, tmp_path / "killed", postgres, sail_engine.remote)
     batch_id = lake.land(SOURCE, export)
     for point in CRASH_POINTS:
-        killed = subprocess.run(
-            [sys.executable, "-c", f"from jobs.lake.load import load; load({batch_id!r})"],
-            env={**os.environ, "CITYWELL_CRASH_AT": point},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert killed.returncode == 137, f"{point} was not reached: {killed.stderr[-2000:]}"
+        killer.run("jobs.lake.load.load", batch_id, at=point)
         with control.connect() as conn:
             is_visible = control.get_batch(conn, batch_id).status == "published"
             assert is_visible == (point == "published")
             assert bool(control.current_versions(conn).keys() - VERDICTS) == is_visible
     lake.ingest(SOURCE, export)
-    assert contents(lake) == expected
+    assert assert_promises() == expected
     settings.cache_clear()
