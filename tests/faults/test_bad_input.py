@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
 import msgspec
 import pytest
 
+from jobs.identity.pseudonyms import Pseudonymiser, load_key
+from jobs.lake.load import work
+from jobs.settings import settings
+from jobs.sources import find_endpoint
 from tests.conftest import APACHE_SPARK
 from tests.support.lake import Export, TestLake, instant, totals
+from tests.support.promises import assert_promises
 
 pytestmark = pytest.mark.parametrize("lake", ["sail", APACHE_SPARK], indirect=True, scope="module")
 
@@ -21,6 +30,10 @@ GOOD = {
     "effectiveDateTime": "2025-12-29T08:00:00Z",
     "valueQuantity": {"value": 70.50, "code": "/min"},
 }
+
+
+OTHER_CODE = {"coding": [{"system": "urn:unknown", "code": "x"}]}
+MANY_DIGITS = b"1234567890123456789012345678.90"
 
 
 def observation(**changes: object) -> bytes:
@@ -39,9 +52,11 @@ QUARANTINED = {
     ),
     "single quotes": (RAW.replace(b'"', b"'"), "invalid_json"),
     "NaN": (RAW.replace(b"70.5", b"NaN"), "invalid_json"),
+    "Infinity": (RAW.replace(b"70.5", b"-Infinity"), "invalid_json"),
     "1e400": (RAW.replace(b"70.5", b"1e400"), "invalid_json"),
     "text after the object": (RAW + b" and more", "invalid_json"),
     "a second object on the line": (RAW + RAW, "invalid_json"),
+    "a raw NUL": (RAW.replace(b"final", b"fin\0al"), "invalid_json"),
     "an escaped NUL": (RAW.replace(b"final", b"fin\\u0000al"), "nul_character"),
     "an array": (b"[1]", "invalid_json"),
     "wrong resource type": (
@@ -73,6 +88,14 @@ QUARANTINED = {
         observation(valueQuantity={"value": 70, "code": "mg/dL"}),
         "unexpected_unit",
     ),
+    "a decimal of forty digits": (
+        observation(valueQuantity={"value": "DIGITS", "code": "/min"}).replace(b'"DIGITS"', b"7" * 40),
+        "invalid_value",
+    ),
+    "a local time that a clock change skips": (
+        observation(effectiveDateTime="2025-03-30T02:30:00"),
+        "invalid_value",
+    ),
     "version from the future": (
         observation(meta={"lastUpdated": "2026-03-01T00:00:00Z"}),
         "version_in_future",
@@ -80,9 +103,13 @@ QUARANTINED = {
 }
 PUBLISHED = {
     "partial date": observation(effectiveDateTime="2025-06"),
-    "unknown code system": observation(code={"coding": [{"system": "urn:unknown", "code": "x"}]}),
+    "unknown code system": observation(code=OTHER_CODE),
     "dangling reference": observation(encounter={"reference": "Encounter/never-sent"}),
-    "20 MB resource": observation(note=[{"text": "x" * 20_000_000}]),
+    "50 MB resource": observation(note=[{"text": "x" * 50_000_000}]),
+    "a local time that a clock change repeats": observation(effectiveDateTime="2025-10-26T02:30:00"),
+    "a decimal of thirty digits": observation(
+        code=OTHER_CODE, valueQuantity={"value": "DIGITS", "code": "1"}
+    ).replace(b'"DIGITS"', MANY_DIGITS),
     "an end on the day of the start": observation(
         effectiveDateTime=None, effectivePeriod={"start": "2025-06-10T08:00:00Z", "end": "2025-06-10"}
     ),
@@ -95,12 +122,22 @@ PUBLISHED = {
 }
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """What became of the lines: quarantined ones by their number, published ones by their pseudonym."""
+
+    lake: TestLake
+    quarantined: dict[int, dict[str, Any]]
+    published: dict[str, dict[str, Any]]
+
+
 @pytest.fixture(scope="module")
-def loaded(lake: TestLake) -> TestLake:
-    """One export with every bad line between two good ones, under a byte order mark and with blank lines."""
+def loaded(lake: TestLake) -> Iterator[Loaded]:
+    """One export with every bad line between two good ones, under a byte order mark and with blank lines; from a source
+    in Berlin."""
     lines = [b"\xef\xbb\xbf" + msgspec.json.encode({**GOOD, "id": "first"}), b"", b"\r"]
     lines += [line for line, _ in QUARANTINED.values()]
-    lines += [line.replace(b'"bad"', f'"good-{n}"'.encode()) for n, line in enumerate(PUBLISHED.values())]
+    lines += [line.replace(b'"bad"', f'"{name}"'.encode()) for name, line in PUBLISHED.items()]
     lines += [msgspec.json.encode({**GOOD, "id": "last"})]
     error = {
         **GOOD,
@@ -108,32 +145,61 @@ def loaded(lake: TestLake) -> TestLake:
         "status": "entered-in-error",
         "valueQuantity": {"value": 900, "code": "/min"},
     }
-    filler = [{**GOOD, "id": f"filler-{n}"} for n in range(600)]
+    filler = [{**GOOD, "id": f"filler-{n}"} for n in range(800)]
     body = b"\n".join([*lines, msgspec.json.encode(error), *map(msgspec.json.encode, filler)])
-    receipts = lake.ingest(SOURCE, Export(instant("2026-01-01"), {"Observation": body}))
-    assert totals(receipts) == {
-        "received": 600 + 3 + len(QUARANTINED) + len(PUBLISHED),
-        "published": 600 + 2 + len(PUBLISHED),
-        "deleted": 1,
-        "quarantined": len(QUARANTINED),
-    }
-    return lake
+    source, endpoint = find_endpoint(SOURCE)
+    berlin = endpoint.model_copy(update={"time_zone": "Europe/Berlin"})
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(work, "find_endpoint", lambda name: (source, berlin))
+        receipts = lake.ingest(SOURCE, Export(instant("2026-01-01"), {"Observation": body}))
+        assert totals(receipts) == {
+            "received": 800 + 3 + len(QUARANTINED) + len(PUBLISHED),
+            "published": 800 + 2 + len(PUBLISHED),
+            "deleted": 1,
+            "quarantined": len(QUARANTINED),
+        }
+        found = assert_promises()
+        yield Loaded(
+            lake,
+            {row["line"]: row for row in found["quality.quarantine"]},
+            {
+                row["observation_key"]: row
+                for row in found["silver.hospital__observation"]
+                if not row["is_entered_in_error"]
+            },
+        )
 
 
-def test_each_bad_line_is_quarantined_with_its_rule_and_without_its_values(loaded: TestLake) -> None:
-    rows = loaded.rows("select * from quality.quarantine order by line")
-    assert [row["rule"] for row in rows] == [rule for _, rule in QUARANTINED.values()]
-    assert [row["line"] for row in rows] == list(range(4, 4 + len(QUARANTINED)))
-    assert all(row["line_hash"] and "Canary" not in str(row) and "yesterday" not in str(row) for row in rows)
+def key_of(source_id: str) -> str:
+    key = load_key(settings().keys_dir / "pseudonym.key")
+    return Pseudonymiser(key, SOURCE).key("Observation", source_id)
 
 
-def test_the_neighbours_and_the_odd_but_valid_are_published(loaded: TestLake) -> None:
-    rows = loaded.rows("select * from silver.hospital__observation where not is_entered_in_error")
-    assert len(rows) == 600 + 2 + len(PUBLISHED)
-    assert {row["value_text"] for row in rows} == {"70.5"}
-    assert {row["effective_precision"] for row in rows} == {"second", "month"}
+@pytest.mark.parametrize("fault", QUARANTINED)
+def test_a_bad_line_is_quarantined_with_its_rule_and_without_its_values(loaded: Loaded, fault: str) -> None:
+    row = loaded.quarantined[4 + list(QUARANTINED).index(fault)]
+    assert row["rule"] == QUARANTINED[fault][1]
+    assert row["line_hash"]
+    assert "Canary" not in str(row)
+    assert "yesterday" not in str(row)
 
 
-def test_no_name_enters_the_lake(loaded: TestLake) -> None:
+@pytest.mark.parametrize("oddity", PUBLISHED)
+def test_the_odd_but_valid_is_published(loaded: Loaded, oddity: str) -> None:
+    row = loaded.published[key_of(oddity)]
+    assert row["value_text"] == (MANY_DIGITS.decode() if "digits" in oddity else "70.5")
+    assert row["effective_precision"] == ("month" if oddity == "partial date" else row["effective_precision"])
+    if oddity == "a local time that a clock change repeats":
+        assert row["valid_from"] == instant("2025-10-26T00:30"), "the first of the two hours"
+
+
+def test_the_neighbours_are_published(loaded: Loaded) -> None:
+    assert {key_of("first"), key_of("last"), key_of("filler-0")} <= loaded.published.keys()
+    assert len(loaded.published) == 800 + 2 + len(PUBLISHED)
+    assert len(loaded.quarantined) == len(QUARANTINED)
+    assert {row["effective_precision"] for row in loaded.published.values()} == {"second", "month"}
+
+
+def test_no_name_enters_the_lake(loaded: Loaded) -> None:
     for table in ("silver.hospital__observation", "bronze.hospital__observation", "quality.validations"):
-        assert "Canary" not in str(loaded.rows(f"select * from {table}"))
+        assert "Canary" not in str(loaded.lake.rows(f"select * from {table}"))

@@ -1,4 +1,4 @@
-"""Killing a job in the middle: it runs in a process of its own, which ends on the spot, without clean-up.
+"""Killing a job in the middle, or holding it there: it runs in a process of its own.
 
 A process that has imported everything once forks a child for each run, because a fresh Python takes seconds to import.
 """
@@ -11,8 +11,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,7 @@ HEAVY = (
     "dbt.cli.main",
     "dbt.adapters.spark.impl",
 )
+PATIENCE_S = 120
 KILLED = (137, -signal.SIGKILL)
 
 
@@ -49,9 +52,33 @@ class Killer:
         code, said = self.outcome(call, *arguments, at=at, **options)
         assert code in KILLED, f"{at} was not reached ({code}): {said[-3000:]}"
 
-    def outcome(self, call: str, *arguments: Any, at: str = "", **options: Any) -> tuple[int, str]:
+    @contextmanager
+    def held(
+        self, call: str, *arguments: Any, at: str, gate: Path
+    ) -> Iterator[Callable[[], tuple[int, str]]]:
+        """``call`` at work, held at the crash point ``at`` until the block calls what it is given, which returns exit
+        code and error output."""
+        with ThreadPoolExecutor(1) as pool:
+            ended = pool.submit(self.outcome, call, *arguments, at=at, gate=gate)
+
+            def let_go() -> tuple[int, str]:
+                gate.touch()
+                return ended.result(PATIENCE_S)
+
+            while not Path(f"{gate}.reached").exists():
+                assert not ended.done(), f"{at} was not reached: {ended.result()}"
+                time.sleep(0.02)
+            try:
+                yield let_go
+            finally:
+                gate.touch()
+
+    def outcome(
+        self, call: str, *arguments: Any, at: str = "", gate: Path | None = None, **options: Any
+    ) -> tuple[int, str]:
         """Exit code and error output of ``call``."""
         order = {"call": call, "arguments": arguments, "options": options, "at": at, "env": dict(os.environ)}
+        order["gate"] = str(gate or "")
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(order) + "\n")
@@ -99,7 +126,10 @@ def _obey(order: dict[str, Any], output: Path) -> NoReturn:
             os.dup2(said, stream)
         os.environ.clear()
         os.environ.update(order["env"])
-        _arm(order["at"])
+        if order["gate"]:
+            _hold(order["at"], Path(order["gate"]))
+        else:
+            _arm(order["at"])
         settings.cache_clear()
         resolve_name(order["call"])(*order["arguments"], **order["options"])
         code = 0
@@ -118,6 +148,17 @@ def _arm(point: str) -> None:
     place = resolve_name(owner)
     deadly = _deadly(getattr(place, name), is_before=when == "before", words=set(target[1:]))
     setattr(place, name, deadly)
+
+
+def _hold(point: str, gate: Path) -> None:
+    def wait(name: str) -> None:
+        if name == point:
+            Path(f"{gate}.reached").touch()
+            deadline = time.monotonic() + PATIENCE_S
+            while not gate.exists() and time.monotonic() < deadline:
+                time.sleep(0.02)
+
+    importlib.import_module("jobs.lake.load.steps").crash_here = wait  # type: ignore[attr-defined]
 
 
 def _deadly(function: Callable[..., Any], *, is_before: bool, words: set[str]) -> Callable[..., Any]:
