@@ -2,33 +2,54 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
-from infra.engine.launch import Engine
-from infra.stack.postgres import Cluster
 from jobs import transform
 from jobs.lake import control
-from jobs.settings import settings
 from tests.support.exports import one_of_each
-from tests.support.lake import TestLake, instant, use_home
+from tests.support.kills import Killer
+from tests.support.lake import TestLake, instant
+from tests.support.promises import assert_promises
 
 AS_OF = "2026-01-02T00:00:00+00:00"
 
 
-@pytest.fixture
-def fed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, postgres: Cluster, sail_engine: Engine
-) -> Iterator[TestLake]:
-    lake = use_home(monkeypatch, tmp_path, postgres, sail_engine.remote)
+POINTS = ("gold:built", "before jobs.lake.control.publication._insert_publication gold", "gold:published")
+"""Before, during and after the commit of gold."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a killed transform left: published versions of gold, the note of its session, the page."""
+
+    versions: dict[str, int]
+    has_note: bool
+    has_page: bool
+
+
+@dataclass(frozen=True)
+class Killed:
+    """``lake`` after a transform was killed at each of the points in turn, and one was not, with its ``summary``."""
+
+    lake: TestLake
+    left: dict[str, Left]
+    summary: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def killed(lake: TestLake, killer: Killer) -> Killed:
     lake.ingest("hospital_north", one_of_each(instant("2026-01-01")))
-    yield lake
-    settings.cache_clear()
+    page, note = lake.home / "reports" / "dbt_docs" / "index.html", lake.home / "sessions" / "gold"
+    left = {}
+    for point in POINTS:
+        killer.run("jobs.transform.run", AS_OF, at=point)
+        left[point] = Left(gold_versions(), note.exists(), page.exists())
+    summary = transform.run(AS_OF)
+    assert not note.exists()
+    return Killed(lake, left, summary)
 
 
 def gold_versions() -> dict[str, int]:
@@ -36,28 +57,19 @@ def gold_versions() -> dict[str, int]:
         return {name: at for name, at in control.current_versions(conn).items() if name.startswith("gold.")}
 
 
-def test_a_transform_killed_at_every_step_converges(fed: TestLake) -> None:
-    page = fed.home / "reports" / "dbt_docs" / "index.html"
-    note = fed.home / "sessions" / "gold"
-    for point in ("gold:built", "gold:published"):
-        killed = subprocess.run(
-            [sys.executable, "-c", f"from jobs import transform; transform.run({AS_OF!r})"],
-            env={**os.environ, "CITYWELL_CRASH_AT": point},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert killed.returncode == 137, f"{point} was not reached: {killed.stderr[-2000:]}"
-        assert bool(gold_versions()) == (point == "gold:published")
-        assert note.exists(), "its session cannot be ended by the next run"
-        assert not page.exists()
+@pytest.mark.parametrize("point", POINTS)
+def test_a_killed_transform(killed: Killed, point: str) -> None:
+    left = killed.left[point]
+    assert left.versions == (killed.summary["versions"] if point == "gold:published" else {})
+    assert left.has_note, "its session could not be ended by the next run"
+    assert not left.has_page
+    assert killed.summary["versions"] == gold_versions()
+    assert [row["n"] for row in killed.lake.rows("select count(*) as n from gold.fct_encounter")] == [1]
 
-    published = gold_versions()
-    summary = transform.run(AS_OF)
-    assert summary["versions"] == published == gold_versions()
-    assert not note.exists()
-    assert [row["n"] for row in fed.rows("select count(*) as n from gold.fct_encounter")] == [1]
 
-    assert summary["docs"] == str(page)
+def test_the_run_after_it_writes_the_page(killed: Killed) -> None:
+    page = killed.lake.home / "reports" / "dbt_docs" / "index.html"
+    assert killed.summary["docs"] == str(page)
     assert "fct_encounter_superseded" in page.read_text()
     assert "Canary" not in page.read_text()
+    assert_promises()
