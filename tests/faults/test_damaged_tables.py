@@ -115,6 +115,17 @@ def test_what_cannot_be_mended_is_named(spark: SparkSession, table: Path, harm: 
     assert [damage for damage in tables.mend(found, lake=table) if said in str(damage)]
 
 
+def test_a_sound_table_whose_partitions_are_written_oddly_is_sound(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    slices = ("2026-01-01T00:00:00+00:00", "a b/c=d%20e", "é")
+    for text in slices:
+        rows = spark.createDataFrame([(1,)], "n int")
+        tables.replace_slice(spark, "features.odd", rows, {"as_of": text}, lake=tmp_path)
+    assert tables.check("features.odd", lake=tmp_path) == []
+    assert tables.read(spark, "features.odd", lake=tmp_path).count() == len(slices)
+
+
 def a_data_file(table: str) -> Path:
     [name, *_] = DeltaTable(str(tables.path_of(table))).file_uris()
     return Path(name)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -139,6 +140,8 @@ def _damaged_files(table: str, path: Path, version: int) -> Iterator[Damage]:
         return
     for name, size in zip(added["path"].to_pylist(), added["size_bytes"].to_pylist(), strict=True):
         file = path / name
+        if not file.exists():
+            file = path / unquote(name)
         if not file.exists():
             yield Damage(table, version, name, "is missing")
         elif file.stat().st_size != size or not _is_parquet(file):
