@@ -16,6 +16,7 @@ from jobs.settings import settings
 from tests.support.lake import TestLake, use_home
 
 APACHE_SPARK = pytest.param("spark", marks=pytest.mark.spark)
+SLOW_ON_SPARK = pytest.param("spark", marks=[pytest.mark.spark, pytest.mark.slow])
 
 
 @pytest.fixture(scope="session")

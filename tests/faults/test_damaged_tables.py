@@ -16,7 +16,7 @@ from jobs import maintenance
 from jobs.errors import CitywellError
 from jobs.lake import control, engine, tables
 from jobs.settings import settings
-from tests.conftest import APACHE_SPARK
+from tests.conftest import SLOW_ON_SPARK
 from tests.support.exports import random_histories
 from tests.support.lake import Export, TestLake, instant, use_home
 from tests.support.promises import assert_promises, contents
@@ -75,7 +75,7 @@ def rows(spark: SparkSession, lake: Path) -> list[tuple[object, ...]]:
     return sorted(tuple(row) for row in tables.read(spark, TABLE, lake=lake).collect())
 
 
-@pytest.fixture(params=["sail", APACHE_SPARK])
+@pytest.fixture(params=["sail", SLOW_ON_SPARK])
 def spark(request: pytest.FixtureRequest) -> SparkSession:
     running: Engine = request.getfixturevalue(f"{request.param}_engine")
     with engine.session(running.remote) as spark:

@@ -35,6 +35,7 @@ VERDICTS = {"quality.validations"}
 """Shown before the batch is: a verdict on a refused batch is needed most."""
 
 
+@pytest.mark.slow
 def test_a_load_killed_at_every_step_converges(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,

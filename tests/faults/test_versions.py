@@ -11,11 +11,11 @@ import pytest
 
 from jobs.identity.pseudonyms import Pseudonymiser, load_key
 from jobs.settings import settings
-from tests.conftest import APACHE_SPARK
+from tests.conftest import SLOW_ON_SPARK
 from tests.support.lake import Export, TestLake, instant
 from tests.support.promises import assert_promises
 
-pytestmark = pytest.mark.parametrize("lake", ["sail", APACHE_SPARK], indirect=True, scope="module")
+pytestmark = pytest.mark.parametrize("lake", ["sail", SLOW_ON_SPARK], indirect=True, scope="module")
 
 SOURCE = "hospital_north"
 DAYS = [instant(f"2026-01-0{day}") for day in (1, 2, 3)]
