@@ -55,9 +55,9 @@ def check(table: str, versions: Sequence[int] = (), *, lake: Path | None = None)
     log = _Log(table, path)
     found = [*log.damaged_commits(max(versions, default=0)), *log.damaged_derivatives()]
     if not found:
-        wanted = dict.fromkeys([*sorted({*versions, log.newest}, reverse=True)])
+        wanted = sorted({*versions, log.newest})
         files = [damage for version in wanted for damage in _damaged_files(table, path, version)]
-        found = list({damage.file: damage for damage in reversed(files)}.values())
+        found = list({damage.file: damage for damage in files}.values())
         found += _damaged_vectors(table, path)
     return found
 
