@@ -54,7 +54,7 @@ _LOGIC = (
     "dbt/dbt_project.yml",
     "dbt/models/**/*.sql",
     "dbt/macros/**/*.sql",
-    "jobs/silver/*.py",
+    "jobs/silver/**/*.py",
     "jobs/sources/*.yml",
 )
 _LOGIC_FILE = ".logic.sha256"

@@ -45,8 +45,10 @@ _FHIR_R4 = """
 RESOURCE_TYPES = frozenset(_FHIR_R4.split())
 """Source: https://hl7.org/fhir/R4/resourcelist.html. Any other word in the place of a type may be a name."""
 
-IDENTIFIER, ELSEWHERE = "identifier", "elsewhere"
-"""Kinds of targets beside the resource types: a thing by its business identifier, a record of another server."""
+IDENTIFIER, ELSEWHERE, SERIAL = "identifier", "elsewhere", "serial"
+"""Kinds of targets beside the resource types: a thing by its business identifier, a record of another server, a thing
+by its serial number or the like.
+"""
 
 _LITERAL = re.compile(r"(.*/)?([A-Za-z]+)/([^/?#|]+)(?:/_history/[^/]+)?")
 _CONDITIONAL = re.compile(r"(?:.*/)?([A-Za-z]+)\?identifier=([^&]+)")

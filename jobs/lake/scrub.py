@@ -15,7 +15,7 @@ import msgspec
 
 from jobs.identity.pseudonyms import Pseudonymiser
 from jobs.lake import instants
-from jobs.lake.references import IDENTIFIER, Addresses
+from jobs.lake.references import IDENTIFIER, SERIAL, Addresses
 from jobs.silver import fhir
 
 _REMEMBERED_DATES, _REMEMBERED_REFERENCES = 16_384, 65_536
@@ -50,6 +50,7 @@ class Scrubber:
             fhir.Withheld: _withheld,
             fhir.Ref: self._reference,
             fhir.Identifier: self._identifier,
+            fhir.Serial: self._serial,
         }
 
     def decoder(self, shape: type[T]) -> Callable[[bytes], T]:
@@ -83,6 +84,9 @@ class Scrubber:
 
     def _identifier(self, value: Any) -> fhir.Identifier:
         return fhir.Identifier(key=self._identifier_key(_as(_Identifier, value)))
+
+    def _serial(self, value: Any) -> fhir.Serial:
+        return fhir.Serial(key=self.pseudonyms.key(SERIAL, text) if (text := _text(value).strip()) else None)
 
     def _identifier_key(self, identifier: _Identifier) -> str | None:
         if identifier.system is None or identifier.value is None:

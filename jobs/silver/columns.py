@@ -99,21 +99,26 @@ def coding_parts(coding: Column) -> tuple[Column, Column, Column]:
 
 def codings(concept: Column) -> Column:
     """Column ``codings``: every coding of a concept as struct<system, code, display>."""
+    return F.transform(concept["coding"], _triple).alias("codings")
 
-    def triple(coding: Column) -> Column:
-        return F.struct(
-            *(
-                part.alias(name)
-                for part, name in zip(coding_parts(coding), ("system", "code", "display"), strict=True)
-            )
-        )
 
-    return F.transform(concept["coding"], triple).alias("codings")
+def first_codings(concepts: Column) -> Column:
+    """The first coding of each of several concepts as struct<system, code, display>; those without one left out."""
+
+    def triple(concept: Column) -> Column:
+        return _triple(first_coding(concept))
+
+    return F.transform(F.filter(concepts, lambda x: first_coding(x).isNotNull()), triple)
+
+
+def keys(references: Column) -> Column:
+    """The keys of several references, in the order received; those that name nothing left out."""
+    return F.filter(F.transform(references, lambda x: x["key"]), lambda x: x.isNotNull())
 
 
 def identifier_keys(resource: Column) -> Column:
-    keys = F.transform(resource["identifier"], lambda x: x["key"])
-    return F.filter(keys, lambda x: x.isNotNull())
+    """Pseudonyms of a resource's business identifiers."""
+    return keys(resource["identifier"])
 
 
 def number(quantity: Column) -> Column:
@@ -132,3 +137,8 @@ def kind(values: Mapping[str, Column]) -> Column:
     for name, value in others:
         found = found.when(value.isNotNull(), name)
     return found.otherwise("none")
+
+
+def _triple(coding: Column) -> Column:
+    names = ("system", "code", "display")
+    return F.struct(*(part.alias(name) for part, name in zip(coding_parts(coding), names, strict=True)))

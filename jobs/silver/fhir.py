@@ -2,15 +2,15 @@
 
 Only what a shape names can enter the lake. ``Reference.display``, narrative ``text``, ``note``,
 ``CodeableConcept.text``, ``valueString``, names, telecom and address lines are named by none, so no reader can let
-them in.
+them in. Neither do ``conclusion``, ``presentedForm``, ``comment``, ``dosage.text``, a device's names and its maker.
 
 Shapes are decoded by msgspec, strictly: a value of another JSON type than FHIR's is an error with a path and without
-the value. Five kinds of leaves hold what the lake keeps of them, which ``jobs.lake.scrub`` finds out while decoding:
+the value. Six kinds of leaves hold what the lake keeps of them, which ``jobs.lake.scrub`` finds out while decoding:
 
 * ``DateTime`` (date, dateTime, instant): microseconds since 1970 UTC, the precision it was written with and, of a
   partial date, the first instant after it;
 * ``BirthDate``: year and month, never the day;
-* ``Ref`` and ``Identifier``: the pseudonym of their target;
+* ``Ref`` and ``Identifier``: the pseudonym of their target; ``Serial``: that of a number which tells things apart;
 * ``Withheld``: that a value was there, not what it was.
 
 A ``Quantity`` keeps the digits of its number as written, as text (FHIR: the precision of a decimal is significant).
@@ -49,6 +49,10 @@ class Identifier(dict[str, str | None]):
 
 class Ref(dict[str, str | None]):
     """A reference as ``key``, the pseudonym of its target (None where it has no usable one)."""
+
+
+class Serial(dict[str, str | None]):
+    """A serial or lot number, or a device's unique identifier, as ``key``, its pseudonym."""
 
 
 class Withheld:
@@ -140,6 +144,7 @@ class EncounterLocation(Shape):
 
 
 class Encounter(Resource):
+    identifier: list[Identifier] | None = None
     status: str | None = None
     class_: Coding | None = msgspec.field(name="class", default=None)
     type: list[CodeableConcept] | None = None
@@ -259,6 +264,157 @@ class Location(Resource):
     partOf: Ref | None = None
 
 
+class Performer(Shape):
+    actor: Ref | None = None
+
+
+class Procedure(Resource):
+    status: str | None = None
+    statusReason: CodeableConcept | None = None
+    category: CodeableConcept | None = None
+    code: CodeableConcept | None = None
+    subject: Ref | None = None
+    encounter: Ref | None = None
+    performedDateTime: DateTime | None = None
+    performedPeriod: Period | None = None
+    performer: list[Performer] | None = None
+    location: Ref | None = None
+    reasonCode: list[CodeableConcept] | None = None
+    reasonReference: list[Ref] | None = None
+    bodySite: list[CodeableConcept] | None = None
+    outcome: CodeableConcept | None = None
+    partOf: list[Ref] | None = None
+
+
+class AllergyReaction(Shape):
+    substance: CodeableConcept | None = None
+    manifestation: list[CodeableConcept] | None = None
+    severity: str | None = None
+    exposureRoute: CodeableConcept | None = None
+
+
+class AllergyIntolerance(Resource):
+    clinicalStatus: CodeableConcept | None = None
+    verificationStatus: CodeableConcept | None = None
+    type: str | None = None
+    category: list[str] | None = None
+    criticality: str | None = None
+    code: CodeableConcept | None = None
+    patient: Ref | None = None
+    encounter: Ref | None = None
+    onsetDateTime: DateTime | None = None
+    onsetPeriod: Period | None = None
+    recordedDate: DateTime | None = None
+    recorder: Ref | None = None
+    lastOccurrence: DateTime | None = None
+    reaction: list[AllergyReaction] | None = None
+
+
+class DiagnosticReport(Resource):
+    status: str | None = None
+    category: list[CodeableConcept] | None = None
+    code: CodeableConcept | None = None
+    subject: Ref | None = None
+    encounter: Ref | None = None
+    effectiveDateTime: DateTime | None = None
+    effectivePeriod: Period | None = None
+    issued: DateTime | None = None
+    performer: list[Ref] | None = None
+    resultsInterpreter: list[Ref] | None = None
+    result: list[Ref] | None = None
+    conclusionCode: list[CodeableConcept] | None = None
+
+
+class CarePlanActivityDetail(Shape):
+    kind: str | None = None
+    code: CodeableConcept | None = None
+    status: str | None = None
+
+
+class CarePlanActivity(Shape):
+    reference: Ref | None = None
+    detail: CarePlanActivityDetail | None = None
+
+
+class CarePlan(Resource):
+    status: str | None = None
+    intent: str | None = None
+    category: list[CodeableConcept] | None = None
+    subject: Ref | None = None
+    encounter: Ref | None = None
+    period: Period | None = None
+    created: DateTime | None = None
+    author: Ref | None = None
+    addresses: list[Ref] | None = None
+    activity: list[CarePlanActivity] | None = None
+
+
+class MedicationAdministrationDosage(Shape):
+    route: CodeableConcept | None = None
+    method: CodeableConcept | None = None
+    site: CodeableConcept | None = None
+    dose: Quantity | None = None
+    rateRatio: Ratio | None = None
+    rateQuantity: Quantity | None = None
+
+
+class MedicationAdministration(Resource):
+    status: str | None = None
+    category: CodeableConcept | None = None
+    medicationCodeableConcept: CodeableConcept | None = None
+    medicationReference: Ref | None = None
+    subject: Ref | None = None
+    context: Ref | None = None
+    effectiveDateTime: DateTime | None = None
+    effectivePeriod: Period | None = None
+    performer: list[Performer] | None = None
+    reasonCode: list[CodeableConcept] | None = None
+    request: Ref | None = None
+    dosage: MedicationAdministrationDosage | None = None
+
+
+class PractitionerRole(Resource):
+    identifier: list[Identifier] | None = None
+    active: bool | None = None
+    period: Period | None = None
+    practitioner: Ref | None = None
+    organization: Ref | None = None
+    code: list[CodeableConcept] | None = None
+    specialty: list[CodeableConcept] | None = None
+    location: list[Ref] | None = None
+
+
+class DeviceUdiCarrier(Shape):
+    deviceIdentifier: Serial | None = None
+    carrierHRF: Serial | None = None
+
+
+class Device(Resource):
+    identifier: list[Identifier] | None = None
+    udiCarrier: list[DeviceUdiCarrier] | None = None
+    status: str | None = None
+    statusReason: list[CodeableConcept] | None = None
+    manufactureDate: DateTime | None = None
+    expirationDate: DateTime | None = None
+    lotNumber: Serial | None = None
+    serialNumber: Serial | None = None
+    type: CodeableConcept | None = None
+    patient: Ref | None = None
+    owner: Ref | None = None
+    location: Ref | None = None
+    parent: Ref | None = None
+
+
+class Schedule(Resource):
+    identifier: list[Identifier] | None = None
+    active: bool | None = None
+    serviceCategory: list[CodeableConcept] | None = None
+    serviceType: list[CodeableConcept] | None = None
+    specialty: list[CodeableConcept] | None = None
+    actor: list[Ref] | None = None
+    planningHorizon: Period | None = None
+
+
 SHAPES: dict[str, type[Resource]] = {
     shape.__name__: shape
     for shape in (
@@ -272,6 +428,14 @@ SHAPES: dict[str, type[Resource]] = {
         Organization,
         Practitioner,
         Location,
+        Procedure,
+        AllergyIntolerance,
+        DiagnosticReport,
+        CarePlan,
+        MedicationAdministration,
+        PractitionerRole,
+        Device,
+        Schedule,
     )
 }
 """Modelled resource types by FHIR name."""
@@ -286,6 +450,7 @@ _SQL_TYPES: dict[Any, str] = {
     Withheld: "boolean",
     Ref: "struct<key:string>",
     Identifier: "struct<key:string>",
+    Serial: "struct<key:string>",
 }
 
 

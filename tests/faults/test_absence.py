@@ -55,7 +55,7 @@ def test_whoever_is_left_out_is_deleted_and_may_come_back(lake: TestLake) -> Non
 
 def test_a_type_without_a_file_has_been_deleted_as_a_whole(lake: TestLake) -> None:
     lake.ingest(SOURCE, snapshot(1, patient("a")))
-    empty = Export(instant("2026-01-02"), {"Procedure": [{"resourceType": "Procedure", "id": "x"}]})
+    empty = Export(instant("2026-01-02"), {"Basic": [{"resourceType": "Basic", "id": "x"}]})
     assert totals(lake.ingest(SOURCE, empty)) == {"received": 2, "deleted": 1, "unmodelled": 1}
     assert alive(lake) == 0
 

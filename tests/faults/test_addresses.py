@@ -69,7 +69,7 @@ def test_only_what_a_deletion_bundle_says_of_this_server_is_deleted(lake: TestLa
         {"method": "DELETE", "url": "https://other.example/fhir/Patient/p2"},
         {"method": "DELETE", "url": "https://other.example/people/CanaryName/1"},
         {"method": "DELETE", "url": "CanaryName/1"},
-        {"method": "DELETE", "url": "Procedure/x1"},
+        {"method": "DELETE", "url": "Basic/y1"},
         {"method": "DELETE", "url": "Patient/p3"},
     )
     receipts = lake.ingest(SOURCE, Export(instant("2026-01-03"), deleted=[bundle]))

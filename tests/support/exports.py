@@ -23,6 +23,7 @@ def concept(system: str, code: str) -> dict[str, Any]:
 
 
 LOINC, ICD10, ATC = "http://loinc.org", "http://hl7.org/fhir/sid/icd-10-cm", "http://www.whocc.no/atc"
+ICD10_PCS, SNOMED = "http://www.cms.gov/Medicare/Coding/ICD10", "http://snomed.info/sct"
 
 ONE_OF_EACH: dict[str, list[dict[str, Any]]] = {
     "Patient": [
@@ -79,7 +80,102 @@ ONE_OF_EACH: dict[str, list[dict[str, Any]]] = {
     "Organization": [{"id": "o1", "name": "North Hospital", "active": True}],
     "Practitioner": [{"id": "r1", "gender": "male", "name": [{"family": "Canary Name"}]}],
     "Location": [{"id": "l1", "name": "Ward 1", "status": "active"}],
-    "Procedure": [{"id": "x1"}],
+    "Procedure": [
+        {
+            "id": "x1",
+            "status": "completed",
+            "code": concept(ICD10_PCS, "4A023N7"),
+            "subject": PERSON,
+            "performedPeriod": {"start": "2025-11-02T09:00:00Z", "end": "2025-11-02T10:00:00Z"},
+            "performer": [{"actor": {"reference": "Practitioner/r1", "display": "Canary Name"}}],
+            "bodySite": [concept(SNOMED, "80891009")],
+        }
+    ],
+    "AllergyIntolerance": [
+        {
+            "id": "a1",
+            "type": "allergy",
+            "category": ["medication"],
+            "criticality": "high",
+            "code": concept(ATC, "J01CA04"),
+            "patient": PERSON,
+            "recordedDate": "2025-11-02",
+            "reaction": [
+                {
+                    "manifestation": [concept(SNOMED, "271807003"), {"text": "Canary Name"}],
+                    "severity": "mild",
+                    "description": "Canary Name",
+                }
+            ],
+        }
+    ],
+    "DiagnosticReport": [
+        {
+            "id": "g1",
+            "status": "final",
+            "code": concept(LOINC, "24323-8"),
+            "subject": PERSON,
+            "effectiveDateTime": "2025-11-02",
+            "issued": "2025-11-02T12:00:00Z",
+            "result": [{"reference": "Observation/b1", "display": "Canary Name"}, {"display": "Canary Name"}],
+            "conclusion": "Canary Name",
+        }
+    ],
+    "CarePlan": [
+        {
+            "id": "n1",
+            "status": "active",
+            "intent": "plan",
+            "category": [{"text": "Canary Name"}, concept(SNOMED, "734163000")],
+            "subject": PERSON,
+            "period": {"start": "2025-11-05"},
+            "addresses": [{"reference": "Condition/c1"}],
+            "activity": [{"detail": {"status": "in-progress", "code": concept(SNOMED, "61480009")}}],
+        }
+    ],
+    "MedicationAdministration": [
+        {
+            "id": "t1",
+            "status": "completed",
+            "medicationReference": {"reference": "Medication/d1"},
+            "subject": PERSON,
+            "context": {"reference": "Encounter/e1"},
+            "effectiveDateTime": "2025-11-03T08:00:00Z",
+            "request": {"reference": "MedicationRequest/m1"},
+            "dosage": {"text": "Canary Name", "dose": {"value": 40.0, "unit": "mg", "code": "mg"}},
+        }
+    ],
+    "PractitionerRole": [
+        {
+            "id": "w1",
+            "practitioner": {"reference": "Practitioner/r1", "display": "Canary Name"},
+            "organization": {"reference": "Organization/o1"},
+            "specialty": [concept(SNOMED, "394579002")],
+            "location": [{"reference": "Location/l1"}],
+        }
+    ],
+    "Device": [
+        {
+            "id": "v1",
+            "status": "active",
+            "serialNumber": "Canary Name",
+            "udiCarrier": [{"deviceIdentifier": "Canary Name", "carrierHRF": "Canary Name"}],
+            "deviceName": [{"name": "Canary Name", "type": "user-friendly-name"}],
+            "manufactureDate": "2020",
+            "expirationDate": "2030-01",
+            "location": {"reference": "Location/l1"},
+        }
+    ],
+    "Schedule": [
+        {
+            "id": "s1",
+            "active": True,
+            "actor": [{"reference": "PractitionerRole/w1"}, {"reference": "Location/l1"}],
+            "planningHorizon": {"start": "2025-12-01T00:00:00Z", "end": "2025-12-31T00:00:00Z"},
+            "comment": "Canary Name",
+        }
+    ],
+    "Basic": [{"id": "y1"}],
 }
 
 
