@@ -170,6 +170,124 @@ SILVER = {
             "is_entered_in_error": True,
         },
     ],
+    "procedure": [
+        {
+            "procedure_key": "catheter",
+            "patient_key": "p1",
+            "encounter_key": "stay",
+            "status": "completed",
+            "code": "4A023N7",
+            "performed_at": "2026-03-02 09:00",
+            "performer_keys": ["stranger", "license"],
+        },
+        {"procedure_key": "at_bed", "patient_key": "p1", "status": "stopped", "location_key": "bed"},
+        {"procedure_key": "refused", "patient_key": "p1", "status": "not-done"},
+        {"procedure_key": "under_way", "patient_key": "p1", "status": "in-progress"},
+    ],
+    "allergy_intolerance": [
+        {
+            "allergy_intolerance_key": "pollen",
+            "patient_key": "p1",
+            "code": "256277009",
+            "categories": ["environment", "food"],
+            "reactions": [
+                {
+                    "manifestations": [{"system": "sct", "code": "271807003", "display": "Rash"}],
+                    "severity": "mild",
+                },
+                {"manifestations": [], "severity": "severe"},
+            ],
+        },
+        {"allergy_intolerance_key": "quiet", "patient_key": "p2", "code": "91936005"},
+        {"allergy_intolerance_key": "refuted", "patient_key": "p1", "verification_status": "refuted"},
+    ],
+    "diagnostic_report": [
+        {
+            "diagnostic_report_key": "blood",
+            "patient_key": "p1",
+            "status": "final",
+            "code": "24323-8",
+            "result_keys": ["sodium", "pressure", "lost", "sodium"],
+            "performer_keys": ["doctor"],
+        },
+        {"diagnostic_report_key": "image", "patient_key": "p1", "status": "preliminary"},
+        {
+            "diagnostic_report_key": "cancelled",
+            "patient_key": "p1",
+            "status": "cancelled",
+            "result_keys": ["sodium"],
+        },
+    ],
+    "care_plan": [
+        {
+            "care_plan_key": "heart",
+            "patient_key": "p1",
+            "status": "active",
+            "intent": "plan",
+            "addressed_keys": ["c2", "c1", "refuted"],
+            "activities": [{"code": "60112009"}, {"kind": "Task"}, {"code": "61480009"}],
+            "author_key": "license",
+        },
+        {"care_plan_key": "bare", "patient_key": "p2", "status": "revoked", "intent": "order"},
+        {"care_plan_key": "draft", "patient_key": "p1", "status": "draft", "intent": "plan"},
+        {"care_plan_key": "proposed", "patient_key": "p1", "status": "active", "intent": "proposal"},
+    ],
+    "medication_administration": [
+        {
+            "medication_administration_key": "referring",
+            "patient_key": "p1",
+            "encounter_key": "stay",
+            "status": "completed",
+            "medication_key": "m1",
+            "dose_number": 40.0,
+            "dose_unit": "mg",
+            "performer_keys": ["doctor"],
+        },
+        {
+            "medication_administration_key": "dangling",
+            "patient_key": "p1",
+            "status": "stopped",
+            "medication_key": "m2",
+        },
+        {
+            "medication_administration_key": "held",
+            "patient_key": "p1",
+            "status": "on-hold",
+            "code": "A10BA02",
+        },
+    ],
+    "practitioner": [
+        {"practitioner_key": "doctor", "identifier_keys": ["license"]},
+        {"practitioner_key": "retired", "is_active": False},
+        {"practitioner_key": "deleted", "is_deleted": True},
+    ],
+    "practitioner_role": [
+        {
+            "practitioner_role_key": "present",
+            "practitioner_key": "license",
+            "organization_key": "ward-number",
+            "specialty_code": "394579002",
+            "started_at": "2025-01-01",
+        },
+        {
+            "practitioner_role_key": "former",
+            "practitioner_key": "doctor",
+            "organization_key": "elsewhere",
+            "is_active": False,
+            "started_at": "2025-06-01",
+        },
+    ],
+    "device": [
+        {"device_key": "pump", "status": "active", "type_code": "430033006", "location_key": "bed"},
+        {"device_key": "pacemaker", "status": "active", "patient_key": "p1", "organization_key": "elsewhere"},
+        {"device_key": "deleted", "is_deleted": True},
+    ],
+    "schedule": [
+        {"schedule_key": "of_doctor", "actor_keys": ["present", "bed"], "started_at": "2026-04-01"},
+        {"schedule_key": "of_pump", "actor_keys": ["pump"]},
+        {"schedule_key": "of_stranger", "actor_keys": ["license", "lost"]},
+        {"schedule_key": "of_nobody", "is_active": False},
+    ],
 }
 
 EARLIER = {

@@ -23,17 +23,26 @@ def test_every_model_is_built_and_every_test_passes(built: tuple[City, gold.Gold
     tables = {name.removeprefix("gold.") for name in result.versions}
     assert tables == {
         "agg_facility_daily",
+        "dim_device",
         "dim_facility",
         "dim_person",
+        "dim_practitioner",
+        "dim_schedule",
+        "fct_allergy",
         "fct_condition",
         "fct_condition_superseded",
+        "fct_diagnostic_report",
+        "fct_diagnostic_report_result",
         "fct_encounter",
         "fct_encounter_superseded",
+        "fct_hospital_care_plan",
         "fct_immunization",
         "fct_measurement",
         "fct_measurement_superseded",
+        "fct_medication_administration",
         "fct_medication_request",
         "fct_medication_request_superseded",
+        "fct_procedure",
     }
     assert {model.status for model in result.models} == {"success"}
     assert {test.status for test in result.tests} == {"pass", "warn"}
@@ -43,6 +52,10 @@ def test_every_model_is_built_and_every_test_passes(built: tuple[City, gold.Gold
 def test_references_that_point_at_nothing_are_warnings(built: tuple[City, gold.GoldResult]) -> None:
     _, result = built
     assert {warning.name: warning.failures for warning in result.warnings} == {
+        "holds_for_all_dim_device_is_facility_resolved": 1,
+        "holds_for_all_dim_schedule_is_actor_resolved": 1,
+        "holds_for_all_fct_diagnostic_report_result_is_result_resolved": 1,
+        "holds_for_all_fct_medication_administration_is_medication_resolved": 1,
         "holds_for_all_fct_condition_is_encounter_resolved": 1,
         "holds_for_all_fct_encounter_is_facility_resolved": 4,
         "holds_for_all_fct_encounter_is_person_resolved": 2,
@@ -176,6 +189,66 @@ def test_superseded_versions(built: tuple[City, gold.GoldResult]) -> None:
 def test_immunizations(built: tuple[City, gold.GoldResult]) -> None:
     columns = ("immunization_key", "person_key", "code", "occurred_at", "occurred_precision")
     assert built[0].rows("fct_immunization", *columns) == {("given", "p1", "140", at("2026-03-02"), "day")}
+
+
+def test_procedures_and_allergies(built: tuple[City, gold.GoldResult]) -> None:
+    columns = ("procedure_key", "facility_key", "practitioner_key", "status", "is_encounter_resolved")
+    assert built[0].rows("fct_procedure", *columns) == {
+        ("catheter", "ward", "doctor", "completed", True),
+        ("at_bed", "ward", None, "stopped", None),
+    }
+    columns = ("allergy_intolerance_key", "categories", "reaction_count", "reaction_code", "worst_severity")
+    assert built[0].rows("fct_allergy", *columns) == {
+        ("pollen", "environment,food", 2, "271807003", "severe"),
+        ("quiet", None, 0, None, None),
+    }
+
+
+def test_reports_and_their_results(built: tuple[City, gold.GoldResult]) -> None:
+    columns = ("diagnostic_report_key", "practitioner_key", "result_count", "resolved_result_count")
+    assert built[0].rows("fct_diagnostic_report", *columns) == {
+        ("blood", "doctor", 3, 2),
+        ("image", None, 0, 0),
+    }
+    columns = ("diagnostic_report_key", "observation_key", "measurement_key")
+    assert built[0].rows("fct_diagnostic_report_result", *columns) == {
+        ("blood", "sodium", "sodium-0"),
+        ("blood", "pressure", "pressure-0"),
+        ("blood", "lost", None),
+    }
+
+
+def test_plans_and_administrations(built: tuple[City, gold.GoldResult]) -> None:
+    columns = ("care_plan_key", "practitioner_key", "condition_codes", "addressed_count", "activity_codes")
+    assert built[0].rows("fct_hospital_care_plan", *columns, "activity_count") == {
+        ("heart", "doctor", "I50.9,J44.9", 3, "60112009,61480009", 3),
+        ("bare", None, None, 0, None, 0),
+    }
+    columns = ("medication_administration_key", "code_system", "code", "dose_number", "practitioner_key")
+    assert built[0].rows("fct_medication_administration", *columns) == {
+        ("referring", "atc", "C03CA01", 40.0, "doctor"),
+        ("dangling", None, None, None, None),
+    }
+
+
+def test_practitioners_devices_and_schedules(built: tuple[City, gold.GoldResult]) -> None:
+    columns = ("practitioner_key", "is_current", "specialty_code", "facility_key", "role_count")
+    assert built[0].rows("dim_practitioner", *columns) == {
+        ("doctor", True, "394579002", "ward", 2),
+        ("retired", False, None, None, 0),
+    }
+    columns = ("device_key", "person_key", "location_key", "facility_key", "is_facility_resolved")
+    assert built[0].rows("dim_device", *columns) == {
+        ("pump", None, "bed", "ward", True),
+        ("pacemaker", "p1", None, "elsewhere", False),
+    }
+    columns = ("schedule_key", "practitioner_key", "location_key", "device_key", "facility_key")
+    assert built[0].rows("dim_schedule", *columns, "is_actor_resolved") == {
+        ("of_doctor", "doctor", "bed", None, "ward", True),
+        ("of_pump", None, None, "pump", "ward", True),
+        ("of_stranger", "doctor", None, None, None, False),
+        ("of_nobody", None, None, None, None, None),
+    }
 
 
 def test_facility_days(built: tuple[City, gold.GoldResult]) -> None:
