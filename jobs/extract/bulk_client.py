@@ -1,7 +1,8 @@
-"""The wire protocol of FHIR Bulk Data Access v2: kick-off, polling, manifest, files.
+"""The wire protocol of FHIR Bulk Data Access v2: kick-off, polling, manifest, files; and v3's partial manifests.
 
-Source: https://hl7.org/fhir/uv/bulkdata/STU2/export.html. Nothing here knows batches or landing. Messages
-name the endpoint, never a link the server handed out: links may hold tokens.
+Sources: https://hl7.org/fhir/uv/bulkdata/STU2/export.html, and for partial manifests version 3 of that page ("Response
+- In-Progress Status", "Manifest Link"). Nothing here knows batches or landing. Messages name the endpoint, never a link
+the server handed out: links may hold tokens.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -67,11 +68,15 @@ class Link:
 
 @dataclass(frozen=True)
 class BulkManifest:
-    """What an export offers. ``needs_token`` says whether the links ask for our token."""
+    """What an export offers. ``needs_token`` says whether the links ask for our token.
+
+    One that is not done offers the first of its links: those that follow only ever come after them.
+    """
 
     transaction_time: datetime
     needs_token: bool | None
     links: tuple[Link, ...]
+    is_done: bool
 
 
 class _File(BaseModel):
@@ -112,6 +117,8 @@ class BulkClient:
         params = {"_type": ",".join(types)} if types else {}
         if since is not None:
             params["_since"] = since.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        if self.endpoint.partial_manifests:
+            params["allowPartialManifests"] = "true"
         url = f"{self.endpoint.base_url}/{_operation(self.endpoint)}"
         headers = {"Accept": "application/fhir+json", "Prefer": "respond-async"}
         response = self._get(url, headers, "Starting the export", params)
@@ -127,8 +134,13 @@ class BulkClient:
             )
         return self._followable(status_url)
 
-    def wait(self, status_url: str) -> BulkManifest:
+    def wait(
+        self, status_url: str, meanwhile: Callable[[BulkManifest], None] = lambda _: None
+    ) -> BulkManifest:
         """Polls until the export is done; its manifest.
+
+        meanwhile: is given what the server offers already, at each poll that finds an export with partial manifests
+        under way. Its time is not held against the deadline.
 
         Raises ExportGone when it is lost, and CitywellError when the endpoint's deadline passes or the server
         does not answer; the export goes on and may be polled again.
@@ -145,10 +157,15 @@ class BulkClient:
                 log.warning("%s: %s", what, web.network_trouble(error))
                 is_setback = is_failure = True
             else:
-                if response.status_code == 200:
-                    return self._manifest(response, status_url)
+                offer = self._offer(response, status_url)
+                if offer is not None and offer.is_done:
+                    return offer
+                if offer is not None:
+                    begun = self.clock.monotonic()
+                    meanwhile(offer)
+                    deadline += self.clock.monotonic() - begun
                 asked_s = retry_after_s(response.headers.get("Retry-After"), self.clock.now())
-                is_failure = self._judge_poll(response, is_own=self._is_own(status_url))
+                is_failure = offer is None and self._judge_poll(response, is_own=self._is_own(status_url))
                 is_setback = is_failure or response.status_code == 429
             failures = failures + 1 if is_failure else 0
             setbacks = setbacks + 1 if is_setback else 0
@@ -250,6 +267,9 @@ class BulkClient:
         elif status in (404, 405, 501):
             what = f"It has no export at level {self.endpoint.export_level}"
             do = "check base_url; set export_level in the source definition to what it supports"
+        elif self.endpoint.partial_manifests and status in (400, 422):
+            what = "It rejects the export, perhaps for its allowPartialManifests"
+            do = "set partial_manifests: false in the source definition if it does not know that"
         elif has_since and status in (400, 422):
             what = "It rejects the export, perhaps for its _since"
             do = "set supports_since: false in the source definition if it does not know _since"
@@ -286,8 +306,24 @@ class BulkClient:
         said = "".join(f", {code}" for code in codes)
         raise ExportGone(f"the server answered HTTP {status}{said} when asked for the export's progress")
 
-    def _manifest(self, response: httpx.Response, status_url: str) -> BulkManifest:
-        pages = [self._page(response)]
+    def _offer(self, response: httpx.Response, status_url: str) -> BulkManifest | None:
+        """What an answer to polling offers; None where it is no manifest, nor has to be one."""
+        if response.status_code == 200:
+            return self._manifest(self._page(response), status_url, is_done=True)
+        partial = self._partial_page(response)
+        return None if partial is None else self._manifest(partial, status_url, is_done=False)
+
+    def _partial_page(self, response: httpx.Response) -> _Document | None:
+        """The page that an answer "in progress" has in its body, where we said that we would take one."""
+        if response.status_code != 202 or not self.endpoint.partial_manifests:
+            return None
+        try:
+            return _Document.model_validate_json(response.content)
+        except ValidationError:
+            return None
+
+    def _manifest(self, page: _Document, status_url: str, *, is_done: bool) -> BulkManifest:
+        pages = [page]
         while following := _next_page(pages[-1], status_url):
             if len(pages) >= self.endpoint.max_manifest_pages:
                 raise CitywellError(
@@ -302,6 +338,13 @@ class BulkClient:
                     do="report it to the maker of the server",
                 )
             response = self._get(self._followable(following), _JSON, "Reading the manifest")
+            if response.status_code == 202 and self.endpoint.partial_manifests:
+                is_done = False
+                partial = self._partial_page(response)
+                if partial is None:
+                    break
+                pages.append(partial)
+                continue
             if response.status_code != 200:
                 raise ExportGone(f"a page of the manifest is missing (HTTP {response.status_code})")
             pages.append(self._page(response))
@@ -309,6 +352,7 @@ class BulkClient:
             transaction_time=self._instant(pages[0].transactionTime),
             needs_token=pages[0].requiresAccessToken,
             links=tuple(link for page in pages for link in _links(page, status_url)),
+            is_done=is_done,
         )
 
     def _instant(self, moment: datetime) -> datetime:

@@ -2,7 +2,7 @@
 
 ``extract`` converges: killed at any point and run again with the same batch it goes on polling the same
 export, keeps the files that landed whole, and fetches the others. The batch has landed once its
-``manifest.json`` is there.
+``manifest.json`` is there. From a server with partial manifests files are fetched while the export still runs.
 
 What is missing or disagrees does not stop the rest: it becomes a finding, and a batch with findings is not
 complete, so that its watermark stays where it was and the next export asks for the same span again.
@@ -77,6 +77,10 @@ class _Extraction:
         self.conn, self.client, self.batch, self.directory, self.key = conn, client, batch, directory, key
         self.endpoint = client.endpoint
         self.stop = threading.Event()
+        self.landed: dict[str, LandedFile] = {}
+        """Files that this run knows to be whole."""
+        self.put_off: set[str] = set()
+        """Links that did not give their file while the export was under way: they are asked once it is done."""
 
     def run(self) -> Manifest:
         """Exports and lands; starts anew, up to the endpoint's limit, when an export is lost on the way."""
@@ -84,7 +88,7 @@ class _Extraction:
             is_last = started == self.endpoint.max_exports
             job = self._job()
             try:
-                offer = self.client.wait(job.status_url)
+                offer = self.client.wait(job.status_url, self._land_early)
                 manifest = self._land(job, offer, tolerate_expired=is_last)
             except (ExportGone, LinkExpired) as lost:
                 control.save_job(self.conn, replace(job, state="expired"))
@@ -116,6 +120,12 @@ class _Extraction:
             control.save_job(self.conn, job)
         crash_here("extract:job saved")
         return job
+
+    def _land_early(self, offer: BulkManifest) -> None:
+        """Fetches what an export under way offers. What fails is left to the time when it is done."""
+        links = {file: link for file, link in _named(offer).items() if link.url not in self.put_off}
+        _, findings = self._fetch_all(links, offer.needs_token, tolerate_expired=True)
+        self.put_off |= {links[finding.file].url for finding in findings if finding.file is not None}
 
     def _land(self, job: ExportJob, offer: BulkManifest, *, tolerate_expired: bool) -> Manifest:
         crash_here("extract:polled")
@@ -179,6 +189,7 @@ class _Extraction:
                         findings.append(_failed(file, links[file], str(expired)))
                     else:
                         crash_here("extract:file landed")
+                        self.landed[file] = landed[file]
                         control.record_file(self.conn, self.batch.batch_id, landed[file])
                         crash_here("extract:file recorded")
             except BaseException:
@@ -194,7 +205,9 @@ class _Extraction:
             link = links.get(file.file)
             if link is None or file.url_digest != _digest(link.url):
                 continue
-            if landing.verify(self.directory / file.file, self.key, file.sha256):
+            is_known = self.landed.get(file.file) == file
+            if is_known or landing.verify(self.directory / file.file, self.key, file.sha256):
+                self.landed[file.file] = file
                 yield file
 
     def _fetch(self, file: str, link: Link, needs_token: bool | None) -> LandedFile:

@@ -116,6 +116,12 @@ class FhirEndpoint(Endpoint):
         default=True, description="the server knows _since: exports ask for what came since the last one"
     )
 
+    partial_manifests: bool = Field(
+        default=False,
+        description="the server knows allowPartialManifests (Bulk Data Access v3): files are fetched while the export "
+        "still runs",
+    )
+
     parallel_downloads: int = Field(default=4, ge=1, le=16)
     max_exports: int = Field(
         default=3, ge=1, le=10, description="exports started for one batch when links expire"

@@ -23,7 +23,8 @@ RECEIPT_TIMES = ("known_from", "usable_at")
 @pytest.fixture(autouse=True)
 def _absence_means_deletion(monkeypatch: pytest.MonkeyPatch) -> None:
     source, endpoint = find_endpoint(SOURCE)
-    declared = endpoint.model_copy(update={"absence_means_deletion": True})
+    sent = ("Patient", "Encounter", "Observation")
+    declared = endpoint.model_copy(update={"absence_means_deletion": True, "types": sent})
     monkeypatch.setattr(work, "find_endpoint", lambda name: (source, declared))
 
 
