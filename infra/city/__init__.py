@@ -8,9 +8,10 @@ Beside the hospitals there are pharmacies (``pharmacies``), a wearables platform
 report of their means (``resources``); each package says what it serves.
 
 Each hospital is a FHIR R4 server at ``http://HOST:PORT/<name>/fhir``: SMART Backend Services sign-in, Bulk Data
-Access v2 export of patients and of everything, and ``RiskAssessment`` to write and read. ``north``, ``harbour`` and
-``university`` are generated, each with its own habits (``habits``); ``given`` serves a directory of NDJSON
-(``--hospital-data``, alone with ``--only-given``).
+Access v2 export of everything, of patients and of a group of them (``Group/diabetes/$export``, and the other keys of
+``vocabulary.CHRONIC``), at ``north`` with version 3's partial manifests, and ``RiskAssessment`` to write and read.
+``north``, ``harbour`` and ``university`` are generated, each with its own habits (``habits``); ``given`` serves a
+directory of NDJSON (``--hospital-data``, alone with ``--only-given``).
 
 The three also speak HL7 v2, as does the city's laboratory (``messages``): the last two weeks of the history as batch
 files in ``<home>/city/drops/hl7/<sender>/``, what is lived later over MLLP to the listener of ``--hl7
@@ -61,5 +62,5 @@ How it is made, in the order of the way:
 An admission-rich cohort of more than 16,000 discharges: ``--population 8000 --admission-rich``.
 
 What a real city has and this one has not: admission through an emergency encounter of its own (a stay that came that
-way has ``admitSource`` emd instead), readmission to another hospital, group-level export, ``_typeFilter``.
+way has ``admitSource`` emd instead), readmission to another hospital, ``_typeFilter``.
 """

@@ -1,4 +1,5 @@
-"""Bulk Data Access v2 ``$export`` of one hospital: kick-off, status, manifest, files, cancellation.
+"""Bulk Data Access v2 ``$export`` of one hospital: kick-off, status, manifest, files, cancellation; and the partial
+manifests of its version 3, a page for each resource type, for clients that ask for them.
 
 A job is a directory ``exports/<hospital>/<id>/`` with ``job.json``; it survives a restart of the server, and
 a job that was running starts over from the same moment. Links carry an expiry and a signature. What the HTTP
@@ -24,12 +25,14 @@ from typing import Any
 import msgspec
 
 from infra.city.faults import FaultSpec
-from infra.city.hospitals import NOT_OF_A_PATIENT, Hospital, OutputFile, Snapshot, iso
+from infra.city.hospitals import Hospital, OutputFile, Snapshot, iso
 from infra.city.outcomes import FhirError, outcome
 from infra.city.smart import is_allowed
 
 OUTPUT_FORMATS = ("application/fhir+ndjson", "application/ndjson", "ndjson")
 _TYPE = re.compile(r"^[A-Z][A-Za-z]+$")
+_PART = 1_000_000
+"""A link's number is that of the manifest's part times this, and the file's place there: a growing export keeps it."""
 
 
 class Job(msgspec.Struct):
@@ -49,9 +52,13 @@ class Job(msgspec.Struct):
     outputs: list[OutputFile] = []
     deleted: list[OutputFile] = []
     errors: list[OutputFile] = []
+    members: list[str] | None = None
+    is_partial: bool = False
+    pages: list[tuple[int, int]] = []
+    """Of a partial export: how many output and deleted files there were at the end of each page."""
 
-    def files(self) -> list[OutputFile]:
-        return [*self.outputs, *self.deleted, *self.errors]
+    def parts(self) -> tuple[list[OutputFile], list[OutputFile], list[OutputFile]]:
+        return self.outputs, self.deleted, self.errors
 
 
 class KickOff(msgspec.Struct):
@@ -64,6 +71,8 @@ class KickOff(msgspec.Struct):
     output_format: str | None = None
     others: list[str] = []
     is_lenient: bool = False
+    group: str | None = None
+    is_partial: bool = False
 
 
 class BulkServer:
@@ -119,6 +128,11 @@ class BulkServer:
                 f"not supported: {', '.join(asked.others)}; use Prefer: handling=lenient",
             )
         since_ms = None if asked.since is None else _instant_ms(asked.since)
+        if asked.is_partial and not self.hospital.habits.partial_manifests and not asked.is_lenient:
+            raise FhirError(400, "not-supported", "allowPartialManifests is not supported")
+        members = None if asked.group is None else self.hospital.members(asked.group)
+        if asked.group is not None and members is None:
+            raise FhirError(404, "not-found", "there is no such group")
         self._sweep()
         snapshot = self.hospital.snapshot()
         job = Job(
@@ -130,7 +144,11 @@ class BulkServer:
             now_ms=snapshot.now_ms,
             segments=snapshot.segments,
             not_before=self.clock() + self.export_seconds,
+            members=None if members is None else sorted(members),
+            is_partial=asked.is_partial and self.hospital.habits.partial_manifests,
         )
+        if job.is_partial:
+            job.expires = job.not_before + self.link_seconds
         (self.folder / job.id).mkdir()
         self._save(job)
         with self._lock:
@@ -161,8 +179,8 @@ class BulkServer:
                 if not is_allowed(scope, type_, "r"):
                     raise FhirError(403, "forbidden", f"the token's scopes do not allow reading {type_}")
             return [t for t in there if t in wanted]
-        if asked.level == "Patient":
-            there = [t for t in there if t not in NOT_OF_A_PATIENT]
+        if asked.level != "system":
+            there = [t for t in there if t not in self.hospital.not_of_a_patient]
         allowed = [t for t in there if is_allowed(scope, t, "r")]
         if not allowed:
             raise FhirError(403, "forbidden", "the token's scopes do not allow reading anything")
@@ -177,15 +195,23 @@ class BulkServer:
         folder = self.folder / job.id
         try:
             snapshot = Snapshot(job.now_ms, job.segments)
-            prepared = self.hospital.prepare(folder, job.types, job.since_ms, snapshot, report)
+            members = None if job.members is None else frozenset(job.members)
+            job.outputs, job.deleted, job.errors, job.pages = [], [], [], []
+            for types in [[t] for t in job.types] if job.is_partial else [job.types]:
+                prepared = self.hospital.prepare(folder, types, job.since_ms, snapshot, report, members)
+                job.outputs += prepared.outputs
+                job.deleted += prepared.deleted
+                job.errors += prepared.errors
+                if job.is_partial and (prepared.outputs or prepared.deleted):
+                    job.pages.append((len(job.outputs), len(job.deleted)))
         except Exception:  # noqa: BLE001  a worker must report, not vanish
             if job.id in self._jobs:
                 traceback.print_exc()
                 job.state = "failed"
                 self._save(job)
             return
-        job.outputs, job.deleted, job.errors = prepared
-        job.expires = max(self.clock(), job.not_before) + self.link_seconds
+        if not job.is_partial:
+            job.expires = max(self.clock(), job.not_before) + self.link_seconds
         job.state = "complete"
         if job.id in self._jobs:
             self._save(job)
@@ -212,24 +238,36 @@ class BulkServer:
     def is_ready(self, job: Job) -> bool:
         return job.state != "running" and self.clock() >= job.not_before
 
-    def manifest(self, job: Job, base: str, faults: dict[str, FaultSpec]) -> dict[str, Any]:
+    def manifest(
+        self, job: Job, base: str, faults: dict[str, FaultSpec], page: int = 0
+    ) -> dict[str, Any] | None:
         """The manifest with absolute links; ``base`` is the hospital's FHIR address. Faults spoil it as
-        asked."""
+        asked. Of a partial export it is one page, None where it is not there yet."""
         if "error_list" in faults and not job.errors:
             self._add_error_file(job, faults["error_list"])
-        files = job.files()
-        links = [self._link(job, n, f, base) for n, f in enumerate(files)]
-        rows: list[dict[str, Any]] = [
-            {"type": f.type, "url": u, "count": f.count} for f, u in zip(files, links, strict=True)
+        first, last = (0, 0, 0), (len(job.outputs), len(job.deleted), len(job.errors))
+        following = None
+        if job.is_partial:
+            pages = job.pages or ([(0, 0)] if job.state == "complete" else [])
+            if page >= len(pages):
+                return None
+            before = pages[page - 1] if page else (0, 0)
+            first, last = (*before, 0), (*pages[page], 0 if page else last[2])
+            following = page + 1 if page + 1 < len(pages) else None
+        rows: list[list[dict[str, Any]]] = [
+            [
+                {"type": f.type, "url": self._link(job, part * _PART + n, f, base), "count": f.count}
+                for n, f in enumerate(files[first[part] : last[part]], first[part])
+            ]
+            for part, files in enumerate(job.parts())
         ]
-        outputs, rest = rows[: len(job.outputs)], rows[len(job.outputs) :]
-        deleted, errors = rest[: len(job.deleted)], rest[len(job.deleted) :]
+        outputs, deleted, errors = rows
         if "wrong_count" in faults:
             spec = faults["wrong_count"]
             for row in [r for r in outputs if spec.type in (None, r["type"])][:1]:
                 row["count"] += spec.by
         if "no_count" in faults:
-            for row in rows:
+            for row in (*outputs, *deleted, *errors):
                 del row["count"]
         if "missing_output" in faults:
             spec = faults["missing_output"]
@@ -243,6 +281,8 @@ class BulkServer:
             "deleted": deleted,
             "error": errors,
         }
+        if following is not None:
+            manifest["link"] = [{"relation": "next", "url": f"{base}/bulkstatus/{job.id}/pages/{following}"}]
         if "no_deleted" in faults:
             del manifest["deleted"]
         return manifest
@@ -281,9 +321,10 @@ class BulkServer:
         job = self._jobs.get(job_id)
         if job is None or job.expires < self.clock():
             raise FhirError(410, "expired", "this link has expired; start the export again")
-        if number >= len(job.files()):
+        part, place = divmod(number, _PART)
+        if part >= len(job.parts()) or place >= len(job.parts()[part]):
             raise FhirError(404, "not-found", "there is no such file")
-        return job.files()[number]
+        return job.parts()[part][place]
 
     def expire(self, job_id: str) -> None:
         """All links of a job stop working."""

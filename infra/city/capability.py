@@ -16,6 +16,7 @@ def capability_statement(habits: Habits, types: list[str], base: str, now: str) 
     """What the server at ``base`` can do: bulk export of ``types``, and RiskAssessment to read and write."""
     exported: list[dict[str, Any]] = [{"type": t} for t in types if t != "Patient"]
     patient = {"type": "Patient", "operation": [{"name": "export", "definition": f"{EXPORT}/patient-export"}]}
+    group = {"type": "Group", "operation": [{"name": "export", "definition": f"{EXPORT}/group-export"}]}
     risk = {
         "type": "RiskAssessment",
         "interaction": [{"code": c} for c in ("create", "update", "read", "vread", "search-type")],
@@ -49,7 +50,7 @@ def capability_statement(habits: Habits, types: list[str], base: str, now: str) 
                         {"url": OAUTH_URIS, "extension": [{"url": "token", "valueUri": f"{base}/auth/token"}]}
                     ],
                 },
-                "resource": [patient, risk, *exported],
+                "resource": [patient, group, risk, *exported],
                 "operation": [{"name": "export", "definition": f"{EXPORT}/export"}],
             }
         ],

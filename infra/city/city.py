@@ -42,6 +42,7 @@ from infra.city.surroundings import energy, exposure, notes
 from infra.city.surroundings.housing import Moves
 from infra.city.surroundings.listing import Register, Setting
 from infra.city.systems import Systems
+from infra.city.vocabulary import CHRONIC_KEYS
 from jobs.errors import CitywellError
 
 FORMAT = 4
@@ -274,6 +275,14 @@ class City:
                 person = np.flatnonzero(self.world.people.registered_ms[:, habits.code] < self.now_ms)
                 self._patient_ids[key] = frozenset(self._ids_of(habits, person))
             return self._patient_ids[key]
+
+    def group_members(self, habits: Habits, group: str) -> frozenset[str] | None:
+        """FHIR ids of those on whose problem list at a hospital a lasting condition stands; None for another word."""
+        if group not in CHRONIC_KEYS:
+            return None
+        with self.lock:
+            listed = self.world.people.recorded[:, habits.code, CHRONIC_KEYS.index(group)]
+            return frozenset(self._ids_of(habits, np.flatnonzero(listed)))
 
     def _ids_of(self, habits: Habits, person: np.ndarray) -> list[str]:
         return record_ids(habits, "Patient", person * HOSPITAL_COUNT + habits.code, self.options.seed)

@@ -14,7 +14,9 @@ from infra.city.admissions import HOUR_MS
 from infra.city.population import DAY_MS, HOSPITAL_COUNT, People
 from infra.city.simulation import Columns
 from infra.city.vocabulary import (
+    ACTIVITIES,
     ACUTE_MEDICATIONS,
+    ALLERGENS,
     AMB,
     CHRONIC,
     CHRONIC_KEYS,
@@ -22,11 +24,14 @@ from infra.city.vocabulary import (
     EMER,
     IMP,
     MEASURE_INDEX,
+    MEASURES,
     PROCEDURES,
+    SEVERITIES,
     VACCINES,
 )
 
 MINUTE_MS = 60_000
+LABORATORY = [i for i, measure in enumerate(MEASURES) if measure.category == "laboratory"]
 
 
 def conditions(encounters: Columns, people: People, rng: np.random.Generator) -> Columns:
@@ -318,13 +323,70 @@ def immunizations(encounters: Columns, rng: np.random.Generator) -> Columns:
 
 
 def procedures(encounters: Columns, rng: np.random.Generator) -> Columns:
-    """Procedures in stays, a type the lake does not model. ``procedure`` indexes PROCEDURES."""
+    """Procedures in stays. ``procedure`` indexes PROCEDURES."""
     stays = np.flatnonzero(encounters["class_"] == IMP)
     rows = _some(stays, np.where(encounters["priority"][stays] == ELECTIVE, 0.9, 0.3), rng)
     length = encounters["end"][rows] - encounters["start"][rows]
     table = {"encounter": rows, "at": encounters["start"][rows] + length // 5}
     table["procedure"] = rng.integers(0, len(PROCEDURES), len(rows))
     table["recorded"] = table["at"] + 45 * MINUTE_MS
+    return _with_who(table, encounters)
+
+
+def allergies(encounters: Columns, people: People, rng: np.random.Generator) -> Columns:
+    """Allergies that come up at a visit or stay. ``allergen`` indexes ALLERGENS, ``severity`` SEVERITIES."""
+    rows = _some(np.flatnonzero(encounters["class_"] != EMER), 0.012, rng)
+    born = people.birth_day[encounters["person"][rows]] * DAY_MS
+    began = encounters["start"][rows] - rng.integers(30, 9000, len(rows)) * DAY_MS
+    table = {"encounter": rows, "at": np.maximum(began, born)}
+    table["allergen"] = rng.integers(0, len(ALLERGENS), len(rows))
+    table["severity"] = rng.choice(len(SEVERITIES), len(rows), p=[0.6, 0.3, 0.1])
+    table["recorded"] = encounters["start"][rows] + 6 * MINUTE_MS
+    return _with_who(table, encounters)
+
+
+def diagnostic_reports(encounters: Columns, observations: Columns) -> Columns:
+    """One report for all that the laboratory found in one draw of blood, released with its last result.
+
+    ``results``: the ordinals of its observations.
+    """
+    rows = np.flatnonzero(np.isin(observations["measure"], LABORATORY))
+    rows = rows[np.lexsort((rows, observations["at"][rows], observations["encounter"][rows]))]
+    encounter, at = observations["encounter"][rows], observations["at"][rows]
+    is_first = np.ones(len(rows), dtype=bool)
+    is_first[1:] = (encounter[1:] != encounter[:-1]) | (at[1:] != at[:-1])
+    first = np.flatnonzero(is_first)
+    size = np.diff(np.append(first, len(rows)))
+    several = size > 1
+    results = np.empty(len(first), dtype=object)
+    results[:] = np.split(observations["ordinal"][rows], first[1:]) if len(first) else []
+    issued = np.maximum.reduceat(observations["issued"][rows], first) if len(first) else at
+    table = {"encounter": encounter[first][several], "at": at[first][several], "results": results[several]}
+    table["issued"] = issued[several] + 2 * MINUTE_MS
+    table["recorded"] = table["issued"] + 5_000
+    return _with_who(table, encounters)
+
+
+def care_plans(encounters: Columns, conditions: Columns, rng: np.random.Generator) -> Columns:
+    """Plans for lasting conditions, written when the condition is. ``condition`` is its ordinal."""
+    planned = np.isin(conditions["chronic"], [CHRONIC_KEYS.index(key) for key in ACTIVITIES])
+    rows = _some(np.flatnonzero(planned), 0.6, rng)
+    table = {"encounter": conditions["encounter"][rows], "chronic": conditions["chronic"][rows]}
+    table["condition"] = conditions["ordinal"][rows]
+    table["at"] = conditions["recorded"][rows] + 10 * MINUTE_MS
+    table["recorded"] = table["at"]
+    return _with_who(table, encounters)
+
+
+def medication_administrations(encounters: Columns, rng: np.random.Generator) -> Columns:
+    """Medicines given in stays, one every eight hours of the first two days. ``medication`` indexes MEDICATIONS."""
+    stays = np.flatnonzero(encounters["class_"] == IMP)
+    length = encounters["end"][stays] - encounters["start"][stays]
+    row, nth = _repeat(np.minimum(length // (8 * HOUR_MS), 6))
+    stay = stays[row]
+    table = {"encounter": stay, "at": encounters["start"][stay] + (nth + 1) * 8 * HOUR_MS - 20 * MINUTE_MS}
+    table["medication"] = rng.choice(ACUTE_MEDICATIONS, len(stay))
+    table["recorded"] = table["at"] + rng.integers(60_000, 600_000, len(stay))
     return _with_who(table, encounters)
 
 

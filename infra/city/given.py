@@ -25,7 +25,7 @@ from typing import BinaryIO
 import msgspec
 
 from infra.city.habits import GIVEN
-from infra.city.hospitals import OutputFile, Prepared, Report, Snapshot
+from infra.city.hospitals import NOT_OF_A_PATIENT, OutputFile, Prepared, Report, Snapshot
 from infra.city.outcomes import NOT_JSON, outcome
 from infra.city.vocabulary import R4_TYPES
 from jobs.errors import CitywellError
@@ -76,6 +76,7 @@ class GivenHospital:
     """
 
     habits = GIVEN
+    not_of_a_patient = NOT_OF_A_PATIENT
 
     def __init__(self, directory: Path, cache: Path, say: Callable[[str], None] = lambda _: None) -> None:
         self.directory = Path(os.path.abspath(directory))
@@ -129,8 +130,18 @@ class GivenHospital:
                 self._patients = {id_ for file in files for id_ in _patient_ids(file.path)}
         return patient_id in self._patients
 
+    def members(self, group: str) -> frozenset[str] | None:
+        """The directory has no groups."""
+        return None
+
     def prepare(
-        self, folder: Path, types: list[str], since_ms: int | None, snapshot: Snapshot, report: Report
+        self,
+        folder: Path,
+        types: list[str],
+        since_ms: int | None,
+        snapshot: Snapshot,
+        report: Report,
+        members: frozenset[str] | None = None,
     ) -> Prepared:
         outputs: list[OutputFile] = []
         damaged: list[str] = []

@@ -1,7 +1,8 @@
 """The three hospitals and what each does its own way.
 
 north        lastUpdated on everything, milliseconds in UTC; UUIDs; medications inline; names in
-             ``subject.display``; large types split over several files. Signs in with RS384.
+             ``subject.display``; large types split over several files; partial manifests where a client asks for
+             them. Signs in with RS384.
 harbour      instants with the offset ``+01:00`` and whole seconds; short lettered ids; MedicationRequests point
              at Medication resources; one file per type. Signs in with ES384.
 university   no meta on Organization, Location, Practitioner and Immunization; opaque version ids; narrative
@@ -38,6 +39,7 @@ class Habits:
     gzip: bool = False
     stamped_files: bool = False
     requires_token: bool = True
+    partial_manifests: bool = False
 
     @property
     def source(self) -> str:
@@ -45,7 +47,9 @@ class Habits:
         return f"hospital_{self.name}"
 
 
-NORTH = Habits("north", "North General Hospital", 0, ("RS384",), lines_per_file=50_000)
+NORTH = Habits(
+    "north", "North General Hospital", 0, ("RS384",), lines_per_file=50_000, partial_manifests=True
+)
 HARBOUR = Habits(
     "harbour",
     "Harbour Hospital",

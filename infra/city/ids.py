@@ -37,7 +37,9 @@ def record_ids(habits: Habits, type_: str, ordinals: np.ndarray, seed: int) -> l
         scrambled = (numbers * np.uint64(387_420_489) + np.uint64(seed % 1000)) % np.uint64(1_000_000_000)
         letter = _LETTER[type_]
         return [f"{letter}{n:09d}" for n in scrambled.tolist()]
-    salt = np.uint64((habits.code << 4 | _TYPE_CODE[type_]) << 48) ^ np.uint64((seed & 0xFFFF) << 32)
+    code = _TYPE_CODE[type_]
+    salt = np.uint64((habits.code << 4 | code & 15) << 48) ^ np.uint64((seed & 0xFFFF) << 32)
+    salt ^= np.uint64(code >> 4 << 60)
     high = mix(numbers ^ salt)
     if habits.name == "university":
         return [f"uh-{n:016x}" for n in high.tolist()]

@@ -17,26 +17,36 @@ from infra.city.population import DAY_MS
 from infra.city.scribe import COMPLAINTS, NOTES, Scribe, narrative, visit_numbers
 from infra.city.simulation import Columns
 from infra.city.vocabulary import (
+    ACTIVITIES,
     ADMIT_SOURCES,
+    ALLERGENS,
     AMB,
     ATC,
+    BY_MOUTH,
+    CARE_PLAN,
     CHRONIC,
+    CHRONIC_KEYS,
     CLASSES,
     CVX,
     DIASTOLIC,
     DISPOSITIONS,
+    DOSES_MG,
     EMER,
     EMERGENCY,
     ICD10,
     ICD10_PCS,
     IMP,
     LOINC,
+    MANIFESTATIONS,
     MEASURES,
     MEDICATIONS,
     PRIORITIES,
     PROCEDURES,
     REASONS,
+    REPORT,
+    SEVERITIES,
     SMOKING,
+    SNOMED,
     SYSTOLIC,
     TERMINOLOGY,
     UCUM,
@@ -187,12 +197,7 @@ def observations(scribe: Scribe, t: Columns) -> list[str]:
 
 def medication_requests(scribe: Scribe, t: Columns) -> list[str]:
     """Prescriptions, with the code inline or by reference as is the hospital's habit."""
-    drugs = [f'"medicationCodeableConcept":{_concept(ATC, code, display)}' for code, display in MEDICATIONS]
-    if scribe.habits.medication_resources:
-        drugs = [
-            f'"medicationReference":{{"reference":"Medication/{id_}","display":"{display}"}}'
-            for id_, (_, display) in zip(scribe.medication_ids.tolist(), MEDICATIONS, strict=True)
-        ]
+    drugs = _drugs(scribe)
     template = (
         '{{"resourceType":"MedicationRequest","id":"{}",{}"status":"{}","intent":"order",{},"subject":{},"encounter":'
         '{{"reference":"Encounter/{}"}},"authoredOn":"{}","requester":{},"dosageInstruction":[{{"text":'
@@ -256,6 +261,138 @@ def procedures(scribe: Scribe, t: Columns) -> list[str]:
     return [template.format(*row) for row in rows]
 
 
+def allergies(scribe: Scribe, t: Columns) -> list[str]:
+    """Allergies with one reaction each; what the person says of it stands in its text."""
+    template = (
+        '{{"resourceType":"AllergyIntolerance","id":"{}",{}{},"type":"allergy","category":["{}"],"criticality":"{}",'
+        '"code":{},"patient":{},"encounter":{{"reference":"Encounter/{}"}},"onsetDateTime":"{}","recordedDate":"{}",'
+        '"recorder":{},"reaction":[{{"manifestation":[{}],"description":"{}","severity":"{}"}}]}}'
+    )
+    days = np.datetime_as_string((t["at"] // DAY_MS).astype("datetime64[D]")).tolist()
+    quirk = hashed(scribe.seed, 17, t["ordinal"])
+    rows = zip(
+        scribe.ids("AllergyIntolerance", t["ordinal"]),
+        scribe.metas("AllergyIntolerance", t),
+        [_ALLERGY_STATUS[s] for s in t["status"].tolist()],
+        [ALLERGENS[a][2] for a in t["allergen"].tolist()],
+        ["high" if s == len(SEVERITIES) - 1 else "low" for s in t["severity"].tolist()],
+        [_ALLERGENS[a] for a in t["allergen"].tolist()],
+        scribe.subjects(t["person"]),
+        t["encounter_id"].tolist(),
+        [day[: (4, 7, 10)[h % 3]] for day, h in zip(days, quirk.tolist(), strict=True)],
+        scribe.instants(t["recorded"]),
+        scribe.doctors(t["encounter"]),
+        [_MANIFESTATIONS[s] for s in t["severity"].tolist()],
+        scribe.sayings(COMPLAINTS, t["person"], quirk % np.uint64(1000)),
+        [SEVERITIES[s] for s in t["severity"].tolist()],
+        strict=True,
+    )
+    return [template.format(*row) for row in rows]
+
+
+def diagnostic_reports(scribe: Scribe, t: Columns) -> list[str]:
+    """Reports of the laboratory; one in twenty has a conclusion in words."""
+    counts = [len(ordinals) for ordinals in t["results"]]
+    ordinals = np.concatenate([np.zeros(0, dtype=np.int64), *t["results"]]).astype(np.int64)
+    ids = iter(scribe.ids("Observation", ordinals))
+    results = [",".join(f'{{"reference":"Observation/{next(ids)}"}}' for _ in range(n)) for n in counts]
+    quirk = (hashed(scribe.seed, 18, t["ordinal"]) % np.uint64(1_000_000)).astype(np.int64)
+    words = [""] * len(counts)
+    told = np.flatnonzero(quirk % 20 == 0)
+    for i, text in zip(told.tolist(), scribe.sayings(NOTES, t["person"][told], quirk[told]), strict=True):
+        words[i] = f',"conclusion":"{text}"'
+    category = _concept(f"{TERMINOLOGY}/v2-0074", "LAB")
+    template = (
+        '{{"resourceType":"DiagnosticReport","id":"{}",{}"status":"{}","category":[{}],"code":{},"subject":{},'
+        '"encounter":{{"reference":"Encounter/{}"}},"effectiveDateTime":"{}","issued":"{}","performer":[{}],'
+        '"result":[{}]{}}}'
+    )
+    rows = zip(
+        scribe.ids("DiagnosticReport", t["ordinal"]),
+        scribe.metas("DiagnosticReport", t),
+        t["status"].tolist(),
+        [category] * len(counts),
+        [_concept(LOINC, *REPORT)] * len(counts),
+        scribe.subjects(t["person"]),
+        t["encounter_id"].tolist(),
+        scribe.instants(t["at"]),
+        scribe.instants(t["issued"]),
+        scribe.doctors(t["encounter"]),
+        results,
+        words,
+        strict=True,
+    )
+    return [template.format(*row) for row in rows]
+
+
+def care_plans(scribe: Scribe, t: Columns) -> list[str]:
+    """Plans for a lasting condition; a completed one has an end."""
+    template = (
+        '{{"resourceType":"CarePlan","id":"{}",{}"status":"{}","intent":"plan","category":[{}],"subject":{},"encounter":'
+        '{{"reference":"Encounter/{}"}},"period":{{"start":"{}"{}}},"created":"{}","author":{},"addresses":['
+        '{{"reference":"Condition/{}"}}],"activity":[{}]}}'
+    )
+    count = len(t["ordinal"])
+    ends = [
+        f',"end":"{end}"' if status == "completed" else ""
+        for end, status in zip(scribe.instants(t["updated"]), t["status"], strict=True)
+    ]
+    rows = zip(
+        scribe.ids("CarePlan", t["ordinal"]),
+        scribe.metas("CarePlan", t),
+        t["status"].tolist(),
+        [_concept(SNOMED, *CARE_PLAN)] * count,
+        scribe.subjects(t["person"]),
+        t["encounter_id"].tolist(),
+        scribe.instants(t["at"]),
+        ends,
+        scribe.instants(t["recorded"]),
+        scribe.doctors(t["encounter"]),
+        scribe.ids("Condition", t["condition"]),
+        [_ACTIVITIES[CHRONIC_KEYS[c]] for c in t["chronic"].tolist()],
+        strict=True,
+    )
+    return [template.format(*row) for row in rows]
+
+
+def medication_administrations(scribe: Scribe, t: Columns) -> list[str]:
+    """Medicines given, with the dose; the code inline or by reference as is the hospital's habit."""
+    drugs = _drugs(scribe)
+    template = (
+        '{{"resourceType":"MedicationAdministration","id":"{}",{}"status":"{}",{},"subject":{},"context":{{"reference":'
+        '"Encounter/{}"}},"effectiveDateTime":"{}","performer":[{{"actor":{}}}],"dosage":{{"text":"As discussed",'
+        '"route":{},"dose":{{"value":{},"unit":"mg","system":"{}","code":"mg"}}}}}}'
+    )
+    count = len(t["ordinal"])
+    rows = zip(
+        scribe.ids("MedicationAdministration", t["ordinal"]),
+        scribe.metas("MedicationAdministration", t),
+        t["status"].tolist(),
+        [drugs[m] for m in t["medication"].tolist()],
+        scribe.subjects(t["person"]),
+        t["encounter_id"].tolist(),
+        scribe.instants(t["at"]),
+        scribe.doctors(t["ordinal"]),
+        [_concept(SNOMED, *BY_MOUTH)] * count,
+        [DOSES_MG[m] for m in t["medication"].tolist()],
+        [UCUM] * count,
+        strict=True,
+    )
+    return [template.format(*row) for row in rows]
+
+
+def _drugs(scribe: Scribe) -> list[str]:
+    """The member that names each of MEDICATIONS."""
+    if not scribe.habits.medication_resources:
+        return [
+            f'"medicationCodeableConcept":{_concept(ATC, code, display)}' for code, display in MEDICATIONS
+        ]
+    return [
+        f'"medicationReference":{{"reference":"Medication/{id_}","display":"{display}"}}'
+        for id_, (_, display) in zip(scribe.medication_ids.tolist(), MEDICATIONS, strict=True)
+    ]
+
+
 WRITERS: dict[str, Callable[[Scribe, Columns], list[str]]] = {
     "Encounter": encounters,
     "Condition": conditions,
@@ -263,6 +400,10 @@ WRITERS: dict[str, Callable[[Scribe, Columns], list[str]]] = {
     "MedicationRequest": medication_requests,
     "Immunization": immunizations,
     "Procedure": procedures,
+    "AllergyIntolerance": allergies,
+    "DiagnosticReport": diagnostic_reports,
+    "CarePlan": care_plans,
+    "MedicationAdministration": medication_administrations,
 }
 
 
@@ -346,6 +487,14 @@ def _clinical_status(status: str) -> str:
     return f'"clinicalStatus":{_concept(f"{TERMINOLOGY}/condition-clinical", status)},{verification}'
 
 
+def _allergy_status(status: str) -> str:
+    """``clinicalStatus`` and ``verificationStatus``; none of the first where it was a mistake (FHIR rule ait-2)."""
+    system, is_error = f"{TERMINOLOGY}/allergyintolerance-", status == "entered-in-error"
+    verified = _concept(f"{system}verification", status if is_error else "confirmed")
+    clinical = "" if is_error else f'"clinicalStatus":{_concept(f"{system}clinical", status)},'
+    return f'{clinical}"verificationStatus":{verified}'
+
+
 def _measure(m: Measure) -> str:
     category = _concept(f"{TERMINOLOGY}/observation-category", m.category)
     return f'"category":[{category}],"code":{_concept(LOINC, m.code, m.display)}'
@@ -361,6 +510,16 @@ _REASONS = [_concept(ICD10, r.code, r.display) for r in REASONS]
 _CHRONIC = [[_concept(ICD10, *code) for code in c.codes] for c in CHRONIC]
 _HOSPITALIZATIONS = _hospitalizations()
 _CLINICAL_STATUS = {s: _clinical_status(s) for s in ("active", "resolved", "entered-in-error")}
+_ALLERGENS = [_concept(SNOMED, code, display) for code, display, _ in ALLERGENS]
+_ALLERGY_STATUS = {s: _allergy_status(s) for s in ("active", "resolved", "entered-in-error")}
+_MANIFESTATIONS = [_concept(SNOMED, *manifestation) for manifestation in MANIFESTATIONS]
+_ACTIVITIES = {
+    key: ",".join(
+        f'{{"detail":{{"status":"in-progress","code":{_concept(SNOMED, *activity)}}}}}'
+        for activity in activities
+    )
+    for key, activities in ACTIVITIES.items()
+}
 _PROBLEM, _DIAGNOSIS = (
     _concept(f"{TERMINOLOGY}/condition-category", c) for c in ("problem-list-item", "encounter-diagnosis")
 )

@@ -14,19 +14,25 @@ import numpy as np
 
 from infra.city.habits import Habits
 from infra.city.ids import hashed, record_ids
-from infra.city.population import HOSPITAL_COUNT, Identity, People, family_names
+from infra.city.population import DAY_MS, HOSPITAL_COUNT, Identity, People, family_names
 from infra.city.simulation import Columns
 from infra.city.vocabulary import (
     ATC,
+    DEVICE_KINDS,
+    DEVICE_SYSTEM,
     GIVEN_FEMALE,
     GIVEN_MALE,
     MEDICATIONS,
     NATIONAL_ID,
+    SNOMED,
+    SPECIALTIES,
     TERMINOLOGY,
     WARDS,
 )
 
 PRACTITIONERS = 24
+HORIZON_DAYS = 3650
+"""How long from its opening on a hospital's schedules reach."""
 CANARY_PRACTITIONERS = 3
 _PRACTITIONER_NUMBERS = 1_000_000_000
 Resource = dict[str, Any]
@@ -196,7 +202,7 @@ class Scribe:
         return lines
 
     def shared(self, opened_ms: int) -> dict[str, tuple[np.ndarray, list[str]]]:
-        """Ordinals and lines of Organization, Location, Practitioner and, where kept, Medication."""
+        """Ordinals and lines of Organization, Location, Practitioner, HOUSE_TYPES and, where kept, Medication."""
         bodies = {
             "Organization": [self._organization(i) for i in range(len(WARDS) + 1)],
             "Location": [self._location(i) for i in range(len(WARDS))],
@@ -204,6 +210,7 @@ class Scribe:
         }
         if self.habits.medication_resources:
             bodies["Medication"] = [_medication(*m) for m in MEDICATIONS]
+        bodies |= self._staff_and_devices(opened_ms)
         made: dict[str, tuple[np.ndarray, list[str]]] = {}
         for type_, resources in bodies.items():
             ordinals = self._shared(len(resources))
@@ -212,6 +219,60 @@ class Scribe:
             rows = zip(self.ids(type_, ordinals), metas, resources, strict=True)
             made[type_] = ordinals, [as_line(type_, id_, meta, body) for id_, meta, body in rows]
         return made
+
+    def _staff_and_devices(self, opened_ms: int) -> dict[str, list[Resource]]:
+        """A role and a schedule of each practitioner, a schedule and one device of each kind of each ward."""
+        roles = self.ids("PractitionerRole", self._shared(PRACTITIONERS))
+        opened, ends = self.instants(np.array([opened_ms, opened_ms + HORIZON_DAYS * DAY_MS]))
+        horizon = {"start": opened, "end": ends}
+        wards = range(len(WARDS))
+        actors = [{"reference": f"PractitionerRole/{role}"} for role in roles]
+        places = [
+            {"reference": f"Location/{place}", "display": f"{WARDS[i]} ward"} for i, place in self._places()
+        ]
+        return {
+            "PractitionerRole": [self._role(i, opened) for i in range(PRACTITIONERS)],
+            "Device": [self._device(i, kind) for i in wards for kind in range(len(DEVICE_KINDS))],
+            "Schedule": [
+                {"active": True, "actor": [actor], "planningHorizon": horizon} for actor in (*actors, *places)
+            ],
+        }
+
+    def _places(self) -> list[tuple[int, str]]:
+        return list(enumerate(self.location_ids.tolist()))
+
+    def _role(self, i: int, since: str) -> Resource:
+        """Practitioners are spread over the wards."""
+        ward = i % len(WARDS)
+        code, display = SPECIALTIES[ward]
+        return {
+            "active": True,
+            "period": {"start": since},
+            "practitioner": {
+                "reference": f"Practitioner/{self.doctor_ids[i]}",
+                "display": self.doctor_names[i],
+            },
+            "organization": {"reference": f"Organization/{self.ward_ids[ward + 1]}"},
+            "code": [{"coding": [{"system": f"{TERMINOLOGY}/practitioner-role", "code": "doctor"}]}],
+            "specialty": [{"coding": [{"system": SNOMED, "code": code, "display": display}]}],
+            "location": [{"reference": f"Location/{self.location_ids[ward]}"}],
+        }
+
+    def _device(self, ward: int, kind: int) -> Resource:
+        """Some say when they were made and until when they may be used."""
+        code, display = DEVICE_KINDS[kind]
+        number = int(hashed(self.seed, 19, np.array([self.habits.code * 1000 + ward * 10 + kind]))[0])
+        body: Resource = {
+            "status": "active",
+            "serialNumber": f"SN{number % 10**8:08d}",
+            "lotNumber": f"L{number % 97:02d}",
+            "type": {"coding": [{"system": DEVICE_SYSTEM, "code": code, "display": display}]},
+            "owner": {"reference": f"Organization/{self.ward_ids[ward + 1]}"},
+            "location": {"reference": f"Location/{self.location_ids[ward]}"},
+        }
+        if number % 3:
+            body |= {"manufactureDate": f"{2015 + number % 7}", "expirationDate": f"{2028 + number % 5}-06"}
+        return body
 
     def _organization(self, i: int) -> Resource:
         """The hospital (0) or one of its wards."""

@@ -33,6 +33,7 @@ from infra.city.surroundings import notes
 from infra.city.surroundings.listing import Setting
 from infra.city.vocabulary import (
     AMB,
+    CARE_TYPES,
     CHRONIC_KEYS,
     DISPOSITIONS,
     IMP,
@@ -141,8 +142,10 @@ class SegmentWriter:
         self.tables = tables
         due = [item for item in self.carry.pending if item.visible_ms <= self.now_ms]
         self.carry.pending = [item for item in self.carry.pending if item.visible_ms > self.now_ms]
-        for habits in HOSPITALS:
-            scribe = Scribe(habits, self.options.seed, self.people, self.identity, self.now_ms)
+        scribes = [
+            Scribe(habits, self.options.seed, self.people, self.identity, self.now_ms) for habits in HOSPITALS
+        ]
+        for habits, scribe in zip(HOSPITALS, scribes, strict=True):
             if self.stretch.number == 0:
                 self._write_house(scribe)
             for type_ in PATIENT_TYPES:
@@ -151,14 +154,34 @@ class SegmentWriter:
                 self._finish(type_, habits, made, deletions, mine)
             progress(f"wrote {habits.title}")
         self._tell(tables)
+        self._write_later_types(tables, scribes, due)
         self._note_people()
         self._note_discharges(stays)
         for name, row in notes.notes(self.surroundings, self.stretch.before_ms, self.now_ms):
             self.key.note(name, **row)
         self.key.save(self.folder / "key.json")
 
+    def _write_later_types(
+        self, tables: dict[str, Columns], scribes: list[Scribe], due: list[Pending]
+    ) -> None:
+        """CARE_TYPES, drawn after everything else, so that a seed gives the same records of the other types."""
+        made_of = {n: values[: self.spurious_from] for n, values in self.encounters.items()}
+        later = {
+            "AllergyIntolerance": clinical.allergies(made_of, self.people, self.rng),
+            "DiagnosticReport": clinical.diagnostic_reports(made_of, tables["Observation"]),
+            "CarePlan": clinical.care_plans(made_of, tables["Condition"], self.rng),
+            "MedicationAdministration": clinical.medication_administrations(made_of, self.rng),
+        }
+        for type_, table in later.items():
+            table["ordinal"] = self.carry.number(type_, len(table["at"]))
+        for habits, scribe in zip(HOSPITALS, scribes, strict=True):
+            for type_ in CARE_TYPES:
+                made, deletions = self._make(type_, scribe, later)
+                mine = [i for i in due if i.hospital == habits.code and i.type == type_]
+                self._finish(type_, habits, made, deletions, mine)
+
     def _write_house(self, scribe: Scribe) -> None:
-        """Organization, Location, Practitioner, Medication: there since long before the history begins."""
+        """Organization, Location, Practitioner, Medication, HOUSE_TYPES: there since long before the history begins."""
         opened = (self.options.first_day - OPENED_DAYS_BEFORE) * DAY_MS
         for type_, (ordinals, lines) in scribe.shared(opened).items():
             visible = np.full(len(ordinals), opened)
@@ -495,6 +518,10 @@ _CHANGED_STATUS = {
     "MedicationRequest": "stopped",
     "Immunization": "completed",
     "Procedure": "stopped",
+    "AllergyIntolerance": "resolved",
+    "DiagnosticReport": "amended",
+    "CarePlan": "completed",
+    "MedicationAdministration": "stopped",
 }
 
 
@@ -506,6 +533,10 @@ def _first_status(type_: str, count: int, rng: np.random.Generator) -> np.ndarra
         "MedicationRequest": ("active", "completed", 0.25),
         "Immunization": ("completed", "not-done", 0.01),
         "Procedure": ("completed", "completed", 0.0),
+        "AllergyIntolerance": ("active", "active", 0.0),
+        "DiagnosticReport": ("final", "preliminary", 0.01),
+        "CarePlan": ("active", "active", 0.0),
+        "MedicationAdministration": ("completed", "not-done", 0.01),
     }[type_]
     return np.where(rng.random(count) < share, other, usual).astype(object)
 

@@ -13,6 +13,7 @@ LOINC = "http://loinc.org"
 ATC = "http://www.whocc.no/atc"
 CVX = "http://hl7.org/fhir/sid/cvx"
 UCUM = "http://unitsofmeasure.org"
+SNOMED = "http://snomed.info/sct"
 ICD10_PCS = "http://www.cms.gov/Medicare/Coding/ICD10"
 TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
 NATIONAL_ID = "https://id.city.example/national"
@@ -63,7 +64,10 @@ PATIENT_TYPES = (
     "Procedure",
 )
 SHARED_TYPES = ("Organization", "Location", "Practitioner", "Medication")
-TYPES = PATIENT_TYPES + SHARED_TYPES
+CARE_TYPES = ("AllergyIntolerance", "DiagnosticReport", "CarePlan", "MedicationAdministration")
+HOUSE_TYPES = ("PractitionerRole", "Device", "Schedule")
+TYPES = PATIENT_TYPES + SHARED_TYPES + CARE_TYPES + HOUSE_TYPES
+"""Ids follow from a type's place here: new ones go to the end."""
 
 CLASSES = ("AMB", "EMER", "IMP")
 AMB, EMER, IMP = range(3)
@@ -285,7 +289,46 @@ SYSTOLIC = ("8480-6", "Systolic blood pressure")
 DIASTOLIC = ("8462-4", "Diastolic blood pressure")
 SMOKING = (("LA18978-9", "Never smoker"), ("LA15920-4", "Former smoker"), ("LA18976-3", "Smokes every day"))
 
+REPORT = ("11502-2", "Laboratory report")
+ALLERGENS = (
+    ("91936005", "Penicillin allergy", "medication"),
+    ("256277009", "Grass pollen allergy", "environment"),
+    ("91934008", "Nut allergy", "food"),
+    ("300913006", "Shellfish allergy", "food"),
+    ("424213003", "Bee venom allergy", "environment"),
+    ("300916003", "Latex allergy", "environment"),
+)
+MANIFESTATIONS = (("271807003", "Rash"), ("247472004", "Hives"), ("39579001", "Anaphylaxis"))
+SEVERITIES = ("mild", "moderate", "severe")
+CARE_PLAN = ("734163000", "Care plan")
+ACTIVITIES: dict[str, tuple[tuple[str, str], ...]] = {
+    "diabetes": (("160670007", "Diabetic diet"), ("229065009", "Exercise therapy")),
+    "heart_failure": (("229065009", "Exercise therapy"),),
+    "copd": (("710081004", "Help to stop smoking"), ("229065009", "Exercise therapy")),
+    "asthma": (("58332002", "Teaching about allergy"),),
+}
+"""What is planned for a lasting condition; those not named have no plan."""
+DOSES_MG = dict(zip(ACUTE_MEDICATIONS, (500, 1000, 400, 20, 50, 20, 500), strict=True))
+BY_MOUTH = ("26643006", "By mouth")
+
 WARDS = ("Emergency", "Medicine", "Surgery", "Heart", "Lung", "Outpatients", "Rehabilitation", "Oncology")
+SPECIALTIES = (
+    ("773568002", "Emergency medicine"),
+    ("394802001", "General medicine"),
+    ("394609007", "General surgery"),
+    ("394579002", "Cardiology"),
+    ("418112009", "Lung medicine"),
+    ("394814009", "General practice"),
+    ("394602003", "Rehabilitation"),
+    ("394593009", "Cancer medicine"),
+)
+"""One for each of WARDS."""
+DEVICE_KINDS = (
+    ("monitor", "Patient monitor"),
+    ("infusion-pump", "Infusion pump"),
+    ("ventilator", "Ventilator"),
+)
+DEVICE_SYSTEM = "https://city.example/device-kind"
 
 
 GIVEN_FEMALE = _words(

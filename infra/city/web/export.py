@@ -18,11 +18,11 @@ from infra.city.smart import is_allowed
 from infra.city.web.files import file_response, spoiled_file
 from infra.city.web.servers import Servers, Site, base, scope_of, strike
 
-_KNOWN_PARAMETERS = {"_type", "_since", "_outputFormat"}
+_KNOWN_PARAMETERS = {"_type", "_since", "_outputFormat", "allowPartialManifests"}
 
 
 def add_export_routes(app: FastAPI, servers: Servers) -> None:
-    async def kick_off(hospital: str, level: str, request: Request) -> Response:
+    async def kick_off(hospital: str, level: str, request: Request, group: str | None = None) -> Response:
         site = servers.site(hospital)
         await strike(servers, hospital, "kickoff")
         scope = scope_of(site, request)
@@ -43,6 +43,8 @@ def add_export_routes(app: FastAPI, servers: Servers) -> None:
             output_format=dict(parameters).get("_outputFormat"),
             others=sorted({k for k, _ in parameters} - _KNOWN_PARAMETERS),
             is_lenient="handling=lenient" in prefer,
+            group=group,
+            is_partial=dict(parameters).get("allowPartialManifests", "").lower() == "true",
         )
         ignore = servers.faults.hit(hospital, "kickoff", ("ignore_since",)) is not None
         job = await asyncio.to_thread(site.bulk.kick_off, asked, scope, ignore)
@@ -58,6 +60,10 @@ def add_export_routes(app: FastAPI, servers: Servers) -> None:
     async def export_patients(hospital: str, request: Request) -> Response:
         return await kick_off(hospital, "Patient", request)
 
+    @app.api_route("/{hospital}/fhir/Group/{group}/$export", methods=["GET", "POST"])
+    async def export_group(hospital: str, group: str, request: Request) -> Response:
+        return await kick_off(hospital, f"Group/{group}", request, group)
+
     @app.get("/{hospital}/fhir/bulkstatus/{job_id}")
     async def export_status(hospital: str, job_id: str, request: Request) -> Response:
         site = servers.site(hospital)
@@ -67,12 +73,26 @@ def add_export_routes(app: FastAPI, servers: Servers) -> None:
         if servers.faults.hit(hospital, "status", ("export_failed",)) or job.state == "failed":
             raise FhirError(500, "exception", "the export has failed; start it again")
         if servers.faults.hit(hospital, "status", ("never_ending",)) or not site.bulk.is_ready(job):
-            return Response(status_code=202, headers={"X-Progress": job.progress, "Retry-After": "1"})
+            progress = {"X-Progress": job.progress, "Retry-After": "1"}
+            early = site.bulk.manifest(job, base(request, hospital), {}) if job.is_partial else None
+            if early is None:
+                return Response(status_code=202, headers=progress)
+            return JSONResponse(early, status_code=202, headers=progress)
         spoiled = {
             kind: spec for kind in MANIFEST_KINDS if (spec := servers.faults.hit(hospital, "status", (kind,)))
         }
         manifest = site.bulk.manifest(job, base(request, hospital), spoiled)
         return JSONResponse(manifest, headers={"Expires": formatdate(job.expires, usegmt=True)})
+
+    @app.get("/{hospital}/fhir/bulkstatus/{job_id}/pages/{page}")
+    async def export_page(hospital: str, job_id: str, page: int, request: Request) -> Response:
+        site = servers.site(hospital)
+        await strike(servers, hospital, "status")
+        scope_of(site, request)
+        manifest = site.bulk.manifest(site.bulk.job(job_id), base(request, hospital), {}, page)
+        if manifest is None or page < 1:
+            raise FhirError(404, "not-found", "the manifest has no such page")
+        return JSONResponse(manifest)
 
     @app.delete("/{hospital}/fhir/bulkstatus/{job_id}")
     async def cancel_export(hospital: str, job_id: str, request: Request) -> Response:

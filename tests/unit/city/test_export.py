@@ -25,6 +25,10 @@ PATIENT_LEVEL = {
     "MedicationRequest",
     "Immunization",
     "Procedure",
+    "AllergyIntolerance",
+    "DiagnosticReport",
+    "CarePlan",
+    "MedicationAdministration",
 }
 
 
@@ -39,7 +43,14 @@ def test_an_export_has_every_line_it_states(client: SignedIn, hospital: str) -> 
     assert manifest["transactionTime"] == "2026-01-01T00:00:00.000Z"
     assert manifest["request"] == f"{hospital_client.base}/$export"
     assert manifest["requiresAccessToken"] is (hospital != "university")
-    assert types(manifest) >= PATIENT_LEVEL | {"Organization", "Location", "Practitioner"}
+    assert types(manifest) >= PATIENT_LEVEL | {
+        "Organization",
+        "Location",
+        "Practitioner",
+        "PractitionerRole",
+        "Device",
+        "Schedule",
+    }
     assert manifest["error"] == manifest["deleted"] == []
     for row in manifest["output"]:
         assert len(hospital_client.lines({"output": [row]}, row["type"])) == row["count"]
@@ -83,7 +94,52 @@ def test_kick_off_parameters(client: SignedIn, parameters: dict[str, str], prefe
 def test_type_and_level_choose_what_is_exported(client: SignedIn) -> None:
     north = client("north")
     assert types(north.export("Patient/$export")) == PATIENT_LEVEL
-    assert types(north.export(_type="Patient,Location,Device")) == {"Patient", "Location"}
+    assert types(north.export(_type="Patient,Location,Basic")) == {"Patient", "Location"}
+
+
+def test_a_group_has_the_records_of_its_members_alone(client: SignedIn) -> None:
+    north = client("north")
+    manifest, everything = north.export("Group/diabetes/$export"), north.export()
+    assert types(manifest) <= PATIENT_LEVEL
+    of_all = resources(north.lines(everything, "Condition"))
+    diabetic = {r["subject"]["reference"] for r in of_all if r["code"]["coding"][0]["code"] == "E11.9"}
+    members = {f"Patient/{r['id']}" for r in resources(north.lines(manifest, "Patient"))}
+    known = {f"Patient/{r['id']}" for r in resources(north.lines(everything, "Patient"))}
+    assert members >= diabetic & known
+    assert 0 < len(members) < len(known)
+    observations = resources(north.lines(manifest, "Observation"))
+    assert {r["subject"]["reference"] for r in observations} <= members
+    assert sum(row["count"] for row in manifest["output"] if row["type"] == "Observation") == len(
+        north.lines(manifest, "Observation")
+    )
+    assert north.kick_off("Group/nobody/$export").status_code == 404
+
+
+def test_a_partial_manifest_grows_page_by_page(home: Path, city: City) -> None:
+    with served(home, city, export_seconds=0.5) as servers:
+        north = Client(servers, home, "north")
+        whole = north.export()
+        kicked_off = north.kick_off(allowPartialManifests="true")
+        early: dict[str, Any] = {}
+        for _ in range(40):
+            answer = north.get(kicked_off.headers["content-location"])
+            if answer.status_code == 202 and answer.content:
+                early = answer.json()
+                break
+            time.sleep(0.01)
+        assert answer.status_code == 202
+        assert early["output"]
+        assert all(north.get(row["url"]).status_code == 200 for row in early["output"])
+        pages = [north.wait(kicked_off).json()]
+        assert pages[0]["output"] == early["output"]
+        while link := pages[-1].get("link"):
+            pages.append(north.get(link[0]["url"]).json())
+        rows = [row for page in pages for row in page["output"]]
+        assert len(pages) == len(types(whole))
+        assert [(r["type"], r["count"]) for r in rows] == [(r["type"], r["count"]) for r in whole["output"]]
+        harbour = Client(servers, home, "harbour")
+        assert harbour.kick_off(allowPartialManifests="true").status_code == 400
+        assert harbour.kick_off().status_code == 202
 
 
 def test_a_kick_off_by_post(client: SignedIn) -> None:

@@ -74,6 +74,42 @@ def test_each_hospital_writes_instants_and_meta_its_own_way(made_home: Path, hab
                 assert r["meta"]["versionId"]
 
 
+@pytest.mark.parametrize("habits", HOSPITALS, ids=lambda h: h.name)
+def test_care_and_house_refer_to_what_is_there(made_home: Path, habits: Any) -> None:
+    """Reports to the results of one draw of blood, plans to conditions, roles, devices and schedules to the house."""
+
+    def known(*types: str) -> set[str]:
+        return {f"{t}/{r['id']}" for t in types for r in records(made_home, habits.name, t)}
+
+    def named(type_: str, member: str) -> list[str]:
+        return [
+            reference["reference"]
+            for record in records(made_home, habits.name, type_)
+            for reference in _listed(record, member)
+        ]
+
+    results = Counter(reference in known("Observation") for reference in named("DiagnosticReport", "result"))
+    assert results[True] > 50 * results[False]
+    plans = Counter(reference in known("Condition") for reference in named("CarePlan", "addresses"))
+    assert plans[True] > 10 * plans[False]
+    assert set(named("PractitionerRole", "practitioner")) <= known("Practitioner")
+    assert set(named("Device", "owner")) <= known("Organization")
+    assert set(named("Schedule", "actor")) == known("PractitionerRole", "Location")
+    given = records(made_home, habits.name, "MedicationAdministration")
+    assert {r["dosage"]["dose"]["code"] for r in given} == {"mg"}
+    allergies = records(made_home, habits.name, "AllergyIntolerance")
+    assert all(("clinicalStatus" in r) == (_verified(r) != "entered-in-error") for r in allergies)
+
+
+def _listed(record: dict[str, Any], member: str) -> list[dict[str, Any]]:
+    found = record.get(member, [])
+    return found if isinstance(found, list) else [found]
+
+
+def _verified(record: dict[str, Any]) -> str:
+    return str(record["verificationStatus"]["coding"][0]["code"])
+
+
 def test_harbour_points_at_medications_and_the_others_write_codes_inline(made_home: Path) -> None:
     known = {f"Medication/{m['id']}" for m in records(made_home, "harbour", "Medication")}
     assert {
