@@ -88,9 +88,10 @@ def test_care_and_house_refer_to_what_is_there(made_home: Path, habits: Any) -> 
             for reference in _listed(record, member)
         ]
 
-    results = Counter(reference in known("Observation") for reference in named("DiagnosticReport", "result"))
+    observations, conditions = known("Observation"), known("Condition")
+    results = Counter(reference in observations for reference in named("DiagnosticReport", "result"))
     assert results[True] > 50 * results[False]
-    plans = Counter(reference in known("Condition") for reference in named("CarePlan", "addresses"))
+    plans = Counter(reference in conditions for reference in named("CarePlan", "addresses"))
     assert plans[True] > 10 * plans[False]
     assert set(named("PractitionerRole", "practitioner")) <= known("Practitioner")
     assert set(named("Device", "owner")) <= known("Organization")
