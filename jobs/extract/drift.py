@@ -6,14 +6,14 @@ by another name, stops its own endpoint before a record is read: its values woul
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from difflib import get_close_matches
 
 import msgspec
 
 from jobs.errors import CitywellError
 from jobs.lake.landing import Finding
-from jobs.sources import Feed, Table
+from jobs.sources import Feed, FileFeed, Table
 
 _LOOKED_AT = 200
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -22,10 +22,9 @@ _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def findings(seen: Set[str], table: Table, feed: Feed, where: str) -> list[Finding]:
     """What is announced of the member names ``seen`` in a delivery. Raises CitywellError when a declared is gone."""
     fields = table.fields or {}
-    sent_as = {name: next((s for s, field in feed.names.items() if field == name), name) for name in fields}
-    gone = sorted(
-        sent_as[name] for name, field in fields.items() if not field.optional and sent_as[name] not in seen
-    )
+    told = feed.told_fields if isinstance(feed, FileFeed) else frozenset()
+    sent_as = {name: _sent_as(name, feed) for name in fields if name not in told}
+    gone = sorted(sent for name, sent in sent_as.items() if not fields[name].optional and sent not in seen)
     added = sorted(seen - set(sent_as.values()))
     if gone:
         raise CitywellError(
@@ -40,18 +39,36 @@ def findings(seen: Set[str], table: Table, feed: Feed, where: str) -> list[Findi
     return [Finding("added_field", words, resource_type=table.resource)]
 
 
-def names(records: Sequence[bytes]) -> set[str]:
-    """The member names of JSON objects, or of the first and last hundreds of many; what is no object has none."""
+def names(records: Sequence[bytes], table: Table, feed: Feed) -> set[str]:
+    """The member names of JSON objects, or of the first and last hundreds of many.
+
+    What is no object has none, and so has a deleted record: of it, little more is sent than that it is.
+    """
     found: set[str] = set()
     few = (
         records if len(records) <= _LOOKED_AT else [*records[: _LOOKED_AT // 2], *records[-_LOOKED_AT // 2 :]]
     )
     for record in few:
         try:
-            found |= _MEMBERS.decode(record).keys()
+            members = _MEMBERS.decode(record)
         except (msgspec.DecodeError, UnicodeDecodeError):
             continue
+        if not _is_deleted(members, table, feed):
+            found |= members.keys()
     return found
+
+
+def _is_deleted(members: Mapping[str, msgspec.Raw], table: Table, feed: Feed) -> bool:
+    if table.deleted is None:
+        return False
+    raw = members.get(_sent_as(table.deleted.field, feed))
+    said = None if raw is None else msgspec.json.decode(raw)
+    return said is not None and (table.deleted.values is None or said in table.deleted.values)
+
+
+def _sent_as(name: str, feed: Feed) -> str:
+    """What the feed calls a field."""
+    return next((sent for sent, field in feed.names.items() if field == name), name)
 
 
 def _advice(gone: list[str], added: list[str]) -> str:

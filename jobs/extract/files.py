@@ -104,6 +104,13 @@ def _land(delivery: Delivery, dropped: _Dropped, table: Table, feed: FileFeed, e
     where = f"{endpoint}, file {dropped.name}"
     if rows.header is None:
         raise CitywellError("A file has no header", where=where, do="ask its owner to send it again, whole")
+    told = feed.told(dropped.name)
+    if missing := sorted(feed.told_fields - set(told)):
+        raise CitywellError(
+            f"The name of a file does not tell {', '.join(missing)}",
+            where=where,
+            do="ask its owner what it is called now; `tells` in the source definition says how names are read",
+        )
     for finding in drift.findings(set(rows.header), table, feed, where):
         delivery.announce(finding)
     file = delivery.land(

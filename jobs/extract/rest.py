@@ -56,10 +56,10 @@ def extract(
             for entity, feed in endpoint.feeds.items():
                 resource = source.tables[entity].resource
                 seen = _Seen()
-                lines = service.lines(feed, batch.since, seen)
+                lines = service.lines(feed, source.tables[entity], batch.since, seen)
                 file = delivery.land(resource, lines, form="ndjson", known_by=feed.path)
                 delivery.stated(file, resource, records=seen.records, stated=seen.total)
-                if seen.records:
+                if seen.names:
                     for finding in drift.findings(
                         seen.names, source.tables[entity], feed, service.where(feed)
                     ):
@@ -77,11 +77,8 @@ def probe(
     """What the first page of a feed holds, in words, and what of it nothing declares. Raises CitywellError."""
     with _service(endpoint, keys_dir, clock.now(), clock, None) as service:
         page = next(service.pages(feed, None))
-        findings = (
-            drift.findings(drift.names(page.records), table, feed, service.where(feed))
-            if page.records
-            else []
-        )
+        names = drift.names(page.records, table, feed)
+        findings = drift.findings(names, table, feed, service.where(feed)) if names else []
         total = _number(page.told(feed.total))
     stated = "" if total is None else f" of {total}"
     return f"{len(page.records)}{stated} records on the first page", findings
@@ -119,14 +116,14 @@ class _Service:
     until: datetime
     headers: dict[str, str] = field(default_factory=dict)
 
-    def lines(self, feed: RestFeed, since: datetime | None, seen: _Seen) -> Iterator[bytes]:
+    def lines(self, feed: RestFeed, table: Table, since: datetime | None, seen: _Seen) -> Iterator[bytes]:
         """The records of a feed as lines, a page at a time; counts them in ``seen``."""
         for page in self.pages(feed, since):
             if seen.records == 0 and seen.total is None:
                 seen.total = _number(page.told(feed.total))
                 seen.answered_at = self._instant(page, feed)
             seen.records += len(page.records)
-            seen.names |= drift.names(page.records)
+            seen.names |= drift.names(page.records, table, feed)
             yield b"".join(record + b"\n" for record in page.records)
 
     def pages(self, feed: RestFeed, since: datetime | None) -> Iterator[_Page]:

@@ -101,11 +101,13 @@ class Reading:
 
 @dataclass(frozen=True)
 class File:
-    """A file to be read. kind: output or deleted. sent_us: the instant it is of, microseconds UTC."""
+    """A file to be read. kind: output or deleted. sent_us: the instant it is of, microseconds UTC. told: JSON of what
+    its name at the sender says of every row."""
 
     name: str
     kind: str
     sent_us: int
+    told: str = "{}"
 
 
 class _Rows:
@@ -203,15 +205,17 @@ class RecordReader:
     ) -> Iterator[_Found]:
         """Number, bytes and columns of each row of cells."""
         frames = landing.read_frames(Path(self.reading.landing_dir) / file.name, self.landing_key)
+        told: dict[str, str] = msgspec.json.decode(file.told)
         for row in delimited.Table(frames, form).rows():
             if isinstance(row.cells, Rejected):
                 yield row.number, row.raw, _rejection(row.cells)
                 continue
+            cells = {**row.cells, **told}
             try:
-                found = self._flat(resource_type, flat.of_cells(row.cells), file.sent_us, row.number)
+                found = self._flat(resource_type, flat.of_cells(cells), file.sent_us, row.number)
                 yield row.number, row.raw, found
             except Rejected as rejected:
-                key = self._flat_key(resource_type, flat.id_of_cells(row.cells))
+                key = self._flat_key(resource_type, flat.id_of_cells(cells))
                 yield row.number, row.raw, _rejection(rejected, key)
 
     def _flat(self, resource_type: str, flat: Flat, sent_us: int, row: int = 0) -> tuple[Any, ...]:

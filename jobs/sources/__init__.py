@@ -29,5 +29,6 @@ from jobs.sources.tables import Column as Column
 from jobs.sources.tables import Consent as Consent
 from jobs.sources.tables import Field as Field
 from jobs.sources.tables import Limit as Limit
+from jobs.sources.tables import Person as Person
 from jobs.sources.tables import Table as Table
 from jobs.sources.tables import When as When

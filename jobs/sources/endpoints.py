@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -297,6 +298,30 @@ class FileFeed(Feed):
         default=None,
         description="glob of JSON files beside them that list files under 'files', each with name and rows",
     )
+    tells: str | None = Field(
+        default=None,
+        description="regular expression for what a file's name says of all its rows: each named group is a field",
+    )
+
+    @model_validator(mode="after")
+    def _tells_fields(self) -> Self:
+        try:
+            has_fields = self.tells is None or bool(self.told_fields)
+        except re.error as error:
+            raise ValueError(f"tells is no regular expression: {error}") from None
+        if not has_fields:
+            raise ValueError("tells has no named group, such as (?P<day>[0-9-]+)")
+        return self
+
+    @property
+    def told_fields(self) -> frozenset[str]:
+        """The fields that stand in the files' names."""
+        return frozenset(re.compile(self.tells).groupindex) if self.tells else frozenset()
+
+    def told(self, name: str) -> dict[str, str]:
+        """What the name of a file says of its rows; nothing where it is another kind of name."""
+        match = re.search(self.tells, name) if self.tells else None
+        return {field: text for field, text in match.groupdict().items() if text} if match else {}
 
 
 class FilesEndpoint(Endpoint):

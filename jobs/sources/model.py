@@ -11,7 +11,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from jobs.sources.declared import Declared, Name, Sentence
-from jobs.sources.endpoints import AnyEndpoint, FhirEndpoint, Hl7Endpoint
+from jobs.sources.endpoints import AnyEndpoint, FhirEndpoint, FileFeed, Hl7Endpoint
 from jobs.sources.tables import Table
 
 
@@ -76,6 +76,11 @@ class Source(Declared):
                 if unknown := sorted(set(feed.names.values()) - set(fields)):
                     raise ValueError(
                         f"endpoints.{name}.feeds.{entity}.names: no fields: {', '.join(unknown)}"
+                    )
+                told = feed.told_fields if isinstance(feed, FileFeed) else frozenset()
+                if unknown := sorted(told - set(fields)):
+                    raise ValueError(
+                        f"endpoints.{name}.feeds.{entity}.tells: no fields: {', '.join(unknown)}"
                     )
             if not isinstance(endpoint, FhirEndpoint | Hl7Endpoint) and not getattr(endpoint, "feeds", None):
                 raise ValueError(f"endpoints.{name}: it has no feeds")

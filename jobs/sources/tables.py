@@ -88,12 +88,22 @@ class Field(Declared):
     """One member of a record as it is sent. What no field names stays out of the lake.
 
     text, integer, decimal (its digits are kept), boolean and date (ISO) as they are; date_time as instant and
-    precision, birth_date as year and month; reference as the pseudonym of the ``of`` it names. What is withheld is
+    precision, birth_date as year and month; postal_district as the first characters of a postal code (HIPAA Safe
+    Harbor, 45 CFR 164.514(b)(2)(i)(B)); reference as the pseudonym of the ``of`` it names. What is withheld is
     known to be sent and stays out, such as a name, which is for the vault alone.
     """
 
     type: Literal[
-        "text", "integer", "decimal", "boolean", "date", "date_time", "birth_date", "reference", "withheld"
+        "text",
+        "integer",
+        "decimal",
+        "boolean",
+        "date",
+        "date_time",
+        "birth_date",
+        "postal_district",
+        "reference",
+        "withheld",
     ]
     of: ResourceType | None = Described(
         default=None, description="what a reference points at, within this source"
@@ -122,6 +132,32 @@ class Consent(Declared):
     purpose: str = Described(description="what the city takes the records for")
 
 
+class Person(Declared):
+    """Which fields tell who a record's person is. They are for the vault, where people of several systems are linked;
+    the lake has the pseudonym of ``key`` alone."""
+
+    key: str = Described(description="the reference by which the source tells its people apart")
+    given: str | None = None
+    family: str | None = None
+    birth_date: str | None = None
+    sex: str | None = None
+    national_id: str | None = None
+    phone: str | None = None
+    email: str | None = None
+    postal_code: str | None = None
+    street: str | None = None
+
+    @property
+    def identifiers(self) -> tuple[str, ...]:
+        """The fields that are direct identifiers: every one that is named, sex aside."""
+        named = self.model_dump(exclude={"key", "sex"}, exclude_none=True)
+        return tuple(named.values())
+
+
+_KEPT_OF_IDENTIFIERS = ("withheld", "birth_date", "postal_district", "reference")
+"""Types of fields that let no direct identifier into the lake."""
+
+
 class Table(Declared):
     """One entity of the source: bronze and silver table ``<source>__<entity>``.
 
@@ -142,6 +178,9 @@ class Table(Declared):
         description="the field with the instant of a record's version; by default its delivery's",
     )
     deleted: When | None = Described(default=None, description="what says that a record is deleted")
+    person: Person | None = Described(
+        default=None, description="the person that a record names, where it says more than a pseudonym"
+    )
     consent: Consent | None = None
     grain: Sentence
     key: Name
@@ -172,6 +211,20 @@ class Table(Declared):
         }
         if unknown := sorted(str(name) for name in named - set(self.fields or ())):
             raise ValueError(f"not declared as fields: {', '.join(unknown)}")
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_its_person_out(self) -> Self:
+        if self.person is None:
+            return self
+        fields = self.fields or {}
+        named = self.person.model_dump(exclude_none=True).values()
+        if unknown := sorted(set(named) - set(fields)):
+            raise ValueError(f"person: not declared as fields: {', '.join(unknown)}")
+        if fields[self.person.key].type != "reference":
+            raise ValueError(f"person.key: {self.person.key} is not a reference")
+        if bare := sorted(n for n in self.person.identifiers if fields[n].type not in _KEPT_OF_IDENTIFIERS):
+            raise ValueError(f"direct identifiers are withheld: {', '.join(bare)}")
         return self
 
     @model_validator(mode="after")

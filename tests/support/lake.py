@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -38,6 +38,8 @@ class Export:
     files: Mapping[str, Sequence[Line] | bytes] = field(default_factory=dict)
     deleted: Sequence[str | Mapping[str, Any]] = ()
     complete: bool = True
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """By resource type, what its file is called at its sender."""
 
 
 class TestLake:
@@ -66,6 +68,7 @@ class TestLake:
             def land(n: int, resource: str) -> landing.LandedFile:
                 name, body = f"{n:04d}-{resource}.ndjson.cwl", _body(export.files[resource])
                 file = self._file(directory, name, resource, "output", body)
+                file = replace(file, origin=export.origins.get(resource))
                 return landing.with_counts(file, records=_rows(endpoint, resource, body), expected=None)
 
             with ThreadPoolExecutor(DOWNLOADS) as pool:

@@ -5,6 +5,7 @@ names, whatever the sender calls them:
 
 * ``date_time``: microseconds since 1970 UTC, the precision it was written with and, of a partial one, where it ends;
 * ``birth_date``: year and month, never the day;
+* ``postal_district``: the first characters of a postal code;
 * ``reference``: the pseudonym of what it names;
 * ``decimal``: its digits, as text; ``date``: ISO; text, integer and boolean as they are.
 """
@@ -24,6 +25,7 @@ import msgspec
 from jobs.identity.pseudonyms import Pseudonymiser
 from jobs.lake import instants
 from jobs.lake.strict import Rejected
+from jobs.silver.fhir import POSTAL_DISTRICT_CHARACTERS
 from jobs.sources import CsvForm, Field, Table, When
 
 _DIGITS = re.compile(r"[+-]?[0-9]{1,28}(\.[0-9]{1,28})?([eE][+-]?[0-9]{1,2})?", re.ASCII)
@@ -40,6 +42,7 @@ SQL_TYPES = {
     "date": "string",
     "date_time": "struct<at:bigint,until:bigint,precision:string>",
     "birth_date": "struct<year:bigint,month:bigint,precision:string>",
+    "postal_district": "string",
     "reference": "string",
 }
 """Spark SQL type of a field by its declared type, as the reader emits it."""
@@ -168,6 +171,8 @@ class FlatReader:
             case "birth_date":
                 year, month, precision = instants.parse_month(self._date(_text(found)))
                 return {"year": year, "month": month, "precision": precision}
+            case "postal_district":
+                return _text(found).strip()[:POSTAL_DISTRICT_CHARACTERS]
             case "reference":
                 assert field.of is not None
                 return self.pseudonyms.key(field.of, _plain(found))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import msgspec
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -21,6 +22,8 @@ from jobs.lake.reader import DELETION_BUNDLE, File, Reading
 from jobs.settings import settings
 from jobs.silver.hl7v2 import MESSAGE, Dialect, Speech
 from jobs.sources import AnyEndpoint, FileFeed, Hl7Endpoint, Source, find_endpoint
+
+_TELLS_NOTHING = FileFeed(pattern="*")
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,15 @@ class Work:
 
     def readable(self, file: LandedFile) -> File:
         """A landed file as the reader takes it: what it holds is of the instant it was sent, or of its delivery's."""
-        return File(file.file, file.kind, micros(file.sent_at or self.manifest.transaction_time))
+        told = self._feeds.get(file.resource_type, _TELLS_NOTHING).told(file.origin or "")
+        sent_us = micros(file.sent_at or self.manifest.transaction_time)
+        return File(file.file, file.kind, sent_us, msgspec.json.encode(told).decode())
+
+    @property
+    def _feeds(self) -> dict[str, FileFeed]:
+        """The feeds of dropped files by resource type."""
+        feeds = getattr(self.endpoint, "feeds", {}).items()
+        return {self.source.tables[e].resource: feed for e, feed in feeds if isinstance(feed, FileFeed)}
 
     @property
     def modelled(self) -> set[str]:

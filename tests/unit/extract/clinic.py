@@ -19,6 +19,7 @@ FIELDS = {
     "value": {"type": "decimal"},
     "note": {"type": "withheld", "optional": True},
     "changed_at": {"type": "date_time", "optional": True},
+    "deleted_at": {"type": "date_time", "optional": True},
 }
 
 
@@ -41,6 +42,7 @@ def source(**endpoint: Any) -> Source:
                     "grain": "One row per visit.",
                     "key": "visit_key",
                     "identity": ["id"],
+                    "deleted": {"field": "deleted_at"},
                     "fields": FIELDS,
                     "columns": {},
                 }

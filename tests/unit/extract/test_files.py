@@ -155,6 +155,19 @@ def test_columns_in_another_order_and_a_new_one_are_no_trouble(
     assert "Farbe" in result.findings[0].message
 
 
+def test_what_a_files_name_tells_is_no_column_and_must_be_told(
+    drops: Path, desk: Callable[..., Desk]
+) -> None:
+    at_desk = desk(pattern="*.csv", tells=r"_(?P<id>[a-z]+)\.csv$")
+    drop(drops / "visits_north.csv", "Wert\n2\n")
+    result = at_desk.extract()
+    assert result.complete
+    assert result.findings == ()
+    drop(drops / "visits_7.csv", "Wert\n2\n")
+    with pytest.raises(CitywellError, match="name of a file does not tell id"):
+        at_desk.extract(DAY_LATER)
+
+
 def test_a_directory_that_is_not_there_is_named(drops: Path, desk: Callable[..., Desk]) -> None:
     drops.rmdir()
     with pytest.raises(CitywellError, match="directory of the files is not there"):

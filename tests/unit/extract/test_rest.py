@@ -242,3 +242,13 @@ def test_a_part_that_is_gone_stops_the_endpoint_and_a_new_one_is_announced(
     with pytest.raises(CitywellError, match=r"Visit no longer has value; new is values") as error:
         desk().extract(DAY_LATER)
     assert "names" in error.value.do
+
+
+def test_of_a_deleted_record_little_is_sent(desk: Callable[..., Desk], service: Service) -> None:
+    gone = b'{"id":"a","deleted_at":"2026-03-01T00:00:00Z"}\n'
+    service.answer = lambda _path, _query: (200, {}, gone)
+    (file,) = desk(form="lines").extract().files
+    assert file.received == 1
+    service.answer = lambda _path, _query: (200, {}, gone + b'{"id":"b","deleted_at":null}\n')
+    with pytest.raises(CitywellError, match="no longer has value"):
+        desk(form="lines").extract(DAY_LATER)

@@ -153,3 +153,50 @@ def test_an_unknown_source_and_endpoint_are_answered_with_the_known_ones() -> No
     with pytest.raises(CitywellError, match="hospital_nort") as error:
         sources.find_endpoint("hospital_nort")
     assert "hospital_north" in error.value.do
+
+
+FIELDS = {
+    "id": {"type": "reference", "of": "Customer"},
+    "name": {"type": "withheld"},
+    "born": {"type": "birth_date"},
+    "post": {"type": "postal_district"},
+    "mail": {"type": "text"},
+}
+
+
+@pytest.mark.parametrize(
+    ("person", "message"),
+    [
+        ({"key": "id", "family": "name", "birth_date": "born", "postal_code": "post"}, None),
+        ({"key": "id", "family": "surname"}, "person: not declared as fields: surname"),
+        ({"key": "name"}, "person.key: name is not a reference"),
+        ({"key": "id", "email": "mail"}, "direct identifiers are withheld: mail"),
+    ],
+)
+def test_what_tells_who_a_person_is_stays_out_of_the_lake(
+    tmp_path: Path, person: dict[str, str], message: str | None
+) -> None:
+    data = definition()
+    data["tables"]["patient"] |= {"fields": FIELDS, "identity": ["id"], "person": person}
+    if message is None:
+        assert sources.load_file(write(tmp_path, data)).tables["patient"].person is not None
+        return
+    with pytest.raises(CitywellError, match=message):
+        sources.load_file(write(tmp_path, data))
+
+
+@pytest.mark.parametrize(
+    ("tells", "message"),
+    [
+        ("(?P<day>[0-9", "no regular expression"),
+        ("[0-9]+", "no named group"),
+        ("(?P<day>.)", "no fields: day"),
+    ],
+)
+def test_what_file_names_tell_are_fields(tmp_path: Path, tells: str, message: str) -> None:
+    data = yaml.safe_load((sources.reading.DIRECTORY / "energy.yml").read_text())
+    data["endpoints"]["energy_grid"]["feeds"]["outage"]["tells"] = tells
+    path = tmp_path / "energy.yml"
+    path.write_text(yaml.safe_dump(data))
+    with pytest.raises(CitywellError, match=message):
+        sources.load_file(path)
