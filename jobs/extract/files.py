@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from jobs.errors import CitywellError
@@ -53,9 +53,10 @@ def extract(
         is_asked_again = batch.is_full and not batch.is_first_load
         seen = set() if is_asked_again else control.seen_files(conn, batch.source, but=batch.batch_id)
         for entity, feed in endpoint.feeds.items():
-            for dropped in _dropped(directory, feed, endpoint.settle_s, clock.now()):
-                if digest_of(dropped.known_by) not in seen:
-                    _land(delivery, dropped, source.tables[entity], feed, endpoint.name)
+            there = _dropped(directory, feed, endpoint.settle_s, clock.now())
+            fresh = [dropped for dropped in there if digest_of(dropped.known_by) not in seen]
+            for dropped in _in_turn(fresh, batch.as_of):
+                _land(delivery, dropped, source.tables[entity], feed, endpoint.name)
         return delivery.finish(batch.as_of)
 
     return extracted(conn, batch, places, run)
@@ -119,7 +120,7 @@ def _land(delivery: Delivery, dropped: _Dropped, table: Table, feed: FileFeed, e
         form="csv",
         origin=dropped.name,
         known_by=dropped.known_by,
-        sent_at=min(dropped.sent_at, delivery.batch.as_of),
+        sent_at=dropped.sent_at,
     )
     stated = rows.stated if feed.csv.footer else dropped.stated
     if feed.csv.footer and rows.stated is None:
@@ -147,6 +148,19 @@ def _dropped(directory: Path, feed: FileFeed, settle_s: float, now: datetime) ->
         stated = counts.get(path.name) if feed.counted_by else _stated(confirmation)
         found.append(_Dropped(path, name, sent_at, stated, known_by))
     return sorted(found, key=lambda each: (each.sent_at, each.name))
+
+
+def _in_turn(dropped: Sequence[_Dropped], as_of: datetime) -> list[_Dropped]:
+    """The files, oldest first, each of an instant of its own that is no later than ``as_of``.
+
+    A run for a day long past finds files that all were changed after it; what a later one says still replaces what an
+    earlier one said.
+    """
+    latest, found = as_of, list[_Dropped]()
+    for each in reversed(dropped):
+        found.append(replace(each, sent_at=min(each.sent_at, latest)))
+        latest = found[-1].sent_at - timedelta(microseconds=1)
+    return found[::-1]
 
 
 def _confirmation(path: Path, suffix: str) -> Path | None:

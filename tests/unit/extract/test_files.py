@@ -73,6 +73,19 @@ def test_files_are_taken_once_in_the_order_they_came(drops: Path, desk: Callable
     assert [f.origin for f in second.files] == ["visits_3.csv"]
 
 
+def test_files_changed_after_the_day_that_is_run_keep_their_order(
+    drops: Path, desk: Callable[..., Desk]
+) -> None:
+    drop(drops / "visits_b.csv", HEADER + "b;1\n", DAY_LATER)
+    drop(drops / "visits_a.csv", HEADER + "b;2\n", DAY_LATER)
+    drop(drops / "visits_0.csv", HEADER + "b;3\n", DAY_LATER.replace(hour=6))
+    files = desk().extract().files
+    assert [f.origin for f in files] == ["visits_a.csv", "visits_b.csv", "visits_0.csv"]
+    instants = [f.sent_at for f in files]
+    assert instants == sorted(set(instants))
+    assert instants[-1] == AS_OF
+
+
 def test_a_corrected_file_is_taken_again_and_all_of_them_when_asked(
     drops: Path, desk: Callable[..., Desk]
 ) -> None:
