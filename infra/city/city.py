@@ -22,6 +22,7 @@ import numpy as np
 
 from infra.city import answer_key
 from infra.city.habits import HOSPITALS, Habits
+from infra.city.identity_variants import Persons, ordinals_again, registered, registered_again
 from infra.city.ids import record_ids
 from infra.city.lived import Lived
 from infra.city.options import Options
@@ -176,7 +177,14 @@ class City:
         stretch = Stretch(number, before_ms, self.world.day * DAY_MS)
         folder = self.root / "segments" / f"{number:05d}"
         writer = SegmentWriter(
-            folder, self.options, stretch, self.world, self._carry, self._identity(), self.surroundings
+            folder,
+            self.options,
+            stretch,
+            self.world,
+            self._carry,
+            self._identity(),
+            self._planted(),
+            self.surroundings,
         )
         writer.write(encounters, stays, progress)
         self.systems.write(Lived.of(writer, self.world, self._planted()))
@@ -273,7 +281,10 @@ class City:
             if key not in self._patient_ids:
                 self._patient_ids = {k: v for k, v in self._patient_ids.items() if k[0] == self.segments}
                 person = np.flatnonzero(self.world.people.registered_ms[:, habits.code] < self.now_ms)
-                self._patient_ids[key] = frozenset(self._ids_of(habits, person))
+                again, _ = registered_again(habits, self.options.seed, self.world.people, 0, self.now_ms)
+                self._patient_ids[key] = frozenset(
+                    [*self._ids_of(habits, person), *self._ids_again(habits, again)]
+                )
             return self._patient_ids[key]
 
     def group_members(self, habits: Habits, group: str) -> frozenset[str] | None:
@@ -286,6 +297,9 @@ class City:
 
     def _ids_of(self, habits: Habits, person: np.ndarray) -> list[str]:
         return record_ids(habits, "Patient", person * HOSPITAL_COUNT + habits.code, self.options.seed)
+
+    def _ids_again(self, habits: Habits, person: np.ndarray) -> list[str]:
+        return record_ids(habits, "Patient", ordinals_again(habits, person), self.options.seed)
 
     def _identity(self) -> Identity:
         people = self.world.people
@@ -302,7 +316,7 @@ class City:
         who = identities(seed, numbers, people.sex[numbers], people.moves[numbers], numbers)
         kinds: dict[str, list[str]] = {
             "family_names": who.family,
-            "full_names": who.full_names(),
+            "full_names": [],
             "phones": who.phone,
             "streets": who.street,
             "emails": who.email,
@@ -317,11 +331,32 @@ class City:
             kinds["streets"] += identities(seed, one, people.sex[one], before, numbers).street
         for habits in HOSPITALS:
             known = numbers[people.known[numbers, habits.code]]
+            again, _ = registered_again(habits, seed, people, 0, self.now_ms)
+            again = again[np.isin(again, numbers)]
             kinds["record_numbers"] += record_numbers(habits, seed, known)
-            kinds["patient_ids"] += self._ids_of(habits, known)
+            kinds["record_numbers"] += record_numbers(habits, seed, again, again=True)
+            kinds["patient_ids"] += [*self._ids_of(habits, known), *self._ids_again(habits, again)]
+            for some, is_again in ((known, False), (again, True)):
+                self._add_variants(kinds, habits, some, is_again=is_again)
             doctors = practitioner_names(habits, seed)[:CANARY_PRACTITIONERS]
             kinds["practitioner_names"] += [name.rsplit(" ", 1)[1] for name in doctors]
         return kinds | self.systems.canaries(seed, numbers)
+
+    def _add_variants(
+        self, kinds: dict[str, list[str]], habits: Habits, numbers: np.ndarray, *, is_again: bool
+    ) -> None:
+        """Add what a hospital has of some canaries. A name the wrong way round is found by its family name."""
+        seed, people, planted = self.options.seed, self.world.people, self._planted()
+        who = identities(seed, numbers, people.sex[numbers], people.moves[numbers], planted)
+        persons = Persons.of(people, numbers, planted, self.options.first_day)
+        written = registered(habits, seed, persons, who, again=is_again).identity
+        for g, f in zip(written.given, written.family, strict=True):
+            kinds["family_names"].append(g if "zq" in g else f)
+        kinds["full_names"] += written.full_names()
+        kinds["phones"] += written.phone
+        kinds["streets"] += written.street
+        kinds["emails"] += [text for text in written.email if text]
+        kinds["national_ids"] += [text for text in written.national_id if text]
 
 
 def _written(now_ms: int) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from infra.city.habits import HOSPITALS
 from infra.city.ids import hashed
+from infra.city.kin import addresses_of, kin, settle
 from infra.city.vocabulary import (
     CHRONIC,
     DISTRICTS,
@@ -87,11 +88,15 @@ class People:
         return self.onset_ms <= at_ms
 
 
-def make_people(count: int, rng: np.random.Generator, day: int, *, newcomers: bool = False) -> People:
+def make_people(
+    count: int, rng: np.random.Generator, day: int, *, seed: int = 0, newcomers: bool = False
+) -> People:
     """``count`` people as of ``day``; newcomers register on that day, the others did so in the three years
-    before."""
+    before, and are of the age and sex of their kin (see ``kin``)."""
     age = np.where(rng.random(count) < 0.2, rng.uniform(0, 20, count), rng.triangular(18, 55, 97, count))
     sex = (rng.random(count) < 0.49).astype(np.int8)
+    if not newcomers:
+        settle(age, sex, seed, canary_numbers(seed, count) if count else np.zeros(0, dtype=np.int64))
     onset = _onsets(age, rng, day)
     ill = onset <= day * DAY_MS
     home = rng.choice(HOSPITAL_COUNT, count, p=[0.4, 0.3, 0.3]).astype(np.int8)
@@ -227,23 +232,61 @@ def identities(
     seed: int, numbers: np.ndarray, sex: np.ndarray, moves: np.ndarray, canaries: np.ndarray
 ) -> Identity:
     """Names, phones and addresses of people; ``moves`` counts changes of address and phone."""
-    given_hash = hashed(seed, 2, numbers).tolist()
-    contact = _contact_hashes(seed, numbers, moves).tolist()
-    national = hashed(seed, 4, numbers).tolist()
+    of = kin(seed, numbers, canaries)
     pools = (GIVEN_FEMALE, GIVEN_MALE)
+    given_hash = hashed(seed, 2, of.given_of).tolist()
     given = [pools[s][h % len(pools[s])] for s, h in zip(sex.tolist(), given_hash, strict=True)]
-    family = family_names(seed, numbers, np.isin(numbers, canaries))
+    for place in np.flatnonzero(of.is_twin).tolist():
+        pool, h = pools[sex[place]], given_hash[place]
+        if given[place] == pool[_first_twin(seed, numbers[place], pool)]:
+            given[place] = pool[(h + 1) % len(pool)]
+    family = family_names(seed, of.family_of, np.isin(numbers, canaries))
+    contact = contacts(seed, numbers, moves, canaries)
     return Identity(
         given=given,
         family=family,
-        phone=[f"+1-{200 + c % 700}-555-{(c >> 12) % 10_000:04d}-{(c >> 30) % 1000:03d}" for c in contact],
+        phone=contact.phone,
         email=[f"{f.lower()}.{n}@mail.city.example" for f, n in zip(family, numbers.tolist(), strict=True)],
-        street=[_street(c) for c in contact],
+        street=contact.street,
+        postal_code=contact.postal_code,
+        national_id=national_ids(seed, numbers),
+    )
+
+
+def _first_twin(seed: int, number: int, pool: tuple[str, ...]) -> int:
+    """Place in ``pool`` of the given name of the twin before ``number``."""
+    return int(hashed(seed, 2, np.array([number - 1]))[0]) % len(pool)
+
+
+def national_ids(seed: int, numbers: np.ndarray) -> list[str]:
+    """National ids of people: ten digits and the remainder of their number by 97."""
+    return [f"{h % 10**10:010d}-{h % 10**10 % 97:02d}" for h in hashed(seed, 4, numbers).tolist()]
+
+
+@dataclass(frozen=True)
+class Contacts:
+    """Where people can be reached, as lists of text in the order asked for."""
+
+    phone: list[str]
+    street: list[str]
+    postal_code: list[str]
+
+
+def contacts(
+    seed: int, numbers: np.ndarray, moves: np.ndarray, canaries: np.ndarray, *, alone: bool = False
+) -> Contacts:
+    """Phones and addresses after so many ``moves``. Who has not moved lives with the family, unless ``alone``."""
+    of = kin(seed, numbers, canaries)
+    stays = (moves == 0) & (not alone)
+    at_home, by_phone = (np.where(stays, shared, numbers) for shared in (of.address_of, of.phone_of))
+    address, phone = (_contact_hashes(seed, number, moves).tolist() for number in (at_home, by_phone))
+    return Contacts(
+        phone=[f"+1-{200 + c % 700}-555-{(c >> 12) % 10_000:04d}-{(c >> 30) % 1000:03d}" for c in phone],
+        street=[_street(c) for c in address],
         postal_code=[
             f"{DISTRICTS[(c >> 5) % len(DISTRICTS)]} {(c >> 34) % 90 + 10}{'ABCDEFGH'[c & 7]}"
-            for c in contact
+            for c in address
         ],
-        national_id=[f"{h % 10**10:010d}-{h % 97:02d}" for h in national],
     )
 
 
@@ -253,7 +296,7 @@ def _contact_hashes(seed: int, numbers: np.ndarray, moves: np.ndarray) -> np.nda
 
 def postal_hashes(seed: int, numbers: np.ndarray, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of people's postal codes after so many moves: index into DISTRICTS, and the two digits after the space."""
-    c = _contact_hashes(seed, numbers, moves)
+    c = _contact_hashes(seed, np.where(moves == 0, addresses_of(seed, numbers), numbers), moves)
     district = (c >> np.uint64(5)) % np.uint64(len(DISTRICTS))
     digits = (c >> np.uint64(34)) % np.uint64(90) + np.uint64(10)
     return district.astype(np.int64), digits.astype(np.int64)

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from infra.city.habits import Habits
+from infra.city.identity_variants import Persons, Registered, registered
 from infra.city.ids import hashed, record_ids
 from infra.city.population import DAY_MS, HOSPITAL_COUNT, Identity, People, family_names
 from infra.city.simulation import Columns
@@ -54,16 +55,23 @@ NOTES = (
 class Scribe:
     """How one hospital writes, as of ``now_ms``."""
 
-    def __init__(self, habits: Habits, seed: int, people: People, identity: Identity, now_ms: int) -> None:
-        self.habits, self.seed, self.people, self.identity, self.now_ms = (
-            habits,
-            seed,
-            people,
-            identity,
-            now_ms,
-        )
+    def __init__(
+        self,
+        habits: Habits,
+        seed: int,
+        people: People,
+        identity: Identity,
+        now_ms: int,
+        *,
+        canaries: np.ndarray,
+        first_day: int,
+    ) -> None:
+        self.habits, self.seed, self.people, self.now_ms = habits, seed, people, now_ms
+        self.true_identity, self.canaries, self.first_day = identity, canaries, first_day
         everyone = np.arange(len(people))
-        self.full_names = np.array(identity.full_names(), dtype=object)
+        self.registered = registered(habits, seed, self._persons(everyone), identity)
+        self.identity = self.registered.identity
+        self.full_names = np.array(self.identity.full_names(), dtype=object)
         self.patient_ids = np.array(
             record_ids(habits, "Patient", everyone * HOSPITAL_COUNT + habits.code, seed), dtype=object
         )
@@ -72,6 +80,9 @@ class Scribe:
         self.ward_ids = np.array(self.ids("Organization", self._shared(len(WARDS) + 1)), dtype=object)
         self.location_ids = np.array(self.ids("Location", self._shared(len(WARDS))), dtype=object)
         self.medication_ids = np.array(self.ids("Medication", self._shared(len(MEDICATIONS))), dtype=object)
+
+    def _persons(self, numbers: np.ndarray) -> Persons:
+        return Persons.of(self.people, numbers, self.canaries, self.first_day)
 
     def _shared(self, count: int) -> np.ndarray:
         """Ordinals of this hospital's own staff, wards and medications."""
@@ -136,17 +147,37 @@ class Scribe:
 
     def patients(self, table: Columns) -> list[str]:
         """Patient records; ``person`` is the number of each. A few birth dates are only a year or a month."""
-        person, people, who = table["person"], self.people, self.identity
+        person = table["person"]
+        numbers = record_numbers(self.habits, self.seed, person)
+        ids = self.patient_ids[person].tolist()
+        return self._patients(table, self.registered, person, numbers, ids)
+
+    def patients_again(self, table: Columns) -> list[str]:
+        """Patient records of those registered a second time, under another id and record number."""
+        person = table["person"]
+        numbers = record_numbers(self.habits, self.seed, person, again=True)
+        identity = Identity(
+            **{n: [texts[p] for p in person.tolist()] for n, texts in vars(self.true_identity).items()}
+        )
+        what = registered(self.habits, self.seed, self._persons(person), identity, again=True)
+        return self._patients(
+            table, what, np.arange(len(person)), numbers, self.ids("Patient", table["ordinal"])
+        )
+
+    def _patients(
+        self, table: Columns, what: Registered, places: np.ndarray, numbers: list[str], ids: list[str]
+    ) -> list[str]:
+        """Patient records of ``table``; ``places`` of each in ``what``."""
+        person, people, who = table["person"], self.people, what.identity
         quirks = hashed(self.seed, 20 + self.habits.code, person).tolist()
-        births = np.datetime_as_string(people.birth_day[person].astype("datetime64[D]")).tolist()
         told = people.notice_ms[person, self.habits.code] <= self.now_ms
         deaths = self.instants(np.where(told, people.dead_ms[person], 0))
         kin = hashed(self.seed, 30, person).tolist()
-        numbers = record_numbers(self.habits, self.seed, person)
         lines = []
-        for i, (n, h, meta) in enumerate(
-            zip(person.tolist(), quirks, self.metas("Patient", table), strict=True)
+        for i, (n, at, h, meta) in enumerate(
+            zip(person.tolist(), places.tolist(), quirks, self.metas("Patient", table), strict=True)
         ):
+            full_name = f"{who.given[at]} {who.family[at]}"
             identifiers: list[Resource] = [
                 {
                     "use": "usual",
@@ -155,31 +186,31 @@ class Scribe:
                     "value": numbers[i],
                 }
             ]
-            if h % 13:
-                identifiers.append({"system": NATIONAL_ID, "value": who.national_id[n]})
+            if who.national_id[at]:
+                identifiers.append({"system": NATIONAL_ID, "value": who.national_id[at]})
+            telecom = [{"system": "phone", "value": who.phone[at], "use": "mobile"}]
+            if who.email[at]:
+                telecom.append({"system": "email", "value": who.email[at]})
             body: Resource = {
                 "identifier": identifiers,
                 "active": True,
                 "name": [
                     {
                         "use": "official",
-                        "family": who.family[n],
-                        "given": [who.given[n]],
-                        "text": self.full_names[n],
+                        "family": who.family[at],
+                        "given": [name for name in (who.given[at], what.second_given[at]) if name],
+                        "text": full_name,
                     }
                 ],
-                "telecom": [
-                    {"system": "phone", "value": who.phone[n], "use": "mobile"},
-                    {"system": "email", "value": who.email[n]},
-                ],
+                "telecom": telecom,
                 "gender": _gender(h, people.sex[n]),
-                "birthDate": births[i][: {0: 4, 1: 7}.get(h % 67, 10)],
+                "birthDate": what.birth[at],
                 "address": [
                     {
                         "use": "home",
-                        "line": [who.street[n]],
+                        "line": [who.street[at]],
                         "city": "Citywell",
-                        "postalCode": who.postal_code[n],
+                        "postalCode": who.postal_code[at],
                     }
                 ],
             }
@@ -190,15 +221,15 @@ class Scribe:
                     {
                         "relationship": [{"text": "next of kin"}],
                         "name": {
-                            "family": who.family[n],
+                            "family": who.family[at],
                             "given": [GIVEN_FEMALE[kin[i] % len(GIVEN_FEMALE)]],
                         },
-                        "telecom": [{"system": "phone", "value": who.phone[n]}],
+                        "telecom": [{"system": "phone", "value": who.phone[at]}],
                     }
                 ]
             if self.habits.narrative:
-                body["text"] = narrative(f"{self.full_names[n]}, {who.street[n]}")
-            lines.append(as_line("Patient", self.patient_ids[n], meta, body))
+                body["text"] = narrative(f"{full_name}, {who.street[at]}")
+            lines.append(as_line("Patient", ids[i], meta, body))
         return lines
 
     def shared(self, opened_ms: int) -> dict[str, tuple[np.ndarray, list[str]]]:
@@ -332,9 +363,9 @@ def _gender(quirk: int, sex: int) -> str:
     return ("female", "male")[sex]
 
 
-def record_numbers(habits: Habits, seed: int, person: np.ndarray) -> list[str]:
-    """Medical record numbers of people at one hospital."""
-    numbers = hashed(seed, 40 + habits.code, person).tolist()
+def record_numbers(habits: Habits, seed: int, person: np.ndarray, *, again: bool = False) -> list[str]:
+    """Medical record numbers of people at one hospital; ``again``: of their second registration."""
+    numbers = hashed(seed, (45 if again else 40) + habits.code, person).tolist()
     return [
         f"{habits.name[0].upper()}{n % 10**8:08d}-{p % 97:02d}"
         for n, p in zip(numbers, person.tolist(), strict=True)

@@ -20,6 +20,7 @@ import numpy as np
 from infra.city import clinical, dirt
 from infra.city.answer_key import AnswerKey, Row
 from infra.city.habits import HOSPITALS, Habits
+from infra.city.identity_variants import ordinals_again, registered_again
 from infra.city.ids import record_ids
 from infra.city.messages.outbox import write_messages
 from infra.city.messages.telling import Teller, Told
@@ -86,6 +87,11 @@ class Lines:
     stays: np.ndarray
     lines: list[bytes]
 
+    def add(self, other: Lines) -> None:
+        self.lines += other.lines
+        for name in ("keys", "versions", "visible", "stays"):
+            setattr(self, name, np.concatenate([getattr(self, name), getattr(other, name)]))
+
     def add_copies(self, rows: np.ndarray) -> None:
         self.lines += [self.lines[row] for row in rows.tolist()]
         self.keys = np.concatenate([self.keys, self.keys[rows]])
@@ -114,11 +120,13 @@ class SegmentWriter:
         world: World,
         carry: Carry,
         identity: Identity,
+        canaries: np.ndarray,
         surroundings: Setting,
     ) -> None:
         self.folder, self.options, self.stretch, self.carry = folder, options, stretch, carry
         self.surroundings = surroundings
         self.people, self.identity, self.now_ms = world.people, identity, stretch.now_ms
+        self.canaries = canaries
         self.rng = np.random.default_rng([options.seed, 2, stretch.number])
         self.least = 1 if stretch.number == 0 and options.dirt else 0
         self.key = AnswerKey()
@@ -143,7 +151,16 @@ class SegmentWriter:
         due = [item for item in self.carry.pending if item.visible_ms <= self.now_ms]
         self.carry.pending = [item for item in self.carry.pending if item.visible_ms > self.now_ms]
         scribes = [
-            Scribe(habits, self.options.seed, self.people, self.identity, self.now_ms) for habits in HOSPITALS
+            Scribe(
+                habits,
+                self.options.seed,
+                self.people,
+                self.identity,
+                self.now_ms,
+                canaries=self.canaries,
+                first_day=self.options.first_day,
+            )
+            for habits in HOSPITALS
         ]
         for habits, scribe in zip(HOSPITALS, scribes, strict=True):
             if self.stretch.number == 0:
@@ -229,7 +246,22 @@ class SegmentWriter:
         for row, id_ in zip(copied.tolist(), ids, strict=True):
             self._note_duplicate(scribe.habits, "Patient", id_, "exact", int(made.visible[row]))
         made.add_copies(copied)
+        made.add(self._patients_again(scribe))
         return made
+
+    def _patients_again(self, scribe: Scribe) -> Lines:
+        """Patients registered a second time in this stretch, as they were then: nobody looks after these records."""
+        person, at = registered_again(
+            scribe.habits, self.options.seed, self.people, self.stretch.before_ms, self.now_ms
+        )
+        table = {
+            "person": person,
+            "ordinal": ordinals_again(scribe.habits, person),
+            "version": np.ones(len(person), dtype=np.int64),
+            "updated": at,
+            "visible": at,
+        }
+        return _lines(table, scribe.patients_again)
 
     def _encounters(self, scribe: Scribe) -> tuple[Lines, list[Deletion]]:
         """Stays appear in progress and are finished later; visits appear finished; spurious stays are
@@ -468,7 +500,11 @@ class SegmentWriter:
             at = self.people.registered_ms[:, habits.code]
             person = np.flatnonzero((at >= self.stretch.before_ms) & (at < self.now_ms))
             ids = self._ids(habits, "Patient", person * HOSPITAL_COUNT + habits.code)
-            for number, id_ in zip(person.tolist(), ids, strict=True):
+            again, _ = registered_again(
+                habits, self.options.seed, self.people, self.stretch.before_ms, self.now_ms
+            )
+            ids += self._ids(habits, "Patient", ordinals_again(habits, again))
+            for number, id_ in zip([*person.tolist(), *again.tolist()], ids, strict=True):
                 self.key.note("persons", person_id=number, source=habits.source, patient_id=id_)
 
     def _note_discharges(self, s: Columns) -> None:

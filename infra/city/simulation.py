@@ -120,7 +120,7 @@ class World:
 
     def settle(self, population: int) -> None:
         """The first people."""
-        self.people = make_people(population, np.random.default_rng([self.seed, 0]), self.day)
+        self.people = make_people(population, np.random.default_rng([self.seed, 0]), self.day, seed=self.seed)
 
     def forget(self) -> None:
         """Drop visits and stays of those whose last one is too old to count in any true risk."""
