@@ -32,7 +32,7 @@ DATABASES: dict[str, tuple[str, ...]] = {
     "airflow": ("airflow",),
     "mlflow": ("mlflow",),
     "control": ("control",),
-    "vault": ("vault", "vault_client"),
+    "vault": ("vault", "vault_client", "vault_linker"),
     "serving": ("serving", "care", "analyst"),
     "city_pharmacy": ("city_pharmacy", "pharmacy_reader"),
 }

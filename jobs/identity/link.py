@@ -1,24 +1,29 @@
 """Registers the identities of a landed batch in the vault and says which person each source patient is.
 
-Flow: landing files -> lines -> (type, id) -> pseudonyms -> vault -> link rows of pseudonyms for the lake.
+Flow: landing files -> lines -> (type, id) and what a patient's record says of who it is -> pseudonyms -> vault -> link
+rows of pseudonyms for the lake.
 
 Patients are linked to a person; encounters are registered too, because a score is written back to the stay
-it is about under the hospital's own id. Today a person is a source patient; linkage across sources will
-write other person keys into ``vault.person_link``, and ``links`` hands out whatever stands there.
+it is about under the hospital's own id. A new patient is a person of its own until linkage
+(``jobs.identity.linkage``) writes another person key into ``vault.person_link``; ``links`` hands out whatever stands
+there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
 from jobs import postgres
 from jobs.crash import crash_here
 from jobs.identity import vault
+from jobs.identity.demographics import EXTRACTORS, Record
 from jobs.identity.pseudonyms import Pseudonymiser, load_key
-from jobs.lake import landing, lines, strict
+from jobs.lake import instants, landing, lines, strict
 from jobs.lake.references import Addresses
 from jobs.settings import settings
 from jobs.sources import find_endpoint
@@ -58,16 +63,20 @@ def link_batch(
     manifest = landing.manifest_of(directory)
     file_key = landing.load_key(landing_key or settings().keys_dir / "landing.key")
     pseudonyms = Pseudonymiser(load_key(pseudonym_key or settings().keys_dir / "pseudonym.key"), source)
-    addresses = Addresses(find_endpoint(source)[1].addresses)
+    endpoint = find_endpoint(source)[1]
+    addresses, zone = Addresses(endpoint.addresses), ZoneInfo(endpoint.time_zone)
     patients: set[str] = set()
 
     def registered() -> Iterator[vault.Identity]:
-        for resource_type, source_id in _identities(directory, manifest.files, file_key, addresses):
+        for resource_type, source_id, record in _identities(directory, manifest.files, file_key, addresses):
             key = pseudonyms.key(resource_type, source_id)
+            said = None
             if resource_type == LINKED_TYPE:
                 patients.add(key)
+                if record is not None:
+                    said = _description(record, source, zone, manifest.transaction_time)
             yield vault.Identity(
-                key, pseudonyms.key_id, source, resource_type, source_id, manifest.transaction_time
+                key, pseudonyms.key_id, source, resource_type, source_id, manifest.transaction_time, said
             )
 
     vault.register(conn, batch_id, registered(), method=METHOD)
@@ -93,27 +102,41 @@ def links(conn: vault.Connection, patient_keys: Sequence[str]) -> pa.Table:
     )
 
 
+def _description(record: Record, house: str, zone: ZoneInfo, exported_at: datetime) -> vault.Description:
+    """Who a patient's record says it is, as of its version's instant; that of the export where it has none."""
+    meta = record.get("meta")
+    text = meta.get("lastUpdated") if isinstance(meta, dict) else None
+    try:
+        at = instants.from_micros(instants.parse(text, zone)[0]) if isinstance(text, str) else exported_at
+    except ValueError:
+        at = exported_at
+    return vault.Description(at, EXTRACTORS[LINKED_TYPE](record, house))
+
+
 def _identities(
     directory: Path, files: Iterable[landing.LandedFile], key: landing.LandingKey, addresses: Addresses
-) -> Iterator[tuple[str, str]]:
-    """(type, id) of the registered types in the output files and deletion bundles of a batch."""
+) -> Iterator[tuple[str, str, Record | None]]:
+    """(type, id, record) of the registered types in the output files and deletion bundles of a batch; no record of a
+    deletion."""
     for file in files:
         if file.kind == "error" or (file.kind == "output" and file.resource_type not in REGISTERED_TYPES):
             continue
         for _, line in lines.split(landing.read_frames(directory / file.file, key)):
             if file.kind == "deleted":
-                yield from _deleted(line, addresses)
+                yield from ((kind, source_id, None) for kind, source_id in _deleted(line, addresses))
             else:
                 yield from _received(line, file.resource_type)
 
 
-def _received(line: bytes | None, resource_type: str) -> list[tuple[str, str]]:
-    """(type, id) of the resource of ``resource_type`` on a line; none for a line the reader quarantines unread."""
+def _received(line: bytes | None, resource_type: str) -> list[tuple[str, str, Record | None]]:
+    """(type, id, record) of the resource of ``resource_type`` on a line; none for a line the reader quarantines
+    unread."""
     try:
-        source_id = strict.source_id(strict.parse(line), resource_type)
+        record = strict.parse(line)
+        source_id = strict.source_id(record, resource_type)
     except strict.Rejected:
         return []
-    return [(resource_type, source_id)] if source_id else []
+    return [(resource_type, source_id, record)] if source_id else []
 
 
 def _deleted(line: bytes | None, addresses: Addresses) -> list[tuple[str, str]]:

@@ -1,8 +1,9 @@
 """The vault: which source identity a pseudonym stands for, in a PostgreSQL database of its own.
 
-Two roles use it. The owner, ``vault``, runs ``migrate`` and nothing in daily work. Jobs connect as
+Three roles use it. The owner, ``vault``, runs ``migrate`` and nothing in daily work. Jobs connect as
 ``vault_client``, which can select no identity: it puts rows into an inbox and calls functions that run with
-the owner's rights.
+the owner's rights. Linkage (``jobs.identity.linkage``) connects as ``vault_linker``, which reads demographics and
+decides who is one person; it says so in ``link_run`` first.
 
 Reading is audited by the database itself, in two transactions: ``request_access`` appends to
 ``access_audit`` who asks, for what purpose and for which pseudonyms; ``read_access`` answers those only,
@@ -16,22 +17,26 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from jobs import postgres
 from jobs.errors import CitywellError
+from jobs.identity.demographics import Demographics
 from jobs.settings import settings
 
 DATABASE = "vault"
 OWNER_ROLE = "vault"
 CLIENT_ROLE = "vault_client"
+LINKER_ROLE = "vault_linker"
 KEYS_PER_REQUEST = 10_000
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-_DDL = """
+_TABLES = """
 create schema if not exists vault;
 revoke all on schema vault from public;
 
@@ -57,6 +62,7 @@ create table if not exists vault.identity_inbox (
 );
 comment on table vault.identity_inbox is
     'One row per identity being registered by an open transaction; empty between transactions.';
+alter table vault.identity_inbox add column if not exists demographics jsonb;
 
 create table if not exists vault.person_link (
     patient_key text collate "C" primary key,
@@ -66,7 +72,10 @@ create table if not exists vault.person_link (
     method text not null
 );
 comment on table vault.person_link is
-    'One row per source patient: the person it belongs to. Pseudonyms only.';
+    'One row per source patient: the person it belongs to, since when and by what. registered_at: linked_at of the
+patient as a person of its own. Pseudonyms only.';
+alter table vault.person_link add column if not exists registered_at timestamptz;
+update vault.person_link set registered_at = linked_at where registered_at is null;
 
 create table if not exists vault.access_audit (
     access_id bigint generated always as identity primary key,
@@ -84,11 +93,13 @@ comment on table vault.access_audit is
 
 create or replace function vault.refuse_change() returns trigger language plpgsql as $body$
 begin
-    raise exception 'access_audit is append-only';
+    raise exception '% is append-only', tg_table_name;
 end $body$;
 create or replace trigger access_audit_append_only before update or delete or truncate on vault.access_audit
     for each statement execute function vault.refuse_change();
 
+"""
+_FUNCTIONS = """
 create or replace function vault.register(batch text, method text) returns bigint
 language sql security definer set search_path = pg_catalog, pg_temp as $body$
     with
@@ -106,10 +117,36 @@ language sql security definer set search_path = pg_catalog, pg_temp as $body$
         returning known.pseudonym, known.source, known.resource_type, known.first_seen_at
     ),
     linked as (
-        insert into vault.person_link (patient_key, source, person_key, linked_at, method)
-        select pseudonym, source, pseudonym, first_seen_at, register.method
+        insert into vault.person_link (patient_key, source, person_key, linked_at, method, registered_at)
+        select pseudonym, source, pseudonym, first_seen_at, register.method, first_seen_at
         from registered where resource_type = 'Patient'
         on conflict (patient_key) do nothing
+    ),
+    said as (
+        select t.source, d.* from taken as t
+        cross join lateral jsonb_to_record(t.demographics) as d (
+            patient_key text, house text, record_number text, given text, family text, birth_date text,
+            birth_precision text, sex text, national_id text, phone text, email text, postal_code text, street text,
+            city text, version_at timestamptz, digest text
+        )
+        where t.demographics is not null
+    ),
+    described as (
+        insert into vault.demographics as known (
+            patient_key, source, house, record_number, given, family, birth_date, birth_precision, sex, national_id,
+            phone, email, postal_code, street, city, version_at, digest
+        )
+        select distinct on (patient_key) patient_key, source, house, record_number, given, family, birth_date,
+            birth_precision, sex, national_id, phone, email, postal_code, street, city, version_at, digest
+        from said order by patient_key, version_at desc, digest collate "C" desc
+        on conflict (patient_key) do update set
+            house = excluded.house, record_number = excluded.record_number, given = excluded.given,
+            family = excluded.family, birth_date = excluded.birth_date, birth_precision = excluded.birth_precision,
+            sex = excluded.sex, national_id = excluded.national_id, phone = excluded.phone, email = excluded.email,
+            postal_code = excluded.postal_code, street = excluded.street, city = excluded.city,
+            version_at = excluded.version_at, digest = excluded.digest,
+            is_linked = known.is_linked and known.digest = excluded.digest
+            where (known.version_at, known.digest) < (excluded.version_at, excluded.digest)
     )
     select count(*) from registered
 $body$;
@@ -141,18 +178,39 @@ begin
         where a.access_id = access;
 end $body$;
 
-revoke all on all tables in schema vault from public, vault_client;
+revoke all on all tables in schema vault from public, vault_client, vault_linker;
 revoke all on all functions in schema vault from public;
 grant usage on schema vault to vault_client;
 grant insert on vault.identity_inbox to vault_client;
 grant select on vault.person_link to vault_client;
 grant execute on function vault.register(text, text), vault.request_access(text[], text, text, text),
     vault.read_access(bigint) to vault_client;
+
+grant temporary on database vault to vault_linker;
+grant usage on schema vault to vault_linker;
+grant select on vault.demographics to vault_linker;
+grant update (is_linked) on vault.demographics to vault_linker;
+grant select (pseudonym, source, resource_type, first_seen_at) on vault.source_identity to vault_linker;
+grant select, update on vault.person_link to vault_linker;
+grant select, insert on vault.link_model, vault.link_audit, vault.link_run to vault_linker;
+grant select, insert, update, delete on vault.link_calibration, vault.link_term, vault.link_pair,
+    vault.link_decision, vault.link_review to vault_linker;
+grant execute on function vault.request_access(text[], text, text, text), vault.read_demographics(bigint)
+    to vault_linker;
 """
+_LINKAGE_DDL = Path(__file__).with_name("linkage") / "schema.sql"
+
+
+class Description(NamedTuple):
+    """Who a version of a record says somebody is; ``version_at``: the version's instant."""
+
+    version_at: datetime
+    demographics: Demographics
 
 
 class Identity(NamedTuple):
-    """One identity of a source. ``seen_at``: transaction time of the export it came with."""
+    """One identity of a source. ``seen_at``: transaction time of the export it came with. ``said``: who a patient's
+    record says it is, if the record came too."""
 
     pseudonym: str
     key_id: str
@@ -160,6 +218,7 @@ class Identity(NamedTuple):
     resource_type: str
     source_id: str
     seen_at: datetime
+    said: Description | None = None
 
 
 class SourceIdentity(NamedTuple):
@@ -180,15 +239,13 @@ class Access:
 
 
 @contextmanager
-def connect() -> Iterator[Connection]:
-    """A connection to the vault in the jobs' role, in autocommit, closed at exit.
+def connect(role: str = CLIENT_ROLE) -> Iterator[Connection]:
+    """A connection to the vault in the jobs' role, or linkage's, in autocommit, closed at exit.
 
     Raises CitywellError when the vault cannot be reached, and in the place of every psycopg.Error in the block.
     """
     try:
-        conn = psycopg.connect(
-            settings().postgres_dsn(DATABASE, CLIENT_ROLE), autocommit=True, connect_timeout=10
-        )
+        conn = psycopg.connect(settings().postgres_dsn(DATABASE, role), autocommit=True, connect_timeout=10)
     except (psycopg.OperationalError, FileNotFoundError) as error:
         raise CitywellError(
             f"The vault does not answer ({type(error).__name__}).",
@@ -206,11 +263,14 @@ def migrate(conn: Connection) -> None:
     """
     with conn.transaction():
         conn.execute("select pg_advisory_xact_lock(hashtext('citywell vault migrate'))")
-        conn.execute(_DDL)
+        conn.execute(_TABLES)
+        conn.execute(_LINKAGE_DDL.read_bytes())
+        conn.execute(_FUNCTIONS)
 
 
 def register(conn: Connection, batch_id: str, identities: Iterable[Identity], *, method: str) -> int:
-    """Upsert ``identities`` seen in ``batch_id`` and link new patients to a person of their own.
+    """Upsert ``identities`` seen in ``batch_id`` and link new patients to a person of their own. Of what is said of a
+    patient the newest version stands.
 
     One transaction; the same batch again changes nothing. Returns the number of rows added or updated.
     Earlier batches that come late move ``first_seen_at`` back and leave ``last_batch_id``, so order does
@@ -218,14 +278,28 @@ def register(conn: Connection, batch_id: str, identities: Iterable[Identity], *,
     """
     with postgres.discreet(DATABASE), conn.transaction(), conn.cursor() as cursor:
         with cursor.copy(
-            "copy vault.identity_inbox (pseudonym, key_id, source, resource_type, source_id, seen_at) "
-            "from stdin"
+            "copy vault.identity_inbox "
+            "(pseudonym, key_id, source, resource_type, source_id, seen_at, demographics) from stdin"
         ) as copy:
             for identity in identities:
-                copy.write_row(identity)
+                copy.write_row((*identity[:-1], _described(identity)))
         row = cursor.execute("select vault.register(%s, %s)", (batch_id, method)).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def _described(identity: Identity) -> Jsonb | None:
+    if identity.said is None:
+        return None
+    version_at, demographics = identity.said
+    return Jsonb(
+        {
+            "patient_key": identity.pseudonym,
+            "version_at": version_at.isoformat(),
+            "digest": demographics.digest,
+            **demographics._asdict(),
+        }
+    )
 
 
 def resolve(conn: Connection, keys: Sequence[str], access: Access) -> Mapping[str, SourceIdentity]:

@@ -26,3 +26,10 @@ def vault_client(postgres: Cluster, vault_owner: vault.Connection) -> Iterator[v
     conn = psycopg.connect(postgres.dsn("vault", vault.CLIENT_ROLE))
     yield conn
     conn.close()
+
+
+@pytest.fixture
+def vault_linker(postgres: Cluster, vault_owner: vault.Connection) -> Iterator[vault.Connection]:
+    """Linkage's connection to that vault."""
+    with psycopg.connect(postgres.dsn("vault", vault.LINKER_ROLE), autocommit=True) as conn:
+        yield conn

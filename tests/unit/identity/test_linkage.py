@@ -1,0 +1,349 @@
+"""Who is one person: rules, scores, constraints and decisions, over a real vault."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import psycopg
+import pytest
+
+from jobs.errors import CitywellError
+from jobs.identity import linkage, vault
+from jobs.identity.linkage import models
+from jobs.identity.linkage.clusters import Thresholds
+from tests.unit.identity.described import (
+    ANNA,
+    demographics,
+    key,
+    national_id,
+    others,
+    patient,
+    persons,
+    register,
+    state,
+)
+
+NORTH, HARBOUR, UNIVERSITY = "hospital_north", "hospital_harbour", "hospital_university"
+A, B, C, D = (key(n) for n in (1, 2, 3, 4))
+WHO = {"actor": "a reviewer"}
+
+
+@pytest.fixture
+def people(vault_client: vault.Connection) -> vault.Connection:
+    """The jobs' connection to a vault of 300 people who are nobody else."""
+    register(vault_client, others())
+    return vault_client
+
+
+def without(said: dict[str, str], *names: str) -> dict[str, str]:
+    return {name: text for name, text in said.items() if name not in names}
+
+
+MOVED = {"phone": "+1-909-555-0900", "postal_code": "C11 20B", "street": "7 Dock Row"}
+
+
+PAIRS: list[tuple[str, dict[str, str], dict[str, str], bool]] = [
+    ("the same", {}, {}, True),
+    (
+        "one national id, other name and address",
+        {"national_id": "="},
+        {**MOVED, "family": "Holm", "national_id": "="},
+        True,
+    ),
+    ("a slip", {}, {"given": "Ana", "phone": ""}, True),
+    ("the wrong way round", {"family": "Lindqvist"}, {"given": "Lindqvist", "family": "Anna"}, True),
+    ("day and month swapped", {"birth_date": "1961-04-09"}, {"birth_date": "1961-09-04"}, True),
+    ("a year only", {"birth_date": "1962-04-09"}, {"birth_date": "1962"}, True),
+    ("in ASCII", {"given": "Björn"}, {"given": "Bjoern", **MOVED}, True),
+    ("married", {}, {"family": "Holm"}, True),
+    ("twins", {}, {"given": "Dora"}, False),
+    ("mother and daughter of one name", {"birth_date": "1963-04-09"}, {"birth_date": "1988-04-19"}, False),
+    ("two national ids", {"national_id": "="}, {"national_id": "other"}, False),
+    ("a wrong digit", {"national_id": "="}, {"national_id": "wrong"}, True),
+    ("a phone only", {"only": "phone"}, {"only": "phone"}, False),
+    ("nothing known", {"only": "sex"}, {"only": "sex"}, False),
+]
+
+
+def of_pair(number: int, said: dict[str, str]) -> dict[str, str]:
+    """What is said of one of a pair: a person of its own each, but for what ``said`` has."""
+    base = {
+        **ANNA,
+        "family": f"Lind{'abcdefghijklmnop'[number] * 2}strom",
+        "birth_date": f"{1930 + 3 * number}-04-{10 + number}",
+        "phone": f"+1-205-555-{1000 + number}",
+        "street": f"{100 + number} Mill Lane",
+        "national_id": "",
+    }
+    ids = {"=": national_id(7000 + number), "other": national_id(8000 + number), "": ""}
+    ids["wrong"] = f"{ids['=']}"[:-1] + str((int(ids["="][-1]) + 1) % 10)
+    if only := said.get("only"):
+        return {only: base[only]}
+    merged = {**base, **said}
+    return {**merged, "national_id": ids[merged["national_id"]]}
+
+
+def test_pairs(people: vault.Connection, vault_linker: vault.Connection) -> None:
+    both = [
+        patient(1 + 2 * n + place, (NORTH, HARBOUR)[place], **of_pair(n, said))
+        for n, (_, *pair, _) in enumerate(PAIRS)
+        for place, said in enumerate(pair)
+    ]
+    register(people, both)
+    linkage.run(vault_linker)
+    found = persons(vault_linker)
+    joined = {
+        words for n, (words, *_) in enumerate(PAIRS) if frozenset({key(1 + 2 * n), key(2 + 2 * n)}) in found
+    }
+    assert joined == {words for words, *_, are_one in PAIRS if are_one}
+    assert len(found) == len(joined), "and nobody else"
+
+
+def test_a_house_and_its_record_number_name_one_patient(
+    people: vault.Connection, vault_linker: vault.Connection
+) -> None:
+    said = {"record_number": "N12-3", "family": "Lindqvist"}
+    register(people, [patient(1, **said), patient(2, **said), patient(3, HARBOUR, **said)])
+    linkage.run(vault_linker)
+    assert persons(vault_linker) == {frozenset({A, B})}
+
+
+def test_records_of_one_house_need_more_and_a_chain_never_joins_two_national_ids(
+    people: vault.Connection, vault_linker: vault.Connection
+) -> None:
+    alike = without(ANNA, "phone", "postal_code", "street")
+    register(
+        people,
+        [
+            patient(1, national_id=national_id(77), **ANNA),
+            patient(2, HARBOUR, **ANNA),
+            patient(3, UNIVERSITY, national_id=national_id(78), **{**ANNA, **MOVED, "family": "Lindquist"}),
+            patient(4, **{**alike, "family": "Holm", "given": "A"}),
+        ],
+    )
+    linkage.run(vault_linker)
+    assert persons(vault_linker) == {frozenset({A, B})}
+    assert {(p.key_a, p.key_b) for p in linkage.review(vault_linker)} <= {(B, C), (A, D), (B, D), (C, D)}
+
+
+def test_a_new_member_changes_no_key_and_of_two_persons_the_older_stays(
+    people: vault.Connection, vault_linker: vault.Connection
+) -> None:
+    only_id = {"national_id": national_id(77), "birth_date": ANNA["birth_date"]}
+    register(people, [patient(4, UNIVERSITY, day=1, **only_id), patient(2, HARBOUR, day=2, **ANNA)])
+    assert linkage.run(vault_linker).is_full
+    assert persons(vault_linker) == set()
+    register(people, [patient(3, "pharmacy", day=3, **ANNA)], "b2")
+    second = linkage.run(vault_linker)
+    assert (second.is_full, second.scored, second.merged) == (False, 1, 1)
+    key_of = "select person_key from vault.person_link where patient_key = %s"
+    assert vault_linker.execute(key_of, (C,)).fetchone() == (B,)
+    register(people, [patient(1, day=4, **only_id, **without(ANNA, "birth_date"))], "b3")
+    linkage.run(vault_linker)
+    assert persons(vault_linker) == {frozenset({A, B, C, D})}
+    assert vault_linker.execute(key_of, (A,)).fetchone() == (D,), "the one registered first"
+    newest, *_ = linkage.history(vault_linker)
+    assert (newest.kind, newest.actor, set(newest.retired)) == ("merge", "linkage", {A, B})
+    assert newest.before[C][0] == B
+    assert newest.after[C][0] == D
+    before = state(vault_linker)
+    assert linkage.run(vault_linker).changed == 0
+    assert state(vault_linker) == before
+    assert linkage.run(vault_linker, full=True).changed == 0
+
+
+def test_the_newest_version_stands_in_any_order(
+    vault_client: vault.Connection, vault_linker: vault.Connection
+) -> None:
+    versions = [patient(1, version=day, family=name) for day, name in enumerate(("Ash", "Birch", "Cole"))]
+    for order in itertools.permutations(versions):
+        for said in order:
+            register(vault_client, [said])
+        assert demographics(vault_linker, 1).family == "cole"
+
+
+def test_who_says_something_else_is_scored_again(
+    people: vault.Connection, vault_linker: vault.Connection
+) -> None:
+    register(people, [patient(1, **ANNA), patient(2, HARBOUR, **ANNA)])
+    linkage.run(vault_linker)
+    register(people, [patient(2, HARBOUR, version=1, **ANNA)], "b2")
+    assert linkage.run(vault_linker).scored == 0, "the same again"
+    register(people, [patient(2, HARBOUR, version=2, **{**ANNA, "given": "Dora"})], "b3")
+    run = linkage.run(vault_linker)
+    assert (run.scored, run.split) == (1, 1)
+    links = vault_linker.execute("select * from vault.person_link where patient_key = %s", (B,)).fetchone()
+    assert links is not None
+    assert links[2:] == (B, links[5], "source_patient", links[5]), "as it was registered"
+
+
+def test_what_somebody_decides_stands_above_scores_and_survives_another_model(
+    people: vault.Connection, vault_linker: vault.Connection
+) -> None:
+    register(people, [patient(1, **ANNA), patient(2, HARBOUR, **ANNA), patient(3, UNIVERSITY, family="Holm")])
+    linkage.run(vault_linker)
+    linkage.split(vault_linker, [B], "her sister", **WHO)
+    linkage.merge(vault_linker, A, C, "told at the desk", **WHO)
+    assert persons(vault_linker) == {frozenset({A, C})}
+    trained = models.current(vault_linker)
+    models.store(
+        vault_linker,
+        trained.settings,
+        Thresholds(link=1, duplicate=3, review=0),
+        trained.evidence,
+        actor="test",
+        origin="test",
+    )
+    assert linkage.run(vault_linker).is_full, "another model"
+    assert persons(vault_linker) == {frozenset({A, C})}
+    with pytest.raises(CitywellError, match="are apart"):
+        linkage.merge(vault_linker, B, C, "a mistake", **WHO)
+    assert persons(vault_linker) == {frozenset({A, C})}
+
+
+def test_a_reviewer_accepts_and_rejects(people: vault.Connection, vault_linker: vault.Connection) -> None:
+    twin = {**ANNA, "given": "Dora"}
+    register(people, [patient(1, **ANNA), patient(2, HARBOUR, **twin), patient(3, UNIVERSITY, **twin)])
+    linkage.run(vault_linker)
+    queue = linkage.review(vault_linker)
+    assert {(p.key_a, p.key_b, p.why) for p in queue} == {(A, B, "contradiction"), (A, C, "contradiction")}
+    rejected = linkage.reject(vault_linker, A, B, "twins", **WHO)
+    assert [(p.key_a, p.key_b) for p in linkage.review(vault_linker)] == [(A, C)]
+    assert linkage.history(vault_linker, A)[0].kind == "decision"
+    linkage.unmerge(vault_linker, rejected, "by mistake", **WHO)
+    assert len(linkage.review(vault_linker)) == 2
+
+
+def test_a37_takes_a40_back(people: vault.Connection, vault_linker: vault.Connection) -> None:
+    register(people, [patient(1, **ANNA), patient(2, HARBOUR, family="Holm"), patient(3, UNIVERSITY, **ANNA)])
+    linkage.run(vault_linker)
+    before = state(vault_linker)
+    linkage.merge(vault_linker, A, B, "A40", **WHO)
+    assert persons(vault_linker) == {frozenset({A, B, C})}
+    linkage.unlink(vault_linker, B, A, "A37", **WHO)
+    assert state(vault_linker) == before
+    linkage.unlink(vault_linker, A, C, "A37 of what scores had joined", **WHO)
+    assert persons(vault_linker) == set()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_undoing_backwards_gives_back_every_state(
+    people: vault.Connection, vault_linker: vault.Connection, seed: int
+) -> None:
+    """Any changes by scores and people, each undone from the last to the first."""
+    chance = random.Random(seed)
+    register(people, [patient(n, f"house_{n % 4}", **ANNA) for n in range(1, 5)])
+    register(people, [patient(n, f"house_{n % 4}", family=f"Holm{n}") for n in range(5, 9)])
+    linkage.run(vault_linker)
+    states, changes = [state(vault_linker)], []
+    while len(changes) < 8:
+        one, other = (key(n) for n in chance.sample(range(1, 9), 2))
+        change = chance.choice([linkage.merge, linkage.reject, linkage.split])
+        try:
+            changes.append(
+                change(vault_linker, [one], "x", **WHO)  # type: ignore[call-arg, arg-type]
+                if change is linkage.split
+                else change(vault_linker, one, other, "x", **WHO)  # type: ignore[arg-type]
+            )
+        except CitywellError:
+            assert state(vault_linker) == states[-1], "refused, and nothing changed"
+            continue
+        states.append(state(vault_linker))
+    for audit_id in reversed(changes):
+        states.pop()
+        assert linkage.unmerge(vault_linker, audit_id, "undo", **WHO).is_exact
+        assert state(vault_linker) == states[-1]
+        with pytest.raises(CitywellError, match="has been undone"):
+            linkage.unmerge(vault_linker, audit_id, "undo", **WHO)
+
+
+def test_a_merge_by_score_is_undone_for_good(
+    people: vault.Connection, vault_linker: vault.Connection
+) -> None:
+    linkage.run(vault_linker)
+    before = vault_linker.execute("select * from vault.person_link order by 1").fetchall()
+    register(people, [patient(1, **ANNA), patient(2, HARBOUR, **ANNA)])
+    linkage.run(vault_linker)
+    merged, *_ = linkage.history(vault_linker)
+    assert linkage.unmerge(vault_linker, merged.audit_id, "two people", **WHO).is_exact
+    after = vault_linker.execute(
+        "select * from vault.person_link where patient_key <> all(%s) order by 1", ([A, B],)
+    )
+    assert after.fetchall() == before
+    assert linkage.run(vault_linker, full=True).changed == 0
+    assert persons(vault_linker) == set()
+
+
+def test_batches_in_any_order_give_the_same_persons(
+    vault_client: vault.Connection, vault_linker: vault.Connection, vault_owner: vault.Connection
+) -> None:
+    """With the model as it was fitted first: linkage runs after each batch."""
+    register(vault_client, others())
+    linkage.run(vault_linker)
+    twin = {**ANNA, "given": "Dora", "national_id": national_id(90)}
+    batches = [
+        [patient(1, **ANNA), patient(2, HARBOUR, **twin)],
+        [
+            patient(3, HARBOUR, day=1, national_id=national_id(77), **ANNA),
+            patient(4, **without(twin, "phone")),
+        ],
+        [patient(5, UNIVERSITY, day=2, national_id=national_id(77), **MOVED, birth_date=ANNA["birth_date"])],
+        [patient(1, version=3, **{**ANNA, **MOVED}), patient(6, "pharmacy", day=3, **ANNA)],
+    ]
+    found = []
+    for order in random.Random(4).sample(list(itertools.permutations(batches)), 3):
+        vault_owner.execute("delete from vault.person_link where patient_key < %s", (key(100),))
+        vault_owner.execute("delete from vault.source_identity where pseudonym < %s", (key(100),))
+        vault_owner.execute("delete from vault.demographics where patient_key < %s", (key(100),))
+        vault_owner.execute("delete from vault.link_pair")
+        for number, batch in enumerate(order):
+            register(vault_client, batch, f"b{number}")
+            assert not linkage.run(vault_linker).is_full
+        found.append(
+            vault_linker.execute(
+                "select patient_key, person_key from vault.person_link order by 1"
+            ).fetchall()
+        )
+    assert all(one == found[0] for one in found)
+    assert persons(vault_linker) == {frozenset({A, C, key(5), key(6)}), frozenset({B, D})}
+
+
+def test_nobody_but_linkage_reads_who_people_are(
+    people: vault.Connection, vault_linker: vault.Connection
+) -> None:
+    for table in ("demographics", "link_pair", "link_term", "link_audit"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            people.execute(f"select * from vault.{table}")
+        people.rollback()
+    for statement in (
+        "select source_id from vault.source_identity",
+        "select * from vault.access_audit",
+        "update vault.demographics set family = 'x'",
+        "update vault.link_audit set actor = 'x'",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            vault_linker.execute(statement)
+
+
+def test_reading_leaves_a_trace(
+    people: vault.Connection, vault_linker: vault.Connection, vault_owner: vault.Connection
+) -> None:
+    register(people, [patient(1, **ANNA)])
+    linkage.run(vault_linker, run_id="r1")
+    runs = vault_owner.execute("select run_id, role, actor, purpose, records from vault.link_run").fetchall()
+    assert runs == [("r1", "vault_linker", "linkage", "link records of one person", 301)]
+    found = linkage.describe(vault_linker, [A], vault.Access("cli", "look at a pair", "r2"))
+    assert (found[A]["given"], found[A]["family"]) == ("anna maria", "lindqvist")
+    audit = vault_owner.execute("select role, actor, purpose, keys from vault.access_audit").fetchall()
+    assert audit == [("vault_linker", "cli", "look at a pair", [A])]
+    for table in ("link_audit", "link_run", "link_model"):
+        with pytest.raises(psycopg.errors.RaiseException, match=f"{table} is append-only"):
+            vault_owner.execute(f"truncate vault.{table}")
+
+
+def test_a_patient_nobody_knows_is_told(people: vault.Connection, vault_linker: vault.Connection) -> None:
+    with pytest.raises(CitywellError, match="not known"):
+        linkage.merge(vault_linker, A, B, "x", **WHO)
+    with pytest.raises(CitywellError, match="Only some"):
+        linkage.split(vault_linker, [key(1_000_001)], "x", **WHO)
