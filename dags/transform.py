@@ -1,4 +1,5 @@
-"""Silver to gold: dbt builds and tests the marts; they become visible only when every test has passed."""
+"""Silver to gold: people are linked, then dbt builds and tests the marts; they become visible only when every test has
+passed."""
 
 from __future__ import annotations
 
@@ -21,6 +22,12 @@ import common
     doc_md=__doc__,
 )
 def transform() -> None:
+    @task
+    def link_people() -> dict[str, object]:
+        from jobs.identity.linkage import task
+
+        return task.run(common.as_of())
+
     @task(outlets=[common.GOLD])
     def build_gold() -> dict[str, object]:
         from jobs import transform
@@ -28,7 +35,7 @@ def transform() -> None:
         common.announce(common.GOLD)
         return transform.run(common.as_of())
 
-    build_gold()
+    link_people() >> build_gold()
 
 
 transform()

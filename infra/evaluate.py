@@ -17,6 +17,8 @@ import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
 from jobs.errors import CitywellError
+from jobs.identity import linkage
+from jobs.identity.linkage import labelled
 from jobs.identity.pseudonyms import Pseudonymiser, load_key
 from jobs.lake import catalog, control
 from jobs.settings import settings
@@ -25,6 +27,8 @@ from jobs.writeback import tasks
 
 SOURCE = "hospital"
 MOST_AUROC_GAP = 0.03
+MOST_IN_REVIEW = 0.02
+"""Pairs that wait for a reviewer per patient: what one desk can look through."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ def evaluate() -> Iterator[Line]:
         yield _deletions(spark, key, seen)
         yield _entered_in_error(spark, key, seen)
         yield _people(spark, key)
+        yield from _linkage(spark, key)
     with control.connect() as conn:
         is_scored = "scores.risk" in control.current_versions(conn)
     if is_scored:
@@ -154,11 +159,33 @@ def _entered_in_error(spark: SparkSession, key: Path, seen: dict[str, pa.Scalar]
 
 def _people(spark: SparkSession, key: Path) -> Line:
     planted = pq.read_table(key / "persons.parquet").num_rows
-    row = spark.sql("select count(*) as found from gold.dim_person where source <> 'hospital_given'").first()
+    row = spark.sql(
+        "select count(*) as found from silver.hospital__patient where source <> 'hospital_given' and not is_deleted"
+    ).first()
     found = row["found"] if row else 0
     return Line(
         "source_patients_published", _share(found, planted), "share", ">=0.95", found >= 0.95 * planted
     )
+
+
+def _linkage(spark: SparkSession, key: Path) -> Iterator[Line]:
+    """Pairs of patients that are one person, as published, against the answer key; of patients that are loaded."""
+    planted = pq.read_table(key / "persons.parquet").to_pylist()
+    master = load_key(settings().keys_dir / "pseudonym.key")
+    makers = {source: Pseudonymiser(master, source) for source in {row["source"] for row in planted}}
+    truth = {makers[row["source"]].key("Patient", row["patient_id"]): row["person_id"] for row in planted}
+    links = spark.sql("select patient_key, person_key from silver.person_link").collect()
+    person_of = {row["patient_key"]: row["person_key"] for row in links if row["patient_key"] in truth}
+    right = labelled.true_pairs({patient: truth[patient] for patient in person_of})
+    joined = labelled.true_pairs(person_of)
+    both = len(right & joined)
+    precision, recall = (round(both / len(of), 4) if of else 1.0 for of in (joined, right))
+    yield Line("person_linkage_precision", precision, "share", ">=0.995", precision >= 0.995)
+    yield Line("person_linkage_recall", recall, "share", ">=0.98", recall >= 0.98)
+    with linkage.connect() as conn:
+        waiting = len(linkage.review(conn))
+    most = MOST_IN_REVIEW * len(person_of)
+    yield Line("person_linkage_review_queue", waiting, "pairs", f"<={most:.0f}", waiting <= most)
 
 
 def _champion(key: Path) -> Line:

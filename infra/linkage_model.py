@@ -1,4 +1,4 @@
-"""Makes the linkage model that comes with Citywell: ``python -m infra.linkage_model [FILE]``.
+"""Makes the linkage model that comes with Citywell (``python -m infra.linkage_model [FILE]``), or one for the vault.
 
 Trained on one simulated city without its answer key; thresholds chosen with the key; then judged on a city of another
 seed. What goes into the file holds parameters and counts, no value of a person.
@@ -15,14 +15,19 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from infra.city.city import City
 from infra.city.habits import HOSPITALS
 from infra.city.options import Options
+from jobs.identity import vault
 from jobs.identity.demographics import of_patient
-from jobs.identity.linkage import labelled, scoring
+from jobs.identity.linkage import labelled, models, scoring
 from jobs.identity.linkage.clusters import Thresholds
+from jobs.identity.linkage.running import everybody
+from jobs.identity.pseudonyms import Pseudonymiser, load_key
+from jobs.settings import settings
 
 FILE = Path(__file__).resolve().parent.parent / "jobs" / "identity" / "linkage" / "default_model.json"
 POPULATION, YEARS = 40_000, 0.05
@@ -73,6 +78,30 @@ def judged(
     model = scoring.calibrated(records, settings, 0.0)
     pairs = scoring.pairs_of(scoring.score(records, model, least_weight=thresholds.review))
     return labelled.judge(pairs, truth, scoring.patients_of(records), thresholds)
+
+
+def train_in_vault(conn: vault.Connection, city: Path | None, *, actor: str) -> tuple[int, Mapping[str, Any]]:
+    """Train on the records in the vault and put the model into use; its id and evidence.
+
+    city: directory of the simulated city whose answer key says who is who; thresholds are then chosen anew, else those
+    in use stay, with what they rest on.
+    """
+    records = everybody(conn, f"train a linkage model: {actor}")
+    if city is not None:
+        master = load_key(settings().keys_dir / "pseudonym.key")
+        rows = pq.read_table(city / "answer_key" / "persons.parquet").to_pylist()
+        makers = {source: Pseudonymiser(master, source) for source in {row["source"] for row in rows}}
+        truth = {makers[row["source"]].key("Patient", row["patient_id"]): row["person_id"] for row in rows}
+        known = [key for key in records["patient_key"].to_pylist() if key in truth]
+        sample = records.filter(pc.is_in(records["patient_key"], value_set=pa.array(known, pa.string())))
+        new_settings, thresholds, evidence = trained(sample, {key: truth[key] for key in known})
+        origin = f"answer key of {city}"
+    else:
+        before = models.current(conn)
+        new_settings, thresholds = scoring.train(records), before.thresholds
+        evidence = {**before.evidence, "trained_on_records": records.num_rows}
+        origin = f"thresholds of model {before.model_id}"
+    return models.store(conn, new_settings, thresholds, evidence, actor=actor, origin=origin), evidence
 
 
 def main(file: Path = FILE) -> None:

@@ -1,9 +1,14 @@
 """From a champion and rows of features to rows of ``scores.risk``.
 
-Grain: one score issued or withdrawn, ``risk_key`` and ``batch_id``. ``risk_key`` stands for source, person, target and
+Grain: one score issued or withdrawn, ``risk_key`` and ``batch_id``. ``risk_key`` stands for source, patient, target and
 encounter: what is said later of the same discharge (by a newer model, or after its record was corrected) has the same
 key, and so takes the older one's place wherever only the newest (by ``scored_at``) is shown. ``scores.risk`` itself is
 append-only: it keeps all. A score is taken back by a row of status ``withdrawn`` that repeats it.
+
+``person_key`` is the person as known when the row was written. It is no part of ``risk_key``: when linkage finds that a
+patient is of another person, what was said of a discharge stays what was said; a score that still counts is repeated
+under the new person, with the same key, by the next scoring, and whoever shows scores shows the person as known now
+(by ``patient_key``).
 """
 
 from __future__ import annotations
@@ -78,9 +83,9 @@ def score(
         yield _score_chunk(model, question, rows.slice(start, ROWS_AT_ONCE), data_versions, scored_at)
 
 
-def risk_key(source: str, person_key: str, target: str, encounter_key: str) -> str:
-    """32 hex digits; the same for every score of one discharge and target."""
-    return hashlib.sha256("|".join((source, person_key, target, encounter_key)).encode()).hexdigest()[:32]
+def risk_key(source: str, patient_key: str, target: str, encounter_key: str) -> str:
+    """32 hex digits; the same for every score of one discharge and target, whoever the patient turns out to be."""
+    return hashlib.sha256("|".join((source, patient_key, target, encounter_key)).encode()).hexdigest()[:32]
 
 
 def _score_chunk(
@@ -100,9 +105,9 @@ def _score_chunk(
     return pa.table(
         {
             "risk_key": [
-                risk_key(source, person, question.name, encounter)
-                for source, person, encounter in zip(
-                    keys["source"], keys["person_key"], keys["encounter_key"], strict=True
+                risk_key(source, patient, question.name, encounter)
+                for source, patient, encounter in zip(
+                    keys["source"], keys["patient_key"], keys["encounter_key"], strict=True
                 )
             ],
             **keys,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from infra.cli import demo, lake, quarantine, runs, source, stack
+from infra.cli import demo, lake, people, quarantine, runs, source, stack
 
 app = typer.Typer(
     name="citywell",
@@ -31,6 +31,7 @@ Citywell takes a city's hospital records to checked tables and to risk scores pe
   citywell sql "select * from quality.receipts"
   citywell sql --serving --role care "select * from serving.risk limit 5"
   citywell quarantine list        what was rejected, and by which rule
+  citywell people review list     records that may be one person
   citywell source check hospital_north    can it be reached, signed in, read?
   citywell down                   stop what was started, and nothing else
 
@@ -68,4 +69,5 @@ app.command(rich_help_panel="Look")(demo.evaluate)
 app.command(rich_help_panel="Care")(lake.watch)
 app.command(rich_help_panel="Care")(lake.maintain)
 app.add_typer(quarantine.app, name="quarantine", rich_help_panel="Care")
+app.add_typer(people.app, name="people", rich_help_panel="Care")
 app.add_typer(source.app, name="source", rich_help_panel="Care")

@@ -83,7 +83,13 @@ with measured as (
 ),
 
 people as (
-    select source, count(distinct person_key) as of_people from gold.dim_person group by source
+    select source, count(distinct person_key) as of_people
+    from (
+        select source, person_key from gold.dim_person
+        union all
+        select source, person_key from gold.fct_measurement
+    )
+    group by source
 )
 
 select m.source, m.code, m.display, m.people, p.of_people

@@ -1,7 +1,8 @@
 """Risk scores for the people who act on them: ``serving.risk`` in PostgreSQL.
 
-Flow: ``scores.risk`` (newest per person and target that is neither withdrawn nor expired, with the facility of the
-stay) -> COPY into a staging table -> one MERGE -> commit. Readers see the table before or after, never between.
+Flow: ``scores.risk`` (newest per person, as known now, and target that is neither withdrawn nor expired, with the
+facility of the stay) -> COPY into a staging table -> one MERGE -> commit. Readers see the table before or after, never
+between.
 
 Rights: ``care`` reads the scores. ``analyst`` reads ``serving.risk_by_facility`` only: counts with small
 numbers suppressed. Nobody else reads anything; ``serving`` owns it.
@@ -111,17 +112,27 @@ with issued as (
     from scores.risk
 ),
 
+-- Whose a stay is may be known better now than when it was scored.
+known as (
+    select
+        issued.*,
+        coalesce(stay.person_key, issued.person_key) as known_person_key,
+        stay.facility_key
+    from issued
+    left join gold.fct_encounter as stay on issued.encounter_key = stay.encounter_key
+    where
+        issued.issue = 1
+        and issued.status = 'active'
+        and issued.expires_at > greatest(timestamp '{as_of}', (select max(s.as_of) from scores.risk as s))
+),
+
 ranked as (
     select
         *,
         row_number() over (
-            partition by person_key, target order by as_of desc, scored_at desc, risk_key
+            partition by known_person_key, target order by as_of desc, scored_at desc, risk_key
         ) as place
-    from issued
-    where
-        issue = 1
-        and status = 'active'
-        and expires_at > greatest(timestamp '{as_of}', (select max(s.as_of) from scores.risk as s))
+    from known
 ),
 
 facility as (
@@ -132,12 +143,11 @@ facility as (
 )
 
 select
-    r.person_key, r.target, r.risk_key, r.patient_key, r.source, r.encounter_key, e.facility_key,
+    r.known_person_key as person_key, r.target, r.risk_key, r.patient_key, r.source, r.encounter_key, r.facility_key,
     f.facility_name, r.as_of, r.probability, r.band, r.reasons, r.model_name, r.model_version, r.scored_at,
     r.expires_at
 from ranked as r
-left join gold.fct_encounter as e on r.encounter_key = e.encounter_key
-left join facility as f on e.facility_key = f.facility_key
+left join facility as f on r.facility_key = f.facility_key
 where r.place = 1
 """
 

@@ -211,7 +211,7 @@ def score(as_of: datetime | str) -> Summary:
 
 
 def standing_of_stays(facts: Facts) -> DataFrame:
-    """person_key, encounter_key, ``fallen``: the stays by all that gold knows now, whatever the instant of a run.
+    """encounter_key, ``fallen``: the stays by all that gold knows now, whatever the instant of a run.
 
     ``fallen``: why a stay may no longer be acted on: ``person_died``, or the exclusion that has come to apply (see
     ``definition.md``); null for one that stands. A stay that is not here is gone.
@@ -219,7 +219,7 @@ def standing_of_stays(facts: Facts) -> DataFrame:
     all_stays = cohort.stays(facts.encounter, END_OF_TIME)
     index = cohort.index_stays(all_stays, facts.encounter, facts.person, END_OF_TIME)
     fallen = F.when(F.col("is_dead"), "person_died").otherwise(F.col("exclusion"))
-    return index.select("person_key", "encounter_key", fallen.alias("fallen"))
+    return index.select("encounter_key", fallen.alias("fallen"))
 
 
 def open_stays(facts: Facts, as_of: datetime, standing: DataFrame) -> DataFrame:
@@ -237,7 +237,7 @@ def open_stays(facts: Facts, as_of: datetime, standing: DataFrame) -> DataFrame:
         & (F.col("as_of") <= F.lit(as_of))
         & ~F.col("is_dead")
     )
-    keys = ["person_key", "encounter_key"]
+    keys = ["encounter_key"]
     stands = standing.where("fallen is null").select(*keys)
     opened = index.where("exclusion is null").where(is_open)
     return opened.join(stands, keys, "left_semi").select(*index.columns)
@@ -249,8 +249,8 @@ def add_scores(
     """Append to ``scores.risk`` the scores that say something new, and the withdrawals; rows by status, and the
     table's version.
 
-    New is a score whose as-of, model version, probability or reasons differ from the newest row with its ``risk_key``,
-    or that was withdrawn. A batch that is there already adds nothing, whatever it holds.
+    New is a score whose person, as-of, model version, probability or reasons differ from the newest row with its
+    ``risk_key``, or that was withdrawn. A batch that is there already adds nothing, whatever it holds.
     """
     added = {"active": 0, "withdrawn": 0}
     fresh = scores
@@ -289,7 +289,7 @@ def withdrawals(
     live = _newest(tables.read(spark, SCORES)).where(is_live)
     now = standing.withColumn("is_there", F.lit(True))
     why = F.when(F.col("is_there").isNull(), "stay_gone").otherwise(F.col("fallen"))
-    gone = live.join(now, ["person_key", "encounter_key"], "left").withColumn("why", why)
+    gone = live.join(now, "encounter_key", "left").withColumn("why", why)
     return (
         gone.where("why is not null")
         .withColumn("status", F.lit(scoring.WITHDRAWN))
@@ -439,7 +439,10 @@ def _newest(scores: DataFrame) -> DataFrame:
 
 
 def _unlike_newest(spark: SparkSession, held: DataFrame, scores: pa.Table) -> pa.Table:
-    content = ["risk_key", "status", "as_of", "model_name", "model_version", "probability", "reasons"]
+    content = [
+        *("risk_key", "person_key", "status", "as_of"),
+        *("model_name", "model_version", "probability", "reasons"),
+    ]
     return (
         spark.createDataFrame(scores, scoring.RISK_COLUMNS)
         .join(_newest(held).select(content), content, "left_anti")

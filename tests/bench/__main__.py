@@ -13,7 +13,7 @@ import pytest
 from infra.engine.sail import running_sail
 from infra.stack.postgres import throwaway
 from jobs.settings import PROJECT_DIR
-from tests.bench import loading, merging, messages, readmission
+from tests.bench import linking, loading, merging, messages, readmission
 from tests.bench.rows import Row
 from tests.support.lake import TestLake, use_home
 
@@ -26,6 +26,10 @@ def load(lake: TestLake, scratch: Path) -> Iterator[Row]:
 
 def merge(lake: TestLake, scratch: Path) -> Iterator[Row]:
     yield from merging.measure(lake)
+
+
+def link(lake: TestLake, scratch: Path) -> Iterator[Row]:
+    yield from linking.measure(scratch)
 
 
 def models(lake: TestLake, scratch: Path) -> Iterator[str]:
@@ -47,6 +51,7 @@ BENCHMARKS: dict[str, Callable[[TestLake, Path], Iterator[object]]] = {
     "load": load,
     "merge": merge,
     "hl7": hl7,
+    "linkage": link,
     "models": models,
     "readmission": readmissions,
 }

@@ -13,8 +13,11 @@ from infra import evaluate
 from infra.engine.launch import Engine
 from infra.stack.postgres import Cluster
 from jobs import ingest, transform
+from jobs.identity import linkage
+from jobs.identity.linkage import task
 from jobs.lake import control
 from jobs.settings import settings
+from ml import readmission
 from tests.support.city import advance, clock, running_city
 from tests.support.lake import TestLake, use_home
 
@@ -40,6 +43,7 @@ def city_lake(
             for source in SOURCES:
                 summary = ingest.ingest(source, clock(url))
                 assert summary["received"] == sum(summary[name] for name in ingest.OUTCOMES[1:])
+            task.run(clock(url))
             transform.run(clock(url))
         yield lake
     settings.cache_clear()
@@ -76,6 +80,46 @@ def test_no_planted_name_phone_or_id_outside_landing_and_vault(city_lake: TestLa
                     city_lake.home
                 )
     assert looked_at > 100
+
+
+@pytest.mark.slow
+def test_a_merge_that_is_taken_back_leaves_every_table_as_it_was(city_lake: TestLake) -> None:
+    """Two patients with stays become one person and two again: silver, gold and features follow, and come back row for
+    row. What features say of the gold they were made from moves with every build."""
+    at = "2026-01-03T00:00:00+00:00"
+    with control.connect() as conn:
+        gold = [name for name in control.current_versions(conn) if name.startswith("gold.")]
+    queries = {name: f"select * from {name}" for name in ("silver.person_link", *gold)}
+
+    def state() -> dict[str, list[str]]:
+        readmission.build_features(at)
+        found = {name: city_lake.rows(query) for name, query in queries.items()}
+        found["features"] = city_lake.rows("select * from features.readmission")
+        for row in found["features"]:
+            del row["gold_versions"]
+        return {name: sorted(map(str, rows)) for name, rows in found.items()}
+
+    before = state()
+    older, newer = (
+        row["patient_key"]
+        for row in city_lake.rows(
+            "select patient_key, min(started_at) as first from gold.fct_encounter "
+            "where is_inpatient and person_key = patient_key group by patient_key order by first, patient_key limit 2"
+        )
+    )
+    with linkage.connect() as conn_:
+        linkage.merge(conn_, older, newer, "A40", actor="test")
+    assert task.run(at)["published"] == 1
+    transform.run(at)
+    merged = state()
+    differ = {name for name in before if merged[name] != before[name]}
+    assert {"silver.person_link", "gold.dim_person", "gold.fct_encounter", "gold.fct_measurement"} <= differ
+    assert "features" in differ
+    with linkage.connect() as conn_:
+        linkage.unlink(conn_, older, newer, "A37", actor="test")
+    assert task.run(at)["published"] == 1
+    transform.run(at)
+    assert state() == before
 
 
 def _text(file: Path) -> str:

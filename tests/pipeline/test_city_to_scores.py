@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC
 
 import pytest
 
@@ -11,8 +12,10 @@ from infra import evaluate
 from infra.engine.launch import Engine
 from infra.stack.postgres import Cluster
 from jobs import ingest, transform
+from jobs.identity import linkage
+from jobs.identity.linkage import task
 from jobs.settings import settings
-from jobs.writeback import tasks
+from jobs.writeback import serving, tasks
 from ml import readmission
 from ml.readmission.features import TARGET
 from tests.support.city import clock, running_city
@@ -38,6 +41,7 @@ def scored_city(
         as_of = clock(url)
         for source in SOURCES:
             ingest.ingest(source, as_of)
+        task.run(as_of)
         transform.run(as_of)
         readmission.build_features(as_of)
         assert readmission.train(as_of, candidates=("logistic",))["outcome"] == "promoted"
@@ -57,3 +61,43 @@ def test_the_champion_knows_what_can_be_known_and_the_hospitals_have_its_scores(
     assert re.fullmatch(r"AUROC\(-?0\.\d{3}\.\.0\.\d{3}\)", gap.unit)
     assert gap.value < MOST_GAP, "few people to learn from, yet most of what can be known has been learnt"
     assert str(lines["risk_assessments_unlike_scores"]) == "risk_assessments_unlike_scores 0 scores ==0 pass"
+
+
+@pytest.mark.slow
+def test_scores_follow_a_merge_and_its_undoing(scored_city: TestLake) -> None:
+    """Two scored people become one and two again. What was said stays in ``scores.risk``, under the person of then;
+    what is shown is of the person known now, and comes back score for score."""
+    newest = """
+        select risk_key, person_key, patient_key, encounter_key, probability, reasons, model_version, status from (
+            select *, row_number() over (partition by risk_key order by scored_at desc, batch_id desc) as place
+            from scores.risk
+        ) where place = 1
+    """
+    held = "select risk_key, scored_at, person_key, probability, status from scores.risk"
+    shown = "select person_key, risk_key, probability from serving.risk order by 1, 2"
+
+    def state() -> tuple[list[str], list[tuple[object, ...]]]:
+        tasks.to_serving(as_of)
+        with serving.connect() as conn:
+            return sorted(map(str, scored_city.rows(newest))), conn.execute(shown).fetchall()
+
+    def rekeyed() -> None:
+        task.run(as_of)
+        transform.run(as_of)
+
+    rows = scored_city.rows("select * from scores.risk where status = 'active' order by patient_key")
+    as_of = max(row["as_of"] for row in rows).replace(tzinfo=UTC).isoformat()
+    one, other = rows[0], next(row for row in rows if row["person_key"] != rows[0]["person_key"])
+    before, said = state(), scored_city.rows(held)
+    with linkage.connect() as conn:
+        linkage.merge(conn, one["patient_key"], other["patient_key"], "A40", actor="test")
+    rekeyed()
+    _, now = state()
+    assert len(now) == len(before[1]) - 1, "one person, the newest of its scores"
+    readmission.score(as_of)
+    assert [row for row in said if row not in scored_city.rows(held)] == [], "append-only"
+    with linkage.connect() as conn:
+        linkage.unlink(conn, one["patient_key"], other["patient_key"], "A37", actor="test")
+    rekeyed()
+    readmission.score(as_of)
+    assert state() == before

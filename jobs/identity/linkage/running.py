@@ -55,7 +55,7 @@ def run(conn: vault.Connection, *, full: bool = False, actor: str = ACTOR, run_i
     """
     run_id = run_id or uuid.uuid4().hex
     with postgres.discreet(vault.DATABASE):
-        _announce(conn, run_id, actor)
+        _announce(conn, run_id, actor, PURPOSE)
     with people.changing(conn):
         trained = models.current(conn)
         records, changed = _records(conn)
@@ -94,12 +94,20 @@ def _result(
     )
 
 
-def _announce(conn: vault.Connection, run_id: str, actor: str) -> None:
+def everybody(conn: vault.Connection, purpose: str) -> pa.Table:
+    """Everybody's demographics (RECORD_SCHEMA), for training. Leaves a trace first."""
+    with postgres.discreet(vault.DATABASE):
+        _announce(conn, uuid.uuid4().hex, ACTOR, purpose)
+        with conn.transaction():
+            return _records(conn)[0]
+
+
+def _announce(conn: vault.Connection, run_id: str, actor: str, purpose: str) -> None:
     """Leave a lasting trace before anything is read."""
     conn.execute(
         "insert into vault.link_run (run_id, actor, purpose, records) "
         "select %s, %s, %s, count(*) from vault.demographics",
-        (run_id, actor, PURPOSE),
+        (run_id, actor, purpose),
     )
 
 
