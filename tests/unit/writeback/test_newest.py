@@ -30,7 +30,9 @@ from values
     ('r5', 'cleo', 'stay-5', 'hospital_north', '2026-01-02', '2026-01-04', 0.60D, '1', 'active')
 as t (risk_key, person_key, encounter_key, source, as_of, scored_at, probability, model_version, status)
 """
-ENCOUNTERS = "select * from values ('stay-1', 'f1'), ('stay-2', 'f1') as t (encounter_key, facility_key)"
+ENCOUNTERS = """
+select * from values ('stay-1', 'f1', 'anna'), ('stay-2', 'f1', 'anna') as t (encounter_key, facility_key, person_key)
+"""
 FACILITIES = """
 select * from values ('f1', 'Old Name', false), ('f1', 'Ward One', true) as t (facility_key, name, is_current)
 """
@@ -56,6 +58,13 @@ def test_serving_takes_the_newest_of_each_person_with_its_facility(spark: SparkS
     everybody = [("anna", "r2", 0.30, "Ward One"), ("ben", "r3", 0.40, None), ("cleo", "r5", 0.60, None)]
     assert shown(spark, "2026-01-06") == everybody
     assert tuple(serving.newest(spark, instant("2026-01-06")).column_names) == serving.COLUMNS
+
+
+def test_a_score_is_of_the_person_known_now(spark: SparkSession) -> None:
+    """Ben and anna have turned out to be one: of both the newest, under the key known now."""
+    linked = ENCOUNTERS.replace("as t", ", ('stay-3', 'f1', 'anna') as t")
+    spark.sql(f"create or replace view gold.fct_encounter as {linked}")
+    assert [row[:2] for row in shown(spark, "2026-01-06")] == [("anna", "r2"), ("cleo", "r5")]
 
 
 def test_serving_takes_no_expired_score(spark: SparkSession) -> None:

@@ -64,7 +64,7 @@ def _publish(patients: dict[str, list[str]], batch: str, hour: int = 0) -> None:
                 timestamp '2026-01-02 {hour:02}:00:00' as scored_at, timestamp '2026-02-01 00:00:00' as expires_at,
                 'active' as status
             from values {people} as t (source, risk_key, patient_key, probability)""",
-        "gold.fct_encounter": "select 'e' as encounter_key, 'f' as facility_key",
+        "gold.fct_encounter": "select 'e' as encounter_key, cast(null as string) as person_key, 'f' as facility_key",
         "gold.dim_facility": "select 'f' as facility_key, 'Ward One' as name, true as is_current",
     }
     with engine.session() as spark, control.connect() as conn:
