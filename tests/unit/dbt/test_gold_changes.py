@@ -87,6 +87,39 @@ def test_measurements_follow_every_change_and_leave_other_months_alone(
     assert not kept & city.files("fct_measurement")
 
 
+def test_persons_that_become_one_and_two_again_touch_their_months_alone(city: City) -> None:
+    """Every person key follows, months of others keep their files, and undoing gives back every row."""
+    patients = [{"patient_key": p} for p in ("p1", "p2")]
+
+    def links(person_of_p2: str) -> list[dict[str, Any]]:
+        return [{"patient_key": "p1", "person_key": "p1"}, {"patient_key": "p2", "person_key": person_of_p2}]
+
+    stays = [{"encounter_key": f"e-{p}", "patient_key": p, "status": "finished"} for p in ("p1", "p2")]
+    city.put(
+        patient=patients,
+        person_link=links("p2"),
+        encounter=stays,
+        observation=[measured("hers", "2026-01"), measured("his", "2026-02", patient="p2")],
+    )
+    city.build()
+    models = ("dim_person", "fct_encounter", "fct_measurement")
+    before, files = {model: city.rows(model) for model in models}, city.files("fct_measurement")
+
+    city.put(person_link=links("p1"))
+    city.build("resource_type:model")
+    assert city.rows("dim_person", "person_key") == {("p1",)}
+    assert city.rows("fct_encounter", "person_key", "patient_key") == {("p1", "p1"), ("p1", "p2")}
+    assert city.rows("fct_measurement", "measurement_key", "person_key") == {
+        ("hers-0", "p1"),
+        ("his-0", "p1"),
+    }
+    assert files & city.files("fct_measurement") == {file for file in files if "month=2026-01" in file}
+
+    city.put(person_link=links("p2"))
+    city.build("resource_type:model")
+    assert {model: city.rows(model) for model in models} == before
+
+
 def test_a_table_changes_when_a_value_moves_between_its_columns(city: City) -> None:
     """Or to another row; and only then."""
     city.build()

@@ -186,6 +186,38 @@ def test_what_is_no_open_stay_any_more_is_withdrawn(scored: dict[str, Any], lake
     assert repeated == [], "the grain of scores.risk: risk_key and batch_id"
 
 
+def test_scores_follow_a_person_that_becomes_another_and_back(scored: dict[str, Any], lake: TestLake) -> None:
+    """What was said stays, under the person of then; what counts is repeated under the person known now. Taken back, it
+    all stands as before."""
+    moment = AS_OF + timedelta(days=2, hours=3)
+    newest = """
+        select risk_key, person_key, patient_key, encounter_key, probability, reasons, status from (
+            select *, row_number() over (partition by risk_key order by scored_at desc, batch_id desc) as place
+            from scores.risk
+        ) where place = 1 order by risk_key
+    """
+    readmission.score(moment)
+    before, said = lake.rows(newest), lake.rows("select risk_key, batch_id, person_key from scores.risk")
+    one, other, *_ = dict.fromkeys(row["person_key"] for row in before if row["status"] == "active")
+    rows = city(PEOPLE)
+    rows["persons"] = [row for row in rows["persons"] if row["person_key"] != other]
+    for row in (row for table in rows.values() for row in table if row["person_key"] == other):
+        row["person_key"] = one
+    publish(rows)
+    readmission.score(moment)
+    now = {row["risk_key"]: row for row in lake.rows(newest)}
+    assert now.keys() == {row["risk_key"] for row in before}, "no discharge has got a second key"
+    assert [r for r in now.values() if r["person_key"] == other and r["status"] == "active"] == []
+    kept = {
+        tuple(row.values()) for row in lake.rows("select risk_key, batch_id, person_key from scores.risk")
+    }
+    assert {tuple(row.values()) for row in said} <= kept, "append-only"
+
+    publish(city(PEOPLE))
+    readmission.score(moment)
+    assert lake.rows(newest) == before
+
+
 def test_a_killed_scoring_is_finished_by_the_next(
     scored: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
