@@ -391,8 +391,18 @@ def _derive(db: duckdb.DuckDBPyConnection, records: pa.Table, changed: Sequence[
     db.register("given_changed", pa.table({"patient_key": pa.array(list(changed or ()), pa.string())}))
     db.register("nicknames", _nicknames())
     db.execute(_DERIVED.format(all=changed is None))
+    crowded = " union all ".join(
+        f"select '{block}' as block, {block}_raw as value from derived where {block}_raw is not null "  # noqa: S608
+        f"group by {block}_raw having count(*) > {MOST_IN_BLOCK}"
+        for block in BLOCKS
+    )
+    db.execute(f"create table crowded as {crowded}")
+    blocks = {row[0] for row in db.execute("select distinct block from crowded").fetchall()}
     limited = ", ".join(
-        f"case when count(*) over (partition by {block}_raw) <= {MOST_IN_BLOCK} then {block}_raw end as {block}_block"
+        f"case when {block}_raw in (select value from crowded where block = '{block}') then null "  # noqa: S608
+        f"else {block}_raw end as {block}_block"
+        if block in blocks
+        else f"{block}_raw as {block}_block"
         for block in BLOCKS
     )
     db.execute(
