@@ -26,6 +26,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
 from jobs.errors import CitywellError
+from jobs.harmonise import rulebook
 from jobs.lake import catalog, tables, timeline
 from jobs.settings import PROJECT_DIR
 from jobs.sources import RECORD_COLUMNS, reading
@@ -49,13 +50,20 @@ LINK_COLUMNS = {
 }
 """Columns of the link table that the models read: type and meaning."""
 
-_MARTS = "marts"
+QUALITY = "quality"
+RECEIVED = "_received"
+"""Ends the name of the view that tells where each content of an entity's records stood: batch, file and line."""
+_RECEIVED_COLUMNS = ("source", "content_hash", "known_from", "batch_id", "file", "line", "line_hash")
+
+_SCHEMAS = {"marts": SCHEMA, QUALITY: QUALITY}
+"""The folders of models that become published tables, and the schema of each."""
 _LOGIC = (
     "dbt/dbt_project.yml",
     "dbt/models/**/*.sql",
     "dbt/macros/**/*.sql",
     "jobs/silver/**/*.py",
     "jobs/sources/*.yml",
+    "jobs/harmonise/*",
 )
 _LOGIC_FILE = ".logic.sha256"
 _SESSION_CONFIG = ("spark.sql.session.timeZone", "spark.sql.ansi.enabled")
@@ -186,6 +194,12 @@ def _sources() -> dict[str, tuple[str, dict[str, tuple[str, str]]]]:
             versions = {**columns, table.key: ("string", f"Pseudonym of the {table.resource}.")}
             grain = f"One row per version of each record that was received more than once, for {source.name}__{entity}."
             found[f"{source.name}__{entity}{REVISED}"] = (grain, versions)
+            places = {table.key: versions[table.key]} | {
+                name: (RECORD_COLUMNS[name].type, RECORD_COLUMNS[name].description)
+                for name in _RECEIVED_COLUMNS
+            }
+            grain = f"One row per line that was received for {source.name}__{entity} and kept."
+            found[f"{source.name}__{entity}{RECEIVED}"] = (grain, places)
     found[LINK] = ("One row per source patient and the person it is linked to.", LINK_COLUMNS)
     return found
 
@@ -209,7 +223,11 @@ class _Dbt:
             self.manifest = self.invoke("parse").result
             self._sql(f"drop schema if exists {BUILD_SCHEMA} cascade")
             self._sql(f"create schema {BUILD_SCHEMA}")
-            views = [*self._show_revised(), *self._stand_in_for_missing_sources()]
+            views = [
+                *rulebook.register(self.spark, self.lake),
+                *self._show_bronze(),
+                *self._stand_in_for_missing_sources(),
+            ]
             try:
                 for node in self.marts:
                     self._register(node)
@@ -228,6 +246,7 @@ class _Dbt:
         ]
         variables = {
             "gold_dir": str(self.lake / SCHEMA),
+            "quality_dir": str(self.lake / QUALITY),
             "version_order": timeline.order_sql(),
             "time_zones": zones,
         }
@@ -266,15 +285,16 @@ class _Dbt:
 
         Sail describes the table to dbt by the columns written here, but refuses them for a partitioned table.
         """
-        table, partition = f"{SCHEMA}.{node.name}", node.config.get("partition_by")
+        table, partition = _table(node), node.config.get("partition_by")
         columns = ", ".join(f"`{column.name}` {column.data_type}" for column in node.columns.values())
         _lay_out(table, _struct(columns), partition, self.lake)
         location = str(tables.path_of(table, self.lake)).replace("\\", "\\\\").replace("'", "\\'")
         described = "" if partition else f"({columns})"
         self._sql(f"create table {BUILD_SCHEMA}.{node.name} {described} using delta location '{location}'")
 
-    def _show_revised(self) -> list[str]:
-        """Views of the versions of records received more than once, of each bronze table there is; their names."""
+    def _show_bronze(self) -> list[str]:
+        """Views of the versions of records received more than once, and of where records stood, of each bronze table
+        there is; their names."""
         self._sql(f"create schema if not exists {SILVER}")
         self._sql(f"create schema if not exists {BRONZE}")
         views = []
@@ -293,7 +313,12 @@ class _Dbt:
             self._sql(
                 f"create or replace view {view} as {timeline.versions_query(received, key, [key, *columns])}"
             )
-            views.append(view)
+            received_at = ", ".join((f"`{key}`", *_RECEIVED_COLUMNS))
+            places = f"{SILVER}.{name}{RECEIVED}"
+            self._sql(
+                f"create or replace view {places} as select {received_at} from {bronze} where rule is null"  # noqa: S608
+            )
+            views += [view, places]
         return views
 
     def _tables(self, schema: str) -> set[str]:
@@ -368,7 +393,7 @@ def _results(run: Any, target_dir: Path, lake: Path) -> GoldResult:
         )
         for result in run.result
     ]
-    built = [f"{SCHEMA}.{result.node.name}" for result in run.result if _is_mart(result.node)]
+    built = [_table(result.node) for result in run.result if _is_mart(result.node)]
     failed = [(kind, node) for kind, node in nodes if node.status in ("error", "fail")]
     if failed or not run.success:
         raise CitywellError(
@@ -389,7 +414,12 @@ def _results(run: Any, target_dir: Path, lake: Path) -> GoldResult:
 
 
 def _is_mart(node: Any) -> bool:
-    return bool(node.resource_type == "model" and node.fqn[1] == _MARTS)
+    return bool(node.resource_type == "model" and node.fqn[1] in _SCHEMAS)
+
+
+def _table(node: Any) -> str:
+    """The published name of a model."""
+    return f"{_SCHEMAS[node.fqn[1]]}.{node.name}"
 
 
 def logic(project: Path = PROJECT_DIR) -> str:

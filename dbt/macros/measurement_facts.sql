@@ -1,12 +1,24 @@
 {#-
     The columns of fct_measurement. `measurement` is a query of rows of int_observation__unpivoted,
-    current or superseded.
+    current or superseded. Values that quality.suspects holds back are left out.
 -#}
 {% macro measurement_facts(measurement, are_superseded=false) %}
     with
 
     measurement as (
-        {{ measurement }}
+        {{ measured(measurement) }}
+    ),
+
+    suspect as (
+        select distinct
+            observation_key,
+            component_index,
+            content_hash,
+            verdict,
+            factor,
+            addend
+        from {{ ref('suspects') }}
+        where is_current = {{ 'false' if are_superseded else 'true' }}
     ),
 
     patient as (
@@ -40,6 +52,18 @@
         measurement.value_text,
         measurement.value_comparator,
         measurement.unit,
+        measurement.concept,
+        case
+            when suspect.verdict = 'recovered' then suspect.factor * measurement.value_number + suspect.addend
+            else measurement.value_as_sent
+        end as value_canonical,
+        case when measurement.value_as_sent is not null then measurement.unit_canonical end as unit_canonical,
+        case
+            when measurement.value_as_sent is null then null
+            when suspect.verdict = 'recovered' then 'recovered'
+            when measurement.factor = 1 and measurement.addend = 0 then 'as_sent'
+            else 'converted'
+        end as harmonisation,
         measurement.value_code_system,
         measurement.value_code,
         measurement.value_display,
@@ -59,8 +83,14 @@
         measurement.content_hash,
         coalesce(measurement.month, 'undated') as month
     from measurement
+    left join suspect
+        on
+            measurement.observation_key = suspect.observation_key
+            and measurement.component_index = suspect.component_index
+            and measurement.content_hash = suspect.content_hash
     left join patient
         on measurement.patient_key = patient.patient_key
     left join encounter
         on measurement.encounter_key = encounter.encounter_key
+    where suspect.verdict is null or suspect.verdict = 'recovered'
 {% endmacro %}

@@ -10,7 +10,8 @@ discharges         source, encounter_id (the stay's last encounter), patient_id,
                    is_emergency, emergency_visits_180d, stays_365d, haemoglobin_g_dl, sodium_mmol_l,
                    creatinine_mg_dl, disposition_code, conditions (keys, comma-separated)
 persons            person_id, source, patient_id: one person may have several rows
-unit_slips         kind, served_value, served_unit, true_value, true_unit, visible_at
+unit_slips         kind, served_value, served_unit, true_value, true_unit, tolerance (what rounding takes from the true
+                   value), is_recoverable (see dirt.OWN_VALUES), visible_at; a row for each version
 corrupt_lines      kind, line_sha256 (of the line without its newline), visible_at
 late               last_updated_at (what the record says), visible_at
 deleted            visible_at (when it was deleted), came_back_at (null if it stays away)
@@ -82,6 +83,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("served_unit", _TEXT),
             ("true_value", pa.float64()),
             ("true_unit", _TEXT),
+            ("tolerance", pa.float64()),
+            ("is_recoverable", pa.bool_()),
             ("visible_at", _AT),
         ]
     ),

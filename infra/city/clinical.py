@@ -101,7 +101,8 @@ class _Measurements:
 def observations(encounters: Columns, people: People, rng: np.random.Generator) -> Columns:
     """Vital signs, laboratory values and answers. ``measure`` indexes MEASURES; ``value`` and ``second``
     (diastolic pressure, upper end of a range, denominator) are numbers in the measure's own unit, text kinds
-    carry a variant number. ``issued`` is when the result was released, ``recorded`` a few seconds later."""
+    carry a variant number; ``decimals`` are the digits written after the point. ``issued`` is when the result was
+    released, ``recorded`` a few seconds later."""
     into = _Measurements()
     every = np.arange(len(encounters["start"]))
     class_ = encounters["class_"]
@@ -109,6 +110,7 @@ def observations(encounters: Columns, people: People, rng: np.random.Generator) 
     _emergency_values(into, every[class_ == EMER], encounters, people, rng)
     _ward_values(into, every[class_ == IMP], encounters, people, rng)
     table = _with_who(_stack(into.parts), encounters)
+    table["decimals"] = np.array([measure.decimals for measure in MEASURES], dtype=np.int8)[table["measure"]]
     is_laboratory = np.isin(
         table["measure"],
         [
@@ -160,7 +162,7 @@ def _office_values(
     some, at, who, k = chosen(0.6)
     into.add("heart_rate", some, at, rng.normal(74, 10, k))
     some, at, who, k = chosen(0.45)
-    into.add("weight", some, at, people.weight[who] + rng.normal(0, 1.2, k))
+    into.add("weight", some, at, people.weight[who] * (1 + rng.normal(0, 0.016, k)))
     some, at, who, k = chosen(0.08)
     into.add("height", some, at, people.height[who] + rng.normal(0, 0.4, k))
     some, at, who, k = chosen(0.2)
@@ -241,7 +243,10 @@ def _ward_values(
     into.add("oxygen", stay, at, np.minimum(100, rng.normal(95.8, 1.9, k)))
     weighed = nth == 0
     into.add(
-        "weight", stay[weighed], at[weighed], people.weight[who[weighed]] + rng.normal(0, 1.5, weighed.sum())
+        "weight",
+        stay[weighed],
+        at[weighed],
+        people.weight[who[weighed]] * (1 + rng.normal(0, 0.02, weighed.sum())),
     )
 
     row, nth = _repeat(2 + length // (2 * DAY_MS))

@@ -16,10 +16,11 @@ import numpy as np
 from infra.city.admissions import HOUR_MS
 from infra.city.population import DAY_MS, NEVER
 from infra.city.simulation import Columns
-from infra.city.vocabulary import EMD, EMERGENCY, HOME, IMP, MEASURE_INDEX
+from infra.city.vocabulary import EMD, EMERGENCY, HOME, IMP, MEASURE_INDEX, MEASURES
 
 FATE_RATES = {"changed": 0.010, "entered_in_error": 0.002, "deleted": 0.002, "revived": 0.0004, "late": 0.003}
 UNIT_SLIP_RATE = 0.004
+DECIMAL_SLIP_RATE = 0.001
 CORRUPT_RATE = 0.0008
 ODDITY_RATE = 0.0008
 DUPLICATE_RATE = 0.001
@@ -42,22 +43,44 @@ SPURIOUS_KINDS = ("entered-in-error", "cancelled", "planned", "deleted")
 
 @dataclass(frozen=True)
 class Slip:
-    """A value that keeps the unit it should have had but is in another one: served = factor * true +
-    offset."""
+    """A value that keeps the unit it should have had but is in another one, or whose decimal point has moved: served =
+    factor * true + offset. decimals: digits after the point, where they are not those of the measure."""
 
     measure: str
     factor: float
     offset: float
     true_unit: str
+    is_unit: bool = True
+    decimals: int | None = None
+
+    @property
+    def kind(self) -> str:
+        if self.is_unit:
+            return f"{self.measure} in {self.true_unit}"
+        return f"{self.measure} with a moved decimal point"
+
+    def true_of(self, served: float) -> float:
+        """What a served number stands for."""
+        return (served - self.offset) / self.factor
 
 
 SLIPS = (
-    Slip("glucose", 1 / 18.016, 0.0, "mmol/L"),
+    Slip("glucose", 1 / 18.016, 0.0, "mmol/L", decimals=1),
     Slip("temperature", 1.8, 32.0, "[degF]"),
     Slip("weight", 2.2046226, 0.0, "[lb_av]"),
     Slip("haemoglobin", 10.0, 0.0, "g/L"),
     Slip("creatinine", 88.42, 0.0, "umol/L"),
+    Slip("height", 1 / 2.54, 0.0, "[in_i]"),
+    Slip("cholesterol", 1 / 38.67, 0.0, "mmol/L", decimals=2),
+    Slip("weight", 10.0, 0.0, "kg", is_unit=False),
+    Slip("weight", 0.1, 0.0, "kg", is_unit=False, decimals=2),
+    Slip("temperature", 0.1, 0.0, "Cel", is_unit=False, decimals=2),
+    Slip("sodium", 10.0, 0.0, "mmol/L", is_unit=False),
 )
+OWN_VALUES = 3
+OWN_MARGIN = 1.5
+"""A slip of the unit can be put right when the person has so many other values of the measure at that hospital, and the
+number served is so many times beyond all of them: nothing of theirs looks like it."""
 
 
 def pick(rng: np.random.Generator, rows: np.ndarray, rate: float, least: int = 0) -> np.ndarray:
@@ -125,18 +148,55 @@ def promise_tomorrow(rng: np.random.Generator, f: Fates, recent: np.ndarray, now
             (f.changed if kind == "change" else f.deleted)[row] = at
 
 
-def unit_slips(
-    rng: np.random.Generator, table: Columns, factor: float, least: int
-) -> list[tuple[int, Slip, float]]:
-    """Change ``table["value"]`` in place; returns (row, slip, true value) of each."""
-    planted: list[tuple[int, Slip, float]] = []
+@dataclass(frozen=True)
+class Slipped:
+    """A planted slip. true: the value before; is_recoverable: see OWN_VALUES."""
+
+    row: int
+    slip: Slip
+    true: float
+    is_recoverable: bool
+
+
+def unit_slips(rng: np.random.Generator, table: Columns, factor: float, least: int) -> list[Slipped]:
+    """Change ``table["value"]`` and ``table["decimals"]`` in place; what was planted, a row at most once."""
+    true = table["value"].copy()
+    is_slipped = np.zeros(len(true), dtype=bool)
+    chosen: list[tuple[int, Slip]] = []
     for slip in SLIPS:
-        rows = np.flatnonzero(table["measure"] == MEASURE_INDEX[slip.measure])
-        for row in pick(rng, rows, UNIT_SLIP_RATE * factor, least if factor else 0).tolist():
-            true = float(table["value"][row])
-            table["value"][row] = true * slip.factor + slip.offset
-            planted.append((row, slip, true))
-    return planted
+        rows = np.flatnonzero((table["measure"] == MEASURE_INDEX[slip.measure]) & ~is_slipped)
+        rate = UNIT_SLIP_RATE if slip.is_unit else DECIMAL_SLIP_RATE
+        for row in pick(rng, rows, rate * factor, least if factor else 0).tolist():
+            is_slipped[row] = True
+            table["value"][row] = true[row] * slip.factor + slip.offset
+            if slip.decimals is not None:
+                table["decimals"][row] = slip.decimals
+            chosen.append((row, slip))
+    alike = _Alike(table, true, is_slipped)
+    return [
+        Slipped(
+            row, slip, float(true[row]), slip.is_unit and alike.stands_out(row, float(table["value"][row]))
+        )
+        for row, slip in chosen
+    ]
+
+
+class _Alike:
+    """The values of a table that have not slipped, by person and measure."""
+
+    def __init__(self, table: Columns, true: np.ndarray, is_slipped: np.ndarray) -> None:
+        self._of = table["person"].astype(np.int64) * len(MEASURES) + table["measure"]
+        sound = np.flatnonzero(~is_slipped)
+        order = sound[np.argsort(self._of[sound], kind="stable")]
+        self._sorted, self._values = self._of[order], true[order]
+
+    def stands_out(self, row: int, served: float) -> bool:
+        """Whether a served number is far from everything else that was measured of the same person."""
+        first, last = np.searchsorted(self._sorted, [self._of[row], self._of[row] + 1])
+        own = self._values[first:last]
+        return len(own) >= OWN_VALUES and bool(
+            served > OWN_MARGIN * own.max() or served * OWN_MARGIN < own.min()
+        )
 
 
 def spurious_stays(

@@ -412,7 +412,7 @@ def _values(scribe: Scribe, t: Columns, quirk: np.ndarray) -> list[str]:
     values = np.empty(len(quirk), dtype=object)
     for m in np.unique(t["measure"]).tolist():
         rows = np.flatnonzero(t["measure"] == m)
-        chosen = {name: t[name][rows] for name in ("value", "second", "person", "at")}
+        chosen = {name: t[name][rows] for name in ("value", "second", "decimals", "person", "at")}
         values[rows] = _values_of(scribe, MEASURES[m], chosen)
     absent = f',"dataAbsentReason":{_concept(f"{TERMINOLOGY}/data-absent-reason", "unknown")}'
     values[quirk % 200 == 7] = absent
@@ -427,8 +427,8 @@ def _values_of(scribe: Scribe, measure: Measure, t: Columns) -> list[str]:
         case "Quantity":
             marks = _interpretations(measure, first)
             return [
-                f',"valueQuantity":{{"value":{v:.{measure.decimals}f},{unit}}}{mark}'
-                for v, mark in zip(first, marks, strict=True)
+                f',"valueQuantity":{{"value":{v:.{d}f},{unit}}}{mark}'
+                for v, d, mark in zip(first, t["decimals"].tolist(), marks, strict=True)
             ]
         case "Components":
             return [_PRESSURE % (round(a), round(b)) for a, b in zip(first, second, strict=True)]

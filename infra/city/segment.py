@@ -38,6 +38,7 @@ from infra.city.vocabulary import (
     CHRONIC_KEYS,
     DISPOSITIONS,
     IMP,
+    MEASURE_INDEX,
     MEASURES,
     PATIENT_TYPES,
     VACCINES,
@@ -318,8 +319,9 @@ class SegmentWriter:
         ids = np.array(scribe.ids(type_, t["ordinal"]), dtype=object)
         encounter_ordinals = self.encounters["ordinal"][t["encounter"]]
         t["encounter_id"] = np.array(scribe.ids("Encounter", encounter_ordinals), dtype=object)
+        slipped: list[dirt.Slipped] = []
         if type_ == "Observation":
-            self._slip_units(scribe.habits, t, ids)
+            slipped = dirt.unit_slips(self.rng, t, self.options.dirt, self.least)
         f = self._fates(t["recorded"], np.arange(rows), promises=type_ == "Observation")
         t["status"] = _first_status(type_, rows, self.rng)
         t["updated"], t["visible"] = t["recorded"], f.delivered
@@ -327,9 +329,8 @@ class SegmentWriter:
         changed = _again(t, f.changed, 2, _CHANGED_STATUS[type_])
         changed["status"][f.is_error[f.changed < NEVER]] = "entered-in-error"
         if type_ == "Observation":
-            changed["value"] = np.where(
-                changed["value"] > 10, changed["value"] * 1.04 + 0.1, changed["value"]
-            )
+            changed["value"] = _amended(changed["value"], changed["measure"])
+            self._note_slips(scribe.habits, t, ids, slipped, f)
         if type_ == "Immunization":
             changed["vaccine"] = (changed["vaccine"] + 1) % len(VACCINES)
         table = _stacked([t, changed, _again(t, f.revived, 2)])
@@ -350,21 +351,33 @@ class SegmentWriter:
 
     # -- dirt and its notes -------------------------------------------------------------------------------
 
-    def _slip_units(self, habits: Habits, t: Columns, ids: np.ndarray) -> None:
-        for row, slip, true in dirt.unit_slips(self.rng, t, self.options.dirt, self.least):
-            measure = MEASURES[t["measure"][row]]
-            self.key.note(
-                "unit_slips",
-                source=habits.source,
-                resource_type="Observation",
-                resource_id=ids[row],
-                kind=f"{slip.measure} in {slip.true_unit}",
-                served_value=round(float(t["value"][row]), measure.decimals),
-                served_unit=measure.unit,
-                true_value=round(true, measure.decimals),
-                true_unit=measure.unit,
-                visible_at=int(t["recorded"][row]),
-            )
+    def _note_slips(
+        self, habits: Habits, t: Columns, ids: np.ndarray, slipped: list[dirt.Slipped], f: dirt.Fates
+    ) -> None:
+        """Each slip, and once more as its second version says it."""
+        for one in slipped:
+            row, slip = one.row, one.slip
+            measure, value = MEASURES[t["measure"][row]], float(t["value"][row])
+            versions = [(value, int(t["recorded"][row]))]
+            if f.changed[row] < NEVER and not f.is_error[row]:
+                amended = _amended(t["value"][[row]], t["measure"][[row]])
+                versions.append((float(amended[0]), int(f.changed[row])))
+            decimals = int(t["decimals"][row])
+            for served, visible in versions:
+                self.key.note(
+                    "unit_slips",
+                    source=habits.source,
+                    resource_type="Observation",
+                    resource_id=ids[row],
+                    kind=slip.kind,
+                    served_value=round(served, decimals),
+                    served_unit=measure.unit,
+                    true_value=round(slip.true_of(served), 6),
+                    true_unit=measure.unit,
+                    tolerance=round(0.51 * 10**-decimals / slip.factor + 5e-4 * slip.true_of(served), 6),
+                    is_recoverable=one.is_recoverable,
+                    visible_at=visible,
+                )
 
     def _dirtied(
         self,
@@ -546,6 +559,12 @@ class SegmentWriter:
                     conditions=",".join(k for i, k in enumerate(CHRONIC_KEYS) if bits >> i & 1),
                     **{name: float(s[name][row]) for name in numbers},
                 )
+
+
+def _amended(values: np.ndarray, measures: np.ndarray) -> np.ndarray:
+    """What a second version of observations says: a little more, but of what has an upper end."""
+    has_end = np.isin(measures, [MEASURE_INDEX[name] for name in ("oxygen", "coma_scale")])
+    return np.where((values > 10) & ~has_end, values * 1.04 + 0.1, values)
 
 
 _CHANGED_STATUS = {

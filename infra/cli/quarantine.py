@@ -59,7 +59,7 @@ def show(
     """Each rejected record of a source as CSV: batch, file, line, rule, reason."""
     from jobs.lake import quarantine
 
-    records = quarantine.records(source, batch_id=batch)
+    records = quarantine.records(source, batch_id=batch, held=True)
     writer = csv.DictWriter(sys.stdout, quarantine.COLUMNS)
     writer.writeheader()
     writer.writerows(records)

@@ -51,7 +51,11 @@ class Band(_Rule):
     @property
     def age_range(self) -> tuple[float, float]:
         """From this age, below that; the end of a life is far off."""
-        return (*self.ages, *(0.0, 200.0)[len(self.ages) :])
+        whole = (0.0, 200.0)
+        return (
+            self.ages[0] if self.ages else whole[0],
+            self.ages[1] if len(self.ages) > 1 else whole[1],
+        )
 
 
 class Analyte(_Rule):

@@ -240,7 +240,7 @@ def register(spark: SparkSession, lake: Path) -> list[str]:
     views = []
     for name, of_rule in _BOOK.items():
         stored, rows = f"{SCHEMA}.{name}_editions", of_rule()
-        frame = spark.createDataFrame(pa.Table.from_pylist([asdict(row) for row in rows]))  # type: ignore[call-overload]
+        frame = spark.createDataFrame(pa.Table.from_pylist([asdict(row) for row in rows]))
         tables.append_batch(spark, stored, frame, edition, lake=lake)
         columns = ", ".join(field.name for field in fields(rows[0]))
         place = str(tables.path_of(stored, lake)).replace("\\", "\\\\").replace("'", "\\'")

@@ -13,14 +13,19 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.sources import Table
+from jobs.harmonise import rulebook
+from jobs.sources import Limit, Table
 
 NO_CONSENT = "no_consent"
 """The rule of records that nothing is wrong with, but that may not be taken."""
+MEASURED = frozenset({"code", "value_number", "unit", "components"})
+"""A table with these columns holds measurements: their numbers are held against the bounds of jobs/harmonise, whatever
+the source. What needs more than the record, such as a unit that does not convert or a value implausible at that age, is
+judged when gold is built (quality.suspects)."""
 UNEXPECTED_UNIT, IMPLAUSIBLE_VALUE = "unexpected_unit", "implausible_value"
 _LIMIT_REASONS = {
     UNEXPECTED_UNIT: "a value is not in a unit declared for its code",
-    IMPLAUSIBLE_VALUE: "a value is outside the limits declared for its code",
+    IMPLAUSIBLE_VALUE: "a value is outside the limits for its code",
 }
 _LIMITS = "_limits_broken"
 
@@ -34,8 +39,9 @@ def apply(rows: DataFrame, table: Table) -> DataFrame:
     rules = _column_rules(table)
     found = [F.when(broken, F.lit(rule)) for broken, rule, _ in rules]
     reasons = {rule: reason for _, rule, reason in rules}
-    if table.limits:
-        rows = rows.withColumn(_LIMITS, _limits_broken(table))
+    limits: list[Limit | rulebook.Bound] = [*table.limits, *_bounds(table)]
+    if limits:
+        rows = rows.withColumn(_LIMITS, _limits_broken(table, limits))
         found += [F.when(F.array_contains(_LIMITS, rule), F.lit(rule)) for rule in _LIMIT_REASONS]
         reasons |= _LIMIT_REASONS
     if not found:
@@ -84,6 +90,14 @@ def without_consent(rows: DataFrame, table: Table, consenting: DataFrame) -> Dat
     )
 
 
+def _bounds(table: Table) -> Sequence[rulebook.Bound]:
+    """The bounds of measurements, of codes for which the source declares no limits of its own."""
+    if not table.columns.keys() >= MEASURED:
+        return ()
+    own = {limit.code for limit in table.limits}
+    return [bound for bound in rulebook.bounds() if bound.code not in own]
+
+
 def _column_rules(table: Table) -> list[tuple[Column, str, str]]:
     rules: list[tuple[Column, str, str]] = []
     for name, column in table.columns.items():
@@ -121,13 +135,14 @@ def _latest(value: Column, precision: str | None) -> Column:
     )
 
 
-def _limits_broken(table: Table) -> Column:
+def _limits_broken(table: Table, limits: Sequence[Limit | rulebook.Bound]) -> Column:
     """The limit rules broken by the record's own value and by those of its components, as an array.
 
-    Limits are looked up in literal arrays: a condition for each limit would take the engine half a second to plan.
+    A code for which the source itself declares limits must have a value in a unit that has some. Limits are looked up
+    in literal arrays: a condition for each would take the engine half a second to plan.
     """
-    limits, columns = table.limits, table.limited
-    codes = sorted({limit.code for limit in limits})
+    columns = table.limited
+    expected = sorted({limit.code for limit in table.limits})
     units = [f"{limit.code} {limit.unit}" for limit in limits]
 
     def broken(code: Column, number: Column, unit: Column) -> Column:
@@ -136,9 +151,10 @@ def _limits_broken(table: Table) -> Column:
             number < _item([limit.low for limit in limits], place),
             number > _item([limit.high for limit in limits], place),
         )
-        is_limited = number.isNotNull() & code.isin(*codes)
+        is_unexpected = (place == 0) & code.isin(*expected) if expected else F.lit(False)
         return F.when(
-            is_limited, F.when(place == 0, UNEXPECTED_UNIT).when(is_low | is_high, IMPLAUSIBLE_VALUE)
+            number.isNotNull(),
+            F.when(is_unexpected, UNEXPECTED_UNIT).when(is_low | is_high, IMPLAUSIBLE_VALUE),
         )
 
     own = F.array(broken(F.col(columns.code), F.col(columns.value), F.col(columns.unit)))

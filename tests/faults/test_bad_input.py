@@ -84,10 +84,6 @@ QUARANTINED = {
     "unknown status": (observation(status="finished"), "value_set:status"),
     "no subject": (observation(subject=None), "required:patient_key"),
     "implausible value": (observation(valueQuantity={"value": 900, "code": "/min"}), "implausible_value"),
-    "unit of another quantity": (
-        observation(valueQuantity={"value": 70, "code": "mg/dL"}),
-        "unexpected_unit",
-    ),
     "a decimal of forty digits": (
         observation(valueQuantity={"value": "DIGITS", "code": "/min"}).replace(b'"DIGITS"', b"7" * 40),
         "invalid_value",

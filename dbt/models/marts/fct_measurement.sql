@@ -11,8 +11,10 @@
                 'person_key',
                 'is_person_resolved',
                 'is_encounter_resolved',
+                'component_index',
+                'value_canonical',
+                'harmonisation',
             ],
-            'fingerprint_where': 'component_index = 0',
         },
     )
 }}

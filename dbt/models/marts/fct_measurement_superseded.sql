@@ -1,6 +1,1 @@
-{{
-    measurement_facts(
-        unpivoted_observations(superseded_versions('observation'), are_superseded=true),
-        are_superseded=true
-    )
-}}
+{{ measurement_facts("select * from " ~ ref('int_observation__superseded'), are_superseded=true) }}

@@ -1,8 +1,8 @@
 {#-
     Every record of a silver table is a fact here, is withdrawn, or is excluded by name; and every fact is such a
-    record. `excluded` is a condition on the silver table.
+    record. `excluded` is a condition on the silver table, `withheld` a table of records held back.
 -#}
-{% test reconciles_with_silver(model, entity, excluded) %}
+{% test reconciles_with_silver(model, entity, excluded, withheld=none) %}
     with
 
     expected as (
@@ -17,6 +17,10 @@
     published as (
         select distinct {{ entity }}_key as record_key
         from {{ model }}
+        union
+        select {{ entity }}_key as record_key
+        from {{ withheld or model }}
+        where {{ "is_current and verdict = 'suspect'" if withheld else 'false' }}
     )
 
     select

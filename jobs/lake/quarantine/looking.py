@@ -19,6 +19,9 @@ COLUMNS = (
     "repaired_by",
 )  # fmt: skip
 """Columns of a rejected record. repaired_by: the batch that has brought it again, repaired; null while it is open."""
+SUSPECTS = "quality.suspects"
+"""Values that the building of gold holds back (dbt/models/quality). Their records were accepted at load, so no receipt
+counts them and nothing repairs them but a newer version from their sender."""
 _BATCHES_SEARCHED = 100_000
 _OFFSET = re.compile(r" \(byte \d+\)")
 
@@ -43,7 +46,7 @@ def by_rule(source: str | None = None) -> list[RuleCount]:
     if source is not None:
         find_endpoint(source)
     with catalog.lake_session() as spark:
-        rows = _rejected(spark, source)
+        rows = _listed(spark, source)
         if rows is None:
             return []
         counted = rows.groupBy("source", "resource_type", "rule").agg(
@@ -55,22 +58,46 @@ def by_rule(source: str | None = None) -> list[RuleCount]:
     return [RuleCount(**{**row.asDict(), "reason": _OFFSET.sub("", row["reason"])}) for row in ordered]
 
 
-def records(source: str, *, batch_id: str | None = None) -> list[dict[str, Any]]:
+def records(source: str, *, batch_id: str | None = None, held: bool = False) -> list[dict[str, Any]]:
     """The rejected records of an endpoint, COLUMNS, in the order received.
 
-    Raises CitywellError for an unknown endpoint, and for a batch that is not one of its own.
+    held: with the records of which gold holds a value back; they have no ``quarantined_at``, being judged anew with
+    every build. Raises CitywellError for an unknown endpoint, and for a batch that is not one of its own.
     """
     find_endpoint(source)
     if batch_id is not None:
         _check_batch(source, batch_id)
     with catalog.lake_session() as spark:
-        rows = _rejected(spark, source)
+        rows = _listed(spark, source) if held else _rejected(spark, source)
         if rows is None:
             return []
         if batch_id is not None:
             rows = rows.where(F.col("batch_id") == batch_id)
         ordered = rows.select(*COLUMNS).orderBy("batch_id", "file", "line")
         return [row.asDict() for row in ordered.collect()]
+
+
+def _listed(spark: SparkSession, source: str | None) -> DataFrame | None:
+    """What row rules rejected and what gold holds back, COLUMNS; None where there was never either."""
+    rejected, held = _rejected(spark, source), _held_back(spark, source)
+    if rejected is None or held is None:
+        return held if rejected is None else rejected
+    return rejected.select(*COLUMNS).unionByName(held)
+
+
+def _held_back(spark: SparkSession, source: str | None) -> DataFrame | None:
+    """Current records of which gold holds a value back, COLUMNS; None before gold was built."""
+    with control.connect() as conn:
+        if SUSPECTS not in control.current_versions(conn):
+            return None
+    rows = spark.table(SUSPECTS).where("is_current and verdict = 'suspect'")
+    if source is not None:
+        rows = rows.where(F.col("source") == source)
+    nothing = F.lit(None)
+    rows = rows.withColumns(
+        {"quarantined_at": nothing.cast("timestamp"), "repaired_by": nothing.cast("string")}
+    )
+    return rows.select(*COLUMNS)
 
 
 def _rejected(spark: SparkSession, source: str | None) -> DataFrame | None:

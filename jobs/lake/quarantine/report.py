@@ -28,6 +28,8 @@ _OF_LINES = {
     "version_in_future": "a version dated no later than the delivery",
     "wrong_cell_count": "as many cells as the header has",
     "unbalanced_quote": "quotes that are closed (RFC 4180)",
+    "unconvertible_unit": "a unit of what is measured",
+    "unit_in_doubt": "the unit and the decimal point that the value was measured with",
     "no_consent": "no records of people who do not consent",
 }
 
@@ -35,7 +37,7 @@ _OF_LINES = {
 def write_report(source: str, out: TextIO, form: Literal["csv", "json"] = "csv") -> int:
     """Write the rejected records of an endpoint as CSV, or as JSON with a summary by rule; their number."""
     definition, _ = find_endpoint(source)
-    rejected = _described(definition, records(source))
+    rejected = _described(definition, records(source, held=True))
     if form == "csv":
         writer = csv.DictWriter(out, REPORT_COLUMNS)
         writer.writeheader()

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from infra.city.city import City
-from infra.city.dirt import CORRUPT_KINDS, ODDITY_KINDS, corrupt
+from infra.city.dirt import CORRUPT_KINDS, ODDITY_KINDS, SLIPS, corrupt
 from infra.city.habits import HOSPITALS
 from infra.city.surroundings import housing_feed
 from tests.unit.city.served import resources
@@ -186,13 +186,9 @@ def test_corrupt_lines_are_served_as_the_key_says(made_home: Path) -> None:
 
 def test_unit_slips_are_served_as_the_key_says(made_home: Path) -> None:
     slips = [r for r in key(made_home, "unit_slips") if r["source"] == "hospital_north"]
-    assert {r["kind"] for r in slips} == {
-        "glucose in mmol/L",
-        "temperature in [degF]",
-        "weight in [lb_av]",
-        "haemoglobin in g/L",
-        "creatinine in umol/L",
-    }
+    assert {r["kind"] for r in slips} == {slip.kind for slip in SLIPS}
+    assert {r["is_recoverable"] for r in slips} == {True, False}
+    assert not any(r["is_recoverable"] for r in slips if "decimal point" in r["kind"])
     served = {r["id"]: r for r in records(made_home, "north", "Observation")}
     checked = 0
     for slip in slips:

@@ -30,7 +30,13 @@ RECORD = {
     "month": "2026-03",
 }
 
-PROVENANCE = {"file": "string", "line": "bigint", "rule": "string"}
+PROVENANCE = {
+    "batch_id": "string",
+    "file": "string",
+    "line": "bigint",
+    "line_hash": "string",
+    "rule": "string",
+}
 
 
 @dataclass
@@ -71,9 +77,11 @@ class City:
             self.spark, lake_dir=self.lake, target_dir=self.home / "target", select=select, **options
         )
 
-    def rows(self, model: str, *columns: str, version: int | None = None) -> set[tuple[Any, ...]]:
-        """The rows of a gold table, newest or at a version, with these columns or all in alphabetical order."""
-        frame = tables.read(self.spark, f"gold.{model}", version, lake=self.lake)
+    def rows(
+        self, model: str, *columns: str, version: int | None = None, schema: str = "gold"
+    ) -> set[tuple[Any, ...]]:
+        """The rows of a built table, newest or at a version, with these columns or all in alphabetical order."""
+        frame = tables.read(self.spark, f"{schema}.{model}", version, lake=self.lake)
         picked = frame.select(*(columns or sorted(frame.columns))).collect()
         assert len(set(picked)) == len(picked), f"{model} repeats rows"
         return {tuple(row) for row in picked}

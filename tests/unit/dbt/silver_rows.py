@@ -349,7 +349,8 @@ EARLIER = {
             "status": "final",
             "code": "2951-2",
             "value_type": "quantity",
-            "value_number": 1.0,
+            "value_number": 141.0,
+            "unit": "mmol/L",
             "components": [{"code": "part", "value_type": "boolean", "value_boolean": True}],
             "version_at": "2026-02-20",
             "usable_at": "2026-02-20",
@@ -366,3 +367,67 @@ EARLIER = {
     ],
 }
 """Versions that were there before: of what was changed, refuted, marked as entered in error or deleted."""
+
+
+def _weighed(key: str, patient: str, day: str, kilograms: float, unit: str = "kg") -> dict[str, object]:
+    return _number(key, patient, day, "29463-7", kilograms, unit)
+
+
+def _number(key: str, patient: str, day: str, code: str, value: float, unit: str | None) -> dict[str, object]:
+    return {
+        "observation_key": key,
+        "patient_key": patient,
+        "status": "final",
+        "code_system": "http://loinc.org",
+        "code": code,
+        "value_type": "quantity",
+        "value_number": value,
+        "unit": unit,
+        "effective_at": f"{day} 08:00",
+    }
+
+
+HARMONISED = {
+    "patient": [
+        {"patient_key": "w1", "sex": "male", "birth_year": 1960, "birth_month": 5},
+        {"patient_key": "w2", "sex": "female", "birth_year": 2019, "birth_month": 1},
+        {"patient_key": "w3", "sex": "male", "birth_year": 1970, "birth_month": 1},
+        {"patient_key": "w4", "sex": "male", "birth_year": 2025, "birth_month": 2},
+    ],
+    "observation": [
+        _weighed("usual", "w1", "2026-01-01", 72.0),
+        _weighed("next", "w1", "2026-02-01", 73.0),
+        _weighed("in pounds", "w1", "2026-03-01", 160.0),
+        _weighed("labelled pounds", "w1", "2026-03-02", 159.0, "LBS"),
+        _weighed("point moved", "w1", "2026-03-03", 7.25),
+        _weighed("of a child", "w2", "2026-03-01", 22.5),
+        _weighed("too much for a child", "w2", "2026-03-02", 260.0),
+        _weighed("newborn", "w4", "2025-03-08", 4.2),
+        _weighed("infant", "w4", "2025-06-14", 6.4),
+        _weighed("grown", "w4", "2025-11-15", 9.0),
+        _weighed("infant in pounds", "w4", "2025-11-25", 20.0),
+        _weighed("alone and heavy", "w3", "2026-03-01", 150.0),
+        _number("in inches", "w3", "2026-03-01", "8302-2", 69.7, "cm"),
+        _number("mmol labelled mg", "w3", "2026-03-01", "2345-7", 5.4, "mg/dL"),
+        _number("in mmol", "w3", "2026-03-02", "2345-7", 5.5, "mmol/l"),
+        _number("fever", "w3", "2026-03-02", "8310-5", 101.3, "degF"),
+        _number("fahrenheit labelled celsius", "w3", "2026-03-03", "8310-5", 98.6, "Cel"),
+        _number("ratio of a pulse", "w3", "2026-03-03", "8867-4", 70.0, "mg/dL"),
+        _number("no unit", "w3", "2026-03-03", "8867-4", 70.0, None),
+        _number("score without unit", "w3", "2026-03-03", "44261-6", 12.0, None),
+        {**_number("of no concept", "w3", "2026-03-03", "local-7", 1.0, "mg/dL"), "code_system": "urn:local"},
+        {
+            "observation_key": "kPa in a panel",
+            "patient_key": "w3",
+            "status": "final",
+            "code": "85354-9",
+            "value_type": "none",
+            "effective_at": "2026-03-03 08:00",
+            "components": [
+                {"code": "8480-6", "value_type": "quantity", "value_number": 16.0, "unit": "kPa"},
+                {"code": "8462-4", "value_type": "quantity", "value_number": 2.0, "unit": "mm[Hg]"},
+            ],
+        },
+    ],
+}
+"""Measurements in the unit of their label, in another one, and in none that can be told."""

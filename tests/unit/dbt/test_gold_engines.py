@@ -8,7 +8,7 @@ import pytest
 
 from infra.engine.launch import Engine
 from tests.unit.dbt.city import a_city
-from tests.unit.dbt.silver_rows import EARLIER, SILVER
+from tests.unit.dbt.silver_rows import EARLIER, HARMONISED, SILVER
 
 
 @pytest.mark.slow
@@ -18,12 +18,14 @@ def test_gold_is_the_same_on_sail_and_spark(
 ) -> None:
     """Built with all tests and unit tests, and built again after a change."""
     tables = {}
+    rows = {name: [*of_entity, *HARMONISED.get(name, [])] for name, of_entity in SILVER.items()}
     for engine in (sail_engine, spark_engine):
         with a_city(engine, tmp_path / engine.remote.rpartition(":")[2]) as city:
-            city.put(EARLIER, **SILVER)
+            city.put(EARLIER, **rows)
             city.build(unit_tests=True)
-            city.put(EARLIER, observation=SILVER["observation"][1:], patient=SILVER["patient"][:1])
+            city.put(EARLIER, observation=rows["observation"][1:], patient=rows["patient"][:-1])
             result = city.build("resource_type:model")
-            tables[engine] = {name: city.rows(name.removeprefix("gold.")) for name in result.versions}
+            named = [name.partition(".")[::2] for name in result.versions]
+            tables[engine] = {model: city.rows(model, schema=schema) for schema, model in named}
     assert tables[sail_engine] == tables[spark_engine]
     assert all(tables[sail_engine].values())

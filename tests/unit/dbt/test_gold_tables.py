@@ -43,6 +43,8 @@ def test_every_model_is_built_and_every_test_passes(built: tuple[City, gold.Gold
         "fct_medication_request",
         "fct_medication_request_superseded",
         "fct_procedure",
+        "quality.suspects",
+        "quality.unmapped",
     }
     assert {model.status for model in result.models} == {"success"}
     assert {test.status for test in result.tests} == {"pass", "warn"}
@@ -136,16 +138,83 @@ def test_measurements(built: tuple[City, gold.GoldResult]) -> None:
         "value_number",
         "value_text",
         "unit",
+        "concept",
+        "value_canonical",
+        "harmonisation",
         "effective_end_precision",
         "is_person_resolved",
         "is_encounter_resolved",
     )
     vital = "vital-signs"
     assert built[0].rows("fct_measurement", *columns) == {
-        ("pressure-0", 0, "p1", "85354-9", vital, "none", None, None, None, "day", True, True),
-        ("pressure-1", 1, "p1", "8480-6", vital, "quantity", 120.0, None, "mm[Hg]", "day", True, True),
-        ("pressure-2", 2, "p1", "8462-4", vital, "quantity", 80.0, None, "mm[Hg]", "day", True, True),
-        ("sodium-0", 0, "p9", "2951-2", None, "quantity", 140.5, "140.50", "mmol/L", None, False, None),
+        (
+            "pressure-0",
+            0,
+            "p1",
+            "85354-9",
+            vital,
+            "none",
+            None,
+            None,
+            None,
+            "blood_pressure",
+            None,
+            None,
+            "day",
+            True,
+            True,
+        ),
+        (
+            "pressure-1",
+            1,
+            "p1",
+            "8480-6",
+            vital,
+            "quantity",
+            120.0,
+            None,
+            "mm[Hg]",
+            "systolic_pressure",
+            120.0,
+            "as_sent",
+            "day",
+            True,
+            True,
+        ),
+        (
+            "pressure-2",
+            2,
+            "p1",
+            "8462-4",
+            vital,
+            "quantity",
+            80.0,
+            None,
+            "mm[Hg]",
+            "diastolic_pressure",
+            80.0,
+            "as_sent",
+            "day",
+            True,
+            True,
+        ),
+        (
+            "sodium-0",
+            0,
+            "p9",
+            "2951-2",
+            None,
+            "quantity",
+            140.5,
+            "140.50",
+            "mmol/L",
+            "sodium",
+            140.5,
+            "as_sent",
+            None,
+            False,
+            None,
+        ),
     }
 
 
@@ -179,7 +248,7 @@ def test_superseded_versions(built: tuple[City, gold.GoldResult]) -> None:
     ) == {("refuted", True, changed)}
     columns = ("measurement_key", "value_number", "value_boolean", "superseded_at")
     assert city.rows("fct_measurement_superseded", *columns) == {
-        ("mistaken-0", 1.0, None, changed),
+        ("mistaken-0", 141.0, None, changed),
         ("mistaken-1", None, True, changed),
     }
     columns = ("medication_request_key", "code", "authored_precision", "superseded_at")

@@ -1,0 +1,1 @@
+{{ unpivoted_observations(superseded_versions('observation'), are_superseded=true) }}
