@@ -13,7 +13,7 @@ import pytest
 from infra import evaluate
 from infra.engine.launch import Engine
 from infra.stack.postgres import Cluster
-from jobs import ingest, transform
+from jobs import ingest, profile, transform
 from jobs.identity import linkage
 from jobs.identity.linkage import task
 from jobs.lake import control, quarantine
@@ -72,7 +72,10 @@ def test_values_held_back_are_in_quarantine_with_file_and_line(city_lake: TestLa
         "select source, rule from quality.suspects where is_current and verdict = 'suspect'"
     )
     listed = [
-        row for source in SOURCES for row in quarantine.records(source, held=True) if row["quarantined_at"] is None
+        row
+        for source in SOURCES
+        for row in quarantine.records(source, held=True)
+        if row["quarantined_at"] is None
     ]
     assert Counter((row["source"], row["rule"]) for row in listed) == Counter(
         (row["source"], row["rule"]) for row in held
@@ -81,6 +84,28 @@ def test_values_held_back_are_in_quarantine_with_file_and_line(city_lake: TestLa
     counts = {(one.source, one.rule): one.records for one in quarantine.by_rule()}
     assert counts.items() >= Counter((row["source"], row["rule"]) for row in held).items()
     assert listed
+
+
+def test_every_batch_is_profiled_and_names_nothing_rare(city_lake: TestLake) -> None:
+    rows = city_lake.rows("select * from quality.profile")
+    with control.connect() as conn:
+        assert {row["batch_id"] for row in rows} == {b.batch_id for b in control.batches(conn)}
+    found = {
+        (row["table_name"], row["stage"], row["column_name"]): row
+        for row in rows
+        if row["source"] == "hospital_north" and row["row_count"] > 1000
+    }
+    received = found["bronze.hospital__observation", "received", "value_number"]
+    kept = found["bronze.hospital__observation", "published", "value_number"]
+    assert received["row_count"] > kept["row_count"] > kept["null_count"] > 0
+    assert received["minimum"] < received["mean"] < received["maximum"]
+    canonical = found["gold.fct_measurement", "published", "unit_canonical"]["top_values"]
+    assert {"kg", "mm[Hg]", "mg/dL"} <= {one["value"] for one in canonical}
+    named = [one for row in rows for one in row["top_values"] or ()]
+    assert min(one["row_count"] for one in named) >= profile.FEWEST
+    assert not [
+        row["column_name"] for row in rows if row["column_name"].endswith("_key") and row["top_values"]
+    ]
 
 
 def test_no_planted_name_phone_or_id_outside_landing_and_vault(city_lake: TestLake) -> None:
