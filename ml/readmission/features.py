@@ -419,7 +419,7 @@ def _of_drugs() -> list[Column]:
 def _measurements(measurement: DataFrame) -> DataFrame:
     values = (
         versions(measurement)
-        .where("value_number is not null and effective_at is not null")
+        .where("value_canonical is not null and effective_at is not null")
         .withColumn("analyte", _analyte())
         .where("analyte is not null")
         .withColumn("value", _plausible())
@@ -463,22 +463,14 @@ def _of_measurements() -> list[Column]:
 
 
 def _analyte() -> Column:
-    """Name of the analyte a LOINC code stands for, null for others."""
-    cases = [
-        (F.col("code").isin(*a.codes) & F.col("code_system").contains("loinc"), a.name) for a in ANALYTES
-    ]
-    return _switch([(condition, F.lit(name)) for condition, name in cases])
+    """Name of the analyte that a concept is, null for others."""
+    return _switch([(F.col("concept") == a.concept, F.lit(a.name)) for a in ANALYTES])
 
 
 def _plausible() -> Column:
-    """The value in the analyte's unit; null in an unlisted unit or out of range."""
-    arms = []
-    for analyte in ANALYTES:
-        for unit, (factor, offset) in analyte.units.items():
-            value = F.col("value_number") * F.lit(factor) + F.lit(offset)
-            fits = (F.col("analyte") == analyte.name) & (F.col("unit") == unit)
-            arms.append((fits & value.between(analyte.low, analyte.high), value))
-    return _switch(arms)
+    """The value in the analyte's unit; null out of range."""
+    value = F.col("value_canonical")
+    return _switch([((F.col("analyte") == a.name) & value.between(a.low, a.high), value) for a in ANALYTES])
 
 
 def _switch(arms: Sequence[tuple[Column, Column]]) -> Column:

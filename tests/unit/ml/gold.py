@@ -8,6 +8,8 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
+from jobs.harmonise import rulebook
+from jobs.harmonise.units import conversion, ucum
 from ml.readmission.features import Facts
 
 Row = dict[str, Any]
@@ -31,7 +33,7 @@ CONDITION = (
 MEASUREMENT = (
     "measurement_key string, person_key string, encounter_key string, code_system string, code string, "
     "effective_at timestamp, effective_precision string, effective_end_at timestamp, "
-    "effective_end_precision string, value_number double, unit string, usable_at timestamp"
+    "effective_end_precision string, concept string, value_canonical double, usable_at timestamp"
 )
 MEDICATION_REQUEST = (
     "medication_request_key string, person_key string, encounter_key string, code_system string, code string, "
@@ -40,6 +42,7 @@ MEDICATION_REQUEST = (
 ICD10 = "http://hl7.org/fhir/sid/icd-10-cm"
 LOINC = "http://loinc.org"
 ATC = "http://www.whocc.no/atc"
+_CONCEPTS = {code.code: code.concept for code in rulebook.concept_codes()}
 
 
 def at(text: str | None) -> datetime | None:
@@ -137,6 +140,9 @@ def measurement(
     usable: str | None = None,
     stay: str | None = None,
 ) -> Row:
+    """As gold publishes it; a value whose unit does not convert is not published."""
+    concept, known = _CONCEPTS[code], ucum(unit)
+    way = None if known is None else conversion(known, concept)
     return {
         "measurement_key": key,
         "person_key": who,
@@ -145,8 +151,8 @@ def measurement(
         "code": code,
         "effective_at": at(when),
         "effective_precision": precision(when),
-        "value_number": value,
-        "unit": unit,
+        "concept": concept,
+        "value_canonical": None if way is None else way(value),
         "usable_at": at(usable or when),
     }
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import reduce
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from jobs.harmonise.model import analytes
 from ml.readmission import cohort
 from ml.readmission.analytes import ANALYTES
 from ml.readmission.comorbidity import GROUPS
@@ -121,8 +121,8 @@ EXPECTED = {
     "has_low_sodium": 1.0,
     "last_creatinine_mg_dl": 1.000207,
     "max_creatinine_mg_dl": None,
-    "last_glucose_mg_dl": 99.088,
-    "max_glucose_mg_dl": 99.088,
+    "last_glucose_mg_dl": 99.0858,
+    "max_glucose_mg_dl": 99.0858,
     "last_hba1c_pct": None,
     # LACE: 5 days 4, unplanned 3, heart failure 2 + lung 2 + cancer 2 >= 4 so 5, two emergency visits 2
     "lace_points": 14.0,
@@ -277,11 +277,11 @@ AFTERWARDS: dict[str, dict[str, dict[str, Any] | None]] = {
     "condition": {"c1": {"code": "B20"}, "c2": {"code": "B20"}, "c3": None, "c4": {"encounter_key": "other"}},
     "medication_request": {"d1": {"code": "H02AB06"}, "d2": {"status": "cancelled"}, "d3": None},
     "measurement": {
-        "m1": {"value_number": 60.0},
-        "m2": {"unit": "g/L"},
+        "m1": {"value_canonical": 6.0},
+        "m2": {"value_canonical": 1.04},
         "m6": None,
         "m8": None,
-        "n1": {"unit": "mmol/L"},
+        "n1": {"value_canonical": 99.0},
     },
 }
 
@@ -503,7 +503,8 @@ def test_comorbidity_groups(case: dict[str, str | None]) -> None:
     assert found == (case["groups"] or "").split()
 
 
-def test_no_loinc_code_stands_for_two_analytes() -> None:
-    codes: list[str] = reduce(lambda left, right: left + list(right.codes), ANALYTES, [])
-    assert len(codes) == len(set(codes))
-    assert all(analyte.low < analyte.high and analyte.unit in analyte.units for analyte in ANALYTES)
+def test_analytes_are_concepts_in_the_concepts_own_unit() -> None:
+    assert len({analyte.concept for analyte in ANALYTES}) == len(ANALYTES)
+    for analyte in ANALYTES:
+        assert analyte.low < analyte.high
+        assert analytes()[analyte.concept].unit == analyte.unit
