@@ -3,16 +3,20 @@
 Flow: landing files -> lines -> (type, id) and what a patient's record says of who it is -> pseudonyms -> vault -> link
 rows of pseudonyms for the lake.
 
-Patients are linked to a person; encounters are registered too, because a score is written back to the stay
-it is about under the hospital's own id. A new patient is a person of its own until linkage
+Patients, and the people of other systems whose tables say who they are (``person`` in a source's YAML), are linked to
+a person; encounters are registered too, because a score is written back to the stay it is about under the hospital's
+own id. A new patient is a person of its own until linkage
 (``jobs.identity.linkage``) writes another person key into ``vault.person_link``; ``links`` hands out whatever stands
 there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -21,12 +25,14 @@ import pyarrow as pa
 from jobs import postgres
 from jobs.crash import crash_here
 from jobs.identity import vault
-from jobs.identity.demographics import EXTRACTORS, Record
+from jobs.identity.demographics import EXTRACTORS, Record, normalised
 from jobs.identity.pseudonyms import Pseudonymiser, load_key
 from jobs.lake import instants, landing, lines, strict
+from jobs.lake.formats import delimited
+from jobs.lake.formats.flat import FlatReader, Whose, Wire, wires
 from jobs.lake.references import Addresses
 from jobs.settings import settings
-from jobs.sources import find_endpoint
+from jobs.sources import AnyEndpoint, FileFeed, Source, find_endpoint
 
 LINKED_TYPE = "Patient"
 REGISTERED_TYPES = (LINKED_TYPE, "Encounter")
@@ -63,7 +69,7 @@ def link_batch(
     manifest = landing.manifest_of(directory)
     file_key = landing.load_key(landing_key or settings().keys_dir / "landing.key")
     pseudonyms = Pseudonymiser(load_key(pseudonym_key or settings().keys_dir / "pseudonym.key"), source)
-    endpoint = find_endpoint(source)[1]
+    definition, endpoint = find_endpoint(source)
     addresses, zone = Addresses(endpoint.addresses), ZoneInfo(endpoint.time_zone)
     patients: set[str] = set()
 
@@ -79,7 +85,16 @@ def link_batch(
                 key, pseudonyms.key_id, source, resource_type, source_id, manifest.transaction_time, said
             )
 
-    vault.register(conn, batch_id, registered(), method=METHOD)
+    def described() -> Iterator[vault.Identity]:
+        reading = _Reading(directory, file_key, pseudonyms, zone)
+        for kind, source_id, said in _people(reading, definition, endpoint, manifest):
+            key = pseudonyms.key(kind, source_id)
+            patients.add(key)
+            yield vault.Identity(
+                key, pseudonyms.key_id, source, kind, source_id, manifest.transaction_time, said
+            )
+
+    vault.register(conn, batch_id, chain(registered(), described()), method=METHOD)
     crash_here("link:registered")
     return links(conn, sorted(patients))
 
@@ -126,6 +141,60 @@ def _identities(
                 yield from ((kind, source_id, None) for kind, source_id in _deleted(line, addresses))
             else:
                 yield from _received(line, file.resource_type)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What reading a batch's flat records in clear needs."""
+
+    directory: Path
+    key: landing.LandingKey
+    pseudonyms: Pseudonymiser
+    zone: ZoneInfo
+
+
+def _people(
+    reading: _Reading, source: Source, endpoint: AnyEndpoint, manifest: landing.Manifest
+) -> Iterator[tuple[str, str, vault.Description]]:
+    """(type, id, newest description) of the people that a batch's flat records are about."""
+    newest: dict[tuple[str, str], vault.Description] = {}
+    feeds = {source.tables[entity].resource: feed for entity, feed in getattr(endpoint, "feeds", {}).items()}
+    for resource_type, wire in wires(source, endpoint).items():
+        if wire.table.person is None or not wire.table.person.is_linked:
+            continue
+        flat = FlatReader(wire, reading.pseudonyms, reading.zone)
+        for file in manifest.files:
+            if file.kind != "output" or file.resource_type != resource_type:
+                continue
+            sent_at = file.sent_at or manifest.transaction_time
+            feed = feeds[resource_type]
+            told = feed.told(file.origin or "") if isinstance(feed, FileFeed) else {}
+            frames = landing.read_frames(reading.directory / file.file, reading.key)
+            for whose in _whose(frames, wire, flat, told):
+                at = sent_at if whose.version_us is None else instants.from_micros(whose.version_us)
+                said = normalised(house=endpoint.name, record_number=whose.source_id, **whose.said)
+                found, name = vault.Description(at, said), (whose.kind, whose.source_id)
+                known = newest.get(name)
+                if known is None or (known.version_at, known.demographics.digest) < (at, said.digest):
+                    newest[name] = found
+    for (kind, source_id), description in newest.items():
+        yield kind, source_id, description
+
+
+def _whose(frames: Iterable[bytes], wire: Wire, flat: FlatReader, told: Mapping[str, str]) -> Iterator[Whose]:
+    """Whose records a file holds; one that the reader rejects is passed over. told: what the file's name says."""
+    if wire.csv is not None:
+        for row in delimited.Table(frames, wire.csv).rows():
+            if not isinstance(row.cells, strict.Rejected):
+                with suppress(strict.Rejected):
+                    if (found := flat.people_of_cells({**row.cells, **told})) is not None:
+                        yield found
+        return
+    for _, line in lines.split(frames):
+        with suppress(strict.Rejected):
+            strict.parse(line)
+            if (found := flat.people_of_line(line or b"")) is not None:
+                yield found
 
 
 def _received(line: bytes | None, resource_type: str) -> list[tuple[str, str, Record | None]]:

@@ -116,12 +116,6 @@ language sql security definer set search_path = pg_catalog, pg_temp as $body$
                 or known.last_batch_id < excluded.last_batch_id
         returning known.pseudonym, known.source, known.resource_type, known.first_seen_at
     ),
-    linked as (
-        insert into vault.person_link (patient_key, source, person_key, linked_at, method, registered_at)
-        select pseudonym, source, pseudonym, first_seen_at, register.method, first_seen_at
-        from registered where resource_type = 'Patient'
-        on conflict (patient_key) do nothing
-    ),
     said as (
         select t.source, d.* from taken as t
         cross join lateral jsonb_to_record(t.demographics) as d (
@@ -130,6 +124,12 @@ language sql security definer set search_path = pg_catalog, pg_temp as $body$
             city text, version_at timestamptz, digest text
         )
         where t.demographics is not null
+    ),
+    linked as (
+        insert into vault.person_link (patient_key, source, person_key, linked_at, method, registered_at)
+        select pseudonym, source, pseudonym, first_seen_at, register.method, first_seen_at
+        from registered where resource_type = 'Patient' or pseudonym in (select s.patient_key from said as s)
+        on conflict (patient_key) do nothing
     ),
     described as (
         insert into vault.demographics as known (

@@ -137,6 +137,10 @@ class Person(Declared):
     the lake has the pseudonym of ``key`` alone."""
 
     key: str = Described(description="the reference by which the source tells its people apart")
+    is_linked: bool = Described(
+        default=True,
+        description="whether they are people in care, who are linked with those of other systems",
+    )
     given: str | None = None
     family: str | None = None
     birth_date: str | None = None
@@ -150,7 +154,7 @@ class Person(Declared):
     @property
     def identifiers(self) -> tuple[str, ...]:
         """The fields that are direct identifiers: every one that is named, sex aside."""
-        named = self.model_dump(exclude={"key", "sex"}, exclude_none=True)
+        named = self.model_dump(exclude={"key", "sex", "is_linked"}, exclude_none=True)
         return tuple(named.values())
 
 
@@ -218,7 +222,7 @@ class Table(Declared):
         if self.person is None:
             return self
         fields = self.fields or {}
-        named = self.person.model_dump(exclude_none=True).values()
+        named = self.person.model_dump(exclude={"is_linked"}, exclude_none=True).values()
         if unknown := sorted(set(named) - set(fields)):
             raise ValueError(f"person: not declared as fields: {', '.join(unknown)}")
         if fields[self.person.key].type != "reference":

@@ -20,8 +20,8 @@ from jobs.identity import pseudonyms, vault
 from jobs.lake import catalog, control, landing
 from jobs.lake.control import Receipt
 from jobs.lake.formats import delimited
+from jobs.lake.formats.flat import wires
 from jobs.lake.load import load
-from jobs.lake.load.work import wires
 from jobs.settings import settings
 from jobs.sources import AnyEndpoint, find_endpoint
 

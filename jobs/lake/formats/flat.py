@@ -26,7 +26,7 @@ from jobs.identity.pseudonyms import Pseudonymiser
 from jobs.lake import instants
 from jobs.lake.strict import Rejected
 from jobs.silver.fhir import POSTAL_DISTRICT_CHARACTERS
-from jobs.sources import CsvForm, Field, Table, When
+from jobs.sources import AnyEndpoint, CsvForm, Field, FileFeed, Source, Table, When
 
 _DIGITS = re.compile(r"[+-]?[0-9]{1,28}(\.[0-9]{1,28})?([eE][+-]?[0-9]{1,2})?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
@@ -65,6 +65,16 @@ class Flat(NamedTuple):
     record: bytes
 
 
+class Whose(NamedTuple):
+    """The person of a record: the type and id by which the source knows them, the record's version (microseconds UTC,
+    where it names one), and what it says of who they are, by the roles of ``Person``. In clear."""
+
+    kind: str
+    source_id: str
+    version_us: int | None
+    said: dict[str, str]
+
+
 @dataclass(frozen=True)
 class Wire:
     """How the records of a table are sent by one endpoint."""
@@ -74,6 +84,16 @@ class Wire:
     """Field by what the endpoint calls it, where that is another name."""
     csv: CsvForm | None = None
     """None for JSON."""
+
+
+def wires(source: Source, endpoint: AnyEndpoint) -> dict[str, Wire]:
+    """How ``endpoint`` sends flat records, by resource type; empty for a FHIR server."""
+    return {
+        source.tables[entity].resource: Wire(
+            source.tables[entity], feed.names, feed.csv if isinstance(feed, FileFeed) else None
+        )
+        for entity, feed in getattr(endpoint, "feeds", {}).items()
+    }
 
 
 class FlatReader:
@@ -97,6 +117,36 @@ class FlatReader:
         """The record of a row of a file. Raises Rejected."""
         assert self.form is not None
         return self._flat(cells, _cell_of(self.form))
+
+    def people_of_line(self, line: bytes) -> Whose | None:
+        """Whose record a line of JSON is, in clear: for the vault alone. Raises Rejected where it is none."""
+        return self._whose(self.of_line(line), _MEMBERS.decode(line), _of_json)
+
+    def people_of_cells(self, cells: Mapping[str, str]) -> Whose | None:
+        """Whose record a row of a file is, in clear: for the vault alone. Raises Rejected where it is none."""
+        assert self.form is not None
+        return self._whose(self.of_cells(cells), cells, _cell_of(self.form))
+
+    def _whose(self, flat: Flat, sent: Mapping[str, Any], value: Value) -> Whose | None:
+        person, fields = self.table.person, self.table.fields or {}
+        if person is None or flat.is_deleted:
+            return None
+        own = value(sent.get(self._sent_as[person.key]))
+        kind = fields[person.key].of
+        if own is None or kind is None:
+            return None
+        named = person.model_dump(exclude={"key", "is_linked"}, exclude_none=True)
+        said = {
+            role: _plain(found)
+            for role, name in named.items()
+            if (found := value(sent.get(self._sent_as[name]))) is not None
+        }
+        if "birth_date" in said and self.form is not None and self.form.date:
+            try:
+                said["birth_date"] = self._date(said["birth_date"])
+            except ValueError:
+                del said["birth_date"]
+        return Whose(kind, _plain(own), flat.version_us, said)
 
     def id_of_object(self, sent: Mapping[str, Any]) -> str | None:
         """By which id the source knows a rejected JSON object; None where that cannot be told."""

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from jobs.lake import bronze, landing, tables
 from jobs.lake.catalog import QUARANTINE, RECEIPTS
 from jobs.lake.control import Batch, Connection
-from jobs.lake.formats.flat import Wire
+from jobs.lake.formats.flat import wires
 from jobs.lake.instants import micros
 from jobs.lake.landing import FileKind, LandedFile, Manifest
 from jobs.lake.reader import DELETION_BUNDLE, File, Reading
@@ -134,16 +134,6 @@ class Work:
         """Reader rows of the files of a kind; of deletion bundles, every entry (``resource_type`` is then Bundle)."""
         files = [self.readable(f) for f in self.files(kind, resource_type)]
         return bronze.read(self.spark, files, self.reading, resource_type)
-
-
-def wires(source: Source, endpoint: AnyEndpoint) -> dict[str, Wire]:
-    """How ``endpoint`` sends flat records, by resource type; empty for a FHIR server."""
-    return {
-        source.tables[entity].resource: Wire(
-            source.tables[entity], feed.names, feed.csv if isinstance(feed, FileFeed) else None
-        )
-        for entity, feed in getattr(endpoint, "feeds", {}).items()
-    }
 
 
 def speech(endpoint: Hl7Endpoint) -> Speech:

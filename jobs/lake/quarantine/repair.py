@@ -20,9 +20,9 @@ from jobs.errors import CitywellError
 from jobs.identity import vault
 from jobs.lake import control, landing, lines
 from jobs.lake.formats import delimited
+from jobs.lake.formats.flat import wires
 from jobs.lake.landing import LandedFile, Repaired
 from jobs.lake.load import Loaded, load
-from jobs.lake.load.work import wires
 from jobs.lake.quarantine.looking import records
 from jobs.lake.strict import DELETION_BUNDLE
 from jobs.private_files import create_private
