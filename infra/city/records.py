@@ -26,6 +26,7 @@ from infra.city.vocabulary import (
     CARE_PLAN,
     CHRONIC,
     CHRONIC_KEYS,
+    CITY_CODES,
     CLASSES,
     CVX,
     DIASTOLIC,
@@ -46,7 +47,6 @@ from infra.city.vocabulary import (
     REPORT,
     SEVERITIES,
     SMOKING,
-    SNOMED,
     SYSTOLIC,
     TERMINOLOGY,
     UCUM,
@@ -341,7 +341,7 @@ def care_plans(scribe: Scribe, t: Columns) -> list[str]:
         scribe.ids("CarePlan", t["ordinal"]),
         scribe.metas("CarePlan", t),
         t["status"].tolist(),
-        [_concept(SNOMED, *CARE_PLAN)] * count,
+        [_concept(CITY_CODES, *CARE_PLAN)] * count,
         scribe.subjects(t["person"]),
         t["encounter_id"].tolist(),
         scribe.instants(t["at"]),
@@ -373,7 +373,7 @@ def medication_administrations(scribe: Scribe, t: Columns) -> list[str]:
         t["encounter_id"].tolist(),
         scribe.instants(t["at"]),
         scribe.doctors(t["ordinal"]),
-        [_concept(SNOMED, *BY_MOUTH)] * count,
+        [_concept(CITY_CODES, *BY_MOUTH)] * count,
         [DOSES_MG[m] for m in t["medication"].tolist()],
         [UCUM] * count,
         strict=True,
@@ -510,12 +510,12 @@ _REASONS = [_concept(ICD10, r.code, r.display) for r in REASONS]
 _CHRONIC = [[_concept(ICD10, *code) for code in c.codes] for c in CHRONIC]
 _HOSPITALIZATIONS = _hospitalizations()
 _CLINICAL_STATUS = {s: _clinical_status(s) for s in ("active", "resolved", "entered-in-error")}
-_ALLERGENS = [_concept(SNOMED, code, display) for code, display, _ in ALLERGENS]
+_ALLERGENS = [_concept(CITY_CODES, code, display) for code, display, _ in ALLERGENS]
 _ALLERGY_STATUS = {s: _allergy_status(s) for s in ("active", "resolved", "entered-in-error")}
-_MANIFESTATIONS = [_concept(SNOMED, *manifestation) for manifestation in MANIFESTATIONS]
+_MANIFESTATIONS = [_concept(CITY_CODES, *manifestation) for manifestation in MANIFESTATIONS]
 _ACTIVITIES = {
     key: ",".join(
-        f'{{"detail":{{"status":"in-progress","code":{_concept(SNOMED, *activity)}}}}}'
+        f'{{"detail":{{"status":"in-progress","code":{_concept(CITY_CODES, *activity)}}}}}'
         for activity in activities
     )
     for key, activities in ACTIVITIES.items()

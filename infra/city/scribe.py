@@ -19,13 +19,13 @@ from infra.city.population import DAY_MS, HOSPITAL_COUNT, Identity, People, fami
 from infra.city.simulation import Columns
 from infra.city.vocabulary import (
     ATC,
+    CITY_CODES,
     DEVICE_KINDS,
     DEVICE_SYSTEM,
     GIVEN_FEMALE,
     GIVEN_MALE,
     MEDICATIONS,
     NATIONAL_ID,
-    SNOMED,
     SPECIALTIES,
     TERMINOLOGY,
     WARDS,
@@ -285,7 +285,7 @@ class Scribe:
             },
             "organization": {"reference": f"Organization/{self.ward_ids[ward + 1]}"},
             "code": [{"coding": [{"system": f"{TERMINOLOGY}/practitioner-role", "code": "doctor"}]}],
-            "specialty": [{"coding": [{"system": SNOMED, "code": code, "display": display}]}],
+            "specialty": [{"coding": [{"system": CITY_CODES, "code": code, "display": display}]}],
             "location": [{"reference": f"Location/{self.location_ids[ward]}"}],
         }
 

@@ -13,7 +13,8 @@ LOINC = "http://loinc.org"
 ATC = "http://www.whocc.no/atc"
 CVX = "http://hl7.org/fhir/sid/cvx"
 UCUM = "http://unitsofmeasure.org"
-SNOMED = "http://snomed.info/sct"
+CITY_CODES = "https://codes.city.example/clinical"
+"""Codes of the city's own, for what has no code that may be shipped."""
 ICD10_PCS = "http://www.cms.gov/Medicare/Coding/ICD10"
 TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
 NATIONAL_ID = "https://id.city.example/national"
@@ -291,36 +292,36 @@ SMOKING = (("LA18978-9", "Never smoker"), ("LA15920-4", "Former smoker"), ("LA18
 
 REPORT = ("11502-2", "Laboratory report")
 ALLERGENS = (
-    ("91936005", "Penicillin allergy", "medication"),
-    ("256277009", "Grass pollen allergy", "environment"),
-    ("91934008", "Nut allergy", "food"),
-    ("300913006", "Shellfish allergy", "food"),
-    ("424213003", "Bee venom allergy", "environment"),
-    ("300916003", "Latex allergy", "environment"),
+    ("penicillin-allergy", "Penicillin allergy", "medication"),
+    ("grass-pollen-allergy", "Grass pollen allergy", "environment"),
+    ("nut-allergy", "Nut allergy", "food"),
+    ("shellfish-allergy", "Shellfish allergy", "food"),
+    ("bee-venom-allergy", "Bee venom allergy", "environment"),
+    ("latex-allergy", "Latex allergy", "environment"),
 )
-MANIFESTATIONS = (("271807003", "Rash"), ("247472004", "Hives"), ("39579001", "Anaphylaxis"))
+MANIFESTATIONS = (("rash", "Rash"), ("hives", "Hives"), ("anaphylaxis", "Anaphylaxis"))
 SEVERITIES = ("mild", "moderate", "severe")
-CARE_PLAN = ("734163000", "Care plan")
+CARE_PLAN = ("care-plan", "Care plan")
 ACTIVITIES: dict[str, tuple[tuple[str, str], ...]] = {
-    "diabetes": (("160670007", "Diabetic diet"), ("229065009", "Exercise therapy")),
-    "heart_failure": (("229065009", "Exercise therapy"),),
-    "copd": (("710081004", "Help to stop smoking"), ("229065009", "Exercise therapy")),
-    "asthma": (("58332002", "Teaching about allergy"),),
+    "diabetes": (("diabetic-diet", "Diabetic diet"), ("exercise-therapy", "Exercise therapy")),
+    "heart_failure": (("exercise-therapy", "Exercise therapy"),),
+    "copd": (("help-to-stop-smoking", "Help to stop smoking"), ("exercise-therapy", "Exercise therapy")),
+    "asthma": (("teaching-about-allergy", "Teaching about allergy"),),
 }
 """What is planned for a lasting condition; those not named have no plan."""
 DOSES_MG = dict(zip(ACUTE_MEDICATIONS, (500, 1000, 400, 20, 50, 20, 500), strict=True))
-BY_MOUTH = ("26643006", "By mouth")
+BY_MOUTH = ("by-mouth", "By mouth")
 
 WARDS = ("Emergency", "Medicine", "Surgery", "Heart", "Lung", "Outpatients", "Rehabilitation", "Oncology")
 SPECIALTIES = (
-    ("773568002", "Emergency medicine"),
-    ("394802001", "General medicine"),
-    ("394609007", "General surgery"),
-    ("394579002", "Cardiology"),
-    ("418112009", "Lung medicine"),
-    ("394814009", "General practice"),
-    ("394602003", "Rehabilitation"),
-    ("394593009", "Cancer medicine"),
+    ("emergency-medicine", "Emergency medicine"),
+    ("general-medicine", "General medicine"),
+    ("general-surgery", "General surgery"),
+    ("cardiology", "Cardiology"),
+    ("lung-medicine", "Lung medicine"),
+    ("general-practice", "General practice"),
+    ("rehabilitation", "Rehabilitation"),
+    ("cancer-medicine", "Cancer medicine"),
 )
 """One for each of WARDS."""
 DEVICE_KINDS = (

@@ -23,7 +23,7 @@ def concept(system: str, code: str) -> dict[str, Any]:
 
 
 LOINC, ICD10, ATC = "http://loinc.org", "http://hl7.org/fhir/sid/icd-10-cm", "http://www.whocc.no/atc"
-ICD10_PCS, SNOMED = "http://www.cms.gov/Medicare/Coding/ICD10", "http://snomed.info/sct"
+ICD10_PCS, CLINICAL = "http://www.cms.gov/Medicare/Coding/ICD10", "https://codes.city.example/clinical"
 
 ONE_OF_EACH: dict[str, list[dict[str, Any]]] = {
     "Patient": [
@@ -88,7 +88,7 @@ ONE_OF_EACH: dict[str, list[dict[str, Any]]] = {
             "subject": PERSON,
             "performedPeriod": {"start": "2025-11-02T09:00:00Z", "end": "2025-11-02T10:00:00Z"},
             "performer": [{"actor": {"reference": "Practitioner/r1", "display": "Canary Name"}}],
-            "bodySite": [concept(SNOMED, "80891009")],
+            "bodySite": [concept(CLINICAL, "heart")],
         }
     ],
     "AllergyIntolerance": [
@@ -102,7 +102,7 @@ ONE_OF_EACH: dict[str, list[dict[str, Any]]] = {
             "recordedDate": "2025-11-02",
             "reaction": [
                 {
-                    "manifestation": [concept(SNOMED, "271807003"), {"text": "Canary Name"}],
+                    "manifestation": [concept(CLINICAL, "rash"), {"text": "Canary Name"}],
                     "severity": "mild",
                     "description": "Canary Name",
                 }
@@ -126,11 +126,11 @@ ONE_OF_EACH: dict[str, list[dict[str, Any]]] = {
             "id": "n1",
             "status": "active",
             "intent": "plan",
-            "category": [{"text": "Canary Name"}, concept(SNOMED, "734163000")],
+            "category": [{"text": "Canary Name"}, concept(CLINICAL, "care-plan")],
             "subject": PERSON,
             "period": {"start": "2025-11-05"},
             "addresses": [{"reference": "Condition/c1"}],
-            "activity": [{"detail": {"status": "in-progress", "code": concept(SNOMED, "61480009")}}],
+            "activity": [{"detail": {"status": "in-progress", "code": concept(CLINICAL, "exercise")}}],
         }
     ],
     "MedicationAdministration": [
@@ -150,7 +150,7 @@ ONE_OF_EACH: dict[str, list[dict[str, Any]]] = {
             "id": "w1",
             "practitioner": {"reference": "Practitioner/r1", "display": "Canary Name"},
             "organization": {"reference": "Organization/o1"},
-            "specialty": [concept(SNOMED, "394579002")],
+            "specialty": [concept(CLINICAL, "cardiology")],
             "location": [{"reference": "Location/l1"}],
         }
     ],

@@ -1,6 +1,6 @@
 """Results as OBR and OBX segments: a hospital's values, and what the city's laboratory finds.
 
-LOINC for what has a well-known code; the laboratory's own codes (``99LAB``) for the rest; SNOMED CT for findings.
+LOINC for what has a well-known code; the laboratory's own codes (``99LAB``) for the rest; the city's for findings.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ QUANTITIES = tuple(
 TITRE = MEASURE_INDEX["antibody_titre"]
 
 Coded = tuple[str, str, str]
-DETECTED: Coded = ("260373001", "Detected", "SCT")
-NOT_DETECTED: Coded = ("260415000", "Not detected", "SCT")
-NO_GROWTH: Coded = ("264868006", "No growth", "SCT")
+DETECTED: Coded = ("detected", "Detected", "99CITY")
+NOT_DETECTED: Coded = ("not-detected", "Not detected", "99CITY")
+NO_GROWTH: Coded = ("no-growth", "No growth", "99CITY")
 GERMS: tuple[Coded, ...] = (
-    ("9861002", "Streptococcus pneumoniae", "SCT"),
-    ("112283007", "Escherichia coli", "SCT"),
-    ("56415008", "Klebsiella pneumoniae", "SCT"),
-    ("3092008", "Staphylococcus aureus", "SCT"),
+    ("streptococcus-pneumoniae", "Streptococcus pneumoniae", "99CITY"),
+    ("escherichia-coli", "Escherichia coli", "99CITY"),
+    ("klebsiella-pneumoniae", "Klebsiella pneumoniae", "99CITY"),
+    ("staphylococcus-aureus", "Staphylococcus aureus", "99CITY"),
 )
 ANTIBIOTICS: tuple[Coded, ...] = (
     ("18864-9", "Ampicillin", "LN"),
@@ -36,9 +36,9 @@ ANTIBIOTICS: tuple[Coded, ...] = (
     ("18964-7", "Penicillin", "LN"),
 )
 TISSUES: tuple[Coded, ...] = (
-    ("35917007", "Adenocarcinoma", "SCT"),
-    ("28899001", "Squamous cell carcinoma", "SCT"),
-    ("254632001", "Small cell carcinoma of lung", "SCT"),
+    ("adenocarcinoma", "Adenocarcinoma", "99CITY"),
+    ("squamous-cell-carcinoma", "Squamous cell carcinoma", "99CITY"),
+    ("small-cell-carcinoma-of-lung", "Small cell carcinoma of lung", "99CITY"),
 )
 RESPIRATORY: tuple[Coded, ...] = (
     ("92142-9", "Influenza A RNA", "LN"),
@@ -53,10 +53,10 @@ GUT: tuple[Coded, ...] = (
 )
 TUBERCULOSIS: Coded = ("38379-4", "Mycobacterium tuberculosis complex DNA", "LN")
 SPUTUM, STOOL, BLOOD, TISSUE = (
-    ("119334006", "Sputum specimen", "SCT"),
-    ("119339001", "Stool specimen", "SCT"),
-    ("119297000", "Blood specimen", "SCT"),
-    ("119376003", "Tissue specimen", "SCT"),
+    ("sputum-specimen", "Sputum specimen", "99CITY"),
+    ("stool-specimen", "Stool specimen", "99CITY"),
+    ("blood-specimen", "Blood specimen", "99CITY"),
+    ("tissue-specimen", "Tissue specimen", "99CITY"),
 )
 _LUNG_REASONS = ("J18.9", "J44.1", "A41.9", "R06.02", "J06.9")
 _GUT_REASONS = ("K92.2", "R10.9", "K85.90")

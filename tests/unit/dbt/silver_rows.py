@@ -188,17 +188,17 @@ SILVER = {
         {
             "allergy_intolerance_key": "pollen",
             "patient_key": "p1",
-            "code": "256277009",
+            "code": "grass-pollen-allergy",
             "categories": ["environment", "food"],
             "reactions": [
                 {
-                    "manifestations": [{"system": "sct", "code": "271807003", "display": "Rash"}],
+                    "manifestations": [{"system": "sct", "code": "rash", "display": "Rash"}],
                     "severity": "mild",
                 },
                 {"manifestations": [], "severity": "severe"},
             ],
         },
-        {"allergy_intolerance_key": "quiet", "patient_key": "p2", "code": "91936005"},
+        {"allergy_intolerance_key": "quiet", "patient_key": "p2", "code": "penicillin-allergy"},
         {"allergy_intolerance_key": "refuted", "patient_key": "p1", "verification_status": "refuted"},
     ],
     "diagnostic_report": [
@@ -225,7 +225,7 @@ SILVER = {
             "status": "active",
             "intent": "plan",
             "addressed_keys": ["c2", "c1", "refuted"],
-            "activities": [{"code": "60112009"}, {"kind": "Task"}, {"code": "61480009"}],
+            "activities": [{"code": "60112009"}, {"kind": "Task"}, {"code": "exercise"}],
             "author_key": "license",
         },
         {"care_plan_key": "bare", "patient_key": "p2", "status": "revoked", "intent": "order"},
@@ -266,7 +266,7 @@ SILVER = {
             "practitioner_role_key": "present",
             "practitioner_key": "license",
             "organization_key": "ward-number",
-            "specialty_code": "394579002",
+            "specialty_code": "cardiology",
             "started_at": "2025-01-01",
         },
         {

@@ -192,10 +192,10 @@ def test_values_by_their_type(obx: str, kept: dict[str, Any]) -> None:
 
 def test_a_result_says_its_order_its_specimen_and_its_times() -> None:
     found = result(
-        "OBX|1|CWE|600-7^Bacteria^LN|1|112283007^E. coli^SCT^ECO^Coli^L||<5|A~H|||C|||202601020910"
+        "OBX|1|CWE|600-7^Bacteria^LN|1|escherichia-coli^E. coli^99CITY^ECO^Coli^L||<5|A~H|||C|||202601020910"
     )
     shape = found.shape
-    assert [(c.system, c.code) for c in shape.value_codes] == [("SCT", "112283007"), ("L", "ECO")]
+    assert [(c.system, c.code) for c in shape.value_codes] == [("99CITY", "escherichia-coli"), ("L", "ECO")]
     assert (shape.flags, shape.status, shape.reference_low, shape.reference_high) == (
         ["A", "H"],
         "C",

@@ -42,7 +42,7 @@ def test_what_was_done_and_given(fed: TestLake) -> None:
     procedure = row(fed, "procedure")
     assert procedure["performed_at"].isoformat() == "2025-11-02T09:00:00"
     assert procedure["valid_from"] == procedure["performed_at"]
-    assert procedure["body_site_code"] == "80891009"
+    assert procedure["body_site_code"] == "heart"
     assert procedure["performer_keys"] == [key(fed, "practitioner")]
     given = row(fed, "medication_administration")
     assert (given["dose_number"], given["dose_text"], given["dose_unit"]) == (40.0, "40.0", "mg")
@@ -53,12 +53,12 @@ def test_what_was_done_and_given(fed: TestLake) -> None:
 def test_reactions_results_and_activities_stay_in_their_record(fed: TestLake) -> None:
     allergy = row(fed, "allergy_intolerance")
     [reaction] = allergy["reactions"]
-    assert [m["code"] for m in reaction["manifestations"]] == ["271807003"]
+    assert [m["code"] for m in reaction["manifestations"]] == ["rash"]
     assert (allergy["categories"], allergy["recorded_precision"]) == (["medication"], "day")
     assert row(fed, "diagnostic_report")["result_keys"] == [key(fed, "observation")]
     plan = row(fed, "care_plan")
-    assert [category["code"] for category in plan["categories"]] == ["734163000"]
-    assert [(a["code"], a["status"]) for a in plan["activities"]] == [("61480009", "in-progress")]
+    assert [category["code"] for category in plan["categories"]] == ["care-plan"]
+    assert [(a["code"], a["status"]) for a in plan["activities"]] == [("exercise", "in-progress")]
     assert plan["addressed_keys"] == [key(fed, "condition")]
 
 
