@@ -426,7 +426,7 @@ def logic(project: Path = PROJECT_DIR) -> str:
     """Fingerprint of all that gold follows from, records aside: dbt's SQL, silver's derivations, the declarations."""
     digest = hashlib.sha256()
     for pattern in _LOGIC:
-        for file in sorted(project.glob(pattern)):
+        for file in sorted(path for path in project.glob(pattern) if path.is_file()):
             digest.update(file.relative_to(project).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
 

@@ -852,7 +852,7 @@ CATALOGUE: tuple[Fault, ...] = (
                 "another export in the place of a staged one",
                 tuple(
                     f"{LOADS}test_another_export_takes_the_place_of_what_was_staged_of_the_first[{name}]"
-                    for name in ("*Encounter*", "*Procedure*")
+                    for name in ("*Encounter*", "*Basic*")
                 ),
             ),
             (

@@ -74,7 +74,7 @@ FILES = {
             "effectiveDateTime": "2025-11-02",
         }
     ],
-    "Procedure": [{"id": "x1"}],
+    "Basic": [{"id": "x1"}],
 }
 """Two good records, one for the quarantine, one of a type nobody models."""
 

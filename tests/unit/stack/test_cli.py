@@ -246,7 +246,7 @@ def test_a_misspelt_line_of_the_env_file_is_found(tmp_path):
 )
 def test_a_path_and_an_address_can_be_copied(command, terminal, tmp_path):
     """In 80 columns too, which they do not fit in."""
-    home = tmp_path / "a directory with quite a long name of many words" / "home"
+    home = tmp_path / "a-directory-with-quite-a-long-name-of-many-words" / "home"
     ended = citywell(
         *command,
         CITYWELL_HOME=str(home),
