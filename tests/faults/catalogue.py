@@ -426,7 +426,6 @@ CATALOGUE: tuple[Fault, ...] = (
                     *_odd("a local time that a clock change repeats"),
                 ),
             ),
-            (74, "the unit of another quantity", _line("unit of another quantity")),
             (
                 75,
                 "a decimal that overflows",
@@ -444,6 +443,18 @@ CATALOGUE: tuple[Fault, ...] = (
             (145, "a version from the future", _line("version from the future")),
         ],
         "both",
+    ),
+    *_rows(
+        "values",
+        "a person's measurements, among them one whose unit cannot be its own",
+        "held back from gold with its reason, kept as received in silver; its neighbours are published",
+        [
+            (
+                74,
+                "the unit of another quantity",
+                ("unit/dbt/test_harmonised.py::test_what_cannot_be_told_is_held_back_and_says_why",),
+            )
+        ],
     ),
     *_rows(
         "values",
