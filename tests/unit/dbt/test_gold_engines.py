@@ -9,6 +9,7 @@ import pytest
 from infra.engine.launch import Engine
 from tests.unit.dbt.city import a_city
 from tests.unit.dbt.silver_rows import EARLIER, HARMONISED, SILVER
+from tests.unit.dbt.surroundings_rows import SURROUNDINGS
 
 
 @pytest.mark.slow
@@ -21,7 +22,7 @@ def test_gold_is_the_same_on_sail_and_spark(
     rows = {name: [*of_entity, *HARMONISED.get(name, [])] for name, of_entity in SILVER.items()}
     for engine in (sail_engine, spark_engine):
         with a_city(engine, tmp_path / engine.remote.rpartition(":")[2]) as city:
-            city.put(EARLIER, **rows)
+            city.put(EARLIER, **rows, **SURROUNDINGS)
             city.build(unit_tests=True)
             city.put(EARLIER, observation=rows["observation"][1:], patient=rows["patient"][:-1])
             result = city.build("resource_type:model")

@@ -10,11 +10,12 @@ import pytest
 from jobs import gold
 from tests.unit.dbt.city import City, at
 from tests.unit.dbt.silver_rows import EARLIER, SILVER
+from tests.unit.dbt.surroundings_rows import SURROUNDINGS
 
 
 @pytest.fixture(scope="module")
 def built(city: City) -> tuple[City, gold.GoldResult]:
-    city.put(EARLIER, **SILVER)
+    city.put(EARLIER, **SILVER, **SURROUNDINGS)
     return city, city.build(unit_tests=True)
 
 
@@ -22,8 +23,11 @@ def test_every_model_is_built_and_every_test_passes(built: tuple[City, gold.Gold
     _, result = built
     tables = {name.removeprefix("gold.") for name in result.versions}
     assert tables == {
+        "agg_district_daily",
         "agg_facility_daily",
+        "agg_sector_daily",
         "dim_device",
+        "dim_district",
         "dim_facility",
         "dim_person",
         "dim_practitioner",
@@ -35,6 +39,7 @@ def test_every_model_is_built_and_every_test_passes(built: tuple[City, gold.Gold
         "fct_diagnostic_report_result",
         "fct_encounter",
         "fct_encounter_superseded",
+        "fct_exposure_daily",
         "fct_hospital_care_plan",
         "fct_immunization",
         "fct_measurement",
@@ -352,3 +357,56 @@ def test_the_page_is_written_when_it_is_missing_or_says_something_else(
     assert document() == written
     monkeypatch.setattr(gold, "logic", lambda: "of another release")
     assert document() > written
+
+
+def test_exposures_follow_the_address_and_leave_gaps(built: tuple[City, gold.GoldResult]) -> None:
+    """p1 lives at one address in the register; of p2 nobody knows where, and it dies. Air is missing on 3 March."""
+    columns = (
+        "person_key",
+        "date",
+        "district_code",
+        "place_precision",
+        "pm2_5_ug_m3",
+        "pm2_5_coverage",
+        "pm2_5_ug_m3_lag_1d",
+        "temperature_mean_cel",
+        "dwelling_age_years",
+        "residents_per_room",
+        "outage_minutes_per_customer",
+    )
+    home = ("A1", "address")
+    assert built[0].rows("fct_exposure_daily", *columns) == {
+        ("p1", date(2026, 3, 1), *home, 10.0, 1.0, None, 5.0, 76, 0.5, 30.0),
+        ("p1", date(2026, 3, 2), *home, 20.0, 1.0, 10.0, 5.0, 76, 0.5, 0.0),
+        ("p1", date(2026, 3, 3), *home, None, 0.0, 20.0, 5.0, 76, 0.5, None),
+        ("p2", date(2026, 3, 1), None, "none", None, 0.0, None, None, None, None, None),
+        ("p2", date(2026, 3, 2), None, "none", None, 0.0, None, None, None, None, None),
+        ("p2", date(2026, 3, 3), None, "none", None, 0.0, None, None, None, None, None),
+    }
+
+
+def test_districts_of_both_codings(built: tuple[City, gold.GoldResult]) -> None:
+    columns = (
+        "kind",
+        "area_code",
+        "main_district_code",
+        "district_shares",
+        "residents",
+        "stations",
+        "facilities",
+    )
+    assert built[0].rows("dim_district", *columns) == {
+        ("postal_district", "100", "A1", "A1 67%, A2 33%", 1, 2, 1),
+        ("district", "A1", None, None, 90, 2, 1),
+        ("district", "A2", None, None, None, 0, 0),
+    }
+
+
+def test_days_of_districts(built: tuple[City, gold.GoldResult]) -> None:
+    columns = ("kind", "area_code", "date", "residents", "admissions", "ambulance_runs", "outages")
+    rows = built[0].rows("agg_district_daily", *columns)
+    assert {row for row in rows if row[2] == date(2026, 3, 1)} == {
+        ("postal_district", "100", date(2026, 3, 1), 1, 1, None, None),
+        ("district", "A1", date(2026, 3, 1), 1, 1, 1, 1),
+        ("district", "A2", date(2026, 3, 1), 0, 0, 0, None),
+    }

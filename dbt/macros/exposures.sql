@@ -1,0 +1,16 @@
+{#- Columns of agg_sector_daily that a person is exposed to: doubles first, then those that are whole numbers. -#}
+{% macro exposure_columns() -%}
+    {{ return([
+        'pm2_5_ug_m3', 'pm2_5_coverage', 'pm10_ug_m3', 'pm10_coverage', 'no2_ug_m3', 'no2_coverage',
+        'o3_ug_m3', 'o3_max_8h_ug_m3', 'o3_coverage', 'nearest_pm2_5_station_km',
+        'temperature_mean_cel', 'temperature_min_cel', 'temperature_max_cel',
+        'apparent_temperature_min_cel', 'apparent_temperature_max_cel', 'humidity_pct', 'wind_m_s',
+        'precipitation_mm', 'weather_coverage', 'road_vehicles', 'road_coverage',
+        'transit_delayed_share', 'transit_cancelled_share', 'outage_minutes_per_customer',
+    ]) }}
+{%- endmacro %}
+
+{#- Those whose earlier days are published too. -#}
+{% macro lagged_exposures() -%}
+    {{ return(['pm2_5_ug_m3', 'no2_ug_m3', 'o3_ug_m3', 'temperature_mean_cel']) }}
+{%- endmacro %}

@@ -1,0 +1,16 @@
+with
+
+record as (
+    select * from {{ source('silver', 'weather__reading') }}
+)
+
+select
+    reading_key,
+    source,
+    station_id,
+    parameter,
+    observed_at,
+    value,
+    unit,
+    {{ is_withdrawn() }} as is_withdrawn
+from record
