@@ -28,6 +28,10 @@ from jobs.writeback import tasks
 
 SOURCE = "hospital"
 MOST_AUROC_GAP = 0.03
+EXPOSED = "gold.agg_sector_daily"
+ENOUGH_COVERAGE = 0.75
+MOST_PM2_5_ERROR = 1.0
+"""ug/m3: a tenth of what the city's air holds on a mean day."""
 MOST_IN_REVIEW = 0.02
 """Pairs that wait for a reviewer per patient: what one desk can look through."""
 MOST_GOOD_HELD_BACK = 0.002
@@ -69,6 +73,7 @@ def evaluate() -> Iterator[Line]:
         yield _entered_in_error(spark, key, seen)
         yield _people(spark, key)
         yield from _linkage(spark, key)
+        yield from _exposures(spark, key)
     with control.connect() as conn:
         is_scored = "scores.risk" in control.current_versions(conn)
     if is_scored:
@@ -253,6 +258,31 @@ def _linkage(spark: SparkSession, key: Path) -> Iterator[Line]:
         waiting = len(linkage.review(conn))
     most = MOST_IN_REVIEW * len(person_of)
     yield Line("person_linkage_review_queue", waiting, "pairs", f"<={most:.0f}", waiting <= most)
+
+
+def _exposures(spark: SparkSession, key: Path) -> Iterator[Line]:
+    """How far fine particles of a postal district and day, as published, are from the truth, where the stations that
+    count carry three quarters of the weight. The truth is of days of UTC, an hour or two from the city's. Nothing
+    before air is loaded."""
+    with control.connect() as conn:
+        if EXPOSED not in control.current_versions(conn):
+            return
+    published = spark.sql(
+        f"select postal_district, cast(date as string) as date, avg(pm2_5_ug_m3) as pm2_5 from {EXPOSED} "  # noqa: S608
+        f"where pm2_5_coverage >= {ENOUGH_COVERAGE} group by 1, 2"
+    ).collect()
+    truth = {
+        (row["postal_district"], row["date"]): row["pm2_5_ug_m3"]
+        for row in pq.read_table(key / "exposures.parquet").to_pylist()
+    }
+    errors = [
+        abs(row["pm2_5"] - truth[row["postal_district"], row["date"]])
+        for row in published
+        if (row["postal_district"], row["date"]) in truth
+    ]
+    if errors:
+        mean = round(sum(errors) / len(errors), 3)
+        yield Line("exposure_pm2_5_error", mean, "ug/m3", f"<={MOST_PM2_5_ERROR:g}", mean <= MOST_PM2_5_ERROR)
 
 
 def _champion(key: Path) -> Line:
