@@ -73,7 +73,7 @@ def evaluate() -> Iterator[Line]:
         yield _entered_in_error(spark, key, seen)
         yield _people(spark, key)
         yield from _linkage(spark, key)
-        yield from _exposures(spark, key)
+        yield from exposures(spark, key)
     with control.connect() as conn:
         is_scored = "scores.risk" in control.current_versions(conn)
     if is_scored:
@@ -260,7 +260,7 @@ def _linkage(spark: SparkSession, key: Path) -> Iterator[Line]:
     yield Line("person_linkage_review_queue", waiting, "pairs", f"<={most:.0f}", waiting <= most)
 
 
-def _exposures(spark: SparkSession, key: Path) -> Iterator[Line]:
+def exposures(spark: SparkSession, key: Path) -> Iterator[Line]:
     """How far fine particles of a postal district and day, as published, are from the truth, where the stations that
     count carry three quarters of the weight. The truth is of days of UTC, an hour or two from the city's. Nothing
     before air is loaded."""
