@@ -127,6 +127,7 @@ class Address(Shape):
 
 
 class Patient(Resource):
+    identifier: list[Identifier] | None = None
     gender: str | None = None
     birthDate: BirthDate | None = None
     deceasedBoolean: bool | None = None

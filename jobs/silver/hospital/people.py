@@ -17,7 +17,9 @@ from jobs.silver.columns import (
 
 
 def patient(records: DataFrame) -> DataFrame:
-    """One row per received Patient: sex, birth month, death, postal district (three characters)."""
+    """One row per received Patient: sex, birth month, death, postal district (three characters), its numbers'
+    pseudonyms.
+    """
     r = F.col("r")
     return select(
         records,
@@ -29,6 +31,7 @@ def patient(records: DataFrame) -> DataFrame:
         at(r["deceasedDateTime"]).alias("deceased_at"),
         r["deceasedDateTime"]["precision"].alias("deceased_precision"),
         first(r["address"])["postalCode"].alias("postal_district"),
+        identifier_keys(r).alias("identifier_keys"),
         is_entered_in_error=F.lit(False),
         valid_from=F.lit(None).cast("timestamp"),
         known_at=F.lit(None).cast("timestamp"),
