@@ -241,14 +241,13 @@ class _Dbt:
         """Run a dbt command; its dbtRunnerResult. Raises CitywellError when dbt itself fails."""
         from dbt.cli.main import dbtRunner
 
-        zones = [
-            [e.name, e.time_zone] for source in reading.load_all().values() for e in source.endpoints.values()
-        ]
+        endpoints = [e for source in reading.load_all().values() for e in source.endpoints.values()]
         variables = {
             "gold_dir": str(self.lake / SCHEMA),
             "quality_dir": str(self.lake / QUALITY),
             "version_order": timeline.order_sql(),
-            "time_zones": zones,
+            "time_zones": [[e.name, e.time_zone] for e in endpoints],
+            "houses": [[e.name, house] for e in endpoints if (house := getattr(e, "house", None))],
         }
         places = {
             "--project-dir": PROJECT,

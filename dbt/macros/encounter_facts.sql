@@ -20,6 +20,9 @@
         coalesce(patient.person_key, encounter.patient_key) as person_key,
         encounter.patient_key,
         encounter.facility_key,
+        encounter.location_unit,
+        encounter.visit_key,
+        encounter.told_by,
         encounter.part_of_key,
         encounter.status,
         encounter.class_code,
@@ -32,6 +35,7 @@
         encounter.ended_at,
         encounter.ended_precision,
         {{ local_date('encounter.ended_at', 'encounter.ended_precision', 'encounter.source') }} as ended_date,
+        encounter.end_told_by,
         encounter.admit_source_code,
         encounter.discharge_disposition_code,
         coalesce(encounter.class_code in ('IMP', 'ACUTE', 'NONAC'), false) as is_inpatient,
@@ -44,9 +48,10 @@
         end as length_of_stay_hours,
         coalesce(patient.is_person_current, false) as is_person_resolved,
         facility.facility_key is not null as is_facility_resolved,
+        encounter.first_known_at,
         encounter.known_from,
         encounter.available_at,
-        {% if are_superseded %}encounter.superseded_at,{% endif %}
+        {% if are_superseded %}encounter.superseded_at, encounter.superseded_by,{% endif %}
         encounter.usable_at
     from encounter
     left join patient

@@ -1,4 +1,7 @@
-{#- Encounters that count as facts, each with its facility. `encounter` is a query of staged encounters. -#}
+{#-
+    Encounters that count as facts, each with its facility. `encounter` is a query with the columns of
+    int_encounter__unified.
+-#}
 {% macro located_encounters(encounter, are_superseded=false) %}
     with
 
@@ -45,7 +48,12 @@
         counted.known_from,
         counted.available_at,
         counted.usable_at,
-        {% if are_superseded %}counted.superseded_at,{% endif %}
+        counted.visit_key,
+        counted.told_by,
+        counted.end_told_by,
+        counted.location_unit,
+        counted.first_known_at,
+        {% if are_superseded %}counted.superseded_at, counted.superseded_by,{% endif %}
         case
             when counted.organization_key is not null
                 then coalesce(organization.organization_key, counted.organization_key)

@@ -24,6 +24,7 @@ HOSPICE = "hosp"
 OTHER_HOSPITAL = "other-hcf"
 FROM_HOSPITAL = "hosp-trans"
 FINISHED = "finished"
+MESSAGES = "hl7"
 
 STAY_COLUMNS = (
     "source",
@@ -141,14 +142,16 @@ def index_stays(all_stays: DataFrame, encounter: DataFrame, person: DataFrame, a
 def data_end(encounter: DataFrame, as_of: datetime) -> DataFrame:
     """source, data_end_at: the last instant at or before ``as_of`` at which an encounter began or ended there.
 
-    A time after the export that brought it is announced, or a slip, and tells of no data.
+    A time after the export that brought it is announced, or a slip, and tells of no data. Nor does an end that messages
+    told since: the records of whoever came between the export and then are not there yet.
     """
     instant = _instant(as_of)
     seen_until = F.least(instant, F.col("known_from"))
     begun, ended = (
-        F.max(F.when(F.col(time) <= seen_until, F.col(time))) for time in ("started_at", "ended_at")
+        F.max(F.when(F.col(time) <= seen_until, F.col(time))) for time in ("started_at", "recorded_end_at")
     )
-    seen = known(versions(encounter), instant)
+    recorded_end_at = F.when(~_is(F.col("end_told_by") == MESSAGES), F.col("ended_at"))
+    seen = known(recorded(encounter), instant).withColumn("recorded_end_at", recorded_end_at)
     return seen.groupBy("source").agg(F.greatest(begun, ended).alias("data_end_at"))
 
 
@@ -162,6 +165,15 @@ def versions(current: DataFrame, superseded: DataFrame | None = None) -> DataFra
     if "superseded_at" not in current.columns:
         rows = current.withColumn("superseded_at", F.lit(None).cast("timestamp"))
     return rows if superseded is None else rows.unionByName(superseded.select(*rows.columns))
+
+
+def recorded(encounter: DataFrame) -> DataFrame:
+    """All versions of the encounters that a hospital's record says took place.
+
+    What only messages tell is left out until its record arrives, and then has that record's key: a score, and what is
+    written back, belongs to an encounter that the hospital's FHIR server knows.
+    """
+    return versions(encounter).where(F.col("told_by") != MESSAGES)
 
 
 def known(facts: DataFrame, as_of: Column) -> DataFrame:
@@ -204,7 +216,7 @@ def _inpatient(encounter: DataFrame) -> DataFrame:
     has_left = is_finished & F.col("ended_at").isNotNull() & ~is_end_vague
     is_start_vague = F.col("started_precision").isin("year", "month")
     return (
-        versions(encounter)
+        recorded(encounter)
         .where("is_inpatient and started_at is not null")
         .where(F.col("ended_at").isNull() | is_possible)
         .select(

@@ -40,6 +40,7 @@ from ml.readmission.cohort import (
     HORIZON_DAYS,
     is_known,
     period_end,
+    recorded,
     stays_of_cases,
     versions,
 )
@@ -353,7 +354,7 @@ def _visits(encounter: DataFrame) -> DataFrame:
     is_visit = F.col("class_code").isin(EMERGENCY, "AMB", "VR", "HH") & (F.col("status") == FINISHED)
     is_vague = F.coalesce(F.col("started_precision").isin("year", "month"), F.lit(False))
     return _event(
-        versions(encounter).where(is_visit & ~is_vague),
+        recorded(encounter).where(is_visit & ~is_vague),
         VISIT,
         F.col("class_code"),
         F.col("started_at"),

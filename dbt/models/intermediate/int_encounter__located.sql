@@ -1,1 +1,1 @@
-{{ located_encounters("select * from " ~ ref('stg_hospital__encounter')) }}
+{{ located_encounters("select * from " ~ ref('int_encounter__unified')) }}

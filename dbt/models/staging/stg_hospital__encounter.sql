@@ -22,6 +22,7 @@ select
     location_key,
     organization_key,
     part_of_key,
+    identifier_keys,
     version_at,
     known_from,
     available_at,

@@ -15,6 +15,7 @@ select
     deceased_at,
     deceased_precision,
     postal_district,
+    identifier_keys,
     version_at,
     known_from,
     available_at,

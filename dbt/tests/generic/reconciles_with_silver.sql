@@ -1,8 +1,9 @@
 {#-
     Every record of a silver table is a fact here, is withdrawn, or is excluded by name; and every fact is such a
-    record. `excluded` is a condition on the silver table, `withheld` a table of records held back.
+    record. `excluded` is a condition on the silver table, `withheld` a table of records held back, `counted` a condition
+    on the rows here.
 -#}
-{% test reconciles_with_silver(model, entity, excluded, withheld=none) %}
+{% test reconciles_with_silver(model, entity, excluded, withheld=none, counted='true') %}
     with
 
     expected as (
@@ -17,6 +18,7 @@
     published as (
         select distinct {{ entity }}_key as record_key
         from {{ model }}
+        where {{ counted }}
         union
         select {{ entity }}_key as record_key
         from {{ withheld or model }}

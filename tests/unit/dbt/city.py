@@ -53,8 +53,8 @@ class City:
     def put(self, earlier: Mapping[str, Sequence[Row]] | None = None, **entities: Sequence[Row]) -> None:
         """Write each entity's silver and bronze table anew. Columns not given are null, or as in RECORD.
 
-        An entity is one of hospitals, or named with its source: ``housing__area``. earlier: records in bronze before
-        the current ones, by entity.
+        An entity is the hospital's, or named with its source as its table is (``hospital_events__admission``).
+        earlier: records in bronze before the current ones, by entity.
         """
         for entity, rows in entities.items():
             table = entity if entity == gold.LINK or "__" in entity else f"hospital__{entity}"

@@ -19,7 +19,7 @@ ENCOUNTER = (
     "part_of_key string, status string, class_code string, priority_code string, started_at timestamp, "
     "started_precision string, ended_at timestamp, ended_precision string, admit_source_code string, "
     "discharge_disposition_code string, is_inpatient boolean, is_planned boolean, known_from timestamp, "
-    "usable_at timestamp"
+    "usable_at timestamp, told_by string, end_told_by string"
 )
 PERSON = (
     "person_key string, source string, patient_key string, sex string, birth_year int, birth_month int, "
@@ -73,7 +73,7 @@ def text_table(text: str) -> list[dict[str, str | None]]:
 def encounter(**given: Any) -> Row:
     """person, key, from, to; and class_code (IMP), priority (EM), source, came_from, went_to, part_of, status
     (finished, or in-progress without an end), received (long after), usable (the end, or the start of a stay that goes
-    on), superseded."""
+    on), superseded, told_by (fhir), end_told_by."""
     start, end = at(given["from"]), at(given.get("to"))
     class_code, priority = given.get("class_code") or "IMP", given.get("priority", "EM")
     return {
@@ -97,6 +97,8 @@ def encounter(**given: Any) -> Row:
         "known_from": at(given.get("received") or "2030-01-01"),
         "usable_at": at(given.get("usable")) or end or start,
         "superseded_at": at(given.get("superseded")),
+        "told_by": given.get("told_by") or "fhir",
+        "end_told_by": given.get("end_told_by") or ("fhir" if end else None),
     }
 
 

@@ -1,0 +1,188 @@
+-- One row per visit that messages tell of, put together in the messages' order whatever order they came in.
+with
+
+message as (
+    select
+        *,
+        struct(version_at, content_hash, admission_key) as place
+    from {{ ref('stg_hospital_events__admission') }}
+    where not is_withdrawn
+),
+
+patient as (
+    select * from {{ ref('int_patient__aliased') }}
+),
+
+-- Visit numbers that were given up.
+renumbered as (
+    select
+        house,
+        prior_visit_key,
+        max_by(visit_key, place) as visit_key
+    from message
+    where prior_visit_key <> visit_key
+    group by house, prior_visit_key
+),
+
+-- Patient numbers merged into another (A34, A40), unless they were parted again (A37).
+named as (
+    select
+        house,
+        place,
+        trigger,
+        patient_key,
+        prior_patient_key
+    from message
+        lateral view explode(prior_patient_keys) exploded as prior_patient_key
+),
+
+merging as (
+    select
+        house,
+        place,
+        prior_patient_key,
+        case when trigger <> 'A37' then patient_key end as patient_key
+    from named
+    where trigger in ('A34', 'A40', 'A37') and patient_key <> prior_patient_key
+),
+
+merged as (
+    select
+        house,
+        prior_patient_key,
+        max(place) as place,
+        max(case when patient_key is not null then place end) as merge_place,
+        max_by(patient_key, case when patient_key is not null then place end) as patient_key
+    from merging
+    group by house, prior_patient_key
+),
+
+of_visit as (
+    select
+        message.house,
+        message.place,
+        message.trigger,
+        message.nulled,
+        message.patient_key,
+        message.class_code,
+        message.admission_type,
+        message.admit_source,
+        message.discharge_disposition,
+        message.location_unit,
+        message.reason_code,
+        message.expected_at,
+        message.version_at,
+        message.known_from,
+        message.available_at,
+        message.usable_at,
+        coalesce(renumbered.visit_key, message.visit_key) as visit_key,
+        message.admitted_at,
+        message.admitted_precision,
+        case
+            when message.trigger = 'A03'
+                then coalesce(message.discharged_at, message.occurred_at, message.version_at)
+            when message.trigger <> 'A13' then message.discharged_at
+        end as discharged_at,
+        case
+            when message.discharged_at is not null then message.discharged_precision
+            else 'second'
+        end as discharged_precision,
+        case
+            when message.trigger in ('A01', 'A04') then coalesce(message.occurred_at, message.version_at)
+        end as opened_at,
+        -- An outpatient who becomes an inpatient (A06), and the other way round.
+        case
+            when message.class_code is not null then message.class_code
+            when message.trigger = 'A06' then 'I'
+            when message.trigger = 'A07' then 'O'
+        end as told_class,
+        case
+            when message.trigger in ('A01', 'A04', 'A13') then 'in-progress'
+            when message.trigger = 'A03' then 'finished'
+            when message.trigger = 'A11' then 'cancelled'
+        end as told_status
+    from message
+    left join renumbered
+        on
+            message.house = renumbered.house
+            and message.visit_key = renumbered.prior_visit_key
+    where message.visit_key is not null and message.trigger not in ('A28', 'A31', 'A34', 'A37', 'A40')
+),
+
+folded as (
+    select
+        house,
+        visit_key,
+        max_by(patient_key, place) as patient_key,
+        max_by(told_status, case when told_status is not null then place end) as told_status,
+        max(case when trigger in ('A02', 'A06', 'A07') then 1 else 0 end) as is_moved,
+        max(case when trigger = 'A05' then 1 else 0 end) as is_announced,
+        {{ last_told('told_class', 'class_code') }} as class_code,
+        {{ last_told('admission_type', 'admission_type') }} as admission_type,
+        {{ last_told('admit_source', 'admit_source') }} as admit_source,
+        {{ last_told('discharge_disposition', 'discharge_disposition', "trigger = 'A13'") }} as discharge_disposition,
+        {{ last_told('location_unit', 'location') }} as location_unit,
+        max_by(reason_code, case when reason_code is not null then place end) as reason_code,
+        {{ last_told('admitted_at', 'admitted_at') }} as admitted_at,
+        max_by(admitted_precision, case when admitted_at is not null then place end) as admitted_precision,
+        {{ last_told('discharged_at', 'discharged_at', "trigger = 'A13'") }} as discharged_at,
+        max_by(discharged_precision, case when discharged_at is not null then place end) as discharged_precision,
+        {{ last_told('expected_at', 'expected_at') }} as expected_at,
+        min(opened_at) as opened_at,
+        min(available_at) as first_known_at,
+        max(available_at) as available_at,
+        max(known_from) as known_from,
+        max(usable_at) as usable_at
+    from of_visit
+    group by house, visit_key
+),
+
+judged as (
+    select
+        *,
+        case
+            when told_status is not null then told_status
+            when is_moved = 1 then 'in-progress'
+            when is_announced = 1 then 'planned'
+            when discharged_at is not null then 'finished'
+            when admitted_at is not null then 'in-progress'
+            else 'unknown'
+        end as status
+    from folded
+)
+
+select
+    judged.visit_key,
+    judged.house,
+    coalesce(patient.patient_key, merged.patient_key, judged.patient_key) as patient_key,
+    judged.status,
+    {{ told_code('judged.class_code', 'class') }} as class_code,
+    {{ told_code('judged.admission_type', 'priority') }} as priority_code,
+    {{ told_code('judged.admit_source', 'admit_source') }} as admit_source_code,
+    {{ told_code('judged.discharge_disposition', 'discharge_disposition') }} as discharge_disposition_code,
+    judged.reason_code,
+    judged.location_unit,
+    case
+        when judged.admitted_at is not null then judged.admitted_at
+        when judged.status = 'planned' then judged.expected_at
+        else judged.opened_at
+    end as started_at,
+    case when judged.admitted_at is not null then judged.admitted_precision else 'second' end as started_precision,
+    case when judged.status = 'finished' then judged.discharged_at end as ended_at,
+    case
+        when judged.status = 'finished' and judged.discharged_at is not null then judged.discharged_precision
+    end as ended_precision,
+    judged.first_known_at,
+    judged.known_from,
+    judged.available_at,
+    judged.usable_at
+from judged
+left join merged
+    on
+        judged.house = merged.house
+        and judged.patient_key = merged.prior_patient_key
+        and merged.place = merged.merge_place
+left join patient
+    on
+        judged.house = patient.source
+        and coalesce(merged.patient_key, judged.patient_key) = patient.alias_key

@@ -1,0 +1,52 @@
+with
+
+record as (
+    select * from {{ source('silver', 'hospital_events__admission') }}
+)
+
+select
+    admission_key,
+    source,
+    patient_key,
+    patient_keys,
+    visit_key,
+    trigger,
+    nulled,
+    other_visit_keys,
+    occurred_at,
+    recorded_at,
+    sex,
+    birth_year,
+    birth_month,
+    is_deceased,
+    deceased_at,
+    class_code,
+    location_unit,
+    location_room,
+    location_bed,
+    location_facility,
+    prior_unit,
+    prior_room,
+    prior_bed,
+    service_code,
+    admission_type,
+    admit_source,
+    discharge_disposition,
+    admitted_at,
+    admitted_precision,
+    discharged_at,
+    discharged_precision,
+    expected_at,
+    reason_system,
+    reason_code,
+    diagnoses,
+    prior_patient_keys,
+    prior_visit_key,
+    version_at,
+    known_from,
+    available_at,
+    usable_at,
+    content_hash,
+    {{ house_of('source') }} as house,
+    {{ is_withdrawn() }} as is_withdrawn
+from record

@@ -1,0 +1,52 @@
+with
+
+record as (
+    select * from {{ source('silver', 'hospital_events__result') }}
+)
+
+select
+    result_key,
+    source,
+    patient_key,
+    patient_keys,
+    visit_key,
+    trigger,
+    nulled,
+    placer_key,
+    filler_key,
+    panel_system,
+    panel_code,
+    section,
+    order_status,
+    collected_at,
+    reported_at,
+    specimen_system,
+    specimen_code,
+    parent_key,
+    observed_system,
+    observed_code,
+    codings,
+    sub_id,
+    value_type,
+    value_number,
+    value_text,
+    value_comparator,
+    value_separator,
+    value_second_number,
+    value_system,
+    value_code,
+    is_text_withheld,
+    unit,
+    reference_low,
+    reference_high,
+    flags,
+    status,
+    observed_at,
+    version_at,
+    known_from,
+    available_at,
+    usable_at,
+    content_hash,
+    {{ house_of('source') }} as house,
+    {{ is_withdrawn() }} as is_withdrawn
+from record

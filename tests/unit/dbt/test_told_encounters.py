@@ -1,0 +1,218 @@
+"""One event, two messengers: what messages tell of a visit, and what becomes of it when its record arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from infra.engine.launch import Engine
+from tests.unit.dbt.city import City, Row, a_city, at
+
+ENCOUNTERS = "+fct_encounter,resource_type:model"
+
+
+def said(trigger: str, visit: str | None, day: str, **more: Any) -> Row:
+    """An ADT message of patient m1 and a visit of North Hospital, sent on an instant in March 2026."""
+    sent = f"2026-03-{day}"
+    return {
+        "source": "events_north",
+        "admission_key": f"{trigger} {visit} {day}",
+        "trigger": trigger,
+        "patient_key": "m1",
+        "visit_key": visit,
+        "version_at": sent,
+        "available_at": sent,
+        "usable_at": sent,
+        "known_from": sent,
+        **more,
+    }
+
+
+def begun(day: str) -> Row:
+    return {"admitted_at": f"2026-03-{day}", "admitted_precision": "second"}
+
+
+def over(day: str) -> Row:
+    return {"discharged_at": f"2026-03-{day}", "discharged_precision": "second"}
+
+
+NULL_END = {"nulled": ["discharged_at", "discharge_disposition"]}
+MESSAGES: Sequence[Row] = (
+    # Announced, admitted, moved, made an outpatient, discharged too early, taken back, discharged.
+    said("A05", "stay", "01 08:00", class_code="P", admission_type="C", expected_at="2026-03-02 07:00"),
+    said("A01", "stay", "02 08:10", class_code="I", location_unit="WEST", **begun("02 08:00")),
+    said("A02", "stay", "02 12:00", location_unit="EAST"),
+    said("A08", "stay", "02 13:00", reason_code="I50.9", admit_source="7"),
+    said("A03", "stay", "03 09:00", discharge_disposition="01", **over("03 09:00")),
+    said("A13", "stay", "03 09:40", **NULL_END),
+    said("A03", "stay", "04 10:10", discharge_disposition="62", **over("04 10:00")),
+    said("A05", "announced", "01 09:00", class_code="P", expected_at="2026-03-09"),
+    said("A01", "never_was", "02 09:00", class_code="I"),
+    said("A11", "never_was", "02 10:00"),
+    said("A03", "taken_back", "03 10:00", class_code="I", **begun("02 09:00"), **over("03 10:00")),
+    said("A13", "taken_back", "03 10:30", **NULL_END),
+    said("A04", "becomes_stay", "02 20:00", class_code="E", occurred_at="2026-03-02 19:55"),
+    said("A06", "becomes_stay", "02 22:00"),
+    said("A01", "given_up", "05 08:00", class_code="I", **begun("05 07:00")),
+    said("A08", "kept", "05 09:00", prior_visit_key="given_up", location_unit="EAST"),
+    said("A04", "second_number", "05 10:00", patient_key="m2", class_code="O"),
+    said("A40", None, "05 12:00", prior_patient_keys=["m2"]),
+    said("A04", "parted", "05 10:00", patient_key="m3", class_code="O"),
+    said("A40", None, "05 13:00", prior_patient_keys=["m3"]),
+    said("A37", None, "05 14:00", prior_patient_keys=["m3"]),
+    said("A04", "nonsense", "06 10:00", class_code="O", **begun("06 10:00")),
+    said("A03", "nonsense", "06 11:00", **over("05 11:00")),
+)
+PATIENTS = [
+    {"patient_key": "p1", "identifier_keys": ["national", "m1"]},
+    {"patient_key": "p9", "source": "hospital_harbour", "identifier_keys": ["m3"]},
+]
+COLUMNS = (
+    "encounter_key",
+    "told_by",
+    "patient_key",
+    "status",
+    "class_code",
+    "location_unit",
+    "started_at",
+    "ended_at",
+)
+TOLD = {
+    ("stay", "hl7", "p1", "finished", "IMP", "EAST", at("2026-03-02 08:00"), at("2026-03-04 10:00")),
+    ("taken_back", "hl7", "p1", "in-progress", "IMP", None, at("2026-03-02 09:00"), None),
+    ("becomes_stay", "hl7", "p1", "in-progress", "IMP", None, at("2026-03-02 19:55"), None),
+    ("kept", "hl7", "p1", "in-progress", "IMP", "EAST", at("2026-03-05 07:00"), None),
+    ("second_number", "hl7", "p1", "in-progress", "AMB", None, at("2026-03-05 10:00"), None),
+    ("parted", "hl7", "m3", "in-progress", "AMB", None, at("2026-03-05 10:00"), None),
+    ("nonsense", "hl7", "p1", "finished", "AMB", None, at("2026-03-06 10:00"), None),
+}
+
+
+@pytest.fixture
+def told(city: City) -> City:
+    """North Hospital's messages, and no record of an encounter."""
+    city.put(
+        patient=PATIENTS,
+        person_link=[{"patient_key": "p1", "person_key": "someone", "linked_at": "2026-04-01"}],
+        encounter=[],
+        hospital_events__admission=MESSAGES,
+    )
+    return city
+
+
+def test_messages_are_folded_into_visits_in_any_order_of_arrival(told: City) -> None:
+    result = told.build()
+    assert {test.status for test in result.tests} == {"pass", "warn"}
+    assert told.rows("fct_encounter", *COLUMNS) == TOLD
+    more = ("priority_code", "reason_code", "admit_source_code", "discharge_disposition_code", "person_key")
+    times = ("first_known_at", "available_at", "source", "is_person_resolved")
+    (stay,) = (row for row in told.rows("fct_encounter", "visit_key", *more, *times) if row[0] == "stay")
+    assert stay[1:] == (
+        "EL", "I50.9", "emd", "rehab", "someone",
+        at("2026-03-01 08:00"), at("2026-03-04 10:10"), "hospital_north", True,
+    )  # fmt: skip
+
+    before = told.rows("fct_encounter")
+    for seed in range(2):
+        shuffled = list(MESSAGES)
+        Random(seed).shuffle(shuffled)
+        told.put(hospital_events__admission=shuffled)
+        told.build(ENCOUNTERS)
+        assert told.rows("fct_encounter") == before
+
+
+def record(key: str, visit: str, status: str, **more: Any) -> Row:
+    """The hospital's record of an encounter of patient p1, in an export of the morning of 3 March."""
+    return {
+        "encounter_key": key,
+        "identifier_keys": [visit],
+        "patient_key": "p1",
+        "status": status,
+        "class_code": "IMP",
+        "started_at": "2026-03-02 08:00",
+        "started_precision": "second",
+        "version_at": "2026-03-03 02:00",
+        "available_at": "2026-03-03 02:00",
+        "usable_at": "2026-03-03 02:00",
+        "known_from": "2026-03-03 02:00",
+        **more,
+    }
+
+
+ENDED = {"ended_at": "2026-03-05 18:00", "ended_precision": "second"}
+RECORDS = [
+    record("r_stay", "stay", "in-progress", reason_code="J44.9", **ENDED),
+    record("r_kept", "kept", "finished", class_code="ACUTE", usable_at="2026-03-06", **ENDED),
+    record("r_planned", "taken_back", "planned"),
+    record("r_cancelled", "becomes_stay", "cancelled"),
+    {"encounter_key": "r_deleted", "is_deleted": True, "version_at": "2026-03-06"},
+    record("r_elsewhere", "parted", "finished", source="hospital_harbour"),
+    record("r_never", "never_was", "in-progress"),
+    record("r_alone", "alone", "arrived"),
+]
+
+
+def test_a_record_and_messages_of_one_visit_are_one_encounter(told: City) -> None:
+    """The record wins but for the ward and for how far the visit has come; its key is the row's from then on."""
+    told.put({"encounter": [record("r_deleted", "second_number", "finished")]}, encounter=RECORDS)
+    result = told.build()
+    assert {test.status for test in result.tests} == {"pass", "warn"}
+    columns = (
+        "encounter_key",
+        "visit_key",
+        "told_by",
+        "status",
+        "class_code",
+        "location_unit",
+        "end_told_by",
+    )
+    (parted, nonsense), both = (
+        [("parted", "parted", "hl7", "in-progress", "AMB", None, None),
+         ("nonsense", "nonsense", "hl7", "finished", "AMB", None, None)],
+        [("r_stay", "stay", "both", "finished", "IMP", "EAST", "hl7"),
+         ("r_kept", "kept", "both", "finished", "ACUTE", "EAST", "fhir"),
+         ("r_planned", "taken_back", "hl7", "in-progress", "IMP", None, None)],
+    )  # fmt: skip
+    assert told.rows("fct_encounter", *columns) == {
+        parted,
+        nonsense,
+        *both,
+        ("r_elsewhere", None, "fhir", "finished", "IMP", None, None),
+        ("r_never", None, "fhir", "in-progress", "IMP", None, None),
+        ("r_alone", None, "fhir", "arrived", "IMP", None, None),
+    }
+    times = ("reason_code", "ended_at", "first_known_at", "available_at", "known_from", "usable_at")
+    rows = {row[0]: row[1:] for row in told.rows("fct_encounter", "encounter_key", *times)}
+    announced, discharged = at("2026-03-01 08:00"), at("2026-03-04 10:10")
+    assert rows["r_stay"] == ("J44.9", at("2026-03-04 10:00"), announced, discharged, discharged, discharged)
+    assert rows["r_kept"] == (
+        None, at("2026-03-05 18:00"), at("2026-03-03 02:00"), *[at("2026-03-05 09:00")] * 2, at("2026-03-06"),
+    )  # fmt: skip
+
+
+def test_what_the_record_said_stands_until_messages_add_to_it(told: City) -> None:
+    told.put(encounter=RECORDS)
+    told.build("+fct_encounter_superseded,resource_type:model")
+    columns = ("encounter_key", "status", "ended_at", "usable_at", "superseded_at", "superseded_by")
+    assert told.rows("fct_encounter_superseded", *columns) == {
+        ("r_stay", "in-progress", None, at("2026-03-03 02:00"), at("2026-03-04 10:10"), "hl7"),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_told_encounters_are_the_same_on_sail_and_spark(
+    sail_engine: Engine, spark_engine: Engine, tmp_path: Path
+) -> None:
+    rows = []
+    for engine in (sail_engine, spark_engine):
+        with a_city(engine, tmp_path / engine.remote.rpartition(":")[2]) as city:
+            city.put(patient=PATIENTS, encounter=RECORDS, hospital_events__admission=MESSAGES)
+            city.build(f"{ENCOUNTERS} +fct_encounter_superseded,resource_type:model")
+            rows.append((city.rows("fct_encounter"), city.rows("fct_encounter_superseded")))
+    assert rows[0] == rows[1]
+    assert all(rows[0])
