@@ -13,7 +13,7 @@ import pytest
 from infra.engine.sail import running_sail
 from infra.stack.postgres import throwaway
 from jobs.settings import PROJECT_DIR
-from tests.bench import linking, loading, merging, messages, readmission
+from tests.bench import daily, linking, loading, merging, messages, readmission
 from tests.bench.rows import Row
 from tests.support.lake import TestLake, use_home
 
@@ -47,11 +47,16 @@ def hl7(lake: TestLake, scratch: Path) -> Iterator[Row]:
     yield from messages.measure(scratch)
 
 
+def city_day(lake: TestLake, scratch: Path) -> Iterator[object]:
+    yield from daily.measure()
+
+
 BENCHMARKS: dict[str, Callable[[TestLake, Path], Iterator[object]]] = {
     "load": load,
     "merge": merge,
     "hl7": hl7,
     "linkage": link,
+    "day": city_day,
     "models": models,
     "readmission": readmissions,
 }
