@@ -14,7 +14,7 @@ from jobs.settings import settings
 from tests.support.city import advance, clock, running_city
 from tests.support.lake import TestLake
 
-CITY = ("--population", "200", "--years", "0.3", "--admission-factor", "4", "--dirt", "4")
+CITY = ("--population", "300", "--years", "0.3", "--admission-factor", "4", "--dirt", "6")
 ENDPOINTS = (
     "pharmacy_chain",
     "pharmacy_linden",

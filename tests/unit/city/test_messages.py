@@ -87,7 +87,7 @@ def test_a_visit_told_by_both_messengers_is_one(home: Path, lived: City) -> None
     admitted = Counter()
     for one in told_by(home, lived.segments):
         for record in records_of(one):
-            if record.table == "admission" and record.shape.trigger == "A01":
+            if record.table == "Admission" and record.shape.trigger == "A01":
                 hospital = hospitals[f"events_{one.sender}", one.control_id]
                 admitted[record.shape.visit_key in by_fhir[hospital]] += 1
     assert admitted[True] > 10
