@@ -126,6 +126,10 @@ class Address(Shape):
             self.postalCode = self.postalCode.strip()[:POSTAL_DISTRICT_CHARACTERS] or None
 
 
+class PatientLink(Shape):
+    other: Ref | None = None
+
+
 class Patient(Resource):
     identifier: list[Identifier] | None = None
     gender: str | None = None
@@ -133,6 +137,7 @@ class Patient(Resource):
     deceasedBoolean: bool | None = None
     deceasedDateTime: DateTime | None = None
     address: list[Address] | None = None
+    link: list[PatientLink] | None = None
 
 
 class EncounterHospitalization(Shape):

@@ -370,7 +370,8 @@ class Recorder:
             shape.reason = self._coded(m, at(planned, 3))
         shape.diagnoses = [d for d in (self._diagnosis(m, one) for one in m.all("DG1")) if d] or None
         if other:
-            shape.prior_patient_ids = self._patient_ids(m, at(other, 3 if other[0] == "PID" else 1)) or None
+            prior = self._patient_ids(m, at(other, 3 if other[0] == "PID" else 1))
+            shape.prior_patient_ids = _like(shape, prior) or None
             if other[0] == "MRG":
                 shape.prior_visit_key = self._identifier(m, at(other, 5), self.dialect.visit_system)
         shape.nulled = nulled or None
@@ -904,6 +905,13 @@ def _pairs(m: Message) -> Iterator[tuple[list[str], list[str], list[str]]]:
             yield person, [], segment
     if not count:
         raise Rejected("missing_segment", f"{m.type}^{m.trigger} without MRG")
+
+
+def _like(about: Patient, ids: list[PatientId]) -> list[PatientId]:
+    """Those of ``ids`` that are of the kind of the patient's own number, all where none is: a national id beside them
+    is somebody's in other records too, and is not what is given up."""
+    own = next((one.system for one in about.patient_ids or () if one.key == about.patient_key), None)
+    return [one for one in ids if one.system == own] or ids
 
 
 def _orders(m: Message, wanted: str) -> Iterator[dict[str, list[str]]]:

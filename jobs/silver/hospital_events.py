@@ -53,7 +53,7 @@ def admission(records: DataFrame) -> DataFrame:
         r["diagnoses"].alias("diagnoses"),
         _keys(r["prior_patient_ids"]).alias("prior_patient_keys"),
         r["prior_visit_key"].alias("prior_visit_key"),
-        valid_from=F.coalesce(at(r["occurred_at"]), at(r["recorded_at"]), F.col("version_at")),
+        valid_from=F.coalesce(_exactly(r["occurred_at"]), _exactly(r["recorded_at"]), F.col("version_at")),
         known_at=F.col("version_at"),
     )
 
@@ -190,6 +190,11 @@ def _order(r: Column) -> list[Column]:
         *_coded("medication", first(r["medications"])),
         r["medications"].alias("codings"),
     ]
+
+
+def _exactly(moment: Column) -> Column:
+    """The instant; null where only its day or hour was told: it would come before all else of that day."""
+    return F.when(moment["precision"] == "second", at(moment))
 
 
 def _coded(prefix: str, code: Column) -> list[Column]:

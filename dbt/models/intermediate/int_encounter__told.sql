@@ -24,37 +24,47 @@ renumbered as (
     group by house, prior_visit_key
 ),
 
--- Patient numbers merged into another (A34, A40), unless they were parted again (A37).
+-- Patient numbers merged into another (A34, A40), unless the two were parted again (A37), which names them either way
+-- round: the newest word of each pair, and of several merges of a number that stand the newest.
 named as (
     select
         house,
-        place,
         trigger,
         patient_key,
-        prior_patient_key
+        prior_patient_key,
+        least(patient_key, prior_patient_key) as one,
+        greatest(patient_key, prior_patient_key) as other,
+        struct(valid_from, version_at, content_hash, admission_key) as place
     from message
         lateral view explode(prior_patient_keys) exploded as prior_patient_key
+    where trigger in ('A34', 'A37', 'A40')
 ),
 
-merging as (
+newest as (
     select
         house,
-        place,
-        prior_patient_key,
-        case when trigger <> 'A37' then patient_key end as patient_key
+        one,
+        other,
+        max(place) as place
     from named
-    where trigger in ('A34', 'A40', 'A37') and patient_key <> prior_patient_key
+    where one <> other
+    group by house, one, other
 ),
 
 merged as (
     select
-        house,
-        prior_patient_key,
-        max(place) as place,
-        max(case when patient_key is not null then place end) as merge_place,
-        max_by(patient_key, case when patient_key is not null then place end) as patient_key
-    from merging
-    group by house, prior_patient_key
+        named.house,
+        named.prior_patient_key,
+        max_by(named.patient_key, named.place) as patient_key
+    from named
+    inner join newest
+        on
+            named.house = newest.house
+            and named.one = newest.one
+            and named.other = newest.other
+            and named.place = newest.place
+    where named.trigger <> 'A37'
+    group by named.house, named.prior_patient_key
 ),
 
 of_visit as (
@@ -181,7 +191,6 @@ left join merged
     on
         judged.house = merged.house
         and judged.patient_key = merged.prior_patient_key
-        and merged.place = merged.merge_place
 left join patient
     on
         judged.house = patient.source

@@ -42,6 +42,7 @@ select
     diagnoses,
     prior_patient_keys,
     prior_visit_key,
+    valid_from,
     version_at,
     known_from,
     available_at,

@@ -18,7 +18,7 @@ from jobs.silver.columns import (
 
 def patient(records: DataFrame) -> DataFrame:
     """One row per received Patient: sex, birth month, death, postal district (three characters), its numbers'
-    pseudonyms.
+    pseudonyms, and those of the patients it is linked to.
     """
     r = F.col("r")
     return select(
@@ -32,6 +32,7 @@ def patient(records: DataFrame) -> DataFrame:
         r["deceasedDateTime"]["precision"].alias("deceased_precision"),
         first(r["address"])["postalCode"].alias("postal_district"),
         identifier_keys(r).alias("identifier_keys"),
+        keys(F.transform(r["link"], lambda x: x["other"])).alias("linked_keys"),
         is_entered_in_error=F.lit(False),
         valid_from=F.lit(None).cast("timestamp"),
         known_at=F.lit(None).cast("timestamp"),

@@ -24,6 +24,7 @@ def said(trigger: str, visit: str | None, day: str, **more: Any) -> Row:
         "trigger": trigger,
         "patient_key": "m1",
         "visit_key": visit,
+        "valid_from": sent,
         "version_at": sent,
         "available_at": sent,
         "usable_at": sent,
@@ -63,7 +64,10 @@ MESSAGES: Sequence[Row] = (
     said("A40", None, "05 12:00", prior_patient_keys=["m2"]),
     said("A04", "parted", "05 10:00", patient_key="m3", class_code="O"),
     said("A40", None, "05 13:00", prior_patient_keys=["m3"]),
-    said("A37", None, "05 14:00", prior_patient_keys=["m3"]),
+    said("A37", None, "05 14:00", patient_key="m3", prior_patient_keys=["m1"]),
+    said("A04", "merged_after_all", "05 10:30", patient_key="m4", class_code="O"),
+    said("A37", None, "05 18:00", prior_patient_keys=["m4"], valid_from="2026-03-05 11:00"),
+    said("A40", None, "05 17:00", prior_patient_keys=["m4"], valid_from="2026-03-05 16:00"),
     said("A04", "nonsense", "06 10:00", class_code="O", **begun("06 10:00")),
     said("A03", "nonsense", "06 11:00", **over("05 11:00")),
 )
@@ -88,6 +92,7 @@ TOLD = {
     ("kept", "hl7", "p1", "in-progress", "IMP", "EAST", at("2026-03-05 07:00"), None),
     ("second_number", "hl7", "p1", "in-progress", "AMB", None, at("2026-03-05 10:00"), None),
     ("parted", "hl7", "m3", "in-progress", "AMB", None, at("2026-03-05 10:00"), None),
+    ("merged_after_all", "hl7", "p1", "in-progress", "AMB", None, at("2026-03-05 10:30"), None),
     ("nonsense", "hl7", "p1", "finished", "AMB", None, at("2026-03-06 10:00"), None),
 }
 
@@ -170,8 +175,9 @@ def test_a_record_and_messages_of_one_visit_are_one_encounter(told: City) -> Non
         "location_unit",
         "end_told_by",
     )
-    (parted, nonsense), both = (
+    (parted, merged, nonsense), both = (
         [("parted", "parted", "hl7", "in-progress", "AMB", None, None),
+         ("merged_after_all", "merged_after_all", "hl7", "in-progress", "AMB", None, None),
          ("nonsense", "nonsense", "hl7", "finished", "AMB", None, None)],
         [("r_stay", "stay", "both", "finished", "IMP", "EAST", "hl7"),
          ("r_kept", "kept", "both", "finished", "ACUTE", "EAST", "fhir"),
@@ -179,6 +185,7 @@ def test_a_record_and_messages_of_one_visit_are_one_encounter(told: City) -> Non
     )  # fmt: skip
     assert told.rows("fct_encounter", *columns) == {
         parted,
+        merged,
         nonsense,
         *both,
         ("r_elsewhere", None, "fhir", "finished", "IMP", None, None),

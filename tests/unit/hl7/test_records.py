@@ -141,6 +141,14 @@ def test_an_unlink_names_both_people() -> None:
     assert merges(parse(message(PERSON, STAY)), DIALECT) == []
 
 
+def test_of_the_numbers_given_up_a_national_id_is_none() -> None:
+    both = PERSON.replace("N1^", "N9^").replace("0012^", "0099^")
+    found = one(message(PERSON, both, header=header("ADT^A37"))).prior_patient_ids
+    assert [i.key for i in found] == [identifier(MRN, "N9")]
+    only = one(message(PERSON, "MRG|0099^^^CITY^NI", header=header("ADT^A40"))).prior_patient_ids
+    assert [i.key for i in only] == [identifier(NATIONAL, "0099")]
+
+
 def test_demographics_are_in_clear_for_the_vault() -> None:
     assert demographics(parse(message(PERSON, STAY)), DIALECT) == {
         "identifiers": [
