@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -93,7 +93,7 @@ def history(
     ] = None,
     limit: Annotated[int, typer.Option(help="So many changes, the newest first.")] = 50,
 ) -> None:
-    """Changes of who is one person: when, by whom, why, and which persons became which."""
+    """Changes of who is one person: when, by whom, why, which persons became which, and the messages that told it."""
     from rich.console import Console
 
     from infra.cli.listing import print_list
@@ -111,10 +111,14 @@ def history(
             len(change.before),
             " ".join(sorted({row[0] for row in change.before.values()})),
             " ".join(sorted({row[0] for row in change.after.values()})),
+            _messages(change.told_after, change.told_before),
         )
         for change in changes
     ]
-    headings = ("change", "at (UTC)", "kind", "who", "why", "patients", "persons before", "persons after")
+    headings = (
+        *("change", "at (UTC)", "kind", "who", "why", "patients", "persons before", "persons after"),
+        "told in",
+    )
     print_list(Console(), headings, rows)
 
 
@@ -187,6 +191,14 @@ def reject(one: Patient, other: Other, reason: Reason = "rejected in review") ->
     with linkage.connect() as conn:
         audit_id = linkage.reject(conn, one, other, reason, actor=_actor())
     typer.echo(f"change {audit_id}. {_NEXT}")
+
+
+def _messages(after: Iterable[list[Any]], before: Iterable[list[Any]]) -> str:
+    """What told a change, by kind and key (``admission_key`` of a message, ``patient_key`` of a record); of what is
+    told no more, what had told it."""
+    former = {(one, other): words for one, other, *words in before}
+    told = [words or former[one, other] for one, other, *words in after]
+    return "; ".join(sorted({f"{kind} {key}" for *_, kind, key in told}))
 
 
 def _actor() -> str:

@@ -149,7 +149,7 @@ def test_a_merge_that_is_taken_back_leaves_every_table_as_it_was(city_lake: Test
         )
     )
     with linkage.connect() as conn_:
-        linkage.merge(conn_, older, newer, "A40", actor="test")
+        change = linkage.merge(conn_, older, newer, "one person", actor="test")
     assert task.run(at)["published"] == 1
     transform.run(at)
     merged = state()
@@ -157,7 +157,7 @@ def test_a_merge_that_is_taken_back_leaves_every_table_as_it_was(city_lake: Test
     assert {"silver.person_link", "gold.dim_person", "gold.fct_encounter", "gold.fct_measurement"} <= differ
     assert "features" in differ
     with linkage.connect() as conn_:
-        linkage.unlink(conn_, older, newer, "A37", actor="test")
+        linkage.unmerge(conn_, change, "two people", actor="test")
     assert task.run(at)["published"] == 1
     transform.run(at)
     assert state() == before

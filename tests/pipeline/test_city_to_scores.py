@@ -90,14 +90,14 @@ def test_scores_follow_a_merge_and_its_undoing(scored_city: TestLake) -> None:
     one, other = rows[0], next(row for row in rows if row["person_key"] != rows[0]["person_key"])
     before, said = state(), scored_city.rows(held)
     with linkage.connect() as conn:
-        linkage.merge(conn, one["patient_key"], other["patient_key"], "A40", actor="test")
+        change = linkage.merge(conn, one["patient_key"], other["patient_key"], "one person", actor="test")
     rekeyed()
     _, now = state()
     assert len(now) == len(before[1]) - 1, "one person, the newest of its scores"
     readmission.score(as_of)
     assert [row for row in said if row not in scored_city.rows(held)] == [], "append-only"
     with linkage.connect() as conn:
-        linkage.unlink(conn, one["patient_key"], other["patient_key"], "A37", actor="test")
+        linkage.unmerge(conn, change, "two people", actor="test")
     rekeyed()
     readmission.score(as_of)
     assert state() == before

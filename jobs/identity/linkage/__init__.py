@@ -1,9 +1,10 @@
 """Which records are of one person: rules, scores and decisions, inside the vault.
 
-    demographics --score pairs--> link_pair --with link_decision--> persons --> person_link, link_review, link_audit
+    demographics --score pairs--> link_pair --with link_decision, link_told--> persons --> person_link, link_review,
+    link_audit
 
-``run`` links what is new; ``merge``, ``split``, ``unlink``, ``reject`` and ``unmerge`` are what somebody (or an HL7 A40
-or A37) decides. ``task.run`` does the linkage and takes its persons into the lake.
+``run`` links what is new and heeds what hospitals tell (``told``); ``merge``, ``split``, ``reject`` and ``unmerge`` are
+what somebody decides. ``task.run`` does the linkage and takes its persons into the lake.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from jobs.identity.linkage.people import merge as merge
 from jobs.identity.linkage.people import reject as reject
 from jobs.identity.linkage.people import review as review
 from jobs.identity.linkage.people import split as split
-from jobs.identity.linkage.people import unlink as unlink
 from jobs.identity.linkage.people import unmerge as unmerge
 from jobs.identity.linkage.running import Result as Result
 from jobs.identity.linkage.running import run as run

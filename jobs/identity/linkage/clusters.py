@@ -1,9 +1,9 @@
-"""From scored pairs and decisions to persons: pure functions of what is handed in, in any order.
+"""From scored pairs and decisions to persons: pure functions of what is handed in.
 
 Pairs are joined strongest first (what somebody decided, then rules, then scores; ties by key), each only if nothing in
 the two groups speaks against it. So persons are the connected components of the pairs, cut where a component would
 hold two valid national ids, two patients that somebody put apart, or two records of one house without evidence of
-their own.
+their own. Whom somebody decided to be one person brings along all who are joined to them, records of one house too.
 """
 
 from __future__ import annotations
@@ -54,6 +54,10 @@ class Persons:
     joined_by: Mapping[Key, Pair]
     review: Mapping[tuple[Key, Key], tuple[float, str]]
 
+    def are_one(self, one: Key, other: Key) -> bool:
+        """Whether two patients are one person."""
+        return self.cluster.get(one, one) == self.cluster.get(other, other)
+
 
 def pair_key(one: Key, other: Key) -> tuple[Key, Key]:
     """Both in order."""
@@ -66,12 +70,17 @@ def persons(
     patients: Mapping[Key, Patient],
     thresholds: Thresholds,
 ) -> Persons:
-    """Who is one person. Patients that no pair and no decision names are persons of their own, and are not named."""
+    """Who is one person. Patients that no pair and no decision names are persons of their own, and are not named.
+
+    pairs: in any order. decisions: those that link are heeded in their order, so that of two that cannot both be the
+    first stands.
+    """
     scored = {(pair.a, pair.b): pair for pair in pairs}
     groups = _Groups(decisions, patients, scored, thresholds)
     refused: dict[tuple[Key, Key], tuple[float, str]] = {}
-    for a, b in sorted(key for key, verdict in decisions.items() if verdict == "link"):
-        groups.force(Pair(a, b, 0.0, "decision", frozenset()))
+    for (a, b), verdict in decisions.items():
+        if verdict == "link":
+            groups.force(Pair(a, b, 0.0, "decision", frozenset()))
     for pair in sorted(scored.values(), key=_strongest_first):
         if (pair.a, pair.b) in decisions or "national_id" in pair.against:
             continue
@@ -131,6 +140,7 @@ class _Groups:
             thresholds,
         )
         self._group: dict[Key, list[Key]] = {}
+        self._side: dict[Key, list[Key]] = {}
         self.joined_by: dict[Key, Pair] = {}
         self._set_apart = {key for pair, v in decisions.items() if v == "apart" for key in pair}
 
@@ -156,6 +166,8 @@ class _Groups:
         if not self._is_each_house_sure(pair):
             return "one house"
         self._union(pair)
+        side = [*self._side.get(pair.a, [pair.a]), *self._side.get(pair.b, [pair.b])]
+        self._side |= dict.fromkeys(side, side)
         return ""
 
     def _members(self, key: Key) -> list[Key]:
@@ -182,9 +194,10 @@ class _Groups:
         return any(not ours[scheme] & theirs[scheme] for scheme in ours.keys() & theirs.keys())
 
     def _is_each_house_sure(self, pair: Pair) -> bool:
-        """Whether records of one house that would become one person have a strong pair of their own."""
-        for x in self._members(pair.a):
-            for y in self._members(pair.b):
+        """Whether records of one house that the pair would make one person have a strong pair of their own; those that
+        are one by somebody's decision need none."""
+        for x in self._side.get(pair.a, [pair.a]):
+            for y in self._side.get(pair.b, [pair.b]):
                 if _is_one_house(x, y, self._patients) and not self._is_strong(pair_key(x, y)):
                     return False
         return True

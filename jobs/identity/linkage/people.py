@@ -8,9 +8,9 @@ the keys of before. Functions take a connection of the role ``vault_linker`` in 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import product
 from typing import Any, Literal, NamedTuple
@@ -54,10 +54,21 @@ class Decision(NamedTuple):
     reason: str
 
 
+class Told(NamedTuple):
+    """What is told of a pair (see ``told``); ``none``: a merge was taken back. source, kind, key: who tells it, by
+    what, in which message or record."""
+
+    verdict: Literal["link", "apart", "none"]
+    told_at: datetime
+    source: str
+    kind: str
+    key: str
+
+
 @dataclass(frozen=True)
 class Because:
-    """Why persons change: who, in which run, what for; the decisions it rests on before and after (None where there is
-    none), what it undoes, and the rows to bring back."""
+    """Why persons change: who, in which run, what for; the decisions and what is told, before and after (None where
+    there is none), what it undoes, and the rows to bring back."""
 
     actor: str
     run_id: str
@@ -67,6 +78,27 @@ class Because:
     decisions_after: Mapping[PairKey, Decision | None] = field(default_factory=dict)
     undoes: int | None = None
     restore: Mapping[str, Link] = field(default_factory=dict)
+    told_before: Mapping[PairKey, Told | None] = field(default_factory=dict)
+    told_after: Mapping[PairKey, Told | None] = field(default_factory=dict)
+
+    def told_of(self, pairs: Collection[PairKey]) -> Because:
+        """The part of what is told that is of ``pairs``, in the name of those who tell it."""
+        before, after = (
+            {pair: words[pair] for pair in pairs if pair in words}
+            for words in (self.told_before, self.told_after)
+        )
+        words = {
+            (said.source, said.kind if after[pair] else f"{said.kind} withdrawn")
+            for pair in pairs
+            if (said := after[pair] or before[pair])
+        }
+        return replace(
+            self,
+            actor=", ".join(sorted({source for source, _ in words})),
+            reason=", ".join(sorted({kind for _, kind in words})),
+            told_before=before,
+            told_after=after,
+        )
 
 
 @dataclass(frozen=True)
@@ -79,6 +111,16 @@ class Settled:
     changed: int
     review: int
     audit_ids: tuple[int, ...]
+
+    def then(self, next_: Settled) -> Settled:
+        """Both, one after the other."""
+        return Settled(
+            self.merged + next_.merged,
+            self.split + next_.split,
+            self.changed + next_.changed,
+            next_.review,
+            self.audit_ids + next_.audit_ids,
+        )
 
 
 @dataclass(frozen=True)
@@ -107,6 +149,8 @@ class Audit:
     retired: list[str]
     decisions_before: list[list[Any]]
     decisions_after: list[list[Any]]
+    told_before: list[list[Any]]
+    told_after: list[list[Any]]
     undoes: int | None
 
 
@@ -122,7 +166,7 @@ class InReview:
 
 
 def merge(conn: vault.Connection, one: str, other: str, reason: str, *, actor: str, run_id: str = "") -> int:
-    """Two patients are one person (A40, or somebody knows): stands above every score. The id of its audit row.
+    """Two patients are one person: stands above every score, and above what is told. The id of its audit row.
 
     Raises CitywellError when a patient is not known, or somebody decided that members of the two are apart.
     """
@@ -134,7 +178,8 @@ def merge(conn: vault.Connection, one: str, other: str, reason: str, *, actor: s
             raise CitywellError(
                 "Somebody has decided that members of these two persons are apart",
                 where=f"patients {one} and {other}",
-                do="see `citywell people history` of both, undo that decision first, then merge again",
+                do="see `citywell people history` of both; undo that decision, or merge the two that a message put "
+                "apart, then merge again",
             )
     return audit_id
 
@@ -208,20 +253,27 @@ def unmerge(conn: vault.Connection, audit_id: int, reason: str, *, actor: str, r
     return Undone(settled.audit_ids[0], is_exact)
 
 
-def unlink(conn: vault.Connection, one: str, other: str, reason: str, *, actor: str, run_id: str = "") -> int:
-    """Two patients are not one person after all (A37): takes the decision that joined them back, if there was one, else
-    decides that they are apart. The id of its audit row."""
-    pair = list(pair_key(one, other))
-    row = conn.execute(
-        "select max(audit_id) from vault.link_audit as a where kind <> 'undo' "
-        "and exists (select from jsonb_array_elements(a.decisions_after) as d "
-        "where d ->> 0 = %s and d ->> 1 = %s and d ->> 2 = 'link') "
-        "and not exists (select from vault.link_audit as u where u.undoes = a.audit_id)",
-        pair,
-    ).fetchone()
-    if row is not None and row[0] is not None:
-        return unmerge(conn, row[0], reason, actor=actor, run_id=run_id).audit_id
-    return reject(conn, one, other, reason, actor=actor, run_id=run_id)
+def tell(conn: vault.Connection, told: Mapping[PairKey, Told], run_id: str) -> Settled | None:
+    """Make ``told`` all that is told of who is one person; None where that changes nothing. Inside ``changing``.
+
+    Each change has its row of ``link_audit``. A patient that returns to a person it was of gets the row back that it
+    had then, so that taking a word back leaves no trace elsewhere.
+    """
+    held = _told(conn)
+    if held == dict(told):
+        return None
+    _write_told(conn, told)
+    pairs = sorted(pair for pair in {*held, *told} if _wording(held.get(pair)) != _wording(told.get(pair)))
+    if not pairs:
+        return None
+    because = Because(
+        "linkage",
+        run_id,
+        "told",
+        told_before={pair: held.get(pair) for pair in pairs},
+        told_after={pair: told.get(pair) for pair in pairs},
+    )
+    return settle(conn, because)
 
 
 def review(conn: vault.Connection) -> list[InReview]:
@@ -237,7 +289,7 @@ def history(conn: vault.Connection, patient: str | None = None, *, limit: int = 
     with postgres.discreet(vault.DATABASE), conn.cursor(row_factory=class_row(Audit)) as cursor:
         return cursor.execute(
             "select audit_id, at, role, actor, run_id, kind, reason, evidence, before, after, retired, "
-            "decisions_before, decisions_after, undoes from vault.link_audit "
+            "decisions_before, decisions_after, told_before, told_after, undoes from vault.link_audit "
             "where %(key)s::text is null or before ? %(key)s or after ? %(key)s "
             "or exists (select from jsonb_array_elements(decisions_after) as d where %(key)s in (d ->> 0, d ->> 1)) "
             "order by audit_id desc limit %(limit)s",
@@ -272,10 +324,11 @@ def describe(
 
 
 def settle(conn: vault.Connection, because: Because) -> Settled:
-    """Bring ``person_link`` to what pairs and decisions say, audit each change, renew the review queue. Inside a
-    transaction that holds the linkage's lock. A change by somebody leaves one audit row, whatever it changes."""
+    """Bring ``person_link`` to what pairs, decisions and what is told say, audit each change, renew the review queue.
+    Inside a transaction that holds the linkage's lock. A change by somebody leaves one audit row, whatever it changes;
+    of what is told, each word that changes nobody has a row too."""
     trained = models.current(conn)
-    decisions = {key: decision.verdict for key, decision in _decisions(conn).items()}
+    decisions, told = _decisions(conn), _told(conn)
     pairs = [
         Pair(a, b, weight, rule or "", frozenset(against.split(",")) if against else frozenset())
         for a, b, weight, rule, against in conn.execute(
@@ -284,11 +337,15 @@ def settle(conn: vault.Connection, because: Because) -> Settled:
             (trained.thresholds.review,),
         )
     ]
-    found = persons(pairs, decisions, _patients(conn), trained.thresholds)
-    held = _held(conn, {*found.cluster, *because.restore})
+    found = persons(pairs, _standing(decisions, told), _patients(conn), trained.thresholds)
+    told_of = {key for pair in because.told_after for key in pair}
+    held = _held(conn, {*found.cluster, *because.restore, *told_of})
     now = datetime.now(UTC)
     wanted = _wanted(found, held, now, because.restore)
     changed = {key: wanted[key] for key in wanted if wanted[key].person_key != held[key].link.person_key}
+    if because.told_after:
+        changed |= _former(conn, changed)
+        wanted |= changed
     changed |= {
         key: wanted[key]
         for key in because.restore
@@ -296,16 +353,18 @@ def settle(conn: vault.Connection, because: Because) -> Settled:
     }
     _write_links(conn, changed)
     audit_ids, kinds = [], []
-    for group in _changes(held, wanted, changed, as_one=because.kind is not None):
-        kind, audit_id = _write_audit(conn, because, now, held, wanted, group, found)
+    for group, reason in _reasons(_changes(held, wanted, changed, as_one=because.kind is not None), because):
+        known = [key for key in group if key in wanted]
+        kind, audit_id = _write_audit(conn, reason, now, held, wanted, known, found)
         audit_ids.append(audit_id)
         kinds.append(kind)
-    _write_review(conn, found.review, now)
+    review = {**found.review, **_doubtful(decisions, told, pairs, found)}
+    _write_review(conn, review, now)
     return Settled(
         merged=kinds.count("merge"),
         split=kinds.count("split"),
         changed=len(changed),
-        review=len(found.review),
+        review=len(review),
         audit_ids=tuple(audit_ids),
     )
 
@@ -322,6 +381,47 @@ def _changing(conn: vault.Connection) -> Iterator[None]:
     with postgres.discreet(vault.DATABASE), conn.transaction():
         conn.execute("select pg_advisory_xact_lock(hashtext('citywell linkage'))")
         yield
+
+
+def _standing(decisions: Mapping[PairKey, Decision], told: Mapping[PairKey, Told]) -> dict[PairKey, Verdict]:
+    """What is decided by pair, in the order in which it is heeded: what people decided, the oldest first, because what
+    contradicts it is refused when it is decided; then what is told, the newest first."""
+    by_people = sorted(decisions.items(), key=lambda item: (item[1].decided_at, item[0]))
+    by_messages = sorted(told.items(), key=lambda item: item[0])
+    by_messages.sort(key=lambda item: item[1].told_at, reverse=True)
+    standing: dict[PairKey, Verdict] = {pair: decision.verdict for pair, decision in by_people}
+    for pair, word in by_messages:
+        if word.verdict != "none":
+            standing.setdefault(pair, word.verdict)
+    return standing
+
+
+def _doubtful(
+    decisions: Mapping[PairKey, Decision],
+    told: Mapping[PairKey, Told],
+    pairs: Sequence[Pair],
+    found: Persons,
+) -> dict[PairKey, tuple[float, str]]:
+    """Patients whose merge was taken back and who are one person all the same: somebody should look."""
+    unlinked = {
+        (a, b): (0.0, "unlinked")
+        for (a, b), word in told.items()
+        if word.verdict == "none" and (a, b) not in decisions and found.are_one(a, b)
+    }
+    return unlinked | {
+        (pair.a, pair.b): (pair.weight, "unlinked") for pair in pairs if (pair.a, pair.b) in unlinked
+    }
+
+
+def _reasons(groups: Iterable[Sequence[str]], because: Because) -> Iterator[tuple[Sequence[str], Because]]:
+    """Each change with what it rests on; and, one by one, what is told that changes nobody."""
+    left = set(because.told_after)
+    for group in groups:
+        members = set(group)
+        pairs = sorted(pair for pair in because.told_after if members & set(pair))
+        left -= set(pairs)
+        yield group, because.told_of(pairs) if pairs else because
+    yield from ((pair, because.told_of([pair])) for pair in sorted(left))
 
 
 def _wanted(
@@ -402,8 +502,8 @@ def _write_audit(
     evidence = {pair for key in group if (pair := found.joined_by.get(key)) is not None}
     row = conn.execute(
         "insert into vault.link_audit (at, actor, run_id, kind, reason, evidence, before, after, retired, "
-        "decisions_before, decisions_after, undoes) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
-        "returning audit_id",
+        "decisions_before, decisions_after, told_before, told_after, undoes) "
+        "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) returning audit_id",
         (
             now,
             because.actor,
@@ -416,6 +516,8 @@ def _write_audit(
             sorted(old - new),
             Jsonb(_rows(because.decisions_before)),
             Jsonb(_rows(because.decisions_after)),
+            Jsonb(_told_rows(because.told_before)),
+            Jsonb(_told_rows(because.told_after)),
             because.undoes,
         ),
     ).fetchone()
@@ -434,6 +536,18 @@ def _rows(decisions: Mapping[PairKey, Decision | None]) -> list[list[Any]]:
         else [*key, decision.verdict, decision.decided_at.isoformat(), decision.actor, decision.reason]
         for key, decision in sorted(decisions.items(), key=lambda item: item[0])
     ]
+
+
+def _told_rows(told: Mapping[PairKey, Told | None]) -> list[list[Any]]:
+    return [
+        [*pair] if word is None else [*pair, word.verdict, word.told_at.isoformat(), *word[2:]]
+        for pair, word in sorted(told.items(), key=lambda item: item[0])
+    ]
+
+
+def _wording(word: Told | None) -> tuple[str, ...]:
+    """What makes it another word: a record that says again what it said says nothing new."""
+    return () if word is None else (word.verdict, word.source, word.kind, word.key)
 
 
 def _decision(row: Sequence[Any]) -> Decision | None:
@@ -505,7 +619,8 @@ def _patients(conn: vault.Connection) -> dict[str, Patient]:
     rows = conn.execute(
         "select patient_key, house, national_id from vault.demographics where patient_key in ("
         "select key_a from vault.link_pair union select key_b from vault.link_pair "
-        "union select key_a from vault.link_decision union select key_b from vault.link_decision)"
+        "union select key_a from vault.link_decision union select key_b from vault.link_decision "
+        "union select key_a from vault.link_told union select key_b from vault.link_told)"
     )
     return {key: Patient(house, id_ if is_valid_national_id(id_) else "") for key, house, id_ in rows}
 
@@ -526,6 +641,36 @@ def _write_decisions(conn: vault.Connection, decisions: Mapping[PairKey, Decisio
             "values (%s, %s, %s, %s, %s, %s)",
             [[*key, *decision] for key, decision in decisions.items() if decision is not None],
         )
+
+
+def _told(conn: vault.Connection) -> dict[PairKey, Told]:
+    rows = conn.execute("select key_a, key_b, verdict, told_at, source, kind, said_in from vault.link_told")
+    return {(a, b): Told(*row) for a, b, *row in rows}
+
+
+def _write_told(conn: vault.Connection, told: Mapping[PairKey, Told]) -> None:
+    conn.execute("delete from vault.link_told")
+    with (
+        conn.cursor() as cursor,
+        cursor.copy(
+            "copy vault.link_told (key_a, key_b, verdict, told_at, source, kind, said_in) from stdin"
+        ) as copy,
+    ):
+        for pair, word in told.items():
+            copy.write_row((*pair, *word))
+
+
+def _former(conn: vault.Connection, links: Mapping[str, Link]) -> dict[str, Link]:
+    """The rows that patients had when they were last of the person that ``links`` gives them; not of those that never
+    were."""
+    rows = conn.execute(
+        "select distinct on (was.key) was.key, was.value from vault.link_audit as a "
+        "cross join lateral jsonb_each(a.before) as was "
+        "inner join unnest(%s::text[], %s::text[]) as now (key, person_key) "
+        "on was.key = now.key and was.value ->> 0 = now.person_key order by was.key, a.audit_id desc",
+        (list(links), [link.person_key for link in links.values()]),
+    )
+    return {key: Link(row[0], datetime.fromisoformat(row[1]), row[2]) for key, row in rows}
 
 
 def _write_links(conn: vault.Connection, links: Mapping[str, Link]) -> None:
@@ -564,7 +709,8 @@ def _audit(conn: vault.Connection, audit_id: int) -> Audit:
     with conn.cursor(row_factory=class_row(Audit)) as cursor:
         row = cursor.execute(
             "select audit_id, at, role, actor, run_id, kind, reason, evidence, before, after, retired, "
-            "decisions_before, decisions_after, undoes from vault.link_audit where audit_id = %s "
+            "decisions_before, decisions_after, told_before, told_after, undoes from vault.link_audit "
+            "where audit_id = %s "
             "and not exists (select from vault.link_audit as u where u.undoes = %s)",
             (audit_id, audit_id),
         ).fetchone()

@@ -1,4 +1,5 @@
-"""A run of linkage: what has changed since the last one is scored against everybody, then persons are settled.
+"""A run of linkage: what has changed since the last one is scored against everybody, then persons are settled, first by
+scores, then by what hospitals tell.
 
 Runs in a process of its own, as the role ``vault_linker``. Before demographics are read, a row of ``vault.link_run`` is
 committed that says who reads them and what for. Scores depend on the two records and the fitted model alone, so batches
@@ -11,6 +12,7 @@ from __future__ import annotations
 import io
 import logging
 import uuid
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,7 +23,7 @@ from jobs import postgres
 from jobs.crash import crash_here
 from jobs.identity import vault
 from jobs.identity.linkage import models, people, scoring
-from jobs.identity.linkage.people import Because, Settled
+from jobs.identity.linkage.people import Because, PairKey, Settled, Told
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +49,19 @@ class Result:
         return asdict(self)
 
 
-def run(conn: vault.Connection, *, full: bool = False, actor: str = ACTOR, run_id: str = "") -> Result:
+def run(
+    conn: vault.Connection,
+    *,
+    told: Mapping[PairKey, Told] | None = None,
+    full: bool = False,
+    actor: str = ACTOR,
+    run_id: str = "",
+) -> Result:
     """Link everybody who has been described. Running it again changes nothing.
 
-    conn: of the role ``vault_linker``, in autocommit. full: fit the model anew, score everybody. Raises CitywellError,
-    without a value, when the vault or the scoring fails; nothing is changed then.
+    conn: of the role ``vault_linker``, in autocommit. told: all that hospitals tell (``told.verdicts``); by default
+    what they told before. full: fit the model anew, score everybody. Raises CitywellError, without a value, when the
+    vault or the scoring fails; nothing is changed then.
     """
     run_id = run_id or uuid.uuid4().hex
     with postgres.discreet(vault.DATABASE):
@@ -70,6 +80,8 @@ def run(conn: vault.Connection, *, full: bool = False, actor: str = ACTOR, run_i
             _mark_linked(conn)
         crash_here("linkage:scored")
         settled = people.settle(conn, Because(actor, run_id, f"model {trained.model_id}"))
+        if told is not None and (heeded := people.tell(conn, told, run_id)):
+            settled = settled.then(heeded)
         count = conn.execute("select count(*) from vault.link_pair").fetchone()
         assert count is not None
         crash_here("linkage:settled")

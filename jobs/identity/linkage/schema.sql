@@ -82,7 +82,21 @@ create table if not exists vault.link_decision (
     primary key (key_a, key_b)
 );
 comment on table vault.link_decision is
-    'One row per pair somebody has decided on (a reviewer, A40, A37): stands above every score.';
+    'One row per pair somebody has decided on: stands above every score, and above what is told.';
+
+create table if not exists vault.link_told (
+    key_a text collate "C" not null,
+    key_b text collate "C" not null check (key_a < key_b),
+    verdict text not null check (verdict in ('link', 'apart', 'none')),
+    told_at timestamptz not null,
+    source text not null check (source <> ''),
+    kind text not null,
+    said_in text not null,
+    primary key (key_a, key_b)
+);
+comment on table vault.link_told is
+    'One row per pair that a hospital has told to be one person or not (A34, A40, A37, Patient.link), as it stands: stands
+above every score. none: a merge was taken back. source, kind, said_in: who tells it, by what, in which message or record.';
 
 create table if not exists vault.link_review (
     key_a text collate "C" not null,
@@ -111,9 +125,11 @@ create table if not exists vault.link_audit (
     decisions_after jsonb not null,
     undoes bigint
 );
+alter table vault.link_audit add column if not exists told_before jsonb not null default '[]';
+alter table vault.link_audit add column if not exists told_after jsonb not null default '[]';
 comment on table vault.link_audit is
     'One row per change of who is one person: who, when, why, every member before and after, the person keys no longer in
-use, and the decisions it rests on; what undoing it needs. Append-only.';
+use, and the decisions and what was told that it rests on; what undoing it needs. Append-only.';
 create index if not exists link_audit_undoes on vault.link_audit (undoes);
 
 create table if not exists vault.link_run (

@@ -1,6 +1,6 @@
 """Links who is new and takes the persons into the lake: the first step from silver to gold.
 
-    vault: run -> person_link --what differs--> silver.person_link -> publish
+    silver --what hospitals tell--> vault: run -> person_link --what differs--> silver.person_link -> publish
 
 A re-key is in the vault at once, and in the lake once this has run; gold, features and scores follow from there. Killed
 anywhere and run again, it takes over whatever differs.
@@ -19,6 +19,7 @@ from pyspark.sql import SparkSession
 from jobs.crash import crash_here
 from jobs.identity import linkage, vault
 from jobs.identity.link import LINK_SCHEMA
+from jobs.identity.linkage import told
 from jobs.lake import control, engine, tables
 from jobs.sources import load_all
 
@@ -32,13 +33,20 @@ def run(as_of: str, *, full: bool = False) -> dict[str, Any]:
     """Link everybody described, and publish ``silver.person_link`` where persons have changed.
 
     as_of: the run's logical instant; names the run. Holds the locks under which loads merge, only while the lake is
-    written. Returns counts; ``published``: rows of ``silver.person_link`` that have changed.
+    written. Returns counts; ``told``: pairs of patients that hospitals tell to be one, ``told_waiting``: numbers of
+    such that no patient has yet, ``published``: rows of ``silver.person_link`` that have changed.
     """
     with control.connect() as conn, control.lock(conn, KIND, patience_ms=control.LONG_PATIENCE_MS):
+        heard = told.verdicts(told.read(conn))
         with linkage.connect() as vault_conn:
-            result = linkage.run(vault_conn, full=full, run_id=as_of)
+            result = linkage.run(vault_conn, told=heard.told, full=full, run_id=as_of)
         crash_here("linkage:linked")
-        return {**result.summary(), "published": publish(conn, as_of)}
+        return {
+            **result.summary(),
+            "told": sum(word.verdict == "link" for word in heard.told.values()),
+            "told_waiting": heard.waiting,
+            "published": publish(conn, as_of),
+        }
 
 
 def publish(conn: control.Connection, run_id: str) -> int:

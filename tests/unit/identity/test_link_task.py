@@ -68,7 +68,7 @@ def test_a_publication_that_was_stopped_is_made_good(
 ) -> None:
     one, other = (row["patient_key"] for row in loaded.rows(LINKS)[:2])
     with linkage.connect() as conn:
-        change = linkage.merge(conn, one, other, "A40", actor="test")
+        change = linkage.merge(conn, one, other, "one person", actor="test")
     before = loaded.rows(LINKS)
 
     def killed(point: str) -> None:
@@ -83,6 +83,6 @@ def test_a_publication_that_was_stopped_is_made_good(
     task.run("r4")
     assert loaded.rows(LINKS) != before
     with linkage.connect() as conn:
-        linkage.unmerge(conn, change, "A37", actor="test")
+        linkage.unmerge(conn, change, "two people", actor="test")
     task.run("r5")
     assert loaded.rows(LINKS) == before

@@ -215,18 +215,6 @@ def test_a_reviewer_accepts_and_rejects(people: vault.Connection, vault_linker: 
     assert len(linkage.review(vault_linker)) == 2
 
 
-def test_a37_takes_a40_back(people: vault.Connection, vault_linker: vault.Connection) -> None:
-    register(people, [patient(1, **ANNA), patient(2, HARBOUR, family="Holm"), patient(3, UNIVERSITY, **ANNA)])
-    linkage.run(vault_linker)
-    before = state(vault_linker)
-    linkage.merge(vault_linker, A, B, "A40", **WHO)
-    assert persons(vault_linker) == {frozenset({A, B, C})}
-    linkage.unlink(vault_linker, B, A, "A37", **WHO)
-    assert state(vault_linker) == before
-    linkage.unlink(vault_linker, A, C, "A37 of what scores had joined", **WHO)
-    assert persons(vault_linker) == set()
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_undoing_backwards_gives_back_every_state(
     people: vault.Connection, vault_linker: vault.Connection, seed: int
