@@ -2,11 +2,13 @@
 
 with
 
+-- No row without a day: greatest and least pass over nulls, and a person would have all days there are.
 calendar as (
     select
         min(date) as first_date,
         max(date) as last_date
     from {{ ref('agg_sector_daily') }}
+    having count(*) > 0
 ),
 
 place as (

@@ -113,6 +113,7 @@ def test_messages_are_folded_into_visits_in_any_order_of_arrival(told: City) -> 
     result = told.build()
     assert {test.status for test in result.tests} == {"pass", "warn"}
     assert told.rows("fct_encounter", *COLUMNS) == TOLD
+    assert told.rows("fct_exposure_daily") == set(), "of a city whose stations say nothing"
     more = ("priority_code", "reason_code", "admit_source_code", "discharge_disposition_code", "person_key")
     times = ("first_known_at", "available_at", "source", "is_person_resolved")
     (stay,) = (row for row in told.rows("fct_encounter", "visit_key", *more, *times) if row[0] == "stay")
