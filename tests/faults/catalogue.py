@@ -46,6 +46,7 @@ NETWORK = "faults/test_network.py::test_the_next_run_leaves_no_trace_of_it"
 INCOMPLETE = f"{BULK}test_bulk_files_that_fail.py::test_the_rest_lands_and_the_watermark_stays"
 DERIVED = "faults/test_damaged_tables.py::test_what_the_log_can_be_without_is_mended"
 LOST = "faults/test_damaged_tables.py::test_what_cannot_be_mended_is_named"
+MERGED = "faults/test_merged_patients.py"
 STOPPED = "faults/test_stopped_batches.py::"
 LOADS = "faults/test_stopped_loads.py::"
 
@@ -508,7 +509,23 @@ CATALOGUE: tuple[Fault, ...] = (
             ),
         ],
     ),
-    *_planned("values", "an A40 and a Patient.link", "re-keyed, and reversible", {78: "a merged patient"}),
+    *_rows(
+        "values",
+        "an A40 in a file of messages, and a Patient.link",
+        "re-keyed, and reversible row for row",
+        [
+            (
+                78,
+                "a merged patient",
+                (
+                    f"{MERGED}::test_a40_rekeys_history_and_features_and_a37_restores_every_table[sail]",
+                    f"{MERGED}::test_a_merge_waits_for_its_patient_and_outlives_the_record_that_was_given_up[sail]",
+                    f"{MERGED}::test_a_link_of_a_patients_record_is_heeded_as_long_as_it_is_there[sail]",
+                    f"{MERGED}::test_a_message_that_is_told_anew_takes_back_what_it_said[sail]",
+                ),
+            )
+        ],
+    ),
     *_planned(
         "HL7 transport",
         "a sender over MLLP, and batch files",
