@@ -286,7 +286,8 @@ class _Dbt:
         """
         table, partition = _table(node), node.config.get("partition_by")
         columns = ", ".join(f"`{column.name}` {column.data_type}" for column in node.columns.values())
-        _lay_out(table, _struct(columns), partition, self.lake)
+        properties = {**tables.TABLE_PROPERTIES, **(node.config.get("tblproperties") or {})}
+        _lay_out(table, _struct(columns), partition, properties, self.lake)
         location = str(tables.path_of(table, self.lake)).replace("\\", "\\\\").replace("'", "\\'")
         described = "" if partition else f"({columns})"
         self._sql(f"create table {BUILD_SCHEMA}.{node.name} {described} using delta location '{location}'")
@@ -342,21 +343,23 @@ def _struct(ddl: str) -> StructType:
     return struct
 
 
-def _lay_out(table: str, schema: StructType, partition_by: str | None, lake: Path) -> None:
+def _lay_out(
+    table: str, schema: StructType, partition_by: str | None, properties: Mapping[str, str], lake: Path
+) -> None:
     """Give ``table`` the columns of ``schema``, all nullable; empty when they were others before.
 
     An engine left to create the table writes down which columns happened to have no null this time, and Sail
     never changes the columns of a table that is there.
     """
     partitions = [partition_by] if partition_by else []
-    tables.create(table, schema, partitions, lake=lake)
+    tables.create(table, schema, partitions, properties=properties, lake=lake)
     if tables.columns(table, lake).simpleString() != schema.simpleString():
         DeltaTable.create(
             str(tables.path_of(table, lake)),
             schema=deltalake.Schema.from_json(schema.json()),
             mode="overwrite",
             partition_by=partitions,
-            configuration=dict(tables.TABLE_PROPERTIES),
+            configuration=dict(properties),
         )
 
 

@@ -13,9 +13,9 @@
     costs more than building the table anew.
 -#}
 {% macro dbt_spark_validate_get_incremental_strategy(raw_strategy, file_format) %}
-    {%- if raw_strategy != 'replace_changed_slices' or file_format != 'delta' -%}
+    {%- if raw_strategy not in ['replace_changed_slices', 'replace_changed_people'] or file_format != 'delta' -%}
         {%- do exceptions.raise_compiler_error(
-            "incremental models use the strategy replace_changed_slices and the file format delta"
+            "incremental models use a strategy replace_changed_... of this project and the file format delta"
         ) -%}
     {%- endif -%}
     {%- do return(raw_strategy) -%}
@@ -24,6 +24,14 @@
 {% macro dbt_spark_get_incremental_sql(
     strategy, source, target, existing, unique_key, incremental_predicates
 ) %}
+    {%- if strategy == 'replace_changed_people' -%}
+        {{ replace_changed_people(source, target) }}
+    {%- else -%}
+        {{ replace_changed_slices(source, target) }}
+    {%- endif -%}
+{% endmacro %}
+
+{% macro replace_changed_slices(source, target) %}
     {%- set slices = changed_slices(source, target) -%}
     {%- if slices and not config.get('partition_by') -%}
         {{ create_table_as(false, target, model.compiled_code) }}
@@ -54,17 +62,12 @@
     {%- do return(load_result('changed_slices')['data'] | map('first') | list) -%}
 {% endmacro %}
 
-{#- A hash skips nulls, so whether each column is null is hashed too. -#}
 {% macro slice_fingerprints(relation) %}
     {%- set meta = config.get('meta') or {} -%}
-    {%- set hashed = [] -%}
-    {%- for column in meta.get('fingerprint', model.columns) -%}
-        {%- do hashed.extend([column, column ~ ' is null']) -%}
-    {%- endfor -%}
     select
         {{ slice_column() }} as slice,
         count(*) as row_count,
-        bit_xor(xxhash64({{ hashed | join(', ') }})) as fingerprint
+        bit_xor({{ fingerprint(meta.get('fingerprint', model.columns)) }}) as fingerprint
     from {{ relation }}
     where {{ meta.get('fingerprint_where', 'true') }}
     group by {{ slice_column() }}

@@ -7,6 +7,7 @@ person as (
     select
         person_key,
         postal_district,
+        coalesce(make_date(birth_year, coalesce(birth_month, 1), 1), date '1900-01-01') as born_from,
         case when is_deceased then {{ city_date('deceased_at') }} end as died_date
     from {{ ref('dim_person') }}
 ),
@@ -104,7 +105,7 @@ placed as (
         person.postal_district,
         main_part.district_code,
         case when main_part.district_code is not null then 'postal_district' else 'none' end as place_precision,
-        date '1900-01-01' as first_date,
+        person.born_from as first_date,
         date '9999-12-31' as last_date
     from person
     left anti join stay

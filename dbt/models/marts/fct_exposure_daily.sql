@@ -1,4 +1,9 @@
-{{ config(partition_by='month') }}
+{{ config(
+    partition_by='month',
+    incremental_strategy='replace_changed_people',
+    tblproperties={'delta.enableDeletionVectors': 'true'},
+) }}
+{%- set changed = changed_people() if is_incremental() else none %}
 
 with
 
@@ -24,12 +29,42 @@ resided as (
     cross join calendar
 ),
 
+-- Of people who have not changed, the days from the first month to be replaced.
+wanted as (
+    select
+        *,
+        {% if changed and changed.months -%}
+            case
+                when {{ people_condition(changed.people) }} then from_date
+                else greatest(from_date, date '{{ changed.months | first }}-01')
+            end
+        {%- else -%}
+            from_date
+        {%- endif %} as wanted_date
+    from resided
+    {%- if changed and not changed.months %}
+        where {{ people_condition(changed.people) }}
+    {%- endif %}
+),
+
+daily as (
+    select
+        *,
+        explode(sequence(wanted_date, to_date, interval 1 day)) as date
+    from wanted
+    where wanted_date <= to_date
+),
+
 lived as (
     select
         *,
-        explode(sequence(from_date, to_date, interval 1 day)) as date
-    from resided
-    where from_date <= to_date
+        date_format(date, 'yyyy-MM') as month
+    from daily
+    {%- if changed %}
+        where
+            {{ people_condition(changed.people) }}
+            or date_format(date, 'yyyy-MM') in ('{{ changed.months | join("', '") }}')
+    {%- endif %}
 ),
 
 -- Within a week of a move, the days before were lived elsewhere.
@@ -71,7 +106,7 @@ moved as (
 select
     lived.person_key,
     lived.date,
-    date_format(lived.date, 'yyyy-MM') as month,
+    lived.month,
     lived.postal_district,
     lived.district_code,
     lived.place_precision,
@@ -98,8 +133,13 @@ select
     lived.is_damp as is_dwelling_damp,
     lived.heating as dwelling_heating,
     lived.energy_class as dwelling_energy_class,
-    round(lived.residents_per_room, 4) as residents_per_room
+    round(lived.residents_per_room, 4) as residents_per_room,
+    inputs.inputs_fingerprint
 from lived
+inner join {{ ref('int_exposure__inputs') }} as inputs
+    on
+        lived.person_key = inputs.person_key
+        and lived.month = inputs.month
 left join place
     on
         lived.postal_district = place.postal_district

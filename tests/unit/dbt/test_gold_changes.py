@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql.types import StructType
 
@@ -14,6 +16,7 @@ from jobs import gold
 from jobs.errors import CitywellError
 from jobs.lake import tables
 from tests.unit.dbt.city import City, at
+from tests.unit.dbt.surroundings_rows import SURROUNDINGS
 
 MEASUREMENTS = "+fct_measurement,resource_type:model"
 
@@ -118,6 +121,75 @@ def test_persons_that_become_one_and_two_again_touch_their_months_alone(city: Ci
     city.put(person_link=links("p2"))
     city.build("resource_type:model")
     assert {model: city.rows(model) for model in models} == before
+
+
+def exposed(readings: Mapping[int, float]) -> list[dict[str, Any]]:
+    """Hourly fine particles by day, the first of March 2026 being 0."""
+    return [
+        {
+            "reading_key": f"{day} {hour}",
+            "station_id": "S",
+            "pollutant": "pm2_5",
+            "observed_at": datetime(2026, 2, 28, 23, tzinfo=UTC) + timedelta(days=day, hours=hour),
+            "value": value,
+        }
+        for day, value in readings.items()
+        for hour in range(24)
+    ]
+
+
+def test_exposures_of_a_day_leave_other_months_and_people_alone(city: City) -> None:
+    """New readings replace their month, what changes of a person that person's rows; what a killed build left is made
+    good. In the end the table is as if built anew."""
+    models = "+fct_exposure_daily,resource_type:model"
+    crowd = [{"patient_key": f"c{n}", "postal_district": "100"} for n in range(101)]
+    mover = {"patient_key": "p1", "postal_district": "100"}
+    born = {"patient_key": "new", "postal_district": "100", "birth_year": 2026, "birth_month": 2}
+    readings = {-30: 5.0, -1: 6.0, 0: 10.0, 1: 20.0}
+    city.put(
+        **{**SURROUNDINGS, "air_quality__reading": exposed(readings)},
+        patient=[*crowd, mover],
+        person_link=[
+            {"patient_key": p["patient_key"], "person_key": p["patient_key"]} for p in [*crowd, mover, born]
+        ],
+    )
+    built = city.build().versions
+    assert city.build(models).versions.items() <= built.items()
+
+    def written() -> dict[str, int]:
+        """Rows that a build wrote, by month."""
+        before = city.files("fct_exposure_daily")
+        city.build(models)
+        months: Counter[str] = Counter()
+        for file in city.files("fct_exposure_daily") - before:
+            months[file.partition("month=")[2][:7]] += pq.read_metadata(file.removeprefix("file://")).num_rows
+        return dict(months)
+
+    city.put(**{"air_quality__reading": exposed(readings | {2: 30.0})}, patient=[*crowd, mover, born])
+    assert written() == {"2026-02": 28, "2026-03": 3 * 103}
+    assert ("c0", date(2026, 3, 3), 30.0, 20.0) in city.rows(
+        "fct_exposure_daily", "person_key", "date", "pm2_5_ug_m3", "pm2_5_ug_m3_lag_1d"
+    )
+
+    moved = {
+        "residence_key": "s",
+        "resident_key": "p1",
+        "dwelling_key": "far",
+        "moved_in_date": date(2026, 2, 27),
+    }
+    city.put(
+        **{"housing__residence": [*SURROUNDINGS["housing__residence"], moved]},
+        patient=[*crowd, mover, {**born, "is_deceased": True, "deceased_at": "2026-03-01 10:00"}],
+    )
+    assert written() == {"2026-01": 2, "2026-02": 28 + 28, "2026-03": 3 + 1}
+
+    path = tables.path_of("gold.fct_exposure_daily", city.lake)
+    city.spark.sql(f"delete from delta.`{path}` where person_key = 'c7'")
+    assert written() == {"2026-01": 2, "2026-02": 28, "2026-03": 3}
+
+    rows = city.rows("fct_exposure_daily")
+    city.build(models, full_refresh=True)
+    assert city.rows("fct_exposure_daily") == rows
 
 
 def test_a_table_changes_when_a_value_moves_between_its_columns(city: City) -> None:

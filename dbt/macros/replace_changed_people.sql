@@ -1,0 +1,74 @@
+{#-
+    The incremental strategy `replace_changed_people`, for tables by person and day that are too large to be computed
+    anew for a day's records. Months in which many people changed are replaced, and of the other people who changed all
+    rows are.
+
+    `meta.inputs` names a model with a fingerprint (`inputs_fingerprint`) of what the rows of each person and month follow
+    from; the rows carry it. So what has changed is told by state, as it is for slices: an interrupted build, which may
+    have deleted rows and not yet written their like, is made good by the next. The model's SQL asks changed_people()
+    which of its rows are wanted.
+-#}
+{% macro replace_changed_people(source, target) %}
+    {%- set changed = changed_people() -%}
+    {%- set columns = model.columns | join(', ') -%}
+    {%- set of_people = people_condition(changed.people, changed.months) -%}
+    {%- if changed.people -%}
+        {%- do run_query('delete from ' ~ target ~ ' where ' ~ of_people) -%}
+        {%- do run_query(
+            'insert into ' ~ target ~ ' select ' ~ columns ~ ' from ' ~ source ~ ' where ' ~ of_people
+        ) -%}
+    {%- endif -%}
+    {%- if changed.months -%}
+        {%- set condition = "month in ('" ~ changed.months | join("', '") ~ "')" -%}
+        insert into table {{ target }} replace where {{ condition }}
+        select {{ columns }}
+        from {{ source }}
+        where {{ condition }}
+    {%- else -%}
+        select 'no other month changed' as outcome
+    {%- endif -%}
+{% endmacro %}
+
+{#- Rows of these people, in other months than these. -#}
+{% macro people_condition(people, months=[]) -%}
+    person_key in ('{{ people | join("', '") }}')
+    {%- if months %} and month not in ('{{ months | join("', '") }}'){% endif %}
+{%- endmacro %}
+
+{#- The months to replace, and the people whose rows in other months are to be replaced. -#}
+{% macro changed_people(many=100) %}
+    {%- set months, people = [], [] -%}
+    {%- call statement('changed_people', fetch_result=True) -%}
+        with changed as (
+            select
+                coalesce(i.person_key, t.person_key) as person_key,
+                coalesce(i.month, t.month) as month
+            from {{ ref(config.get('meta').inputs) }} as i
+            full outer join (select distinct person_key, month, inputs_fingerprint from {{ this }}) as t
+                on i.person_key = t.person_key and i.month = t.month
+            where
+                i.person_key is null
+                or t.person_key is null
+                or i.inputs_fingerprint <> t.inputs_fingerprint
+        ),
+
+        monthly as (
+            select
+                month,
+                count(*) as changes
+            from changed
+            group by month
+        )
+
+        select distinct
+            case when monthly.changes > {{ many }} then monthly.month end as month,
+            case when monthly.changes <= {{ many }} then changed.person_key end as person_key
+        from changed
+        inner join monthly on changed.month = monthly.month
+        order by month, person_key
+    {%- endcall -%}
+    {%- for row in load_result('changed_people')['data'] -%}
+        {%- do months.append(row[0]) if row[0] else people.append(row[1]) -%}
+    {%- endfor -%}
+    {%- do return({'months': months, 'people': people}) -%}
+{% endmacro %}
