@@ -35,8 +35,11 @@
     {%- if months %} and month not in ('{{ months | join("', '") }}'){% endif %}
 {%- endmacro %}
 
-{#- The months to replace, and the people whose rows in other months are to be replaced. -#}
+{#- The months to replace, and the people whose rows in other months are to be replaced; none where nothing is built. -#}
 {% macro changed_people(many=100) %}
+    {%- if flags.WHICH != 'build' -%}
+        {%- do return(none) -%}
+    {%- endif -%}
     {%- set months, people = [], [] -%}
     {%- call statement('changed_people', fetch_result=True) -%}
         with changed as (

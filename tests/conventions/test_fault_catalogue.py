@@ -11,7 +11,7 @@ from jobs.settings import PROJECT_DIR
 from tests.faults.catalogue import CATALOGUE, README, covered, page
 
 TESTS = PROJECT_DIR / "tests"
-LEAST_COVERED, LEAST_ON_BOTH_ENGINES = 169, 58
+LEAST_COVERED, LEAST_ON_BOTH_ENGINES = 180, 58
 
 
 def collected(files: set[str]) -> set[str]:

@@ -49,6 +49,14 @@ LOST = "faults/test_damaged_tables.py::test_what_cannot_be_mended_is_named"
 MERGED = "faults/test_merged_patients.py"
 STOPPED = "faults/test_stopped_batches.py::"
 LOADS = "faults/test_stopped_loads.py::"
+DRIFT = "faults/test_schema_drift.py::test_"
+_NO_TRAILER = (
+    "data2-the file has no trailer (FTS): it may have been cut off",
+    "data3-batch 2 has no trailer (BTS): it may have been cut off",
+)
+LISTENER = "unit/extract/mllp/test_listener.py::test_"
+_OTHER_COLUMN = "a_column_that_is_not_what_was_declared_stops_the_source"
+_RESENT = "unit/hl7/test_records.py::test_a_resend_has_the_key_of_the_first_and_another_sender_has_not"
 
 QUARANTINED = "quarantined with file, line, hash and rule, without its values; its neighbours are published"
 PUBLISHED = "published, by a declared rule; never coerced"
@@ -399,18 +407,22 @@ CATALOGUE: tuple[Fault, ...] = (
             (135, "snapshots in any order", ("faults/test_absence.py::test_any_order_of_snapshots",)),
         ],
     ),
-    *_planned(
+    *_rows(
         "schema drift",
         "a source that sends other columns than it declares",
-        "additions are kept and announced; the rest stops that source alone",
-        {
-            65: "a column added",
-            66: "a column removed",
-            67: "a column retyped",
-            68: "columns reordered",
-            69: "a column renamed",
-            70: "an unknown enumeration value",
-        },
+        "additions are kept and announced, unknown values held back; the rest stops that source alone, by name",
+        [
+            (65, "a column added", (f"{DRIFT}a_column_added_is_kept_and_announced[sail]",)),
+            (66, "a column removed", (f"{DRIFT}{_OTHER_COLUMN}[sail-removed]",)),
+            (67, "a column retyped", (f"{DRIFT}{_OTHER_COLUMN}[sail-retyped]",)),
+            (68, "columns reordered", (f"{DRIFT}columns_in_another_order_are_no_trouble[sail]",)),
+            (69, "a column renamed", (f"{DRIFT}{_OTHER_COLUMN}[sail-renamed]",)),
+            (
+                70,
+                "an unknown enumeration value",
+                (f"{DRIFT}an_unknown_value_of_an_enumeration_is_held_back_alone[sail]",),
+            ),
+        ],
     ),
     *_rows(
         "values",
@@ -526,17 +538,46 @@ CATALOGUE: tuple[Fault, ...] = (
             )
         ],
     ),
-    *_planned(
+    *_rows(
         "HL7 transport",
         "a sender over MLLP, and batch files",
-        "accepted once; NAK or parked",
-        {
-            79: "odd separators",
-            80: "a batch without trailer",
-            81: "a resend",
-            82: "a lost ACK",
-            83: "a message cut in two",
-        },
+        "acknowledged only once it is safe, and one record however often it comes; what is cut is told",
+        [
+            (
+                79,
+                "odd separators",
+                (
+                    f"{LISTENER}a_conversation",
+                    "unit/hl7/test_parsing.py::test_any_text_survives_any_separators",
+                ),
+            ),
+            (
+                80,
+                "a batch without trailer",
+                tuple(
+                    f"unit/hl7/test_parsing.py::{test}"
+                    for test in (
+                        *(f"test_an_envelope_that_does_not_agree_says_so[{name}]" for name in _NO_TRAILER),
+                        "test_a_message_that_a_cut_batch_ends_in_is_rejected_alone",
+                    )
+                ),
+            ),
+            (81, "a resend", (f"{LISTENER}a_conversation", _RESENT)),
+            (
+                82,
+                "a lost ACK",
+                (f"{LISTENER}a_listener_killed_anywhere_has_everything_it_acknowledged", _RESENT),
+            ),
+            (
+                83,
+                "a message cut in two",
+                (
+                    f"{LISTENER}a_conversation",
+                    "unit/extract/mllp/test_framing.py::test_blocks_are_the_same_however_the_bytes_arrive",
+                ),
+            ),
+        ],
+        "none",
     ),
     *_rows(
         "disk",

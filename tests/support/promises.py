@@ -79,7 +79,7 @@ def _assert_receipts(conn: control.Connection, published: list[Batch], found: di
         )
         for file in manifest.files:
             if file.kind == "output":
-                assert received[file.file] == file.lines - file.blank_lines, f"{file.file} lost a record"
+                assert received[file.file] == file.received, f"{file.file} lost a record"
         expected += [vars(receipt) for receipt in receipts]
     assert found.get(RECEIPTS, []) == sorted(expected, key=str)
     rejected = Counter[str]()

@@ -19,7 +19,7 @@ from jobs.lake.rules import NO_CONSENT
 from jobs.settings import settings
 
 if TYPE_CHECKING:
-    from expectations import Validation, ValidationOutcome
+    from expectations import Validation, ValidationOutcome, ValidationRow
 
 VALIDATIONS = "quality.validations"
 VALIDATION_SCHEMA = pa.schema(
@@ -90,9 +90,7 @@ def accept(work: Work, outcome: ValidationOutcome) -> None:
     _publish_validations(work, work.spark.createDataFrame(results))
     crash_point("validated")
     if not outcome.passed:
-        failed = "; ".join(
-            f"{row.table}: {row.expectation} {row.column or ''} ({row.why})" for row in outcome.failures[:5]
-        )
+        failed = "; ".join(_said(work, row) for row in outcome.failures[:5])
         work.forget_staged()
         show()
         raise CitywellError(
@@ -101,6 +99,16 @@ def accept(work: Work, outcome: ValidationOutcome) -> None:
             do="look at the Data Docs; mend the declaration and run it again, or have the source mended and ingest "
             "it with a later --date: the watermark has stayed, so the same span is asked for",
         )
+
+
+def _said(work: Work, failure: ValidationRow) -> str:
+    """A failed check in words; of too many rejected records, the rules that most of them broke."""
+    said = f"{failure.table}: {failure.expectation} {failure.column or ''} ({failure.why})"
+    if failure.column != "quarantined_pct":
+        return said
+    entity = failure.table.partition("__")[2]
+    broken = [(rule, n) for rule, n in _rule_counts(work.staged_rows(entity)).most_common() if rule]
+    return f"{said}; rejected: " + ", ".join(f"{n} by {rule}" for rule, n in broken[:5])
 
 
 def _publish_validations(work: Work, results: DataFrame) -> None:
