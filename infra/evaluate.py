@@ -6,7 +6,7 @@ counts and shares, never a record.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,15 +19,21 @@ from pyspark.sql import Row, SparkSession
 
 from jobs.errors import CitywellError
 from jobs.identity import linkage
-from jobs.identity.linkage import labelled
+from jobs.identity.linkage import labelled, told
 from jobs.identity.pseudonyms import Pseudonymiser, load_key
 from jobs.lake import catalog, control
+from jobs.lake.references import IDENTIFIER
 from jobs.settings import settings
+from jobs.silver.hl7v2 import UNLINKS
+from jobs.sources import Hl7Endpoint, find_endpoint
 from jobs.sources import load as load_source
 from jobs.writeback import tasks
 
 SOURCE = "hospital"
 MOST_AUROC_GAP = 0.03
+ENDPOINTS_OF = {"pharmacy_corner": ("pharmacy_linden", "pharmacy_anker")}
+"""Names of the answer key that stand for several endpoints; no number is given out at two of them."""
+RESIDENCES = "silver.housing__residence"
 EXPOSED = "gold.agg_sector_daily"
 ENOUGH_COVERAGE = 0.75
 MOST_PM2_5_ERROR = 1.0
@@ -73,6 +79,7 @@ def evaluate() -> Iterator[Line]:
         yield _entered_in_error(spark, key, seen)
         yield _people(spark, key)
         yield from _linkage(spark, key)
+        yield from _merges(spark, key)
         yield from exposures(spark, key)
     with control.connect() as conn:
         is_scored = "scores.risk" in control.current_versions(conn)
@@ -241,23 +248,156 @@ def _people(spark: SparkSession, key: Path) -> Line:
 
 
 def _linkage(spark: SparkSession, key: Path) -> Iterator[Line]:
-    """Pairs of patients that are one person, as published, against the answer key; of patients that are loaded."""
-    planted = pq.read_table(key / "persons.parquet").to_pylist()
-    master = load_key(settings().keys_dir / "pseudonym.key")
-    makers = {source: Pseudonymiser(master, source) for source in {row["source"] for row in planted}}
-    truth = {makers[row["source"]].key("Patient", row["patient_id"]): row["person_id"] for row in planted}
+    """Pairs of patients that are one person, as published, against the answer key; of patients that are loaded. First
+    of hospitals alone, then of all who are known to any system, where others are loaded."""
+    hospitals = _patients_in_truth(key)
+    everybody = {**hospitals, **_people_in_truth(spark, key)}
     links = spark.sql("select patient_key, person_key from silver.person_link").collect()
-    person_of = {row["patient_key"]: row["person_key"] for row in links if row["patient_key"] in truth}
-    right = labelled.true_pairs({patient: truth[patient] for patient in person_of})
-    joined = labelled.true_pairs(person_of)
-    both = len(right & joined)
-    precision, recall = (round(both / len(of), 4) if of else 1.0 for of in (joined, right))
-    yield Line("person_linkage_precision", precision, "share", ">=0.995", precision >= 0.995)
-    yield Line("person_linkage_recall", recall, "share", ">=0.98", recall >= 0.98)
+    person_of = {row["patient_key"]: row["person_key"] for row in links if row["patient_key"] in everybody}
+    ours = {patient: person for patient, person in person_of.items() if patient in hospitals}
+    yield from _precision_and_recall("person_linkage", ours, hospitals)
+    if len(person_of) > len(ours):
+        yield from _precision_and_recall("all_systems_linkage", person_of, everybody)
     with linkage.connect() as conn:
         waiting = len(linkage.review(conn))
     most = MOST_IN_REVIEW * len(person_of)
     yield Line("person_linkage_review_queue", waiting, "pairs", f"<={most:.0f}", waiting <= most)
+
+
+def _precision_and_recall(
+    name: str, person_of: Mapping[str, object], truth: Mapping[str, object]
+) -> Iterator[Line]:
+    right = labelled.true_pairs({patient: truth[patient] for patient in person_of})
+    joined = labelled.true_pairs(person_of)
+    both = len(right & joined)
+    precision, recall = (round(both / len(of), 4) if of else 1.0 for of in (joined, right))
+    yield Line(f"{name}_precision", precision, "share", ">=0.995", precision >= 0.995)
+    yield Line(f"{name}_recall", recall, "share", ">=0.98", recall >= 0.98)
+
+
+def _patients_in_truth(key: Path) -> dict[str, object]:
+    """The person of each hospital's patient, by its key."""
+    planted = pq.read_table(key / "persons.parquet").to_pylist()
+    makers = _makers(row["source"] for row in planted)
+    return {makers[row["source"]].key("Patient", row["patient_id"]): row["person_id"] for row in planted}
+
+
+def _people_in_truth(spark: SparkSession, key: Path) -> dict[str, object]:
+    """The person of each customer, participant and resident, by its key."""
+    planted = [
+        (endpoint, row["source_id"], row["person_id"])
+        for row in pq.read_table(key / "identities.parquet").to_pylist()
+        for endpoint in ENDPOINTS_OF.get(row["source"], (row["source"],))
+    ]
+    makers = _makers(endpoint for endpoint, _, _ in planted)
+    kinds = {name: _kind_of_people(name) for name in makers}
+    found: dict[str, object] = {
+        makers[endpoint].key(kinds[endpoint], source_id): person for endpoint, source_id, person in planted
+    }
+    with control.connect() as conn:
+        if RESIDENCES not in control.current_versions(conn):
+            return found
+    # A resident's id is the national one: the key knows people by their residences.
+    housing = load_source("housing")
+    makers = _makers(housing.endpoints)
+    kind = housing.tables["residence"].resource
+    lived = {
+        maker.key(kind, row["residence_id"]): row["person_id"]
+        for name in ("residences", "residence_errors")
+        for row in pq.read_table(key / f"{name}.parquet").to_pylist()
+        for maker in makers.values()
+    }
+    rows = spark.sql(f"select residence_key, resident_key from {RESIDENCES} where resident_key is not null")  # noqa: S608
+    for row in rows.collect():
+        if row["residence_key"] in lived:
+            found[row["resident_key"]] = lived[row["residence_key"]]
+    return found
+
+
+def _kind_of_people(endpoint: str) -> str:
+    """The kind of reference by which an endpoint's source tells its people apart."""
+    source, _ = find_endpoint(endpoint)
+    table = next(table for table in source.tables.values() if table.person and table.person.is_linked)
+    assert table.person
+    return str(table.fields[table.person.key].of)
+
+
+def _makers(sources: Iterable[str]) -> dict[str, Pseudonymiser]:
+    master = load_key(settings().keys_dir / "pseudonym.key")
+    return {source: Pseudonymiser(master, source) for source in set(sources)}
+
+
+@dataclass(frozen=True)
+class _Merge:
+    """A merge that was planted and has arrived, by pseudonyms. visits: those told under the number given up."""
+
+    number: str
+    prior: str
+    visits: frozenset[str]
+    is_parted: bool
+
+
+def _merges(spark: SparkSession, key: Path) -> Iterator[Line]:
+    """Merges that messages have told, of patients that a hospital has described, as published: what is known under both
+    numbers is of one person, and of two again once they were parted. Nothing before messages are loaded."""
+    with control.connect() as conn:
+        if told.MESSAGES not in control.current_versions(conn):
+            return
+    merges = _merges_told(spark, key)
+    numbers = {number for merge in merges for number in (merge.number, merge.prior)}
+    patients = told.patients_of(spark, numbers)
+    links = spark.sql("select patient_key, person_key from silver.person_link").collect()
+    person_of = {row["patient_key"]: row["person_key"] for row in links}
+    visits = spark.sql(
+        "select visit_key, person_key from gold.fct_encounter where visit_key is not null"
+    ).collect()
+    treated = {row["visit_key"]: row["person_key"] for row in visits}
+    effects: dict[str, list[bool]] = {"merges_taken_effect": [], "unlinks_taken_effect": []}
+    for merge in merges:
+        kept, given_up = (
+            {person_of[patient] for patient in patients.get(number, ()) if patient in person_of}
+            for number in (merge.number, merge.prior)
+        )
+        given_up |= {treated[visit] for visit in merge.visits if visit in treated}
+        if not kept or not given_up:
+            continue
+        if merge.is_parted:
+            effects["unlinks_taken_effect"].append(not kept & given_up)
+        else:
+            effects["merges_taken_effect"].append(len(kept | given_up) == 1)
+    for name, found in effects.items():
+        if found:
+            yield Line(name, _share(sum(found), len(found)), "share", ">=1", all(found))
+
+
+def _merges_told(spark: SparkSession, key: Path) -> list[_Merge]:
+    messages = pq.read_table(key / "messages.parquet").to_pylist()
+    said = {
+        (row["patient_key"], row["prior"], row["trigger"] in UNLINKS)
+        for row in spark.sql(
+            f"select patient_key, explode(prior_patient_keys) as prior, trigger from {told.MESSAGES} "  # noqa: S608
+            "where not is_deleted"
+        ).collect()
+    }
+    found = []
+    for row in pq.read_table(key / "message_merges.parquet").to_pylist():
+        _, endpoint = find_endpoint(row["source"])
+        assert isinstance(endpoint, Hl7Endpoint)
+        (maker,) = _makers([endpoint.house or row["source"]]).values()
+        number, prior = (
+            maker.key(IDENTIFIER, f"{endpoint.patient_system}|{row[name]}")
+            for name in ("patient_number", "prior_number")
+        )
+        visits = frozenset(
+            maker.key(IDENTIFIER, f"{endpoint.visit_system}|{one['visit_number']}")
+            for one in messages
+            if one["source"] == row["source"]
+            and one["patient_number"] == row["prior_number"]
+            and one["visit_number"]
+        )
+        if (number, prior, False) in said:
+            found.append(_Merge(number, prior, visits, (number, prior, True) in said))
+    return found
 
 
 def exposures(spark: SparkSession, key: Path) -> Iterator[Line]:

@@ -23,6 +23,7 @@ from tests.support.city import advance, clock, running_city
 from tests.support.lake import TestLake, use_home
 
 SOURCES = ("hospital_north", "hospital_harbour", "hospital_university")
+MESSAGES = ("events_north", "events_harbour", "events_university")
 LAKE_ZONES = ("lake", "reports", "dbt", "logs")
 
 
@@ -44,6 +45,8 @@ def city_lake(
             for source in SOURCES:
                 summary = ingest.ingest(source, clock(url))
                 assert summary["received"] == sum(summary[name] for name in ingest.OUTCOMES[1:])
+            for source in MESSAGES if not days else ():
+                ingest.ingest(source, clock(url))
             task.run(clock(url))
             transform.run(clock(url))
         yield lake
@@ -52,6 +55,7 @@ def city_lake(
 
 def test_what_was_planted_is_found(city_lake: TestLake) -> None:
     lines = {line.name: line for line in evaluate.evaluate()}
+    assert {"person_linkage_recall", "unlinks_taken_effect"} <= lines.keys()
     assert [str(line) for line in lines.values() if not line.is_met] == []
 
 

@@ -127,10 +127,12 @@ def read(conn: control.Connection) -> Heard:
         catalog.register(spark, wanted, hidden)
         said = [query for name, query in ((MESSAGES, _SAID), (PATIENTS, _LINKED)) if name in wanted]
         sayings = [_saying(row) for query in said for row in spark.sql(query).toArrow().to_pylist()]
-        return Heard(sayings, _patients(spark, {key for one in sayings for key in (one.one, one.other)}))
+        return Heard(sayings, patients_of(spark, {key for one in sayings for key in (one.one, one.other)}))
 
 
-def _patients(spark: SparkSession, numbers: Iterable[str]) -> Mapping[str, Sequence[str]]:
+def patients_of(spark: SparkSession, numbers: Iterable[str]) -> Mapping[str, Sequence[str]]:
+    """Whose these numbers are, or were last; those that are patients' keys themselves, too. Of tables registered in
+    ``spark``."""
     asked = pa.table({"number": pa.array(sorted(numbers), pa.string())})
     if not asked.num_rows:
         return {}
