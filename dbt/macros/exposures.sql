@@ -15,13 +15,17 @@
     {{ return(['pm2_5_ug_m3', 'no2_ug_m3', 'o3_ug_m3', 'temperature_mean_cel']) }}
 {%- endmacro %}
 
-{#- Columns of int_place__exposed that a row of fct_exposure_daily is made of. -#}
-{% macro exposure_inputs() -%}
-    {%- set columns = ['date'] + exposure_columns() + ['heat_warning_level', 'cold_warning_level'] -%}
+{% macro lagged_exposure_columns() -%}
+    {%- set columns = [] -%}
     {%- for column in lagged_exposures() -%}
         {%- for suffix in ['lag_1d', 'lag_2d', 'lag_3d', 'mean_7d'] -%}
             {%- do columns.append(column ~ '_' ~ suffix) -%}
         {%- endfor -%}
     {%- endfor -%}
     {{ return(columns) }}
+{%- endmacro %}
+
+{#- Columns of int_place__exposed that a row of fct_exposure_daily is made of. -#}
+{% macro exposure_inputs() -%}
+    {{ return(['date'] + exposure_columns() + ['heat_warning_level', 'cold_warning_level'] + lagged_exposure_columns()) }}
 {%- endmacro %}
