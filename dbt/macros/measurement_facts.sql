@@ -1,6 +1,6 @@
 {#-
-    The columns of fct_measurement. `measurement` is a query of rows of int_observation__unpivoted,
-    current or superseded. Values that quality.suspects holds back are left out.
+    The columns of fct_measurement. `measurement` is a query of rows of int_measurement__unified or
+    int_measurement__superseded. Values that quality.suspects holds back are left out.
 -#}
 {% macro measurement_facts(measurement, are_superseded=false) %}
     with
@@ -25,6 +25,10 @@
         select * from {{ ref('int_patient__linked') }}
     ),
 
+    visit as (
+        select * from {{ ref('int_visit__encountered') }}
+    ),
+
     encounter as (
         select encounter_key from {{ ref('fct_encounter') }}
     )
@@ -34,9 +38,12 @@
         measurement.observation_key,
         measurement.component_index,
         measurement.source,
+        measurement.told_by,
+        measurement.result_key,
+        case when measurement.told_by = 'wearables' then 'PTRES' else 'HOSP' end as location_type_code,
         coalesce(patient.person_key, measurement.patient_key) as person_key,
         measurement.patient_key,
-        measurement.encounter_key,
+        coalesce(measurement.encounter_key, visit.encounter_key, measurement.visit_key) as encounter_key,
         measurement.code_system,
         measurement.code,
         measurement.code_display,
@@ -75,11 +82,15 @@
         measurement.interpretation_code,
         measurement.data_absent_reason,
         coalesce(patient.is_person_current, false) as is_person_resolved,
-        {{ is_resolved('measurement.encounter_key', 'encounter.encounter_key') }} as is_encounter_resolved,
+        case
+            when measurement.visit_key is not null then visit.encounter_key is not null
+            when measurement.encounter_key is not null then encounter.encounter_key is not null
+        end as is_encounter_resolved,
+        measurement.first_known_at,
         measurement.known_from,
         measurement.available_at,
         measurement.usable_at,
-        {% if are_superseded %}measurement.superseded_at,{% endif %}
+        {% if are_superseded %}measurement.superseded_at, measurement.superseded_by,{% endif %}
         measurement.content_hash,
         coalesce(measurement.month, 'undated') as month
     from measurement
@@ -90,6 +101,8 @@
             and measurement.content_hash = suspect.content_hash
     left join patient
         on measurement.patient_key = patient.patient_key
+    left join visit
+        on measurement.visit_key = visit.visit_key
     left join encounter
         on measurement.encounter_key = encounter.encounter_key
     where suspect.verdict is null or suspect.verdict = 'recovered'

@@ -1,12 +1,15 @@
-{#- Observations that count as facts, and their components. `observation` is a query of staged observations. -#}
-{% macro unpivoted_observations(observation, are_superseded=false) %}
+{#-
+    Observations that count as facts, and their components. `observation` is a query of staged observations.
+    are_withdrawn_kept: with those that are withdrawn.
+-#}
+{% macro unpivoted_observations(observation, are_superseded=false, are_withdrawn_kept=false) %}
     with
 
     observation as (
         select *
         from ({{ observation }}) as staged
         where
-            not is_withdrawn
+            (not is_withdrawn or {{ 'true' if are_withdrawn_kept else 'false' }})
             and status not in ('registered', 'cancelled')
     ),
 
@@ -29,6 +32,7 @@
             available_at,
             usable_at,
             {% if are_superseded %}superseded_at,{% endif %}
+            is_withdrawn,
             content_hash,
             month,
             code_system,
@@ -70,6 +74,7 @@
             observation.available_at,
             observation.usable_at,
             {% if are_superseded %}observation.superseded_at,{% endif %}
+            observation.is_withdrawn,
             observation.content_hash,
             observation.month,
             exploded.component.code_system,

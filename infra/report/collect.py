@@ -78,7 +78,7 @@ _COVERAGE = """
 with measured as (
     select source, code, max(code_display) as display, count(distinct person_key) as people
     from gold.fct_measurement
-    where value_type is not null
+    where value_type is not null and told_by in ('fhir', 'both')
     group by source, code
 ),
 
@@ -87,7 +87,7 @@ people as (
     from (
         select source, person_key from gold.dim_person
         union all
-        select source, person_key from gold.fct_measurement
+        select source, person_key from gold.fct_measurement where told_by in ('fhir', 'both')
     )
     group by source
 )

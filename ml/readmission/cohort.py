@@ -25,6 +25,8 @@ OTHER_HOSPITAL = "other-hcf"
 FROM_HOSPITAL = "hosp-trans"
 FINISHED = "finished"
 MESSAGES = "hl7"
+RECORDED = ("fhir", "both")
+"""``told_by`` of what a hospital's record says."""
 
 STAY_COLUMNS = (
     "source",

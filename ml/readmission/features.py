@@ -38,6 +38,7 @@ from ml.readmission.cohort import (
     FINISHED,
     FROM_HOSPITAL,
     HORIZON_DAYS,
+    RECORDED,
     is_known,
     period_end,
     recorded,
@@ -418,8 +419,11 @@ def _of_drugs() -> list[Column]:
 
 
 def _measurements(measurement: DataFrame) -> DataFrame:
+    """Only what a hospital's record tells: what messages tell earlier, or alone, counts once it is recorded, and what a
+    device says at home is no value of a hospital."""
     values = (
         versions(measurement)
+        .where(F.col("told_by").isin(*RECORDED))
         .where("value_canonical is not null and effective_at is not null")
         .withColumn("analyte", _analyte())
         .where("analyte is not null")

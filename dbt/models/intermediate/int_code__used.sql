@@ -6,7 +6,7 @@
     ('encounter_class', 'stg_hospital__encounter', 'null', 'class_code', 'patient_key'),
     ('disposition', 'stg_hospital__encounter', 'null', 'discharge_disposition_code', 'patient_key'),
     ('sex', 'stg_hospital__patient', 'null', 'sex', 'patient_key'),
-    ('measurement', 'int_observation__unpivoted', 'code_system', 'code', 'patient_key'),
+    ('measurement', 'int_measurement__told', 'code_system', 'code', 'patient_key'),
 ] %}
 {% for map, model, system, code, person in uses %}
     select

@@ -6,6 +6,7 @@ measurement as (
         true as is_current,
         cast(1 as bigint) as version_count,
         source,
+        told_by,
         observation_key,
         content_hash,
         component_index,
@@ -18,13 +19,14 @@ measurement as (
         range_key,
         is_banded,
         value_as_sent
-    from ({{ measured("select * from " ~ ref('int_observation__unpivoted')) }}) as current_version
+    from ({{ measured("select * from " ~ ref('int_measurement__told')) }}) as current_version
     where is_measured
     union all
     select
         false as is_current,
         count(*) as version_count,
         source,
+        told_by,
         observation_key,
         content_hash,
         component_index,
@@ -37,10 +39,11 @@ measurement as (
         range_key,
         is_banded,
         value_as_sent
-    from ({{ measured("select * from " ~ ref('int_observation__superseded')) }}) as superseded_version
+    from ({{ measured("select * from " ~ ref('int_measurement__superseded')) }}) as superseded_version
     where is_measured
     group by
         source,
+        told_by,
         observation_key,
         content_hash,
         component_index,
@@ -95,6 +98,7 @@ select
     aged.is_current,
     aged.version_count,
     aged.source,
+    aged.told_by,
     aged.observation_key,
     aged.content_hash,
     aged.component_index,

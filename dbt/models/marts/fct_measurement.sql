@@ -4,11 +4,15 @@
         meta={
             'fingerprint': [
                 'observation_key',
+                'result_key',
                 'content_hash',
+                'first_known_at',
                 'known_from',
                 'available_at',
                 'usable_at',
                 'person_key',
+                'patient_key',
+                'encounter_key',
                 'is_person_resolved',
                 'is_encounter_resolved',
                 'component_index',
@@ -19,4 +23,4 @@
     )
 }}
 
-{{ measurement_facts("select * from " ~ ref('int_observation__unpivoted')) }}
+{{ measurement_facts("select * from " ~ ref('int_measurement__unified')) }}

@@ -1,1 +1,1 @@
-{{ measurement_facts("select * from " ~ ref('int_observation__superseded'), are_superseded=true) }}
+{{ measurement_facts("select * from " ~ ref('int_measurement__superseded'), are_superseded=true) }}

@@ -1,8 +1,32 @@
 -- Values that are not what their unit says, or may not be. What a person's other values say counts most: a value within
 -- the factor by which theirs vary is right, one that only another unit brings there is in that unit. They are
 -- compared by the median of those within 400 days, or of all; a child's in relation to what is typical at that age.
--- Without others, the limits for age and sex decide, and what they leave open is held back.
+-- Without others, the limits for age and sex decide, and what they leave open is held back. Devices at home measure day
+-- by day: what they say of every third day within 400 is compared with, for work would else grow by the square of them.
+{% set records = [
+    ('hospital__observation', 'observation_key'),
+    ('hospital_events__result', 'result_key'),
+    ('wearables__home_reading', 'home_reading_key'),
+] %}
 {% set key = ['is_current', 'observation_key', 'content_hash', 'component_index'] %}
+{% set told = [
+    'version_count',
+    'source',
+    'told_by',
+    'concept',
+    'unit',
+    'ucum',
+    'value_number',
+    'value_as_sent',
+    'typical',
+    'varies_by',
+    'is_possible',
+    'is_usual',
+    'low',
+    'high',
+    'usual_low',
+    'usual_high',
+] %}
 with
 
 ranged as (
@@ -15,90 +39,90 @@ unclear as (
     where not is_clear
 ),
 
-other_value as (
+witness as (
     select
-        unclear.is_current,
-        unclear.observation_key,
-        unclear.content_hash,
-        unclear.component_index,
-        ranged.value_as_sent / ranged.typical as share_of_typical,
-        abs(datediff(unclear.effective_at, ranged.effective_at)) as days_apart
-    from unclear
-    inner join ranged
-        on
-            unclear.person_key = ranged.person_key
-            and unclear.concept = ranged.concept
-            and unclear.observation_key <> ranged.observation_key
+        person_key,
+        concept,
+        told_by,
+        observation_key,
+        effective_at,
+        value_as_sent / typical as share_of_typical
+    from ranged
     where
-        ranged.is_current
-        and ranged.is_possible
-        and ranged.value_as_sent > 0
+        is_current
+        and is_possible
+        and value_as_sent > 0
+        and (told_by <> 'wearables' or day(effective_at) % 3 = 1)
+),
+
+compared as (
+    select
+        unclear.*,
+        witness.share_of_typical,
+        abs(datediff(unclear.effective_at, witness.effective_at)) as days_apart
+    from unclear
+    left join witness
+        on
+            unclear.person_key = witness.person_key
+            and unclear.concept = witness.concept
+            and unclear.observation_key <> witness.observation_key
+            and (
+                witness.told_by <> 'wearables'
+                or abs(datediff(unclear.effective_at, witness.effective_at)) <= 400
+            )
 ),
 
 nearest as (
     select
         *,
         min(coalesce(days_apart, 1000000)) over (partition by {{ key | join(', ') }}) as fewest_days_apart
-    from other_value
+    from compared
 ),
 
 history as (
     select
-        {{ key | join(',\n        ') }},
+        {{ (key + told) | join(',\n        ') }},
         sort_array(collect_list(share_of_typical)) as other_values
     from nearest
     where days_apart <= 400 or fewest_days_apart > 400
-    group by {{ key | join(', ') }}
-),
-
-baseline as (
-    select
-        {{ key | join(',\n        ') }},
-        size(other_values) as other_count,
-        get(other_values, cast((size(other_values) - 1) / 2 as int)) as median
-    from history
+    group by {{ (key + told) | join(', ') }}
 ),
 
 explained as (
     select
-        unclear.is_current,
-        unclear.version_count,
-        unclear.source,
-        unclear.observation_key,
-        unclear.content_hash,
-        unclear.component_index,
-        unclear.concept,
-        unclear.unit,
-        unclear.value_as_sent,
-        unclear.varies_by,
-        unclear.is_possible,
-        unclear.is_usual,
+        history.is_current,
+        history.version_count,
+        history.source,
+        history.told_by,
+        history.observation_key,
+        history.content_hash,
+        history.component_index,
+        history.concept,
+        history.unit,
+        history.value_as_sent,
+        history.varies_by,
+        history.is_possible,
+        history.is_usual,
         alternative.meant,
         alternative.factor,
         alternative.addend,
         coalesce(alternative.is_unit, false) as is_unit,
-        baseline.median * unclear.typical as median,
-        coalesce(baseline.other_count, 0) as other_count,
-        alternative.factor * unclear.value_number + alternative.addend as value_meant,
+        get(history.other_values, cast((size(history.other_values) - 1) / 2 as int)) * history.typical as median,
+        size(history.other_values) as other_count,
+        alternative.factor * history.value_number + alternative.addend as value_meant,
         coalesce(
-            alternative.factor * unclear.value_number + alternative.addend between unclear.low and unclear.high, false
+            alternative.factor * history.value_number + alternative.addend between history.low and history.high, false
         ) as is_meant_possible,
         coalesce(
-            alternative.factor * unclear.value_number + alternative.addend
-            between unclear.usual_low and unclear.usual_high,
+            alternative.factor * history.value_number + alternative.addend
+            between history.usual_low and history.usual_high,
             false
         ) as is_meant_usual
-    from unclear
+    from history
     left join {{ source('rules', 'alternative') }} as alternative
         on
-            unclear.concept = alternative.concept
-            and unclear.ucum = alternative.ucum
-    left join baseline
-        on
-            unclear.observation_key = baseline.observation_key
-            and unclear.content_hash = baseline.content_hash
-            and unclear.component_index = baseline.component_index
-            and unclear.is_current = baseline.is_current
+            history.concept = alternative.concept
+            and history.ucum = alternative.ucum
 ),
 
 -- How many times larger or smaller than the person's median; a value that is not above zero is far from any.
@@ -130,6 +154,7 @@ weighed_up as (
     select
         {{ key | join(',\n        ') }},
         source,
+        told_by,
         concept,
         unit,
         max(version_count) as version_count,
@@ -147,7 +172,7 @@ weighed_up as (
         max(case when explains then factor end) as factor,
         max(case when explains then addend end) as addend
     from weighed
-    group by {{ key | join(', ') }}, source, concept, unit
+    group by {{ key | join(', ') }}, source, told_by, concept, unit
 ),
 
 judged as (
@@ -179,59 +204,68 @@ suspect as (
     where rule is not null
 ),
 
-wanted as (
-    select distinct
-        observation_key,
-        content_hash
-    from suspect
+place as (
+    {% for record, key_column in records %}
+        select
+            {{ key_column }} as observation_key, -- noqa: AL09
+            content_hash,
+            source,
+            known_from,
+            batch_id,
+            file,
+            line,
+            line_hash
+        from {{ source('silver', record ~ '_received') }}
+        {{ 'union all' if not loop.last }}
+    {% endfor %}
 ),
 
 received as (
     select
-        place.observation_key,
-        place.content_hash,
+        suspect.*,
+        place.source as place_source,
         place.batch_id,
         place.file,
         place.line,
         place.line_hash,
         row_number() over (
-            partition by place.observation_key, place.content_hash
+            partition by suspect.is_current, suspect.observation_key, suspect.content_hash, suspect.component_index
             order by place.known_from, place.batch_id, place.file, place.line
         ) as receipt
-    from {{ source('silver', 'hospital__observation_received') }} as place
-    inner join wanted
+    from suspect
+    left join place
         on
-            place.observation_key = wanted.observation_key
-            and place.content_hash = wanted.content_hash
+            suspect.observation_key = place.observation_key
+            and suspect.content_hash = place.content_hash
 )
 
 select
-    suspect.source,
-    'Observation' as resource_type,
-    suspect.observation_key,
-    suspect.component_index,
-    suspect.content_hash,
-    suspect.is_current,
-    suspect.version_count,
-    suspect.concept,
-    case when suspect.rule = 'unit_slip' then 'recovered' else 'suspect' end as verdict,
-    suspect.rule,
-    case suspect.rule
-        when 'unconvertible_unit' then concat('the unit of ', suspect.concept, ' does not convert')
-        when 'implausible_value' then concat('no living person of that age and sex has such a ', suspect.concept)
-        when 'unit_in_doubt' then concat('the unit or the decimal point of ', suspect.concept, ' may be wrong')
-        else concat(suspect.concept, ' is in ', suspect.meant, ', not in the unit it is labelled with')
+    coalesce(place_source, source) as source,
+    case told_by
+        when 'hl7' then 'Result'
+        when 'wearables' then 'HomeReading'
+        else 'Observation'
+    end as resource_type,
+    observation_key,
+    component_index,
+    content_hash,
+    is_current,
+    version_count,
+    concept,
+    case when rule = 'unit_slip' then 'recovered' else 'suspect' end as verdict,
+    rule,
+    case rule
+        when 'unconvertible_unit' then concat('the unit of ', concept, ' does not convert')
+        when 'implausible_value' then concat('no living person of that age and sex has such a ', concept)
+        when 'unit_in_doubt' then concat('the unit or the decimal point of ', concept, ' may be wrong')
+        else concat(concept, ' is in ', meant, ', not in the unit it is labelled with')
     end as reason,
-    case when suspect.rule = 'unit_slip' then suspect.meant end as unit_meant,
-    case when suspect.rule = 'unit_slip' then suspect.factor end as factor,
-    case when suspect.rule = 'unit_slip' then suspect.addend end as addend,
-    received.batch_id,
-    received.file,
-    received.line,
-    received.line_hash
-from suspect
-left join received
-    on
-        suspect.observation_key = received.observation_key
-        and suspect.content_hash = received.content_hash
-        and received.receipt = 1
+    case when rule = 'unit_slip' then meant end as unit_meant,
+    case when rule = 'unit_slip' then factor end as factor,
+    case when rule = 'unit_slip' then addend end as addend,
+    batch_id,
+    file,
+    line,
+    line_hash
+from received
+where receipt = 1

@@ -19,6 +19,7 @@ select
     section,
     order_status,
     collected_at,
+    collected_precision,
     reported_at,
     specimen_system,
     specimen_code,
@@ -42,11 +43,13 @@ select
     flags,
     status,
     observed_at,
+    observed_precision,
     version_at,
     known_from,
     available_at,
     usable_at,
     content_hash,
+    month,
     {{ house_of('source') }} as house,
     {{ is_withdrawn() }} as is_withdrawn
 from record

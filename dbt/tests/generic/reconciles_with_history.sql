@@ -1,8 +1,9 @@
 {#-
     A record has as many rows here as it had versions before its current one, those aside that are no facts.
-    `excluded` is a condition on the silver table, `counted` one on the rows here, `withheld` a table of versions held back.
+    `excluded` is a condition on the silver table, `counted` one on the rows here, `told` another, `withheld` a table
+    of versions held back.
 -#}
-{% test reconciles_with_history(model, entity, excluded, counted='true', withheld=none) %}
+{% test reconciles_with_history(model, entity, excluded, counted='true', told='true', withheld=none) %}
     with
 
     version as (
@@ -20,11 +21,15 @@
         union all
         select {{ entity }}_key as record_key, -1 as version_count
         from {{ model }}
-        where {{ counted }}
+        where {{ counted }} and {{ told }}
         union all
         select {{ entity }}_key as record_key, {{ '-version_count' if withheld else '0' }} as version_count
         from {{ withheld or model }}
-        where {{ counted }} and {{ "not is_current and verdict = 'suspect'" if withheld else 'false' }}
+        where
+            {{ counted }}
+            and {{
+                "not is_current and verdict = 'suspect' and resource_type = 'Observation'" if withheld else 'false'
+            }}
     )
 
     select

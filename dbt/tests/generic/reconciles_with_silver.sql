@@ -22,7 +22,8 @@
         union
         select {{ entity }}_key as record_key
         from {{ withheld or model }}
-        where {{ "is_current and verdict = 'suspect'" if withheld else 'false' }}
+        where
+            {{ "is_current and verdict = 'suspect' and resource_type = 'Observation'" if withheld else 'false' }}
     )
 
     select

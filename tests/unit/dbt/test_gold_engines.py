@@ -8,6 +8,7 @@ import pytest
 
 from infra.engine.launch import Engine
 from tests.unit.dbt.city import a_city
+from tests.unit.dbt.messenger_rows import EVERYTHING, EVERYTHING_EARLIER
 from tests.unit.dbt.silver_rows import EARLIER, HARMONISED, SILVER
 from tests.unit.dbt.surroundings_rows import SURROUNDINGS
 
@@ -19,12 +20,17 @@ def test_gold_is_the_same_on_sail_and_spark(
 ) -> None:
     """Built with all tests and unit tests, and built again after a change."""
     tables = {}
-    rows = {name: [*of_entity, *HARMONISED.get(name, [])] for name, of_entity in SILVER.items()}
+    parts = (SILVER, HARMONISED, EVERYTHING)
+    rows = {name: [row for part in parts for row in part.get(name, [])] for name in {**SILVER, **EVERYTHING}}
+    earlier = {
+        name: [*EARLIER.get(name, []), *EVERYTHING_EARLIER.get(name, [])]
+        for name in {**EARLIER, **EVERYTHING_EARLIER}
+    }
     for engine in (sail_engine, spark_engine):
         with a_city(engine, tmp_path / engine.remote.rpartition(":")[2]) as city:
-            city.put(EARLIER, **rows, **SURROUNDINGS)
+            city.put(earlier, **rows, **SURROUNDINGS)
             city.build(unit_tests=True)
-            city.put(EARLIER, observation=rows["observation"][1:], patient=rows["patient"][:-1])
+            city.put(earlier, observation=rows["observation"][1:], patient=rows["patient"][:-1])
             result = city.build("resource_type:model")
             named = [name.partition(".")[::2] for name in result.versions]
             tables[engine] = {model: city.rows(model, schema=schema) for schema, model in named}

@@ -51,6 +51,7 @@ def test_every_model_is_built_and_every_test_passes(built: tuple[City, gold.Gold
         "fct_procedure",
         "fct_questionnaire",
         "quality.suspects",
+        "quality.told_twice",
         "quality.unmapped",
     }
     assert {model.status for model in result.models} == {"success"}

@@ -33,7 +33,7 @@ CONDITION = (
 MEASUREMENT = (
     "measurement_key string, person_key string, encounter_key string, code_system string, code string, "
     "effective_at timestamp, effective_precision string, effective_end_at timestamp, "
-    "effective_end_precision string, concept string, value_canonical double, usable_at timestamp"
+    "effective_end_precision string, concept string, value_canonical double, usable_at timestamp, told_by string"
 )
 MEDICATION_REQUEST = (
     "medication_request_key string, person_key string, encounter_key string, code_system string, code string, "
@@ -141,6 +141,7 @@ def measurement(
     when: str,
     usable: str | None = None,
     stay: str | None = None,
+    told_by: str = "fhir",
 ) -> Row:
     """As gold publishes it; a value whose unit does not convert is not published."""
     concept, known = _CONCEPTS[code], ucum(unit)
@@ -156,6 +157,7 @@ def measurement(
         "concept": concept,
         "value_canonical": None if way is None else way(value),
         "usable_at": at(usable or when),
+        "told_by": told_by,
     }
 
 

@@ -78,12 +78,14 @@ MEASUREMENTS = [
     gold.measurement(
         "m5", "p", NA, 140.0, "mmol/L", "2025-06-09"
     ),  # before admission: not lowest of the stay
-    gold.measurement("m6", "p", NA, 131.0, "mmol/L", "2025-06-12"),
+    gold.measurement("m6", "p", NA, 131.0, "mmol/L", "2025-06-12", told_by="both"),
     gold.measurement("m7", "p", NA, 134.0, "mmol/L", "2025-06-13"),
     gold.measurement("m8", "p", CREA, 88.42, "umol/L", "2024-06-15T12:00"),  # first instant of the 365 days
     gold.measurement("m9", "p", GLU, 5.5, "mmol/L", "2025-06-12"),
     gold.measurement("n1", "p", GLU, 5.5, "mg/dL", "2025-06-13"),  # a slip again
     gold.measurement("n2", "p", GLU, 120.0, "furlong", "2025-06-14"),  # no such unit
+    gold.measurement("n3", "p", NA, 120.0, "mmol/L", "2025-06-13", told_by="hl7"),  # not recorded yet
+    gold.measurement("n4", "p", GLU, 250.0, "mg/dL", "2025-06-14", told_by="wearables"),  # measured at home
 ]
 
 EXPECTED = {

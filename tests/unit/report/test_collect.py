@@ -18,11 +18,13 @@ TABLES = {
         select * from values ('p1', 'hospital_north'), ('p2', 'hospital_north') as t (person_key, source)""",
     "gold.fct_measurement": """
         select * from values
-            ('hospital_north', 'p1', '2345-7', 'Glucose', 'quantity'),
-            ('hospital_north', 'p1', '2345-7', 'Glucose', 'quantity'),
-            ('hospital_north', 'p2', '2345-7', null, 'quantity'),
-            ('hospital_north', 'p2', '718-7', 'Haemoglobin', 'quantity')
-        as t (source, person_key, code, code_display, value_type)""",
+            ('hospital_north', 'p1', '2345-7', 'Glucose', 'quantity', 'fhir'),
+            ('hospital_north', 'p1', '2345-7', 'Glucose', 'quantity', 'both'),
+            ('hospital_north', 'p2', '2345-7', null, 'quantity', 'fhir'),
+            ('hospital_north', 'p2', '718-7', 'Haemoglobin', 'quantity', 'fhir'),
+            ('hospital_north', 'p3', '718-7', null, 'quantity', 'hl7'),
+            ('wearables_city', 'p1', 'glucose', null, 'quantity', 'wearables')
+        as t (source, person_key, code, code_display, value_type, told_by)""",
     "gold.agg_facility_daily": """
         select * from values
             ('f1', 'hospital_north', date '2025-11-01', 3, 1, 10),
@@ -99,7 +101,7 @@ def test_write_back_is_counted_by_state(collected: ReportData) -> None:
 def test_a_table_that_is_not_published_leaves_its_section_empty(collected: ReportData) -> None:
     assert collected.checks == ()
     assert collected.quarantine == ()
-    assert collected.tables == {name: count for name, count in zip(sorted(TABLES), (3, 2, 4, 6), strict=True)}
+    assert collected.tables == {name: count for name, count in zip(sorted(TABLES), (3, 2, 6, 6), strict=True)}
 
 
 def test_an_evaluation_becomes_the_reports_model() -> None:

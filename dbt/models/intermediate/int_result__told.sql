@@ -1,0 +1,1 @@
+{{ told_results("select * from " ~ ref('stg_hospital_events__result')) }}
