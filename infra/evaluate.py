@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import Row, SparkSession
 
 from jobs.errors import CitywellError
+from jobs.harmonise.units import conversion, ucum
 from jobs.identity import linkage
 from jobs.identity.linkage import labelled, told
 from jobs.identity.pseudonyms import Pseudonymiser, load_key
@@ -190,7 +191,43 @@ def _slips(spark: SparkSession, key: Path, seen: dict[str, pa.Scalar]) -> Iterat
     yield Line(
         "unit_slips_recovered", _share(right, len(recoverable)), "share", ">=1", right == len(recoverable)
     )
-    yield _good_values(spark, list(newest))
+    readings = _slipped_readings(spark, key)
+    wrong = sum(slip.published is not None and not slip.is_right for slip in readings.values())
+    yield Line("home_unit_slips_published_wrong", wrong, "values", "==0", wrong == 0)
+    yield _good_values(spark, [*newest, *readings])
+
+
+def _slipped_readings(spark: SparkSession, key: Path) -> dict[str, _Fact]:
+    """Readings at home in another unit than their label's, by key, with what gold says of them. What no device can
+    have measured was rejected at load, and some people's readings have left with their consent."""
+    planted = pq.read_table(key / "planted.parquet")
+    slips = planted.filter(
+        pc.and_(pc.equal(planted["table"], "readings"), pc.equal(planted["kind"], "unit_slip"))
+    )
+    rows = slips.to_pylist()
+    if not rows:
+        return {}
+    master = load_key(settings().keys_dir / "pseudonym.key")
+    makers = {source: Pseudonymiser(master, source) for source in {row["source"] for row in rows}}
+    by_key = {makers[row["source"]].key("HomeReading", row["record_id"]): row["true"] for row in rows}
+    wanted = spark.createDataFrame([(name,) for name in by_key], "observation_key string")
+    published = spark.table("gold.fct_measurement").join(wanted, "observation_key", "left_semi")
+    of_gold = {row["observation_key"]: row for row in published.collect()}
+    return {name: _reading(true, of_gold.get(name)) for name, true in by_key.items()}
+
+
+def _reading(true: str, row: Row | None) -> _Fact:
+    """true: number and unit, as it should have been written. Half a digit and half a percent are let pass: the number
+    served has been rounded in the other unit."""
+    if row is None:
+        return _Fact(0.0, 0.0, False, None)
+    number, unit = true.split(" ")
+    way = conversion(ucum(unit) or "", row["concept"])
+    assert way is not None
+    meant = way(float(number))
+    digits = len(number.partition(".")[2])
+    tolerance = 0.51 * way.factor * 10**-digits + 0.005 * meant
+    return _Fact(meant, tolerance, False, _value(row))
 
 
 def _value(row: Row) -> float | None:
