@@ -51,9 +51,10 @@ def write_chain(lived: Lived, sold: Columns, on_shelves: Shelves) -> None:
     is_late_stock = (stock["late"] == 1) & (stock["day"] == last_day)
     deliveries = on_shelves.deliveries
     deliveries = chosen(deliveries, np.flatnonzero(_CHAIN_SHOPS[deliveries["shop"]]))
+    is_first = mine["version"] == 1
     tables = {
-        "dispense": _dispenses(lived, newest(chosen(mine, ~is_late))),
-        "late_dispense": _dispenses(lived, newest(chosen(mine, is_late))),
+        "dispense": _dispenses(lived, newest(chosen(mine, ~is_late)), mine["number"][is_first & ~is_late]),
+        "late_dispense": _dispenses(lived, newest(chosen(mine, is_late)), mine["number"][is_first & is_late]),
         "price": _prices(lived),
         "stock": _stock(lived.seed, chosen(stock, ~is_late_stock)),
         "late_stock": _stock(lived.seed, chosen(stock, is_late_stock)),
@@ -97,8 +98,9 @@ def _master(lived: Lived) -> pa.Table:
     )
 
 
-def _dispenses(lived: Lived, t: Columns) -> pa.Table:
-    """One row per number, as of its newest version."""
+def _dispenses(lived: Lived, t: Columns, fresh: np.ndarray) -> pa.Table:
+    """One row per number, as of its newest version. fresh: the numbers that are told for the first time, whose quirks
+    are noted: an earlier version may never be seen."""
     seed, person, article = lived.seed, t["person"], t["article"]
     (who, births), is_known = known_as(lived, CHAIN), person >= 0
     has_request = t["request"] >= 0
@@ -130,7 +132,7 @@ def _dispenses(lived: Lived, t: Columns) -> pa.Table:
         (has_no_supply, "no_days_supply"),
         (is_wrong_clock, "wrong_clock"),
     ):
-        for row in np.flatnonzero(mask & (t["version"] == 1)).tolist():
+        for row in np.flatnonzero(mask & np.isin(t["number"], fresh)).tolist():
             served = {"unknown_article": UNKNOWN_ARTICLE, "wrong_clock": _iso(at[row])}.get(kind)
             true = {
                 "unknown_article": articles.article_numbers(seed, KEEPER)[article[row]],
