@@ -65,6 +65,7 @@ with daily as (
     select
         source, date, sum(arrivals) as arrivals, sum(admissions) as admissions, sum(occupancy) as occupancy
     from gold.agg_facility_daily
+    where occupancy is not null
     group by source, date
 )
 

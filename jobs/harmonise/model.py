@@ -109,10 +109,12 @@ class Units(_Rule):
 
 
 class CodeMap(_Rule):
-    """Codes of one field that mean the same. concepts: our code, in the words of its key, to codes by system."""
+    """Codes of one field that mean the same. concepts: our code, in the words of its key, to codes by system. also:
+    other names that senders use for a system."""
 
     field: Words
     systems: Mapping[str, str] = {}
+    also: Mapping[str, tuple[str, ...]] = {}
     concepts: Mapping[Name, Mapping[str, tuple[str, ...]]]
 
 

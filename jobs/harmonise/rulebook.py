@@ -118,6 +118,14 @@ class Meaning:
 
 
 @dataclass(frozen=True)
+class Medication:
+    """A medication: our code and its ATC code of the fifth level, the one that holds now."""
+
+    concept: str
+    atc_code: str
+
+
+@dataclass(frozen=True)
 class Ranged:
     """A band of ages as limits and usual range."""
 
@@ -220,14 +228,22 @@ def growths() -> tuple[Growth, ...]:
 
 @cache
 def meanings() -> tuple[Meaning, ...]:
-    """Every code of the code maps."""
+    """Every code of the code maps, under each name of its system."""
     return tuple(
-        Meaning(name, one.systems.get(system, ""), code, concept)
+        Meaning(name, known_as, code, concept)
         for name, one in code_maps().items()
         for concept, by_system in one.concepts.items()
         for system, codes in by_system.items()
+        for known_as in (one.systems.get(system, ""), *one.also.get(system, ()))
         for code in codes
     )
+
+
+@cache
+def medications() -> tuple[Medication, ...]:
+    """Every medication of the code maps."""
+    concepts = code_maps()["medication"].concepts
+    return tuple(Medication(concept, by_system["atc"][0]) for concept, by_system in concepts.items())
 
 
 def register(spark: SparkSession, lake: Path) -> list[str]:
@@ -335,4 +351,5 @@ _BOOK: dict[str, Callable[[], Sequence[Any]]] = {
     "value_range": ranges,
     "growth": growths,
     "code_meaning": meanings,
+    "medication": medications,
 }

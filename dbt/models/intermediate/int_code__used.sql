@@ -1,7 +1,6 @@
 -- Codes of records that count, how often each stands where, and of how many patients.
 {% set uses = [
     ('condition', 'stg_hospital__condition', 'code_system', 'code', 'patient_key'),
-    ('substance', 'int_medication_request__coded', 'code_system', 'code', 'patient_key'),
     ('vaccine', 'stg_hospital__immunization', 'code_system', 'code', 'patient_key'),
     ('encounter_class', 'stg_hospital__encounter', 'null', 'class_code', 'patient_key'),
     ('disposition', 'stg_hospital__encounter', 'null', 'discharge_disposition_code', 'patient_key'),

@@ -5,6 +5,9 @@
     'temperature_mean_cel', 'temperature_max_cel', 'apparent_temperature_max_cel', 'weather_coverage',
     'outage_minutes_per_customer',
 ] %}
+{%- set resources = [
+    'beds', 'beds_free', 'staff_on_duty', 'stock_items', 'stock_items_out', 'packs_on_hand', 'packs_dispensed',
+] %}
 
 with
 
@@ -86,6 +89,33 @@ people as (
     group by district_code, date
 ),
 
+-- Where facilities stand, by the city's register; a hospital's wards stand where it does and have no rows of their own.
+facility_day as (
+    select
+        dim.postal_sector,
+        dim.district_code,
+        daily.*
+    from {{ ref('agg_facility_daily') }} as daily
+    inner join {{ ref('dim_facility') }} as dim
+        on daily.facility_key = dim.facility_key
+    where dim.district_code is not null
+),
+
+resourced as (
+    {%- for kind, code in [('postal_district', "split(postal_sector, ' ')[0]"), ('district', 'district_code')] %}
+        select
+            '{{ kind }}' as kind,
+            {{ code }} as code,
+            date,
+            {%- for column in resources %}
+                sum({{ column }}) as {{ column }}{% if not loop.last %},{% endif %}
+            {%- endfor %}
+        from facility_day
+        group by {{ code }}, date
+        {% if not loop.last %}union all{% endif %}
+    {%- endfor %}
+),
+
 ambulance as (
     select
         district_code as code,
@@ -122,10 +152,15 @@ select
                 then coalesce(ambulance.runs, 0)
         end as int
     ) as ambulance_runs,
-    supplied.outages
+    supplied.outages,
+    {%- for column in resources %}
+        cast(resourced.{{ column }} as int) as {{ column }}{% if not loop.last %},{% endif %}
+    {%- endfor %}
 from exposed
 left join people
     on exposed.kind = people.kind and exposed.code = people.code and exposed.date = people.date
+left join resourced
+    on exposed.kind = resourced.kind and exposed.code = resourced.code and exposed.date = resourced.date
 cross join ambulance_span
 left join ambulance
     on exposed.kind = 'district' and exposed.code = ambulance.code and exposed.date = ambulance.date

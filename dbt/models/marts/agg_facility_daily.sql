@@ -126,7 +126,7 @@ last_day as (
     group by source
 ),
 
-calendar as (
+visited as (
     select
         first_day.facility_key,
         first_day.source,
@@ -134,25 +134,92 @@ calendar as (
     from first_day
     inner join last_day
         on first_day.source = last_day.source
+),
+
+counted as (
+    select
+        visited.facility_key,
+        visited.source,
+        visited.date,
+        coalesce(daily.arrivals, 0) as arrivals,
+        coalesce(daily.admissions, 0) as admissions,
+        coalesce(daily.discharges, 0) as discharges,
+        sum(coalesce(daily.presence_change, 0)) over (
+            partition by visited.facility_key, visited.source
+            order by visited.date
+            rows between unbounded preceding and current row
+        ) as occupancy
+    from visited
+    left join daily
+        on
+            visited.facility_key = daily.facility_key
+            and visited.source = daily.source
+            and visited.date = daily.date
+),
+
+resourced as (
+    select * from {{ ref('int_facility__resourced') }}
+),
+
+told as (
+    select
+        facility_key,
+        source,
+        min(date) as first_date,
+        max(date) as last_date
+    from (
+        select
+            facility_key,
+            source,
+            date
+        from visited
+        union all
+        select
+            facility_key,
+            source,
+            date
+        from resourced
+    ) as of_any_kind
+    group by facility_key, source
+),
+
+calendar as (
+    select
+        facility_key,
+        source,
+        explode(sequence(first_date, last_date, interval 1 day)) as date
+    from told
 )
 
 select
     calendar.facility_key,
     calendar.source,
     calendar.date,
-    cast(coalesce(daily.arrivals, 0) as int) as arrivals,
-    cast(coalesce(daily.admissions, 0) as int) as admissions,
-    cast(coalesce(daily.discharges, 0) as int) as discharges,
-    cast(
-        sum(coalesce(daily.presence_change, 0)) over (
-            partition by calendar.facility_key, calendar.source
-            order by calendar.date
-            rows between unbounded preceding and current row
-        ) as int
-    ) as occupancy
+    cast(counted.arrivals as int) as arrivals,
+    cast(counted.admissions as int) as admissions,
+    cast(counted.discharges as int) as discharges,
+    cast(counted.occupancy as int) as occupancy,
+    resourced.beds,
+    resourced.beds_occupied,
+    resourced.beds_free,
+    resourced.beds_closed,
+    resourced.staff_on_duty,
+    resourced.doctors_on_duty,
+    resourced.nurses_on_duty,
+    resourced.staff_sick,
+    resourced.stock_items,
+    resourced.stock_items_out,
+    resourced.packs_on_hand,
+    resourced.packs_delivered,
+    resourced.packs_dispensed
 from calendar
-left join daily
+left join counted
     on
-        calendar.facility_key = daily.facility_key
-        and calendar.source = daily.source
-        and calendar.date = daily.date
+        calendar.facility_key = counted.facility_key
+        and calendar.source = counted.source
+        and calendar.date = counted.date
+left join resourced
+    on
+        calendar.facility_key = resourced.facility_key
+        and calendar.source = resourced.source
+        and calendar.date = resourced.date

@@ -31,6 +31,7 @@ select
     available_at,
     usable_at,
     content_hash,
+    month,
     {{ house_of('source') }} as house,
     {{ is_withdrawn() }} as is_withdrawn
 from record

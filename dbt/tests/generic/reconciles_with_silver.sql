@@ -1,14 +1,14 @@
 {#-
     Every record of a silver table is a fact here, is withdrawn, or is excluded by name; and every fact is such a
     record. `excluded` is a condition on the silver table, `withheld` a table of records held back, `counted` a condition
-    on the rows here.
+    on the rows here. `source_name`: whose table it is.
 -#}
-{% test reconciles_with_silver(model, entity, excluded, withheld=none, counted='true') %}
+{% test reconciles_with_silver(model, entity, excluded, withheld=none, counted='true', source_name='hospital') %}
     with
 
     expected as (
         select {{ entity }}_key as record_key
-        from {{ source('silver', 'hospital__' ~ entity) }}
+        from {{ source('silver', source_name ~ '__' ~ entity) }}
         where
             not is_deleted
             and not is_entered_in_error

@@ -9,6 +9,7 @@ import pytest
 from infra.engine.launch import Engine
 from tests.unit.dbt.city import a_city
 from tests.unit.dbt.messenger_rows import EVERYTHING, EVERYTHING_EARLIER
+from tests.unit.dbt.pharmacy_rows import PHARMACY, RETIRED
 from tests.unit.dbt.silver_rows import EARLIER, HARMONISED, SILVER
 from tests.unit.dbt.surroundings_rows import SURROUNDINGS
 
@@ -28,9 +29,14 @@ def test_gold_is_the_same_on_sail_and_spark(
     }
     for engine in (sail_engine, spark_engine):
         with a_city(engine, tmp_path / engine.remote.rpartition(":")[2]) as city:
-            city.put(earlier, **rows, **SURROUNDINGS)
+            city.put({**earlier, **RETIRED}, **rows, **SURROUNDINGS, **PHARMACY)
             city.build(unit_tests=True)
-            city.put(earlier, observation=rows["observation"][1:], patient=rows["patient"][:-1])
+            city.put(
+                earlier,
+                observation=rows["observation"][1:],
+                patient=rows["patient"][:-1],
+                pharmacy__dispense=PHARMACY["pharmacy__dispense"][1:],
+            )
             result = city.build("resource_type:model")
             named = [name.partition(".")[::2] for name in result.versions]
             tables[engine] = {model: city.rows(model, schema=schema) for schema, model in named}
