@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql import Row, SparkSession
 
+from infra import dispensing_truth
 from jobs.errors import CitywellError
 from jobs.harmonise.units import conversion, ucum
 from jobs.identity import linkage
@@ -42,6 +43,10 @@ MOST_PM2_5_ERROR = 1.0
 MOST_IN_REVIEW = 0.02
 """Pairs that wait for a reviewer per patient: what one desk can look through."""
 MOST_GOOD_HELD_BACK = 0.002
+DISPENSED = "gold.fct_dispense"
+LEAST_EXACT_PACKS = 0.97
+"""Some sales are rejected, or wrong until their pharmacy puts them right."""
+LEAST_RIGHT_REQUESTS = 0.95
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,7 @@ def evaluate() -> Iterator[Line]:
         yield from _linkage(spark, key)
         yield from _merges(spark, key)
         yield from exposures(spark, key)
+        yield from dispensing(spark, key)
     with control.connect() as conn:
         is_scored = "scores.risk" in control.current_versions(conn)
     if is_scored:
@@ -460,6 +466,36 @@ def exposures(spark: SparkSession, key: Path) -> Iterator[Line]:
     if errors:
         mean = round(sum(errors) / len(errors), 3)
         yield Line("exposure_pm2_5_error", mean, "ug/m3", f"<={MOST_PM2_5_ERROR:g}", mean <= MOST_PM2_5_ERROR)
+
+
+def dispensing(spark: SparkSession, key: Path) -> Iterator[Line]:
+    """Packs by person and medication, as published, against the truth; and the pairs that are off, by what was planted
+    among their records. Nothing before a pharmacy is loaded."""
+    with control.connect() as conn:
+        if DISPENSED not in control.current_versions(conn):
+            return
+        times = {name: control.newest_transaction(conn, name) for name in load_source("pharmacy").endpoints}
+    seen = {name: pa.scalar(at, pa.timestamp("ms", tz="UTC")) for name, at in times.items() if at is not None}
+    if not seen:
+        return
+    master = load_key(settings().keys_dir / "pseudonym.key")
+    makers: dict[str, Pseudonymiser] = {}
+
+    def pseudonym(source: str, kind: str, source_id: str) -> str:
+        return makers.setdefault(source, Pseudonymiser(master, source)).key(kind, source_id)
+
+    found = dispensing_truth.compare(spark, key, seen, pseudonym)
+    share = _share(found.exact, found.true)
+    yield Line("dispensed_packs_exact", share, "share", f">={LEAST_EXACT_PACKS}", share >= LEAST_EXACT_PACKS)
+    unexplained = found.off.get(dispensing_truth.UNEXPLAINED, 0)
+    yield Line("dispensed_pairs_off_unexplained", unexplained, "pairs", "==0", unexplained == 0)
+    for cause in (*dispensing_truth.CAUSES, dispensing_truth.LINKAGE):
+        if cause in found.off:
+            yield Line(f"dispensed_pairs_off_{cause}", found.off[cause], "pairs", ">=0", True)
+    right = _share(found.inferred_right, found.inferred)
+    yield Line(
+        "dispensed_requests_right", right, "share", f">={LEAST_RIGHT_REQUESTS}", right >= LEAST_RIGHT_REQUESTS
+    )
 
 
 def _champion(key: Path) -> Line:

@@ -24,6 +24,7 @@ from tests.support.lake import TestLake, use_home
 
 SOURCES = ("hospital_north", "hospital_harbour", "hospital_university")
 MESSAGES = ("events_north", "events_harbour", "events_university")
+PHARMACIES = ("pharmacy_chain", "pharmacy_linden", "pharmacy_anker")
 LAKE_ZONES = ("lake", "reports", "dbt", "logs")
 
 
@@ -31,31 +32,29 @@ LAKE_ZONES = ("lake", "reports", "dbt", "logs")
 def city_lake(
     postgres: Cluster, sail_engine: Engine, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TestLake]:
-    """Three hospitals read twice, a day apart, and modelled."""
+    """Three hospitals and all pharmacies read twice, two days apart, and modelled."""
     home = tmp_path_factory.mktemp("home")
-    with (
-        pytest.MonkeyPatch.context() as monkeypatch,
-        running_city(home, "--population", "150", "--years", "1", "--dirt", "2") as url,
-    ):
+    with pytest.MonkeyPatch.context() as monkeypatch:
         lake = use_home(monkeypatch, home, postgres, sail_engine.remote)
-        monkeypatch.setenv("CITYWELL_CITY_PORT", url.rpartition(":")[2])
-        settings.cache_clear()
-        for days in (0, 2):
-            advance(url, days)
-            for source in SOURCES:
-                summary = ingest.ingest(source, clock(url))
-                assert summary["received"] == sum(summary[name] for name in ingest.OUTCOMES[1:])
-            for source in MESSAGES if not days else ():
-                ingest.ingest(source, clock(url))
-            task.run(clock(url))
-            transform.run(clock(url))
-        yield lake
+        with running_city(home, "--population", "150", "--years", "1", "--dirt", "2") as url:
+            monkeypatch.setenv("CITYWELL_CITY_PORT", url.rpartition(":")[2])
+            settings.cache_clear()
+            for days in (0, 2):
+                advance(url, days)
+                for source in (*SOURCES, *PHARMACIES):
+                    summary = ingest.ingest(source, clock(url))
+                    assert summary["received"] == sum(summary[name] for name in ingest.OUTCOMES[1:])
+                for source in MESSAGES if not days else ():
+                    ingest.ingest(source, clock(url))
+                task.run(clock(url))
+                transform.run(clock(url))
+            yield lake
     settings.cache_clear()
 
 
 def test_what_was_planted_is_found(city_lake: TestLake) -> None:
     lines = {line.name: line for line in evaluate.evaluate()}
-    assert {"person_linkage_recall", "unlinks_taken_effect"} <= lines.keys()
+    assert {"person_linkage_recall", "unlinks_taken_effect", "dispensed_packs_exact"} <= lines.keys()
     assert [str(line) for line in lines.values() if not line.is_met] == []
 
 

@@ -1,0 +1,151 @@
+"""What people got of each medication at pharmacies, as gold has it, against the answer key.
+
+A pair is a person and an ATC code. Its true packs are those sold less those taken back; a second posting of one sale
+is none, nor is a sale that its pharmacy has deleted. A pair is exact where gold's sum of ``quantity`` is that number.
+One that is not is told apart by what was planted among its records; where people are linked wrongly, by that.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
+
+Key = Callable[[str, str, str], str]
+"""The pseudonym of a source's id: source, type, id."""
+Pair = tuple[int, str]
+CAUSES = (
+    *("bad_date", "quantity_in_words", "other_decimals", "too_few_fields", "invalid_bytes", "wrong_clock"),
+    *("unknown_article", "wrong_quantity", "twin", "reversal"),
+)
+"""What keeps a record from counting as it should: rejected, not known, not put right yet, or paired wrongly."""
+LINKAGE, UNEXPLAINED = "linkage", "unexplained"
+_CORNER = {"L": "pharmacy_linden", "A": "pharmacy_anker"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """exact, true: packs of the pairs that gold has exactly, and of all. off: pairs that it has not, by cause.
+    inferred, inferred_right, prescribed: dispenses with a request that was inferred, those where it is the true one,
+    and all that have a true one.
+    """
+
+    exact: int
+    true: int
+    off: Mapping[str, int]
+    inferred: int
+    inferred_right: int
+    prescribed: int
+
+
+def compare(spark: SparkSession, folder: Path, seen: Mapping[str, pa.Scalar], key: Key) -> Found:
+    """Hold gold.fct_dispense against the answer key in ``folder``, as far as ``seen``: the newest transaction time of
+    each endpoint that is loaded."""
+    records = _visible(folder / "dispenses.parquet", seen)
+    kinds: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for row in _visible(folder / "planted.parquet", seen):
+        if row["table"] == "dispense":
+            kinds[row["endpoint"], row["record_id"]].add(row["kind"])
+    for row in records:
+        found = kinds[row["endpoint"], row["dispense_id"]]
+        found |= {row["kind"]} - {"sale"}
+        if "corrected" in found:
+            found -= {"wrong_quantity"}
+    person_of = _people(spark, records, key)
+    true, causes = _true_packs(records, kinds)
+    published = {
+        (row["person_key"], row["atc_code"]): row["packs"]
+        for row in spark.sql(
+            "select person_key, atc_code, sum(quantity) as packs from gold.fct_dispense "
+            "where told_by = 'pharmacy' and person_key is not null and atc_code is not null group by 1, 2"
+        ).collect()
+    }
+    exact, off = 0, Counter[str]()
+    for (person, atc), packs in true.items():
+        owner, is_linked_right = person_of[person]
+        if (published.get((owner, atc)) or 0) == packs:
+            exact += packs
+        else:
+            planted = next((cause for cause in CAUSES if cause in causes[person, atc]), None)
+            off[planted or (UNEXPLAINED if is_linked_right else LINKAGE)] += 1
+    return Found(exact, sum(true.values()), dict(off), *_requests(spark, records, key))
+
+
+def _visible(path: Path, seen: Mapping[str, pa.Scalar]) -> list[dict[str, Any]]:
+    """Rows of pharmacies that a batch we loaded could have had, with the endpoint of each."""
+    rows = []
+    for row in pq.read_table(path).to_pylist():
+        name = str(row.get("dispense_id") or row.get("record_id"))
+        endpoint = (
+            _CORNER.get(name[:1], row["source"]) if row["source"] == "pharmacy_corner" else row["source"]
+        )
+        if endpoint in seen and row["visible_at"] <= seen[endpoint].as_py():
+            rows.append({**row, "endpoint": endpoint})
+    return rows
+
+
+def _people(spark: SparkSession, records: list[dict[str, Any]], key: Key) -> dict[int, tuple[str, bool]]:
+    """The person of the lake that each true person is, by most of its customer numbers; and whether it is that one
+    alone, and nobody else."""
+    customers = {
+        key(row["endpoint"], "Customer", row["customer_no"]): row["person_id"]
+        for row in records
+        if row["person_id"] is not None
+    }
+    linked: dict[int, Counter[str]] = defaultdict(Counter)
+    for row in spark.sql("select patient_key, person_key from silver.person_link").collect():
+        if row["patient_key"] in customers:
+            linked[customers[row["patient_key"]]][row["person_key"]] += 1
+    for customer, person in customers.items():
+        if not linked[person]:
+            linked[person][customer] += 1
+    taken = Counter(owner for found in linked.values() for owner in found)
+    return {
+        person: (
+            min(found, key=lambda owner: (-found[owner], owner)),
+            len(found) == 1 and taken[next(iter(found))] == 1,
+        )
+        for person, found in linked.items()
+    }
+
+
+def _true_packs(
+    records: list[dict[str, Any]], kinds: Mapping[tuple[str, str], set[str]]
+) -> tuple[dict[Pair, int], dict[Pair, set[str]]]:
+    """True packs of each pair, and what was planted among its records."""
+    packs: dict[Pair, int] = defaultdict(int)
+    causes: dict[Pair, set[str]] = defaultdict(set)
+    for row in records:
+        if row["person_id"] is None or row["atc_code"] is None:
+            continue
+        planted = kinds[row["endpoint"], row["dispense_id"]]
+        pair = row["person_id"], row["atc_code"]
+        causes[pair] |= planted
+        packs[pair] += 0 if planted & {"twin", "deleted"} else row["quantity"]
+    return packs, causes
+
+
+def _requests(spark: SparkSession, records: list[dict[str, Any]], key: Key) -> tuple[int, int, int]:
+    """How many dispenses have an inferred request, how many of these the true one, and how many have one in truth."""
+    true = {
+        key(row["endpoint"], "Dispense", row["dispense_id"]): key(
+            row["hospital_source"], "MedicationRequest", row["medication_request_id"]
+        )
+        for row in records
+        if row["medication_request_id"] is not None
+    }
+    inferred = {
+        row["dispense_key"]: row["medication_request_key"]
+        for row in spark.sql(
+            "select dispense_key, medication_request_key from gold.fct_dispense "
+            "where medication_request_basis = 'inferred'"
+        ).collect()
+    }
+    right = sum(true.get(dispense) == request for dispense, request in inferred.items())
+    return len(inferred), right, len(true)
