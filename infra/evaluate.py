@@ -362,6 +362,7 @@ def _kind_of_people(endpoint: str) -> str:
     source, _ = find_endpoint(endpoint)
     table = next(table for table in source.tables.values() if table.person and table.person.is_linked)
     assert table.person
+    assert table.fields
     return str(table.fields[table.person.key].of)
 
 

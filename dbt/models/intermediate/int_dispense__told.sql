@@ -64,8 +64,10 @@ select
     medicine.content_hash,
     medicine.month
 from medicine
+left join {{ ref('int_number__merged') }} as merged
+    on medicine.house = merged.house and medicine.patient_key = merged.prior_patient_key
 left join patient
-    on medicine.house = patient.source and medicine.patient_key = patient.alias_key
+    on medicine.house = patient.source and coalesce(merged.patient_key, medicine.patient_key) = patient.alias_key
 left join numbered
     on medicine.house = numbered.source and medicine.visit_key = numbered.visit_key
 left join prescription

@@ -26,6 +26,7 @@ from jobs.identity.linkage import models
 from jobs.identity.linkage.clusters import Pair, Patient, Persons, Verdict, pair_key, persons
 
 Kind = Literal["merge", "split", "rekey", "decision", "undo"]
+ToldVerdict = Literal["link", "apart", "none"]
 PairKey = tuple[str, str]
 OWN = "source_patient"
 """Method of a patient that is a person of its own."""
@@ -58,7 +59,7 @@ class Told(NamedTuple):
     """What is told of a pair (see ``told``); ``none``: a merge was taken back. source, kind, key: who tells it, by
     what, in which message or record."""
 
-    verdict: Literal["link", "apart", "none"]
+    verdict: ToldVerdict
     told_at: datetime
     source: str
     kind: str

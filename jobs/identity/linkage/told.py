@@ -23,7 +23,7 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from jobs.identity.linkage.clusters import pair_key
-from jobs.identity.linkage.people import PairKey, Told
+from jobs.identity.linkage.people import PairKey, Told, ToldVerdict
 from jobs.lake import catalog, control, engine
 from jobs.silver.hl7v2 import MERGES, UNLINKS
 
@@ -172,7 +172,7 @@ def _verdict(sayings: Sequence[Saying]) -> Told:
         for place, said in enumerate(sayings)
         if all(later.is_merge == said.is_merge for later in sayings[place:])
     )
-    verdict = "link" if first.is_merge else "none" if sayings[0].is_merge else "apart"
+    verdict: ToldVerdict = "link" if first.is_merge else "none" if sayings[0].is_merge else "apart"
     return Told(verdict, first.at, first.source, first.kind, first.key)
 
 
