@@ -35,7 +35,7 @@
     {%- if months %} and month not in ('{{ months | join("', '") }}'){% endif %}
 {%- endmacro %}
 
-{#- The months to replace, and the people whose rows in other months are to be replaced; none where nothing is built. -#}
+{#- The months to replace, and the people whose rows in other months are replaced; none where nothing is built. -#}
 {% macro changed_people(many=100) %}
     {%- if flags.WHICH != 'build' -%}
         {%- do return(none) -%}
