@@ -27,5 +27,7 @@
 
 {#- Columns of int_place__exposed that a row of fct_exposure_daily is made of. -#}
 {% macro exposure_inputs() -%}
-    {{ return(['date'] + exposure_columns() + ['heat_warning_level', 'cold_warning_level'] + lagged_exposure_columns()) }}
+    {{ return(
+        ['date'] + exposure_columns() + ['heat_warning_level', 'cold_warning_level'] + lagged_exposure_columns()
+    ) }}
 {%- endmacro %}

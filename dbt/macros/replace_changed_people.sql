@@ -10,29 +10,23 @@
 -#}
 {% macro replace_changed_people(source, target) %}
     {%- set changed = changed_people() -%}
-    {%- set columns = model.columns | join(', ') -%}
-    {%- set of_people = people_condition(changed.people, changed.months) -%}
     {%- if changed.people -%}
-        {%- do run_query('delete from ' ~ target ~ ' where ' ~ of_people) -%}
-        {%- do run_query(
-            'insert into ' ~ target ~ ' select ' ~ columns ~ ' from ' ~ source ~ ' where ' ~ of_people
-        ) -%}
+        {%- do run_query('delete from ' ~ target ~ ' where ' ~ among('person_key', changed.people)) -%}
     {%- endif -%}
     {%- if changed.months -%}
-        {%- set condition = "month in ('" ~ changed.months | join("', '") ~ "')" -%}
-        insert into table {{ target }} replace where {{ condition }}
-        select {{ columns }}
+        {%- do run_query('delete from ' ~ target ~ ' where ' ~ among('month', changed.months)) -%}
+    {%- endif -%}
+    {%- if changed.people or changed.months -%}
+        insert into table {{ target }}
+        select {{ model.columns | join(', ') }}
         from {{ source }}
-        where {{ condition }}
     {%- else -%}
-        select 'no other month changed' as outcome
+        select 'nobody changed' as outcome
     {%- endif -%}
 {% endmacro %}
 
-{#- Rows of these people, in other months than these. -#}
-{% macro people_condition(people, months=[]) -%}
-    person_key in ('{{ people | join("', '") }}')
-    {%- if months %} and month not in ('{{ months | join("', '") }}'){% endif %}
+{% macro among(column, values) -%}
+    {{ column }} in ('{{ values | join("', '") }}')
 {%- endmacro %}
 
 {#- The months to replace, and the people whose rows in other months are replaced; none where nothing is built. -#}

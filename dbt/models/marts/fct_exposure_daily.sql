@@ -93,8 +93,8 @@ lived as (
             and date_format(monthly.first_of_month, 'yyyy-MM') = inputs.month
     {%- if changed %}
         where
-            monthly.person_key in ('{{ changed.people | join("', '") }}')
-            or inputs.month in ('{{ changed.months | join("', '") }}')
+            {{ among('monthly.person_key', changed.people) }}
+            or {{ among('inputs.month', changed.months) }}
     {%- endif %}
 ),
 
