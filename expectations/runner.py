@@ -18,7 +18,6 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from pyspark.logger import PySparkLogger
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -155,14 +154,12 @@ class Validation:
 def _great_expectations() -> Any:
     """Great Expectations, imported late (6 s), telemetry off.
 
-    Its log and PySpark's log of failed queries are shut: they quote values, the latter on stderr.
+    Its log is shut: it quotes values.
     """
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations
 
     logging.getLogger("great_expectations").setLevel(logging.CRITICAL + 1)
-    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
-        PySparkLogger.getLogger(name).disabled = True
     return great_expectations
 
 

@@ -58,8 +58,9 @@ _DAMAGED_TABLE_SIGNS = (
     "DELTA_STATE_RECOVER",
 )
 
-_VALUE_LOGGERS = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
-"""PySpark's own loggers that print the values of a failed query on stderr, even when the error is caught."""
+_VALUE_LOGGERS = ("SQLQueryContextLogger", "DataFrameQueryContextLogger", "pyspark.sql.connect.logging")
+"""PySpark's own loggers that print the values of a failed query on stderr, even when the error is caught. Shut by
+level: whoever sets up logging anew, as Airflow does for each task, enables again what was disabled."""
 
 
 @contextmanager
@@ -185,7 +186,7 @@ def _connect(address: str, note: Path | None = None) -> SparkSession:
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(address)
     for logger in _VALUE_LOGGERS:
-        PySparkLogger.getLogger(logger).disabled = True
+        PySparkLogger.getLogger(logger).setLevel(logging.CRITICAL + 1)
     spark = SparkSession.builder.remote(address).create()
     spark.client.set_retry_policies([DefaultPolicy(max_retries=4, initial_backoff=100, max_backoff=2_000)])
     return spark

@@ -38,10 +38,10 @@ def versions_query(bronze: str, key: str, columns: Sequence[str]) -> str:
     """SQL of a table's versions: its accepted records without sightings and exact repeats.
 
     bronze: name of the table of accepted records. key: its key column beside ``source``. columns: what to select.
-    Of exact repeats the one received first stands (known_from, then file and line).
+    Of exact repeats the one received first stands: known_from, then batch (its id ends in its instant), file and line.
     """
     kept = ", ".join(f"`{name}`" for name in columns)
-    window = f"over (partition by source, `{key}` order by {order_sql()}, known_from, file, line)"
+    window = f"over (partition by source, `{key}` order by {order_sql()}, known_from, batch_id, file, line)"
     return (
         f"select {kept} from (select {kept}, content_hash as this_hash, lag(content_hash) {window} as previous_hash "  # noqa: S608
         f"from {bronze} where rule is null) where previous_hash is null or previous_hash <> this_hash"

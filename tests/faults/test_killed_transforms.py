@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobs import transform
+from jobs import gold, transform
 from jobs.lake import control
 from tests.support.exports import one_of_each
 from tests.support.kills import Killer
@@ -52,7 +52,7 @@ def killed(lake: TestLake, killer: Killer) -> Killed:
     return Killed(lake, left, summary)
 
 
-BUILT_QUALITY = ("quality.suspects", "quality.unmapped")
+BUILT_QUALITY = {f"quality.{model.stem}" for model in (gold.PROJECT / "models" / "quality").glob("*.sql")}
 
 
 def gold_versions() -> dict[str, int]:

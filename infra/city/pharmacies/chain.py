@@ -100,7 +100,7 @@ def _master(lived: Lived) -> pa.Table:
 
 def _dispenses(lived: Lived, t: Columns, fresh: np.ndarray) -> pa.Table:
     """One row per number, as of its newest version. fresh: the numbers that are told for the first time, whose quirks
-    are noted: an earlier version may never be seen."""
+    are noted: an earlier version may never be seen, and of a deleted sale nobody reads more than that it is."""
     seed, person, article = lived.seed, t["person"], t["article"]
     (who, births), is_known = known_as(lived, CHAIN), person >= 0
     has_request = t["request"] >= 0
@@ -132,7 +132,7 @@ def _dispenses(lived: Lived, t: Columns, fresh: np.ndarray) -> pa.Table:
         (has_no_supply, "no_days_supply"),
         (is_wrong_clock, "wrong_clock"),
     ):
-        for row in np.flatnonzero(mask & np.isin(t["number"], fresh)).tolist():
+        for row in np.flatnonzero(mask & (t["deleted"] == 0) & np.isin(t["number"], fresh)).tolist():
             served = {"unknown_article": UNKNOWN_ARTICLE, "wrong_clock": _iso(at[row])}.get(kind)
             true = {
                 "unknown_article": articles.article_numbers(seed, KEEPER)[article[row]],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging.config
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,7 @@ def test_no_value_of_a_row_is_shown_anywhere(
         """
     )
     canary = {"postal_district": "CANARY-WILHELMINA", "sex": "CANARY-F", "birth_year": 77777}
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
     with caplog.at_level("DEBUG"):
         outcome = judge(staged(spark, canary, canary), tmp_path, suites=suites)
         docs.build(tmp_path / "data_docs")
