@@ -182,7 +182,7 @@ def test_the_lake_is_only_asked(query, said):
     ("query", "answer"),
     [
         ("select 'insert into t' as n -- drop", "n\ninsert into t\n"),
-        ("(select 1 as n) union all (select 2)", "n\n1\n2\n"),
+        ("(select 1 as n) union all (select 2) order by n", "n\n1\n2\n"),
         ("with t as (select 1 as n) select n from t", "n\n1\n"),
         ("values (1)", "col1\n1\n"),
     ],
