@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -54,9 +55,9 @@ class Endpoint(Declared):
         return True
 
     @property
+    @abstractmethod
     def address(self) -> str:
         """Where it is, for people."""
-        raise NotImplementedError
 
     @property
     def addresses(self) -> tuple[str, ...]:
