@@ -213,8 +213,7 @@ def _slipped_readings(spark: SparkSession, key: Path) -> dict[str, _Fact]:
     rows = slips.to_pylist()
     if not rows:
         return {}
-    master = load_key(settings().keys_dir / "pseudonym.key")
-    makers = {source: Pseudonymiser(master, source) for source in {row["source"] for row in rows}}
+    makers = _makers(row["source"] for row in rows)
     by_key = {makers[row["source"]].key("HomeReading", row["record_id"]): row["true"] for row in rows}
     wanted = spark.createDataFrame([(name,) for name in by_key], "observation_key string")
     published = spark.table("gold.fct_measurement").join(wanted, "observation_key", "left_semi")

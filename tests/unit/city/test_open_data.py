@@ -16,12 +16,12 @@ from infra.city.city import City
 from infra.city.surroundings.given_air import GivenAir
 from infra.city.web import Servers, make_app
 from jobs.errors import CitywellError
+from tests.support.given import given
 from tests.unit.city.served import served
 from tests.unit.city.test_population import key, newest
 
 HOST = "http://testserver"
 Item = dict[str, Any]
-TEST_DATA = Path(__file__).parents[4] / "shared" / "data" / "beijing-pm25"
 
 
 @pytest.fixture
@@ -362,11 +362,10 @@ def test_pages_are_spoiled_as_asked(http: TestClient) -> None:
     assert http.get(url).content == honest.content
 
 
-@pytest.mark.skipif(not TEST_DATA.exists(), reason=f"no test data at {TEST_DATA}")
 def test_real_readings_are_served_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "city").mkdir()
     with served(tmp_path, None, None) as servers:
-        servers.given_air = GivenAir.read(TEST_DATA)
+        servers.given_air = GivenAir.read(given("beijing-pm25"))
         http = TestClient(make_app(servers), client=("127.0.0.1", 50_000))
         items = air(http, "beijing/air/v1/readings")
         assert len(items) == 43_824

@@ -8,6 +8,7 @@ import pytest
 
 from jobs.errors import CitywellError
 from ml import diabetes130
+from tests.support.given import given
 from tests.unit.ml import gold
 
 CODES = """
@@ -90,8 +91,7 @@ def test_deaths_and_hospices_are_left_out_and_the_label_is_within_30_days() -> N
 
 
 def test_the_published_file_has_the_published_size() -> None:
-    if not diabetes130.default_directory().exists():
-        pytest.skip(f"no test data in {diabetes130.default_directory().name}: set CITYWELL_TEST_DATA")
+    given(diabetes130.default_directory().name)
     cases = diabetes130.load()
     assert len(cases) == 99_343, "101,766 encounters without 2,423 deaths and hospice discharges"
     assert len(set(cases.person)) == 69_990
