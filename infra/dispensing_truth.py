@@ -1,15 +1,17 @@
 """What people got of each medication at pharmacies, as gold has it, against the answer key.
 
 A pair is a person and an ATC code. Its true packs are those sold less those taken back; a second posting of one sale
-is none, nor is a sale that its pharmacy has deleted. A pair is exact where gold's sum of ``quantity`` is that number.
-One that is not is told apart by what was planted among its records; where people are linked wrongly, by that.
+is none, nor is a sale that its pharmacy has deleted. Its knowable packs leave out the records that were spoilt so that
+nobody can know them: those belong in quarantine, and count for nothing. A pair is exact where gold's sum of
+``quantity`` is what is knowable. One that is not is told apart by what was planted among its records; where people are
+linked wrongly, by that.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,28 +22,39 @@ from pyspark.sql import SparkSession
 Key = Callable[[str, str, str], str]
 """The pseudonym of a source's id: source, type, id."""
 Pair = tuple[int, str]
-CAUSES = (
+SPOILT = {
     *("bad_date", "quantity_in_words", "other_decimals", "too_few_fields", "invalid_bytes", "wrong_clock"),
-    *("unknown_article", "wrong_quantity", "twin", "reversal"),
-)
-"""What keeps a record from counting as it should: rejected, not known, not put right yet, or paired wrongly."""
+    "unknown_article",
+}
+"""What makes a record unknowable: it cannot be read, contradicts itself, or names an article that is none."""
+CAUSES = ("wrong_quantity", "twin", "reversal")
+"""What may keep a knowable record from counting as it should: not put right yet, or paired wrongly."""
 LINKAGE, UNEXPLAINED = "linkage", "unexplained"
 _CORNER = {"L": "pharmacy_linden", "A": "pharmacy_anker"}
 
 
 @dataclass(frozen=True)
 class Found:
-    """exact, true: packs of the pairs that gold has exactly, and of all. off: pairs that it has not, by cause.
+    """exact, knowable, true: packs of the pairs that gold has exactly, of those that are knowable, and of all. off:
+    pairs that gold has not exactly, by cause.
     inferred, inferred_right, prescribed: dispenses with a request that was inferred, those where it is the true one,
     and all that have a true one.
     """
 
     exact: int
+    knowable: int
     true: int
     off: Mapping[str, int]
     inferred: int
     inferred_right: int
     prescribed: int
+
+
+@dataclass
+class _Packs:
+    true: int = 0
+    knowable: int = 0
+    planted: set[str] = field(default_factory=set)
 
 
 def compare(spark: SparkSession, folder: Path, seen: Mapping[str, pa.Scalar], key: Key) -> Found:
@@ -58,7 +71,7 @@ def compare(spark: SparkSession, folder: Path, seen: Mapping[str, pa.Scalar], ke
         if "corrected" in found:
             found -= {"wrong_quantity"}
     person_of = _people(spark, records, key)
-    true, causes = _true_packs(records, kinds)
+    sold = _sold(records, kinds)
     published = {
         (row["person_key"], row["atc_code"]): row["packs"]
         for row in spark.sql(
@@ -67,14 +80,15 @@ def compare(spark: SparkSession, folder: Path, seen: Mapping[str, pa.Scalar], ke
         ).collect()
     }
     exact, off = 0, Counter[str]()
-    for (person, atc), packs in true.items():
+    for (person, atc), packs in sold.items():
         owner, is_linked_right = person_of[person]
-        if (published.get((owner, atc)) or 0) == packs:
-            exact += packs
+        if (published.get((owner, atc)) or 0) == packs.knowable:
+            exact += packs.knowable
         else:
-            planted = next((cause for cause in CAUSES if cause in causes[person, atc]), None)
+            planted = next((cause for cause in CAUSES if cause in packs.planted), None)
             off[planted or (UNEXPLAINED if is_linked_right else LINKAGE)] += 1
-    return Found(exact, sum(true.values()), dict(off), *_requests(spark, records, key))
+    knowable, true = sum(p.knowable for p in sold.values()), sum(p.true for p in sold.values())
+    return Found(exact, knowable, true, dict(off), *_requests(spark, records, key))
 
 
 def _visible(path: Path, seen: Mapping[str, pa.Scalar]) -> list[dict[str, Any]]:
@@ -115,20 +129,18 @@ def _people(spark: SparkSession, records: list[dict[str, Any]], key: Key) -> dic
     }
 
 
-def _true_packs(
-    records: list[dict[str, Any]], kinds: Mapping[tuple[str, str], set[str]]
-) -> tuple[dict[Pair, int], dict[Pair, set[str]]]:
-    """True packs of each pair, and what was planted among its records."""
-    packs: dict[Pair, int] = defaultdict(int)
-    causes: dict[Pair, set[str]] = defaultdict(set)
+def _sold(records: list[dict[str, Any]], kinds: Mapping[tuple[str, str], set[str]]) -> dict[Pair, _Packs]:
+    sold: dict[Pair, _Packs] = defaultdict(_Packs)
     for row in records:
         if row["person_id"] is None or row["atc_code"] is None:
             continue
         planted = kinds[row["endpoint"], row["dispense_id"]]
-        pair = row["person_id"], row["atc_code"]
-        causes[pair] |= planted
-        packs[pair] += 0 if planted & {"twin", "deleted"} else row["quantity"]
-    return packs, causes
+        packs = sold[row["person_id"], row["atc_code"]]
+        packs.planted |= planted
+        counted = 0 if planted & {"twin", "deleted"} else row["quantity"]
+        packs.true += counted
+        packs.knowable += 0 if planted & SPOILT else counted
+    return sold
 
 
 def _requests(spark: SparkSession, records: list[dict[str, Any]], key: Key) -> tuple[int, int, int]:

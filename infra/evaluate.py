@@ -44,8 +44,8 @@ MOST_IN_REVIEW = 0.02
 """Pairs that wait for a reviewer per patient: what one desk can look through."""
 MOST_GOOD_HELD_BACK = 0.002
 DISPENSED = "gold.fct_dispense"
-LEAST_EXACT_PACKS = 0.97
-"""Some sales are rejected, or wrong until their pharmacy puts them right."""
+LEAST_EXACT_PACKS = 0.99
+"""Of those that can be known: some sales are wrong until their pharmacy puts them right."""
 LEAST_RIGHT_REQUESTS = 0.95
 
 
@@ -485,7 +485,8 @@ def dispensing(spark: SparkSession, key: Path) -> Iterator[Line]:
         return makers.setdefault(source, Pseudonymiser(master, source)).key(kind, source_id)
 
     found = dispensing_truth.compare(spark, key, seen, pseudonym)
-    share = _share(found.exact, found.true)
+    yield Line("dispensed_packs_knowable", _share(found.knowable, found.true), "share", ">=0", True)
+    share = _share(found.exact, found.knowable)
     yield Line("dispensed_packs_exact", share, "share", f">={LEAST_EXACT_PACKS}", share >= LEAST_EXACT_PACKS)
     unexplained = found.off.get(dispensing_truth.UNEXPLAINED, 0)
     yield Line("dispensed_pairs_off_unexplained", unexplained, "pairs", "==0", unexplained == 0)

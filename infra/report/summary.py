@@ -1,4 +1,4 @@
-"""The report's figures for a terminal of 100 columns: what ``citywell demo`` ends with.
+"""The report's figures for a terminal of 80 columns: what ``citywell demo`` ends with.
 
 Its reader runs the installation and can look everything up, so all counts are exact.
 """
@@ -33,11 +33,17 @@ def _table(title: str, *numbers: str) -> Table:
 
 
 def _records(data: ReportData) -> Table:
+    """Received is what the columns after it add up to; an outcome that nothing had is left out."""
+    counted = [name for name in OUTCOMES if any(getattr(flow, name) for flow in data.flows)]
+    table = _table("Records", "received", *counted)
+    table.padding = (0, 1, 0, 0)
     sources = sorted({flow.source for flow in data.flows})
-    table = _table("Records", *(hospital(source) for source in sources), "all")
-    for name in ("received", *OUTCOMES):
-        counts = [sum(getattr(f, name) for f in data.flows if f.source == source) for source in sources]
-        table.add_row(name, *map(thousands, (*counts, sum(counts))))
+    for heading, own in [*((hospital(name), {name}) for name in sources), ("[bold]all", set(sources))]:
+        flows = [flow for flow in data.flows if flow.source in own]
+        table.add_row(
+            heading,
+            *(thousands(sum(getattr(flow, name) for flow in flows)) for name in ("received", *counted)),
+        )
     return table
 
 
