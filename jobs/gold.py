@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -51,6 +52,8 @@ LINK_COLUMNS = {
 """Columns of the link table that the models read: type and meaning."""
 
 QUALITY = "quality"
+SCRATCH = "scratch"
+"""Folder of the lake for what a build computes once and reads twice (dbt/macros/replace_changed_slices.sql)."""
 RECEIVED = "_received"
 """Ends the name of the view that tells where each content of an entity's records stood: batch, file and line."""
 _RECEIVED_COLUMNS = ("source", "content_hash", "known_from", "batch_id", "file", "line", "line_hash")
@@ -216,11 +219,19 @@ class _Dbt:
         """The models that become gold tables, as dbt's manifest has them."""
         return [node for node in self.manifest.nodes.values() if _is_mart(node)]
 
+    @property
+    def silver_read(self) -> set[str]:
+        """The silver tables, and views of them, that some model or test reads."""
+        read = {name for node in self.manifest.nodes.values() for name in node.depends_on_nodes}
+        sources = (self.manifest.sources[name] for name in read & self.manifest.sources.keys())
+        return {source.name for source in sources if source.source_name == SILVER}
+
     @contextmanager
     def connected(self) -> Iterator[None]:
         """dbt parsed, its cursor on the caller's session, BUILD_SCHEMA there for the time being."""
         with _dbts_session(self.spark):
             self.manifest = self.invoke("parse").result
+            self._clear_scratch()
             self._sql(f"drop schema if exists {BUILD_SCHEMA} cascade")
             self._sql(f"create schema {BUILD_SCHEMA}")
             views = [
@@ -236,6 +247,7 @@ class _Dbt:
                 self._sql(f"drop schema if exists {BUILD_SCHEMA} cascade")
                 for view in views:
                     self._sql(f"drop view if exists {view}")
+                self._clear_scratch()
 
     def invoke(self, *command: str) -> Any:
         """Run a dbt command; its dbtRunnerResult. Raises CitywellError when dbt itself fails."""
@@ -245,6 +257,7 @@ class _Dbt:
         variables = {
             "gold_dir": str(self.lake / SCHEMA),
             "quality_dir": str(self.lake / QUALITY),
+            "scratch_dir": str(self._scratch),
             "version_order": timeline.order_sql(),
             "time_zones": [[e.name, e.time_zone] for e in endpoints],
             "houses": [[e.name, house] for e in endpoints if (house := getattr(e, "house", None))],
@@ -279,6 +292,13 @@ class _Dbt:
     def _logic_file(self) -> Path:
         return self.lake / SCHEMA / _LOGIC_FILE
 
+    @property
+    def _scratch(self) -> Path:
+        return self.lake / SCRATCH
+
+    def _clear_scratch(self) -> None:
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
     def _register(self, node: Any) -> None:
         """Make the Delta directory of a mart readable in BUILD_SCHEMA, laid out as its contract says.
 
@@ -297,7 +317,7 @@ class _Dbt:
         there is; their names."""
         self._sql(f"create schema if not exists {SILVER}")
         self._sql(f"create schema if not exists {BRONZE}")
-        views = []
+        views = {}
         for name in sorted(self._tables(BRONZE) & source_columns().keys()):
             key, *columns = list(source_columns()[name])
             bronze = f"{BRONZE}.{name}"
@@ -309,17 +329,13 @@ class _Dbt:
                 f"(select b.* from {bronze} as b left semi join {repeated} as r "  # noqa: S608
                 f"on b.source = r.source and b.`{key}` = r.`{key}`)"
             )
-            view = f"{SILVER}.{name}{REVISED}"
-            self._sql(
-                f"create or replace view {view} as {timeline.versions_query(received, key, [key, *columns])}"
-            )
+            views[name + REVISED] = timeline.versions_query(received, key, [key, *columns])
             received_at = ", ".join((f"`{key}`", *_RECEIVED_COLUMNS))
-            places = f"{SILVER}.{name}{RECEIVED}"
-            self._sql(
-                f"create or replace view {places} as select {received_at} from {bronze} where rule is null"  # noqa: S608
-            )
-            views += [view, places]
-        return views
+            views[name + RECEIVED] = f"select {received_at} from {bronze} where rule is null"  # noqa: S608
+        read = sorted(views.keys() & self.silver_read)
+        for name in read:
+            self._sql(f"create or replace view {SILVER}.{name} as {views[name]}")
+        return [f"{SILVER}.{name}" for name in read]
 
     def _tables(self, schema: str) -> set[str]:
         return {row.tableName for row in self.spark.sql(f"show tables in {schema}").collect()}
@@ -327,7 +343,9 @@ class _Dbt:
     def _stand_in_for_missing_sources(self) -> list[str]:
         """Empty views for the silver tables that no export has brought yet; their names."""
         there = self._tables(SILVER)
-        missing = {name: columns for name, columns in source_columns().items() if name not in there}
+        missing = {
+            name: columns for name, columns in source_columns().items() if name in self.silver_read - there
+        }
         for name, columns in missing.items():
             nulls = ", ".join(f"cast(null as {kind}) as {column}" for column, kind in columns.items())
             self._sql(f"create view {SILVER}.{name} as select {nulls} where false")

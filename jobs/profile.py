@@ -111,7 +111,10 @@ def _of_batch(
             continue
         received = tables.read(spark, bronze).where(F.col("batch_id") == batch_id)
         kept = received.where("rule is null and not is_deleted and not is_entered_in_error")
-        yield _labelled(profile(received, table.columns), endpoint, bronze, "received")
+        before = profile(received, table.columns)
+        if not before:
+            continue
+        yield _labelled(before, endpoint, bronze, "received")
         yield _labelled(profile(kept, table.columns), endpoint, bronze, "published")
         if _is_measured(source, entity, gold):
             facts = tables.read(spark, _FACTS, gold[_FACTS]).where(F.col("source") == endpoint)

@@ -6,10 +6,10 @@
     `meta.inputs` names a model with a fingerprint (`inputs_fingerprint`) of what the rows of each person and month follow
     from; the rows carry it. So what has changed is told by state, as it is for slices: an interrupted build, which may
     have deleted rows and not yet written their like, is made good by the next. The model's SQL asks changed_people()
-    which of its rows are wanted.
+    which of its rows are wanted; the strategy reads the same answer.
 -#}
 {% macro replace_changed_people(source, target) %}
-    {%- set changed = changed_people() -%}
+    {%- set changed = changes(target) -%}
     {%- if changed.people -%}
         {%- do run_query('delete from ' ~ target ~ ' where ' ~ among('person_key', changed.people)) -%}
     {%- endif -%}
@@ -34,8 +34,9 @@
     {%- if flags.WHICH != 'build' -%}
         {%- do return(none) -%}
     {%- endif -%}
-    {%- set months, people = [], [] -%}
-    {%- call statement('changed_people', fetch_result=True) -%}
+    {%- call statement('changed_people') -%}
+        create or replace table {{ this }}__changed using delta
+        location '{{ var("scratch_dir") }}/{{ this.identifier }}__changed' as
         with changed as (
             select
                 coalesce(i.person_key, t.person_key) as person_key,
@@ -62,9 +63,21 @@
             case when monthly.changes <= {{ many }} then changed.person_key end as person_key
         from changed
         inner join monthly on changed.month = monthly.month
+    {%- endcall -%}
+    {%- do return(changes(this)) -%}
+{% endmacro %}
+
+{#- What changed_people() has written down of `table`. -#}
+{% macro changes(table) %}
+    {%- set months, people = [], [] -%}
+    {%- call statement('changes', fetch_result=True) -%}
+        select
+            month,
+            person_key
+        from {{ table }}__changed
         order by month, person_key
     {%- endcall -%}
-    {%- for row in load_result('changed_people')['data'] -%}
+    {%- for row in load_result('changes')['data'] -%}
         {%- do months.append(row[0]) if row[0] else people.append(row[1]) -%}
     {%- endfor -%}
     {%- do return({'months': months, 'people': people}) -%}
