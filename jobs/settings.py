@@ -45,6 +45,7 @@ class Settings(BaseSettings):
 
     postgres_port: Port = 55432
     engine_port: Port = 50051
+    thrift_port: Port = Field(10000, description="JDBC and ODBC of the Spark engine (ENGINE=spark)")
     mlflow_port: Port = 5501
     airflow_port: Port = 8088
     city_port: Port = 8600

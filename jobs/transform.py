@@ -30,6 +30,7 @@ def run(as_of: str) -> dict[str, Any]:
         profiled = profile.update(spark, result.versions)
         quality = {} if profiled is None else {profile.PROFILE: profiled}
         control.publish_tables(conn, "gold", as_of, {**result.versions, **quality})
+        catalog.share(spark, conn)
         crash_here("gold:published")
         gold.document(spark, lake_dir=lake, target_dir=target, page=page)
     return {

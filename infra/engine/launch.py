@@ -28,11 +28,12 @@ class Command:
 
 @dataclass(frozen=True)
 class Engine:
-    """A running engine: its Spark Connect address, its process and its log."""
+    """A running engine: its Spark Connect address, its process, its log, and its JDBC address where it has one."""
 
     remote: str
     process: subprocess.Popen[bytes]
     log: Path
+    jdbc: str | None = None
 
 
 def worker_env() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Apache Spark with Delta Lake: one JVM that serves Spark Connect.
+"""Apache Spark with Delta Lake: one JVM that serves Spark Connect, and JDBC and ODBC beside it (Thrift).
 
 Spark's own jars come with ``pyspark``; Delta's are fetched once by Maven (``pom.xml``) and put on the class path,
 because ``--jars`` and ``spark.jars.packages`` leave some sessions without them. There is no metastore: a session
@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pyspark
@@ -24,6 +25,9 @@ HERE = Path(__file__).resolve().parent
 JARS = HERE / "jars"
 NEEDED_JAVA = 17
 
+_CONNECT = "org.apache.spark.sql.connect.service.SparkConnectServer"
+_CONNECT_PLUGIN = "org.apache.spark.sql.connect.SparkConnectPlugin"
+_THRIFT = "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"
 
 TINY_DATA = {
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
@@ -41,8 +45,10 @@ def spark_command(
     cores: int | None = None,
     memory: str = "2g",
     extra: Mapping[str, str] | None = None,
+    thrift_port: int | None = None,
 ) -> Command:
-    """Starts Spark's Connect server on ``host:port``.
+    """Starts Spark's Connect server on ``host:port``; with a ``thrift_port`` the Thrift server too, in the same JVM and
+    over the same catalog.
 
     directory: takes the warehouse and scratch files. cores: worker threads, by default all of the machine.
     extra: more configuration. Shuffles have as many partitions as there are cores and a Delta snapshot two,
@@ -72,14 +78,17 @@ def spark_command(
         "spark.log.level": "OFF",
         **(extra or {}),
     }
+    served = _CONNECT
+    if thrift_port is not None:
+        config["spark.plugins"] = _CONNECT_PLUGIN
+        served = _THRIFT
+    thrift = {"hive.server2.thrift.bind.host": host, "hive.server2.thrift.port": thrift_port}
     argv = [
         str(home / "bin" / "spark-submit"),
-        "--class",
-        "org.apache.spark.sql.connect.service.SparkConnectServer",
-        "--master",
-        f"local[{workers}]",
+        *("--class", served, "--master", f"local[{workers}]"),
         *[part for key, value in config.items() for part in ("--conf", f"{key}={value}")],
         "spark-internal",
+        *[part for key, value in thrift.items() if thrift_port for part in ("--hiveconf", f"{key}={value}")],
     ]
     env = {
         **worker_env(),
@@ -121,10 +130,10 @@ def fetch_jars() -> None:
 def running_spark(directory: Path, cores: int | None = None) -> Iterator[Engine]:
     """A Spark for tests: on a free loopback port, its log and scratch files in ``directory``, for tiny data."""
     fetch_jars()
-    port = free_port()
-    command = spark_command("127.0.0.1", port, directory, cores, extra=TINY_DATA)
+    port, thrift_port = free_port(), free_port()
+    command = spark_command("127.0.0.1", port, directory, cores, extra=TINY_DATA, thrift_port=thrift_port)
     with running(command, port, directory / "spark.log") as engine:
-        yield engine
+        yield replace(engine, jdbc=f"jdbc:hive2://127.0.0.1:{thrift_port}/")
 
 
 def _java_major() -> int:

@@ -32,7 +32,7 @@ class Program:
     is_healthy: Callable[[], bool]
     environment: Mapping[str, str] = field(default_factory=dict)
     user: str | None = None
-    port: Port | None = None
+    ports: tuple[Port, ...] = ()
     address: str = ""
     stop_signal: str = "TERM"
     is_signalled_with_children: bool = True

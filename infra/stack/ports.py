@@ -7,29 +7,32 @@ import socket
 
 import psutil
 
-from infra.stack.model import Program
+from infra.stack.model import Port, Program
 from jobs.errors import CitywellError
 
 
 def check_free(program: Program, host: str) -> None:
     """Raises CitywellError with the port, its holder where one can be seen, and the setting that moves it."""
-    if program.port is None:
-        return
+    for port in program.ports:
+        _check_free(port, program.name, host)
+
+
+def _check_free(port: Port, program: str, host: str) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, program.port.number))
+            probe.bind((host, port.number))
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise CitywellError(
-                    f"{program.name} cannot listen on {host} port {program.port.number}: {error.strerror}",
-                    where=program.port.setting,
+                    f"{program} cannot listen on {host} port {port.number}: {error.strerror}",
+                    where=port.setting,
                     do="set it to a port above 1023, and CITYWELL_HOST to an address of this machine",
                 ) from error
             raise CitywellError(
-                f"port {program.port.number} is in use by another program{_holder(program.port.number)}",
-                where=f"{program.name} on {host}",
-                do=f"stop that program, or set {program.port.setting} to a free port",
+                f"port {port.number} is in use by another program{_holder(port.number)}",
+                where=f"{program} on {host}",
+                do=f"stop that program, or set {port.setting} to a free port",
             ) from error
 
 

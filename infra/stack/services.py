@@ -80,7 +80,7 @@ def _postgres(config: Settings, database: Cluster) -> Service:
         directory=database.directory,
         is_healthy=partial(postgres.is_ready, database),
         user=osuser.server_user(),
-        port=Port(config.postgres_port, "CITYWELL_POSTGRES_PORT"),
+        ports=(Port(config.postgres_port, "CITYWELL_POSTGRES_PORT"),),
         address=f"{config.host}:{config.postgres_port}",
         stop_signal="INT",  # PostgreSQL's fast shutdown
         is_signalled_with_children=False,
@@ -106,12 +106,31 @@ def _engine(config: Settings) -> Service:
         name="engine",
         command=command.argv,
         directory=config.home / "engine",
-        is_healthy=partial(health.grpc_ready, f"{config.host}:{config.engine_port}"),
+        is_healthy=partial(_engine_is_ready, config),
         environment={**settings_environment(config, leave_out=CITY_ONLY), **command.env},
-        port=Port(config.engine_port, "CITYWELL_ENGINE_PORT"),
+        ports=(
+            Port(config.engine_port, "CITYWELL_ENGINE_PORT"),
+            *([Port(config.thrift_port, "CITYWELL_THRIFT_PORT")] if config.engine == "spark" else []),
+        ),
         address=config.engine_remote,
     )
+    if config.engine == "spark":
+        return Service("engine", (program,), after=("postgres",), prepare=prepare, provision=_show_published)
     return Service("engine", (program,), prepare=prepare)
+
+
+def _engine_is_ready(config: Settings) -> bool:
+    return health.grpc_ready(f"{config.host}:{config.engine_port}") and (
+        config.engine != "spark" or health.tcp_open(config.host, config.thrift_port)
+    )
+
+
+def _show_published() -> None:
+    """What is published, in the catalog of an engine that has just started and knows no table."""
+    from jobs.lake import catalog  # imports pyspark
+
+    with catalog.lake_session():
+        pass
 
 
 def _ensure_spark(tell: Tell) -> None:
@@ -132,7 +151,9 @@ def _engine_command(config: Settings) -> Command:
     if config.engine == "spark":
         from infra.engine.spark import spark_command  # imports pyspark
 
-        return spark_command(config.host, config.engine_port, config.home / "engine")
+        return spark_command(
+            config.host, config.engine_port, config.home / "engine", thrift_port=config.thrift_port
+        )
     return sail.sail_command(config.host, config.engine_port, config.home / "engine")
 
 
@@ -154,7 +175,7 @@ def _listener(config: Settings) -> Service:
         directory=config.landing_dir,
         is_healthy=partial(health.tcp_open, config.host, min(ports.values())),
         environment=settings_environment(config, leave_out=CITY_ONLY),
-        port=Port(min(ports.values()), "CITYWELL_HL7_PORT"),
+        ports=tuple(Port(port, "CITYWELL_HL7_PORT") for port in ports.values()),
         address=f"{config.host}:{min(ports.values())}-{max(ports.values())}",
     )
     return Service("listener", (program,), prepare=prepare)
@@ -190,7 +211,7 @@ def _city(config: Settings) -> Service:
         directory=config.city_dir,
         is_healthy=partial(health.http_ok, f"{config.city_url}/city/clock"),
         environment=settings_environment(config),
-        port=Port(config.city_port, "CITYWELL_CITY_PORT"),
+        ports=(Port(config.city_port, "CITYWELL_CITY_PORT"),),
         address=config.city_url,
     )
     return Service("city", (program,), after=("postgres",), prepare=prepare)
@@ -216,7 +237,7 @@ def _mlflow(config: Settings, database: Cluster) -> Service:
             "PGPASSFILE": str(database.passfile("mlflow")),
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         },
-        port=Port(config.mlflow_port, "CITYWELL_MLFLOW_PORT"),
+        ports=(Port(config.mlflow_port, "CITYWELL_MLFLOW_PORT"),),
         address=config.mlflow_url,
     )
     return Service("mlflow", (program,), after=("postgres",), prepare=prepare)
@@ -234,18 +255,18 @@ def _airflow(config: Settings, database: Cluster) -> Service:
         airflow.write_configuration(config, database)
         airflow.migrate(config, database, {**common_environment(), **environment}, tell)
 
-    def component(name: str, arguments: list[str], monitored: str, port: Port | None = None) -> Program:
+    def component(name: str, arguments: list[str], monitored: str, ports: tuple[Port, ...] = ()) -> Program:
         return Program(
             name=name,
             command=[airflow.executable(), *arguments],
             directory=airflow.directory(config),
             is_healthy=partial(health.airflow_component, config.airflow_url, monitored),
             environment=environment,
-            port=port,
-            address=config.airflow_url if port else "",
+            ports=ports,
+            address=config.airflow_url if ports else "",
         )
 
-    api_port = Port(config.airflow_port, "CITYWELL_AIRFLOW_PORT")
+    api_port = (Port(config.airflow_port, "CITYWELL_AIRFLOW_PORT"),)
     return Service(
         "airflow",
         (

@@ -36,6 +36,17 @@ def lake_session(name: str | None = None) -> Iterator[SparkSession]:
         yield spark
 
 
+def share(spark: SparkSession, conn: control.Connection) -> None:
+    """After a publication, on Apache Spark: make what is published now readable in every session, those of JDBC too.
+
+    Its sessions have one catalog, and readers over JDBC register nothing. On Sail each session registers what it reads.
+    """
+    if engine.engine_kind(spark) == "spark":
+        register(
+            spark, control.current_versions(conn), [batch.batch_id for batch in control.unpublished(conn)]
+        )
+
+
 def publish(kind: str, run_id: str, versions: Mapping[str, int]) -> None:
     """Makes versions of tables visible that no batch brought: gold, features, scores, quality."""
     with control.connect() as conn:

@@ -386,6 +386,7 @@ def _lake(work: str) -> Iterator[Lake]:
 
 def _publish(lake: Lake, kind: str, run_id: str, versions: Mapping[str, int]) -> None:
     control.publish_tables(lake.conn, kind, run_id, versions)
+    catalog.share(lake.spark, lake.conn)
 
 
 def _read_features(lake: Lake, as_of: datetime | None) -> pa.Table:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from infra.stack.postgres import Cluster, free_port
 
-SERVERS = ("POSTGRES", "ENGINE", "MLFLOW", "AIRFLOW", "CITY", "HL7")
+SERVERS = ("POSTGRES", "ENGINE", "THRIFT", "MLFLOW", "AIRFLOW", "CITY", "HL7")
 
 
 @contextmanager

@@ -32,7 +32,7 @@ def test_a_full_disk_is_told_and_once_there_is_space_the_start_goes_on(small_dis
         command=[sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"],
         directory=config.home,
         is_healthy=partial(health.http_ok, f"http://127.0.0.1:{port}/"),
-        port=Port(port, "CITYWELL_ALPHA_PORT"),
+        ports=(Port(port, "CITYWELL_ALPHA_PORT"),),
     )
     services, filler = [Service("alpha", (program,))], fill(small_disk)
     try:

@@ -46,7 +46,7 @@ class Stack:
             command=command or [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"],
             directory=self.config.home,
             is_healthy=partial(health.http_ok, f"http://127.0.0.1:{port}/"),
-            port=Port(port, f"CITYWELL_{name.upper()}_PORT"),
+            ports=(Port(port, f"CITYWELL_{name.upper()}_PORT"),),
         )
         self.services.append(Service(name, (program,), after=after))
         return program
@@ -129,7 +129,7 @@ def test_a_port_in_use_is_named_with_its_setting_and_nothing_starts(stack):
     finally:
         holder.kill()
         holder.wait()
-    assert f"port {taken.port.number} is in use by another program" in error.value.what
+    assert f"port {taken.ports[0].number} is in use by another program" in error.value.what
     assert f"pid {holder.pid}" in error.value.what
     assert "CITYWELL_BETA_PORT" in error.value.do
     assert not stack.is_supervised()
