@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from infra.city.surroundings.clock import HOUR_MS, day_of, utc_texts
-from infra.city.surroundings.listing import Listing, fixed, number, since
+from infra.city.surroundings.listing import Listing, fixed, since
 from jobs.errors import CitywellError
 
 _ZONE_HOURS = 8
@@ -126,4 +126,4 @@ class GivenAir:
 
 
 def _value(value: float) -> str:
-    return 'null,"reason":"not_measured"' if value != value else number(value)
+    return 'null,"reason":"not_measured"' if value != value else repr(value)
