@@ -13,15 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from jobs.identity import vault
+from jobs.identity.linkage.audit import history as history
 from jobs.identity.linkage.people import describe as describe
-from jobs.identity.linkage.people import history as history
 from jobs.identity.linkage.people import merge as merge
 from jobs.identity.linkage.people import reject as reject
-from jobs.identity.linkage.people import review as review
 from jobs.identity.linkage.people import split as split
 from jobs.identity.linkage.people import unmerge as unmerge
 from jobs.identity.linkage.running import Result as Result
 from jobs.identity.linkage.running import run as run
+from jobs.identity.linkage.stored import review as review
 
 
 @contextmanager

@@ -22,8 +22,10 @@ import pyarrow.csv as pc_csv
 from jobs import postgres
 from jobs.crash import crash_here
 from jobs.identity import vault
-from jobs.identity.linkage import models, people, scoring
-from jobs.identity.linkage.people import Because, PairKey, Settled, Told
+from jobs.identity.linkage import models, scoring, settling
+from jobs.identity.linkage.audit import Because
+from jobs.identity.linkage.settling import Settled
+from jobs.identity.linkage.stored import PairKey, Told
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +68,7 @@ def run(
     run_id = run_id or uuid.uuid4().hex
     with postgres.discreet(vault.DATABASE):
         _announce(conn, run_id, actor, PURPOSE)
-    with people.changing(conn):
+    with settling.changing(conn):
         trained = models.current(conn)
         records, changed = _records(conn)
         model = None if full else models.fitted(conn, trained, records.num_rows)
@@ -79,8 +81,8 @@ def run(
             _replace_pairs(conn, pairs, None if is_full else changed)
             _mark_linked(conn)
         crash_here("linkage:scored")
-        settled = people.settle(conn, Because(actor, run_id, f"model {trained.model_id}"))
-        if told is not None and (heeded := people.tell(conn, told, run_id)):
+        settled = settling.settle(conn, Because(actor, run_id, f"model {trained.model_id}"))
+        if told is not None and (heeded := settling.tell(conn, told, run_id)):
             settled = settled.then(heeded)
         count = conn.execute("select count(*) from vault.link_pair").fetchone()
         assert count is not None

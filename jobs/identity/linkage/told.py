@@ -1,7 +1,7 @@
 """What hospitals tell of who is one person: merges (ADT A34, A40), unlinks (A37) and links of FHIR Patients.
 
     silver.hospital_events__admission, silver.hospital__patient --read--> sayings, patients by their numbers
-    --verdicts--> by pair of patients what is told of it now --people.tell--> vault.link_told, person_link, link_audit
+    --verdicts--> by pair of patients what is told of it now --settling.tell--> vault.link_told, person_link, link_audit
 
 What is told is found anew from the published current records in every run, so it does not matter in which order, how
 often or in how many batches they came, and a message that is repaired or withdrawn takes its word with it. A number
@@ -23,7 +23,7 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from jobs.identity.linkage.clusters import pair_key
-from jobs.identity.linkage.people import PairKey, Told, ToldVerdict
+from jobs.identity.linkage.stored import PairKey, Told, ToldVerdict
 from jobs.lake import catalog, control, engine
 from jobs.silver.hl7v2 import MERGES, UNLINKS
 
