@@ -54,11 +54,13 @@ def free_port() -> int:
 def running(command: Command, port: int, log: Path, timeout_s: float = 120) -> Iterator[Engine]:
     """Run ``command`` in a process group of its own until the block ends; enter when it answers a query.
 
-    log: file that receives its output. Raises CitywellError when it exits early or does not answer in time.
+    log: file that receives its output; the server runs in its directory. Raises CitywellError when it exits early or
+    does not answer in time.
     """
     with log.open("ab") as output:
         process = subprocess.Popen(
             command.argv,
+            cwd=log.parent,
             env={**os.environ, **command.env},
             stdin=subprocess.DEVNULL,
             stdout=output,
