@@ -13,6 +13,7 @@ from jobs.lake.formats.hl7v2 import Piece, Rejected, parse
 from jobs.lake.scrub import encode
 from jobs.silver import fhir, hl7v2
 from jobs.silver.hl7v2 import SHAPES, Record, Refused, demographics, fhir_text, merges, read, table_of
+from jobs.silver.hl7v2.shapes import TABLES
 from tests.unit.hl7.messages import (
     DIALECT,
     MRN,
@@ -99,7 +100,7 @@ def test_assigning_authorities_are_systems_by_name_and_type() -> None:
     assert [i.system for i in found] == [MRN, MRN, None]
 
 
-@pytest.mark.parametrize("trigger", hl7v2._ADT.split())
+@pytest.mark.parametrize("trigger", [trigger for kind, trigger in TABLES if kind == "ADT"])
 def test_every_modelled_admission_message(trigger: str) -> None:
     segments = {
         "A34": (PERSON, "MRG|N9^^^NORTH^MR"),

@@ -1,0 +1,118 @@
+"""SIU, RDE and RDS: appointments, prescriptions and what was dispensed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jobs.lake.formats.hl7v2 import Message, at
+from jobs.lake.strict import Rejected
+from jobs.silver.hl7v2 import parts as hl7
+from jobs.silver.hl7v2.fields import Fields
+from jobs.silver.hl7v2.records import Record, Refused, about
+from jobs.silver.hl7v2.shapes import (
+    APPOINTMENT,
+    APPOINTMENT_DELETED,
+    ORDER,
+    Appointment,
+    Dispense,
+    Order,
+    Prescription,
+)
+
+
+def appointments(f: Fields, m: Message, sent_us: int) -> Iterator[Record | Refused]:
+    """The appointment of an SIU; its version is MSH-7 (sent_us). Raises Rejected."""
+    hl7.require(m, "SCH", "PID")
+    schedule, shape = m.fields("SCH"), Appointment()
+    nulled: list[str] = []
+    about(f, m, shape, m.fields("PID"), m.fields("PV1"), nulled)
+    placer, filler = hl7.entity(m, at(schedule, 1)), hl7.entity(m, at(schedule, 2))
+    name = filler or placer
+    if not name:
+        raise Rejected("missing_field", "SCH-1 and SCH-2 name no appointment")
+    key = f.pseudonyms.key(APPOINTMENT, name)
+    shape.placer_key = placer and f.pseudonyms.key(APPOINTMENT, placer)
+    shape.filler_key = filler and f.pseudonyms.key(APPOINTMENT, filler)
+    shape.status = f.code(m, at(schedule, 25))
+    shape.event_reason = f.coded(m, at(schedule, 6))
+    shape.reason, shape.type = f.coded(m, at(schedule, 7)), f.coded(m, at(schedule, 8))
+    shape.duration_minutes = hl7.whole_number(m.unescaped(at(schedule, 9)), "SCH-9")
+    timing = at(schedule, 11).split(m.separators.component)
+    quantity, service = m.fields("TQ1"), m.fields("AIS")
+    starts = at(quantity, 7) or at(timing, 3) or at(service, 4)
+    shape.starts_at = f.moment(m, starts, "SCH-11, TQ1-7 or AIS-4", nulled, "starts_at")
+    shape.ends_at = f.moment(m, at(quantity, 8) or at(timing, 4), "SCH-11 or TQ1-8", nulled, "ends_at")
+    place = f.place(m, at(m.fields("AIL"), 3), nulled, "location")
+    shape.location_unit, shape.location_facility = place[0], place[3]
+    shape.nulled = nulled or None
+    yield Record("Appointment", key, sent_us, sent_us, m.trigger == APPOINTMENT_DELETED, shape)
+
+
+def prescriptions(f: Fields, m: Message, sent_us: int) -> Iterator[Record | Refused]:
+    """One record for each order of an RDE, Refused for those that are none. Raises Rejected where there is no order."""
+    hl7.require(m, "PID", "ORC", "RXE")
+    for group in hl7.orders(m, "RXE"):
+        try:
+            yield _prescription(f, m, group, sent_us)
+        except Rejected as rejected:
+            yield Refused("Prescription", None, *rejected.args)
+
+
+def _prescription(f: Fields, m: Message, group: dict[str, list[str]], sent_us: int) -> Record:
+    given, quantity = group["RXE"], group.get("TQ1", [])
+    timing = at(given, 1).split(m.separators.component)
+    shape = Prescription(medications=f.codes(m, at(given, 2)) or None)
+    name = _order(f, m, shape, group["ORC"])
+    shape.dose_low = hl7.maybe_number(m, at(given, 3), "RXE-3")
+    shape.dose_high = hl7.maybe_number(m, at(given, 4), "RXE-4")
+    shape.dose_unit, shape.form = f.coded(m, at(given, 5)), f.coded(m, at(given, 6))
+    shape.amount = hl7.maybe_number(m, at(given, 10), "RXE-10")
+    shape.amount_unit = f.coded(m, at(given, 11))
+    shape.refills = hl7.whole_number(m.unescaped(at(given, 12)), "RXE-12")
+    shape.route = f.coded(m, at(group.get("RXR", []), 1))
+    shape.frequency = f.code(m, at(quantity, 3) or at(timing, 1))
+    shape.starts_at = f.moment(m, at(quantity, 7) or at(timing, 3), "TQ1-7 or RXE-1")
+    shape.ends_at = f.moment(m, at(quantity, 8) or at(timing, 4), "TQ1-8 or RXE-1")
+    return Record("Prescription", f.pseudonyms.key(ORDER, name), sent_us, sent_us, False, shape)
+
+
+def dispenses(f: Fields, m: Message, sent_us: int) -> Iterator[Record | Refused]:
+    """One record for each dispense of an RDS, Refused for those that are none. Raises Rejected where there is none."""
+    hl7.require(m, "PID", "ORC", "RXD")
+    for group in hl7.orders(m, "RXD"):
+        try:
+            yield _dispense(f, m, group, sent_us)
+        except Rejected as rejected:
+            yield Refused("Dispense", None, *rejected.args)
+
+
+def _dispense(f: Fields, m: Message, group: dict[str, list[str]], sent_us: int) -> Record:
+    given = group["RXD"]
+    shape = Dispense(medications=f.codes(m, at(given, 2)) or None)
+    name = _order(f, m, shape, group["ORC"])
+    sub_id, number = m.unescaped(at(given, 1)), hl7.entity(m, at(given, 7))
+    shape.sub_id = hl7.match(hl7.SUB_ID, sub_id)
+    shape.prescription_key = number and f.pseudonyms.key(ORDER, number)
+    shape.dispensed_at = f.moment(m, at(given, 3), "RXD-3")
+    shape.amount = hl7.maybe_number(m, at(given, 4), "RXD-4")
+    shape.amount_unit = f.coded(m, at(given, 5))
+    shape.refills_left = hl7.whole_number(m.unescaped(at(given, 8)), "RXD-8")
+    key = f.pseudonyms.key(ORDER, f"{number or name}|{name}|{sub_id}")
+    return Record("Dispense", key, sent_us, sent_us, False, shape)
+
+
+def _order(f: Fields, m: Message, shape: Order, control: list[str]) -> str:
+    """Fills in what every order says; what names it."""
+    nulled: list[str] = []
+    about(f, m, shape, m.fields("PID"), m.fields("PV1"), nulled)
+    shape.nulled = nulled or None
+    placer, filler = hl7.entity(m, at(control, 2)), hl7.entity(m, at(control, 3))
+    name = placer or filler
+    if not name:
+        raise Rejected("missing_field", "ORC-2 and ORC-3 name no order")
+    shape.placer_key = placer and f.pseudonyms.key(ORDER, placer)
+    shape.filler_key = filler and f.pseudonyms.key(ORDER, filler)
+    shape.order_control = f.code(m, at(control, 1))
+    shape.order_status = f.code(m, at(control, 5))
+    shape.ordered_at = f.moment(m, at(control, 9), "ORC-9")
+    return name
