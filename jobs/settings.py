@@ -43,6 +43,8 @@ class Settings(BaseSettings):
         "sail", validation_alias=AliasChoices("CITYWELL_ENGINE", "ENGINE"), description="Spark Connect engine"
     )
 
+    spark_memory: str = Field("4g", pattern="^[0-9]+[mg]$", description="heap of the Spark engine")
+
     postgres_port: Port = 55432
     engine_port: Port = 50051
     thrift_port: Port = Field(10000, description="JDBC and ODBC of the Spark engine (ENGINE=spark)")

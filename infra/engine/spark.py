@@ -43,7 +43,7 @@ def spark_command(
     port: int,
     directory: Path,
     cores: int | None = None,
-    memory: str = "2g",
+    memory: str = "4g",
     extra: Mapping[str, str] | None = None,
     thrift_port: int | None = None,
 ) -> Command:
@@ -51,6 +51,7 @@ def spark_command(
     over the same catalog.
 
     directory: takes the warehouse and scratch files. cores: worker threads, by default all of the machine.
+    memory: of the JVM's heap; tables that joins hold in memory take the most of it.
     extra: more configuration. Shuffles have as many partitions as there are cores and a Delta snapshot two,
     since the defaults (200, 50) start that many tasks for a table of ten rows. The operations of a client that
     was killed end by themselves after half a minute.
@@ -131,7 +132,9 @@ def running_spark(directory: Path, cores: int | None = None) -> Iterator[Engine]
     """A Spark for tests: on a free loopback port, its log and scratch files in ``directory``, for tiny data."""
     fetch_jars()
     port, thrift_port = free_port(), free_port()
-    command = spark_command("127.0.0.1", port, directory, cores, extra=TINY_DATA, thrift_port=thrift_port)
+    command = spark_command(
+        "127.0.0.1", port, directory, cores, "2g", extra=TINY_DATA, thrift_port=thrift_port
+    )
     with running(command, port, directory / "spark.log") as engine:
         yield replace(engine, jdbc=f"jdbc:hive2://127.0.0.1:{thrift_port}/")
 

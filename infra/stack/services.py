@@ -152,7 +152,11 @@ def _engine_command(config: Settings) -> Command:
         from infra.engine.spark import spark_command  # imports pyspark
 
         return spark_command(
-            config.host, config.engine_port, config.home / "engine", thrift_port=config.thrift_port
+            config.host,
+            config.engine_port,
+            config.home / "engine",
+            memory=config.spark_memory,
+            thrift_port=config.thrift_port,
         )
     return sail.sail_command(config.host, config.engine_port, config.home / "engine")
 
