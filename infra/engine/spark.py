@@ -26,8 +26,14 @@ JARS = HERE / "jars"
 NEEDED_JAVA = 17
 
 _CONNECT = "org.apache.spark.sql.connect.service.SparkConnectServer"
-_CONNECT_PLUGIN = "org.apache.spark.sql.connect.SparkConnectPlugin"
 _THRIFT = "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"
+_BESIDE_THRIFT = {
+    "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
+    "spark.databricks.delta.optimizeMetadataQuery.enabled": "false",
+}
+"""The Thrift server turns dates into java.time for every session of its JVM (spark.sql.datetime.java8API.enabled), and
+Delta (4.4) fails to answer min and max of a date from its metadata then.
+"""
 
 TINY_DATA = {
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
@@ -81,7 +87,7 @@ def spark_command(
     }
     served = _CONNECT
     if thrift_port is not None:
-        config["spark.plugins"] = _CONNECT_PLUGIN
+        config |= _BESIDE_THRIFT
         served = _THRIFT
     thrift = {"hive.server2.thrift.bind.host": host, "hive.server2.thrift.port": thrift_port}
     argv = [

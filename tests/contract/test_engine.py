@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
 
 import pytest
 from pyspark.errors import PySparkException
@@ -50,6 +52,14 @@ def test_a_failed_query_leaves_no_value_behind(
     assert "Miller" not in describe(refused.value)
     assert "Miller" not in "".join(capfd.readouterr())
     assert "Miller" not in engine.log.read_text()
+
+
+def test_the_first_and_last_date_of_a_table_are_known(spark: SparkSession, lake: Path) -> None:
+    days = spark.sql("select explode(sequence(date'2026-02-27', date'2026-03-01', interval 1 day)) as day")
+    days.write.format("delta").save(str(lake / "days"))
+    told = spark.read.format("delta").load(str(lake / "days")).agg(F.min("day"), F.max("day")).first()
+    assert told is not None
+    assert tuple(told) == (date(2026, 2, 27), date(2026, 3, 1))
 
 
 def test_workers_import_functions_by_name(spark: SparkSession) -> None:
