@@ -22,13 +22,13 @@ from pyspark.sql import SparkSession
 Key = Callable[[str, str, str], str]
 """The pseudonym of a source's id: source, type, id."""
 Pair = tuple[int, str]
-SPOILT = {
+SPOILT = (
     *("bad_date", "quantity_in_words", "other_decimals", "too_few_fields", "invalid_bytes", "wrong_clock"),
     "unknown_article",
-}
+)
 """What makes a record unknowable: it cannot be read, contradicts itself, or names an article that is none."""
-CAUSES = ("wrong_quantity", "twin", "reversal")
-"""What may keep a knowable record from counting as it should: not put right yet, or paired wrongly."""
+CAUSES = ("wrong_quantity", "twin", "reversal", *SPOILT)
+"""What may keep a pair from being exact: not put right yet, paired wrongly, or spoilt and known all the same."""
 LINKAGE, UNEXPLAINED = "linkage", "unexplained"
 _CORNER = {"L": "pharmacy_linden", "A": "pharmacy_anker"}
 
@@ -139,7 +139,7 @@ def _sold(records: list[dict[str, Any]], kinds: Mapping[tuple[str, str], set[str
         packs.planted |= planted
         counted = 0 if planted & {"twin", "deleted"} else row["quantity"]
         packs.true += counted
-        packs.knowable += 0 if planted & SPOILT else counted
+        packs.knowable += 0 if planted & set(SPOILT) else counted
     return sold
 
 
