@@ -28,7 +28,7 @@ SPOILT = (
 )
 """What makes a record unknowable: it cannot be read, contradicts itself, or names an article that is none."""
 CAUSES = ("wrong_quantity", "twin", "reversal", *SPOILT)
-"""What may keep a pair from being exact: not put right yet, paired wrongly, or spoilt and known all the same."""
+"""What may keep a pair from being exact: not put right yet, or by a line that was spoilt; paired wrongly; or spoilt."""
 LINKAGE, UNEXPLAINED = "linkage", "unexplained"
 _CORNER = {"L": "pharmacy_linden", "A": "pharmacy_anker"}
 
@@ -68,7 +68,7 @@ def compare(spark: SparkSession, folder: Path, seen: Mapping[str, pa.Scalar], ke
     for row in records:
         found = kinds[row["endpoint"], row["dispense_id"]]
         found |= {row["kind"]} - {"sale"}
-        if "corrected" in found:
+        if "corrected" in found and not found & set(SPOILT):
             found -= {"wrong_quantity"}
     person_of = _people(spark, records, key)
     sold = _sold(records, kinds)
