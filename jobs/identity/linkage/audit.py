@@ -91,6 +91,7 @@ def history(conn: vault.Connection, patient: str | None = None, *, limit: int = 
 
 
 def one(conn: vault.Connection, audit_id: int) -> Audit:
+    """The change of that id. Raises CitywellError when there is none, or it has been undone."""
     with conn.cursor(row_factory=class_row(Audit)) as cursor:
         row = cursor.execute(
             "select audit_id, at, role, actor, run_id, kind, reason, evidence, before, after, retired, "
@@ -130,6 +131,7 @@ def write(
     group: Sequence[str],
     found: Persons,
 ) -> tuple[Kind, int]:
+    """Write the row of a change of the patients ``group``; its kind and id."""
     before = {key: held[key].link for key in group}
     after = {key: wanted[key] for key in group}
     old, new = ({link.person_key for link in links.values()} for links in (before, after))
@@ -165,6 +167,7 @@ def write(
 
 
 def decision_of(row: Sequence[Any]) -> Decision | None:
+    """The decision in a row of ``decisions_before`` or ``decisions_after``, without its pair."""
     verdict, decided_at, actor, reason = row
     return None if verdict is None else Decision(verdict, datetime.fromisoformat(decided_at), actor, reason)
 

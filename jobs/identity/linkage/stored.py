@@ -29,6 +29,8 @@ class Link(NamedTuple):
 
 
 class Held(NamedTuple):
+    """A link as it stands; when its row was made, and when its patient was first seen."""
+
     link: Link
     registered_at: datetime
     first_seen_at: datetime
@@ -66,6 +68,7 @@ class InReview:
 
 
 def links(conn: vault.Connection, patients: Sequence[str]) -> dict[str, Link]:
+    """Links by patient; those that are not known are left out."""
     rows = conn.execute(
         "select patient_key, person_key, linked_at, method from vault.person_link where patient_key = any(%s)",
         (list(patients),),
@@ -97,11 +100,13 @@ def patients(conn: vault.Connection) -> dict[str, Patient]:
 
 
 def decisions(conn: vault.Connection) -> dict[PairKey, Decision]:
+    """All that is decided, by pair."""
     rows = conn.execute("select key_a, key_b, verdict, decided_at, actor, reason from vault.link_decision")
     return {(a, b): Decision(*row) for a, b, *row in rows}
 
 
 def write_decisions(conn: vault.Connection, decisions: Mapping[PairKey, Decision | None]) -> None:
+    """Replace the decisions on these pairs; None leaves a pair without one."""
     with conn.cursor() as cursor:
         cursor.executemany(
             "delete from vault.link_decision where key_a = %s and key_b = %s",
@@ -115,11 +120,13 @@ def write_decisions(conn: vault.Connection, decisions: Mapping[PairKey, Decision
 
 
 def told(conn: vault.Connection) -> dict[PairKey, Told]:
+    """All that is told, by pair."""
     rows = conn.execute("select key_a, key_b, verdict, told_at, source, kind, said_in from vault.link_told")
     return {(a, b): Told(*row) for a, b, *row in rows}
 
 
 def write_told(conn: vault.Connection, told: Mapping[PairKey, Told]) -> None:
+    """Make ``told`` all that is told."""
     conn.execute("delete from vault.link_told")
     with (
         conn.cursor() as cursor,
@@ -132,6 +139,7 @@ def write_told(conn: vault.Connection, told: Mapping[PairKey, Told]) -> None:
 
 
 def write_links(conn: vault.Connection, links: Mapping[str, Link]) -> None:
+    """Write these links over those of the same patients."""
     if not links:
         return
     with conn.cursor() as cursor:
