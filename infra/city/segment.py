@@ -20,6 +20,7 @@ import numpy as np
 from infra.city import clinical, dirt
 from infra.city.answer_key import AnswerKey, Row
 from infra.city.habits import HOSPITALS, Habits
+from infra.city.hospital_notes import amended, note_discharges, note_people, note_slips
 from infra.city.identity_variants import ordinals_again, registered_again
 from infra.city.ids import record_ids
 from infra.city.messages.outbox import write_messages
@@ -32,14 +33,11 @@ from infra.city.simulation import Columns, World
 from infra.city.store import Deletion, write_segment_file
 from infra.city.surroundings import notes
 from infra.city.surroundings.listing import Setting
+from infra.city.versions import Lines, again, at_rows, newest, stacked, written
 from infra.city.vocabulary import (
     AMB,
     CARE_TYPES,
-    CHRONIC_KEYS,
-    DISPOSITIONS,
     IMP,
-    MEASURE_INDEX,
-    MEASURES,
     PATIENT_TYPES,
     VACCINES,
 )
@@ -73,32 +71,6 @@ class Carry(msgspec.Struct):
         first = self.counts.get(type_, 0)
         self.counts[type_] = first + count
         return first + np.arange(count)
-
-
-@dataclass
-class Lines:
-    """Lines of one type at one hospital, before they are put in order.
-
-    keys are ordinals; ``stays`` marks an older version that is left in the feed beside the newer one.
-    """
-
-    keys: np.ndarray
-    versions: np.ndarray
-    visible: np.ndarray
-    stays: np.ndarray
-    lines: list[bytes]
-
-    def add(self, other: Lines) -> None:
-        self.lines += other.lines
-        for name in ("keys", "versions", "visible", "stays"):
-            setattr(self, name, np.concatenate([getattr(self, name), getattr(other, name)]))
-
-    def add_copies(self, rows: np.ndarray) -> None:
-        self.lines += [self.lines[row] for row in rows.tolist()]
-        self.keys = np.concatenate([self.keys, self.keys[rows]])
-        self.versions = np.concatenate([self.versions, self.versions[rows]])
-        self.visible = np.concatenate([self.visible, self.visible[rows]])
-        self.stays = np.concatenate([self.stays, self.stays[rows]])
 
 
 @dataclass(frozen=True)
@@ -173,8 +145,8 @@ class SegmentWriter:
             progress(f"wrote {habits.title}")
         self._tell(tables)
         self._write_later_types(tables, scribes, due)
-        self._note_people()
-        self._note_discharges(stays)
+        note_people(self.key, self.people, self.stretch.before_ms, self.now_ms, self.options.seed)
+        note_discharges(self.key, stays, self.encounters, self.options.seed)
         for name, row in notes.notes(self.surroundings, self.stretch.before_ms, self.now_ms):
             self.key.note(name, **row)
         self.key.save(self.folder / "key.json")
@@ -239,7 +211,7 @@ class SegmentWriter:
             "updated": updated[person],
             "visible": updated[person],
         }
-        made = _lines(table, scribe.patients)
+        made = written(table, scribe.patients)
         copied = dirt.pick(
             self.rng, np.arange(len(person)), dirt.DUPLICATE_RATE * self.options.dirt, self.least
         )
@@ -262,7 +234,7 @@ class SegmentWriter:
             "updated": at,
             "visible": at,
         }
-        return _lines(table, scribe.patients_again)
+        return written(table, scribe.patients_again)
 
     def _encounters(self, scribe: Scribe) -> tuple[Lines, list[Deletion]]:
         """Stays appear in progress and are finished later; visits appear finished; spurious stays are
@@ -286,16 +258,16 @@ class SegmentWriter:
         t["version"] = np.ones(len(rows), dtype=np.int64)
         finishing = np.flatnonzero((t["class_"] == IMP) & ~booked)
         withdrawn = np.flatnonzero(spurious == "entered-in-error")
-        changed = _again(t, f.changed, 2)
+        changed = again(t, f.changed, 2)
         changed["end"] = changed["end"] + 10 * clinical.MINUTE_MS
         changed["status"][f.is_error[f.changed < NEVER]] = "entered-in-error"
-        table = _stacked(
+        table = stacked(
             [
                 t,
-                _again(t, _at(len(rows), finishing, ended), 2, "finished"),
-                _again(t, _at(len(rows), withdrawn, ended + DAY_MS), 3, "entered-in-error"),
+                again(t, at_rows(len(rows), finishing, ended), 2, "finished"),
+                again(t, at_rows(len(rows), withdrawn, ended + DAY_MS), 3, "entered-in-error"),
                 changed,
-                _again(t, f.revived, 2),
+                again(t, f.revived, 2),
             ]
         )
         ids = np.array(scribe.ids("Encounter", t["ordinal"]), dtype=object)
@@ -309,7 +281,7 @@ class SegmentWriter:
                 kind=spurious[row],
                 visible_at=int(t["visible"][row]),
             )
-        made = _lines(table, partial(WRITERS["Encounter"], scribe))
+        made = written(table, partial(WRITERS["Encounter"], scribe))
         made.stays[: len(rows)] = f.keeps_older
         return self._dirtied("Encounter", scribe.habits, made, ids, f, recorded, harmless)
 
@@ -326,15 +298,15 @@ class SegmentWriter:
         t["status"] = _first_status(type_, rows, self.rng)
         t["updated"], t["visible"] = t["recorded"], f.delivered
         t["version"] = np.ones(rows, dtype=np.int64)
-        changed = _again(t, f.changed, 2, _CHANGED_STATUS[type_])
+        changed = again(t, f.changed, 2, _CHANGED_STATUS[type_])
         changed["status"][f.is_error[f.changed < NEVER]] = "entered-in-error"
         if type_ == "Observation":
-            changed["value"] = _amended(changed["value"], changed["measure"])
-            self._note_slips(scribe.habits, t, ids, slipped, f)
+            changed["value"] = amended(changed["value"], changed["measure"])
+            note_slips(self.key, scribe.habits, t, ids, slipped, f)
         if type_ == "Immunization":
             changed["vaccine"] = (changed["vaccine"] + 1) % len(VACCINES)
-        table = _stacked([t, changed, _again(t, f.revived, 2)])
-        made = _lines(table, partial(WRITERS[type_], scribe))
+        table = stacked([t, changed, again(t, f.revived, 2)])
+        made = written(table, partial(WRITERS[type_], scribe))
         made.stays[:rows] = f.keeps_older
         fateless = np.flatnonzero((f.changed == NEVER) & (f.deleted == NEVER))
         return self._dirtied(type_, scribe.habits, made, ids, f, t["recorded"], fateless)
@@ -350,34 +322,6 @@ class SegmentWriter:
         return f
 
     # -- dirt and its notes -------------------------------------------------------------------------------
-
-    def _note_slips(
-        self, habits: Habits, t: Columns, ids: np.ndarray, slipped: list[dirt.Slipped], f: dirt.Fates
-    ) -> None:
-        """Each slip, and once more as its second version says it."""
-        for one in slipped:
-            row, slip = one.row, one.slip
-            measure, value = MEASURES[t["measure"][row]], float(t["value"][row])
-            versions = [(value, int(t["recorded"][row]))]
-            if f.changed[row] < NEVER and not f.is_error[row]:
-                amended = _amended(t["value"][[row]], t["measure"][[row]])
-                versions.append((float(amended[0]), int(f.changed[row])))
-            decimals = int(t["decimals"][row])
-            for served, visible in versions:
-                self.key.note(
-                    "unit_slips",
-                    source=habits.source,
-                    resource_type="Observation",
-                    resource_id=ids[row],
-                    kind=slip.kind,
-                    served_value=round(served, decimals),
-                    served_unit=measure.unit,
-                    true_value=round(slip.true_of(served), 6),
-                    true_unit=measure.unit,
-                    tolerance=round(0.51 * 10**-decimals / slip.factor + 5e-4 * slip.true_of(served), 6),
-                    is_recoverable=one.is_recoverable,
-                    visible_at=visible,
-                )
 
     def _dirtied(
         self,
@@ -480,7 +424,7 @@ class SegmentWriter:
         stays = np.concatenate([made.stays[now], np.zeros(len(come), dtype=bool)])
         lines = [made.lines[i] for i in now.tolist()] + [i.line for i in come if i.line is not None]
 
-        is_newest = _newest(keys, versions)
+        is_newest = newest(keys, versions)
         keep = is_newest | stays
         gone_at = {d.key: d.at_ms for d in gone}
         for row in np.flatnonzero(np.isin(keys, np.array(list(gone_at), dtype=np.int64))).tolist():
@@ -504,67 +448,6 @@ class SegmentWriter:
 
     def _ids(self, habits: Habits, type_: str, ordinals: np.ndarray) -> list[str]:
         return record_ids(habits, type_, ordinals, self.options.seed)
-
-    # -- the answer key's people and discharges -----------------------------------------------------------
-
-    def _note_people(self) -> None:
-        """Which hospital knows whom under which id, for those first registered in this stretch."""
-        for habits in HOSPITALS:
-            at = self.people.registered_ms[:, habits.code]
-            person = np.flatnonzero((at >= self.stretch.before_ms) & (at < self.now_ms))
-            ids = self._ids(habits, "Patient", person * HOSPITAL_COUNT + habits.code)
-            again, _ = registered_again(
-                habits, self.options.seed, self.people, self.stretch.before_ms, self.now_ms
-            )
-            ids += self._ids(habits, "Patient", ordinals_again(habits, again))
-            for number, id_ in zip([*person.tolist(), *again.tolist()], ids, strict=True):
-                self.key.note("persons", person_id=number, source=habits.source, patient_id=id_)
-
-    def _note_discharges(self, s: Columns) -> None:
-        """Each index stay: its last encounter at its hospital, its true risk and its drawn outcome."""
-        e = self.encounters
-        inpatient = np.flatnonzero(e["stay"] >= 0)
-        order = inpatient[np.lexsort((e["start"][inpatient], e["stay"][inpatient]))]
-        last_of = dict(zip(e["stay"][order].tolist(), order.tolist(), strict=True))
-        numbers = (
-            "age_years",
-            "stay_days",
-            "haemoglobin_g_dl",
-            "sodium_mmol_l",
-            "creatinine_mg_dl",
-            "true_risk",
-        )
-        for habits in HOSPITALS:
-            rows = np.flatnonzero(s["hospital"] == habits.code)
-            last = np.array([last_of[n] for n in s["stay"][rows].tolist()], dtype=np.int64)
-            encounter_ids = self._ids(habits, "Encounter", e["ordinal"][last])
-            patient_ids = self._ids(habits, "Patient", s["person"][rows] * HOSPITAL_COUNT + habits.code)
-            for row, encounter_id, patient_id in zip(rows.tolist(), encounter_ids, patient_ids, strict=True):
-                bits = int(s["conditions"][row])
-                readmitted = bool(s["readmitted"][row])
-                self.key.note(
-                    "discharges",
-                    source=habits.source,
-                    encounter_id=encounter_id,
-                    patient_id=patient_id,
-                    person_id=int(s["person"][row]),
-                    admitted_at=int(s["admitted"][row]),
-                    discharged_at=int(s["discharged"][row]),
-                    readmitted_30d=readmitted,
-                    readmission_at=int(s["readmission_due"][row]) if readmitted else None,
-                    is_emergency=bool(s["is_emergency"][row]),
-                    emergency_visits_180d=int(s["emergency_visits_180d"][row]),
-                    stays_365d=int(s["stays_365d"][row]),
-                    disposition_code=DISPOSITIONS[s["disposition"][row]],
-                    conditions=",".join(k for i, k in enumerate(CHRONIC_KEYS) if bits >> i & 1),
-                    **{name: float(s[name][row]) for name in numbers},
-                )
-
-
-def _amended(values: np.ndarray, measures: np.ndarray) -> np.ndarray:
-    """What a second version of observations says: a little more, but of what has an upper end."""
-    has_end = np.isin(measures, [MEASURE_INDEX[name] for name in ("oxygen", "coma_scale")])
-    return np.where((values > 10) & ~has_end, values * 1.04 + 0.1, values)
 
 
 _CHANGED_STATUS = {
@@ -594,48 +477,3 @@ def _first_status(type_: str, count: int, rng: np.random.Generator) -> np.ndarra
         "MedicationAdministration": ("completed", "not-done", 0.01),
     }[type_]
     return np.where(rng.random(count) < share, other, usual).astype(object)
-
-
-def _again(table: Columns, at: np.ndarray, version: int, status: str | None = None) -> Columns:
-    """A further version of the rows whose ``at`` is not NEVER, updated and visible then."""
-    rows = np.flatnonzero(at < NEVER)
-    again = {n: a[rows].copy() for n, a in table.items()}
-    again["updated"], again["visible"] = at[rows], at[rows]
-    again["version"] = np.full(len(rows), version, dtype=np.int64)
-    if status is not None:
-        again["status"][:] = status
-    return again
-
-
-def _at(count: int, rows: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """``times`` at ``rows``, NEVER elsewhere."""
-    at = np.full(count, NEVER)
-    at[rows] = times[rows]
-    return at
-
-
-def _lines(table: Columns, write: Callable[[Columns], list[str]]) -> Lines:
-    """The table's lines, written some at a time, so that the text is not held twice."""
-    count = len(table["ordinal"])
-    lines: list[bytes] = []
-    for first in range(0, count, 20_000):
-        part = {name: values[first : first + 20_000] for name, values in table.items()}
-        lines += [line.encode() for line in write(part)]
-    return Lines(table["ordinal"], table["version"], table["visible"], np.zeros(count, dtype=bool), lines)
-
-
-def _stacked(parts: list[Columns]) -> Columns:
-    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
-
-
-def _newest(keys: np.ndarray, versions: np.ndarray) -> np.ndarray:
-    """Mask of rows that are of the highest version of their key."""
-    if not len(keys):
-        return np.zeros(0, dtype=bool)
-    order = np.lexsort((versions, keys))
-    sorted_keys, sorted_versions = keys[order], versions[order]
-    last = np.flatnonzero(np.append(sorted_keys[1:] != sorted_keys[:-1], True))
-    highest = np.repeat(sorted_versions[last], np.diff(np.append(-1, last)))
-    mask = np.empty(len(keys), dtype=bool)
-    mask[order] = sorted_versions == highest
-    return mask
