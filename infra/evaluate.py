@@ -113,13 +113,9 @@ def _planted(path: Path, seen: dict[str, pa.Scalar]) -> pa.Table:
 
 
 def _keys(planted: pa.Table, resource_type: str) -> list[str]:
-    master = load_key(settings().keys_dir / "pseudonym.key")
-    makers: dict[str, Pseudonymiser] = {}
-    keys = []
-    for row in planted.filter(pc.equal(planted["resource_type"], resource_type)).to_pylist():
-        maker = makers.setdefault(row["source"], Pseudonymiser(master, row["source"]))
-        keys.append(maker.key(resource_type, row["resource_id"]))
-    return keys
+    rows = planted.filter(pc.equal(planted["resource_type"], resource_type)).to_pylist()
+    makers = _makers(row["source"] for row in rows)
+    return [makers[row["source"]].key(resource_type, row["resource_id"]) for row in rows]
 
 
 def _count(spark: SparkSession, entity: str, keys: list[str], condition: str) -> int:
@@ -478,11 +474,10 @@ def dispensing(spark: SparkSession, key: Path) -> Iterator[Line]:
     seen = {name: pa.scalar(at, pa.timestamp("ms", tz="UTC")) for name, at in times.items() if at is not None}
     if not seen:
         return
-    master = load_key(settings().keys_dir / "pseudonym.key")
-    makers: dict[str, Pseudonymiser] = {}
+    makers = _makers([*seen, *load_source(SOURCE).endpoints])
 
     def pseudonym(source: str, kind: str, source_id: str) -> str:
-        return makers.setdefault(source, Pseudonymiser(master, source)).key(kind, source_id)
+        return makers[source].key(kind, source_id)
 
     found = dispensing_truth.compare(spark, key, seen, pseudonym)
     yield Line("dispensed_packs_knowable", _share(found.knowable, found.true), "share", ">=0", True)

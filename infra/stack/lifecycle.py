@@ -56,6 +56,7 @@ def up(config: Settings, report: Report, wanted: Sequence[Service] | None = None
 
 def _up(config: Settings, report: Report, wanted: Sequence[Service]) -> list[str]:
     programs = [program for service in wanted for program in service.programs]
+    ports.check_distinct(programs)
     supervisor = supervisor_of(config)
     prepare_home(config)
     with _exclusively(config):

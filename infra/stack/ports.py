@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Iterable
 
 import psutil
 
 from infra.stack.model import Port, Program
 from jobs.errors import CitywellError
+
+
+def check_distinct(programs: Iterable[Program]) -> None:
+    """Raises CitywellError naming two programs that were given one port, and the settings that part them."""
+    taken: dict[int, tuple[str, Port]] = {}
+    for program in programs:
+        for port in program.ports:
+            if port.number in taken:
+                other, theirs = taken[port.number]
+                raise CitywellError(
+                    f"{other} and {program.name} are both to listen on port {port.number}",
+                    where=f"{theirs.setting} and {port.setting}",
+                    do="give each a port of its own",
+                )
+            taken[port.number] = program.name, port
 
 
 def check_free(program: Program, host: str) -> None:

@@ -51,11 +51,7 @@ class Fields:
         self, m: Message, raw: str, where: str, nulled: list[str] | None = None, name: str = ""
     ) -> DateTime | None:
         """A TS, DTM or DT; None where it is empty or, then named in ``nulled``, deleted."""
-        if not raw:
-            return None
-        if raw == NULL:
-            if nulled is not None:
-                nulled.append(name)
+        if not _is_given(raw, nulled, name):
             return None
         text = raw.split(m.separators.component, 1)[0].split(m.separators.repetition or "\r", 1)[0]
         return hl7.checked(self._instant, text, where) if text else None
@@ -85,11 +81,7 @@ class Fields:
 
     def code(self, m: Message, raw: str, nulled: list[str] | None = None, name: str = "") -> str | None:
         """The code of an IS, ID, ST or CWE field; None for what is no code."""
-        if not raw:
-            return None
-        if raw == NULL:
-            if nulled is not None:
-                nulled.append(name)
+        if not _is_given(raw, nulled, name):
             return None
         first = m.repetitions(raw)
         return hl7.match(hl7.CODE, m.unescaped(m.components(first[0])[0]).strip()) if first else None
@@ -122,9 +114,14 @@ class Fields:
 
     def place(self, m: Message, raw: str, nulled: list[str], name: str) -> list[str | None]:
         """(unit, room, bed, facility) of a PL."""
-        if not raw or raw == NULL:
-            if raw:
-                nulled.append(name)
+        if not _is_given(raw, nulled, name):
             return [None] * 4
         parts = m.components(raw)
         return [hl7.match(hl7.PLACE, m.unescaped(at(parts, n)).strip()) for n in range(4)]
+
+
+def _is_given(raw: str, nulled: list[str] | None, name: str) -> bool:
+    """Whether a field has a value; one that was deleted is named in ``nulled``."""
+    if raw == NULL and nulled is not None:
+        nulled.append(name)
+    return bool(raw) and raw != NULL

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from jobs.lake.formats.hl7v2 import Message, at
 from jobs.lake.strict import Rejected
@@ -51,11 +51,7 @@ def appointments(f: Fields, m: Message, sent_us: int) -> Iterator[Record | Refus
 def prescriptions(f: Fields, m: Message, sent_us: int) -> Iterator[Record | Refused]:
     """One record for each order of an RDE, Refused for those that are none. Raises Rejected where there is no order."""
     hl7.require(m, "PID", "ORC", "RXE")
-    for group in hl7.orders(m, "RXE"):
-        try:
-            yield _prescription(f, m, group, sent_us)
-        except Rejected as rejected:
-            yield Refused("Prescription", None, *rejected.args)
+    yield from _each(m, "RXE", "Prescription", lambda group: _prescription(f, m, group, sent_us))
 
 
 def _prescription(f: Fields, m: Message, group: dict[str, list[str]], sent_us: int) -> Record:
@@ -79,11 +75,7 @@ def _prescription(f: Fields, m: Message, group: dict[str, list[str]], sent_us: i
 def dispenses(f: Fields, m: Message, sent_us: int) -> Iterator[Record | Refused]:
     """One record for each dispense of an RDS, Refused for those that are none. Raises Rejected where there is none."""
     hl7.require(m, "PID", "ORC", "RXD")
-    for group in hl7.orders(m, "RXD"):
-        try:
-            yield _dispense(f, m, group, sent_us)
-        except Rejected as rejected:
-            yield Refused("Dispense", None, *rejected.args)
+    yield from _each(m, "RXD", "Dispense", lambda group: _dispense(f, m, group, sent_us))
 
 
 def _dispense(f: Fields, m: Message, group: dict[str, list[str]], sent_us: int) -> Record:
@@ -99,6 +91,16 @@ def _dispense(f: Fields, m: Message, group: dict[str, list[str]], sent_us: int) 
     shape.refills_left = hl7.whole_number(m.unescaped(at(given, 8)), "RXD-8")
     key = f.pseudonyms.key(ORDER, f"{number or name}|{name}|{sub_id}")
     return Record("Dispense", key, sent_us, sent_us, False, shape)
+
+
+def _each(
+    m: Message, segment: str, kind: str, read: Callable[[dict[str, list[str]]], Record]
+) -> Iterator[Record | Refused]:
+    for group in hl7.orders(m, segment):
+        try:
+            yield read(group)
+        except Rejected as rejected:
+            yield Refused(kind, None, *rejected.args)
 
 
 def _order(f: Fields, m: Message, shape: Order, control: list[str]) -> str:

@@ -38,9 +38,15 @@ class Stack:
         self.services: list[Service] = []
         self.story: list[tuple[str, str]] = []
 
-    def add(self, name: str, after: tuple[str, ...] = (), command: list[str] | None = None) -> Program:
+    def add(
+        self,
+        name: str,
+        after: tuple[str, ...] = (),
+        command: list[str] | None = None,
+        port: int | None = None,
+    ) -> Program:
         """A service of one web server; or of ``command``, never healthy unless it serves on that port."""
-        port = free_port()
+        port = port or free_port()
         program = Program(
             name=name,
             command=command or [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"],
@@ -132,6 +138,16 @@ def test_a_port_in_use_is_named_with_its_setting_and_nothing_starts(stack):
     assert f"port {taken.ports[0].number} is in use by another program" in error.value.what
     assert f"pid {holder.pid}" in error.value.what
     assert "CITYWELL_BETA_PORT" in error.value.do
+    assert not stack.is_supervised()
+
+
+def test_two_programs_given_one_port_are_named_with_their_settings_and_nothing_starts(stack):
+    taken = stack.add("alpha").ports[0].number
+    stack.add("beta", port=taken)
+    with pytest.raises(CitywellError) as error:
+        stack.up()
+    assert f"alpha and beta are both to listen on port {taken}" in error.value.what
+    assert error.value.where == "CITYWELL_ALPHA_PORT and CITYWELL_BETA_PORT"
     assert not stack.is_supervised()
 
 
