@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from jobs.lake import rules
 from jobs.lake.formats import flat
 from jobs.lake.reader import SPARK_SCHEMA, TOMBSTONE_HASH, File, Reading, read_records
-from jobs.lake.timeline import ORDER
+from jobs.lake.timeline import newest
 from jobs.silver import fhir, hl7v2
 from jobs.sources import Table
 
@@ -170,13 +170,8 @@ def with_absences(
     accepted = rows.where(F.col("rule").isNull()).select(key).distinct()
     result = rows
     if is_whole and not _hides_somebody(rows, key):
-        newest = F.max_by(F.col("is_deleted"), F.struct(*ORDER))
-        alive = (
-            bronze.where((F.col("version_at") < facts.transaction_time) & F.col("rule").isNull())
-            .groupBy(key)
-            .agg(newest.alias("is_gone"))
-            .where(~F.col("is_gone"))
-        )
+        before = bronze.where((F.col("version_at") < facts.transaction_time) & F.col("rule").isNull())
+        alive = newest(before, key).where(~F.col("is_deleted"))
         gone = alive.select(key).join(rows.select(key).distinct(), key, "left_anti")
         result = result.unionByName(_tombstones(gone, rows, key, facts, facts.transaction_time))
     for snapshot in later:

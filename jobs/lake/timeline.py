@@ -48,6 +48,18 @@ def versions_query(bronze: str, key: str, columns: Sequence[str]) -> str:
     )
 
 
+def newest(records: DataFrame, key: str) -> DataFrame:
+    """The newest record of each value of ``key``, with the columns of ``records``, which has those of ORDER.
+
+    By a window, which spills: a greatest struct of each group takes Sail (0.7.2) the memory of a whole batch of rows.
+    """
+    newest_first = [
+        F.asc_nulls_first(name) if name == OWN_INSTANT else F.desc_nulls_last(name) for name in ORDER
+    ]
+    place = F.row_number().over(Window.partitionBy(key).orderBy(*newest_first))
+    return records.withColumn("place", place).where("place = 1").drop("place")
+
+
 def special_keys(arrivals: DataFrame, held: DataFrame) -> DataFrame:
     """Keys (one column, distinct) that arrive more than once or already have a current row.
 

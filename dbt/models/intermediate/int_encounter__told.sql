@@ -2,10 +2,7 @@
 with
 
 message as (
-    select
-        *,
-        struct(version_at, content_hash, admission_key) as place
-    from {{ ref('stg_hospital_events__admission') }}
+    select * from {{ ref('stg_hospital_events__admission') }}
     where not is_withdrawn
 ),
 
@@ -18,10 +15,19 @@ renumbered as (
     select
         house,
         prior_visit_key,
-        max_by(visit_key, place) as visit_key
-    from message
-    where prior_visit_key <> visit_key
-    group by house, prior_visit_key
+        visit_key
+    from (
+        select
+            house,
+            prior_visit_key,
+            visit_key,
+            row_number() over (
+                partition by house, prior_visit_key order by version_at desc, content_hash desc, admission_key desc
+            ) as age
+        from message
+        where prior_visit_key <> visit_key
+    ) as numbered
+    where age = 1
 ),
 
 merged as (
@@ -31,7 +37,8 @@ merged as (
 of_visit as (
     select
         message.house,
-        message.place,
+        message.admission_key,
+        message.content_hash,
         message.trigger,
         message.nulled,
         message.patient_key,
@@ -80,6 +87,13 @@ of_visit as (
     where message.visit_key is not null and message.trigger not in ('A28', 'A31', 'A34', 'A37', 'A40')
 ),
 
+placed as (
+    select
+        *,
+        row_number() over (partition by house, visit_key order by version_at, content_hash, admission_key) as place
+    from of_visit
+),
+
 folded as (
     select
         house,
@@ -104,7 +118,7 @@ folded as (
         max(available_at) as available_at,
         max(known_from) as known_from,
         max(usable_at) as usable_at
-    from of_visit
+    from placed
     group by house, visit_key
 ),
 

@@ -43,7 +43,7 @@ told as (
         field,
         code_system,
         code,
-        min_by(name, case when name is not null then struct(length(name), name) end) as name,
+        {{ shortest('name') }} as name,
         count(*) as record_count,
         count(distinct person) as person_count,
         min(known_from) as first_seen_at,

@@ -10,7 +10,7 @@ named as (
         prior_patient_key,
         least(patient_key, prior_patient_key) as one,
         greatest(patient_key, prior_patient_key) as other,
-        struct(valid_from, version_at, content_hash, admission_key) as place
+        row_number() over (order by valid_from, version_at, content_hash, admission_key) as place
     from {{ ref('stg_hospital_events__admission') }}
         lateral view explode(prior_patient_keys) exploded as prior_patient_key
     where not is_withdrawn and trigger in ('A34', 'A37', 'A40')

@@ -14,7 +14,7 @@ coded as (
     select
         atc_code,
         max(concept) as concept,
-        min_by(name, case when name is not null then struct(length(name), name) end) as name,
+        {{ shortest('name') }} as name,
         array_join(
             array_sort(
                 collect_set(case when upper(code) <> atc_code then concat(code_system, '|', code) end)

@@ -17,7 +17,7 @@ from jobs.lake.load import checking
 from jobs.lake.load.steps import crash_point, side_by_side
 from jobs.lake.load.work import Work
 from jobs.lake.reader import DELETION_BUNDLE
-from jobs.lake.timeline import ORDER
+from jobs.lake.timeline import newest
 from jobs.settings import settings
 from jobs.silver.hl7v2 import MESSAGE
 from jobs.sources import Consent, Table
@@ -102,19 +102,11 @@ def _consenting(work: Work, consent: Consent) -> DataFrame:
         & ~F.col("batch_id").isin(*hidden)
         & (F.col("version_at") <= at)
     )
-    newest = F.max_by(F.struct("is_deleted", "purpose", "given_at", "withdrawn_at"), F.struct(*ORDER)).alias(
-        "newest"
-    )
-    key, person = work.source.tables[work.source.consents].key, F.first(consent.person, ignorenulls=True)
-    now = (
-        known.groupBy(key)
-        .agg(newest, person.alias(consent.person))
-        .where(
-            ~F.col("newest.is_deleted")
-            & (F.col("newest.purpose") == consent.purpose)
-            & (F.col("newest.given_at") <= at)
-            & (F.col("newest.withdrawn_at").isNull() | (F.col("newest.withdrawn_at") > at))
-        )
+    now = newest(known, work.source.tables[work.source.consents].key).where(
+        ~F.col("is_deleted")
+        & (F.col("purpose") == consent.purpose)
+        & (F.col("given_at") <= at)
+        & (F.col("withdrawn_at").isNull() | (F.col("withdrawn_at") > at))
     )
     return now.select(consent.person).distinct()
 
