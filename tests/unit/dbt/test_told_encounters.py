@@ -211,6 +211,20 @@ def test_what_the_record_said_stands_until_messages_add_to_it(told: City) -> Non
     }
 
 
+def test_the_visits_of_a_whole_city_are_folded(told: City) -> None:
+    visits = [f"{n:064}" for n in range(6_000)]
+    told.put(
+        hospital_events__admission=[
+            *(said("A01", visit, "02 08:10", class_code="I", **begun("02 08:00")) for visit in visits),
+            *(said("A03", visit, "03 09:00", **over("03 09:00")) for visit in visits),
+        ]
+    )
+    told.build(ENCOUNTERS)
+    (statuses,) = {row[1:] for row in told.rows("fct_encounter", "encounter_key", "status", "ended_at")}
+    assert statuses == ("finished", at("2026-03-03 09:00"))
+    assert len(told.rows("fct_encounter", "encounter_key")) == len(visits)
+
+
 @pytest.mark.slow
 @pytest.mark.spark
 def test_told_encounters_are_the_same_on_sail_and_spark(

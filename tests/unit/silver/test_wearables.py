@@ -154,3 +154,13 @@ def test_each_table_has_its_records(lake: TestLake) -> None:
         ("Questionnaire", 2, "range:total_error"),
         ("Questionnaire", 5, "range:items_off_scale"),
     ]
+
+
+def test_the_consents_of_a_whole_city_are_looked_at(lake: TestLake) -> None:
+    many = [consent(participant_id=f"p-{n}") for n in range(8_000)]
+    delivery = {
+        "Consent": many,
+        "HomeReading": [reading("9", "weight", "kg", value=71, participant_id="p-7")],
+    }
+    counted = totals(lake.ingest("wearables_city", Export(instant("2026-01-03"), delivery)))
+    assert counted["published"] == 8_001
