@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import deltalake
 import yaml
@@ -115,7 +115,7 @@ def build(
 
     Raises CitywellError naming the models and tests that failed. Nothing is published here either way.
     """
-    run = _Dbt(spark, lake_dir, target_dir)
+    run = _Dbt(spark, lake_dir, target_dir, parts="view" if unit_tests else "ephemeral")
     with run.connected():
         fingerprint = logic()
         options = [] if select is None else ["--select", select, "--indirect-selection", "buildable"]
@@ -208,10 +208,20 @@ def _sources() -> dict[str, tuple[str, dict[str, tuple[str, str]]]]:
 
 
 class _Dbt:
-    """One dbt invocation's surroundings: the session it runs in, its directories and its tables."""
+    """One dbt invocation's surroundings: the session it runs in, its directories and its tables.
 
-    def __init__(self, spark: SparkSession, lake_dir: Path, target_dir: Path) -> None:
-        self.spark, self.lake, self.target = spark, lake_dir, target_dir
+    parts: how staging and intermediate models are materialized. As views, each costs a statement and a plan of all
+    that it stands on.
+    """
+
+    def __init__(
+        self,
+        spark: SparkSession,
+        lake_dir: Path,
+        target_dir: Path,
+        parts: Literal["ephemeral", "view"] = "ephemeral",
+    ) -> None:
+        self.spark, self.lake, self.target, self.parts = spark, lake_dir, target_dir, parts
         self.manifest: Any = None
 
     @property
@@ -258,6 +268,7 @@ class _Dbt:
             "gold_dir": str(self.lake / SCHEMA),
             "quality_dir": str(self.lake / QUALITY),
             "scratch_dir": str(self._scratch),
+            "parts": self.parts,
             "version_order": timeline.order_sql(),
             "time_zones": [[e.name, e.time_zone] for e in endpoints],
             "houses": [[e.name, house] for e in endpoints if (house := getattr(e, "house", None))],
