@@ -257,15 +257,10 @@ def connect(role: str = CLIENT_ROLE) -> Iterator[Connection]:
 
 
 def migrate(conn: Connection) -> None:
-    """Bring tables, functions and rights to this version, as the owner. Changes nothing the second time.
-
-    Two at once would fail on each other's catalogue rows; the advisory lock makes the second wait.
-    """
-    with conn.transaction():
-        conn.execute("select pg_advisory_xact_lock(hashtext('citywell vault migrate'))")
-        conn.execute(_TABLES)
-        conn.execute(_LINKAGE_DDL.read_bytes())
-        conn.execute(_FUNCTIONS)
+    """Bring tables, functions and rights to this version, as the owner. Changes nothing the second time."""
+    postgres.migrate(
+        conn, "vault.source_identity", _TABLES.encode(), _LINKAGE_DDL.read_bytes(), _FUNCTIONS.encode()
+    )
 
 
 def register(conn: Connection, batch_id: str, identities: Iterable[Identity], *, method: str) -> int:

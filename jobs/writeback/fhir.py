@@ -116,9 +116,7 @@ class _Outcome:
 
 def migrate(conn: control.Connection) -> None:
     """Make the table ``writeback`` of the control database. Changes nothing the second time."""
-    with conn.transaction():
-        conn.execute("select pg_advisory_xact_lock(hashtext('citywell writeback migrate'))")
-        conn.execute(_DDL)
+    postgres.migrate(conn, "writeback", _DDL.encode())
 
 
 def newest(spark: SparkSession, source: str) -> list[Score]:

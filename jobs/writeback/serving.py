@@ -21,6 +21,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 from pyspark.sql import SparkSession
 
+from jobs import postgres
 from jobs.crash import crash_here
 from jobs.errors import CitywellError
 from jobs.settings import settings
@@ -174,9 +175,7 @@ def connect() -> Connection:
 
 def migrate(conn: Connection) -> None:
     """Bring tables, views and rights to this version, as the owner. Changes nothing the second time."""
-    with conn.transaction():
-        conn.execute("select pg_advisory_xact_lock(hashtext('citywell serving migrate'))")
-        conn.execute(_DDL)
+    postgres.migrate(conn, "serving.risk", _DDL.encode())
 
 
 def newest(spark: SparkSession, as_of: datetime) -> pa.Table:

@@ -57,9 +57,7 @@ def connect() -> Iterator[Connection]:
 
 def migrate(conn: Connection) -> None:
     """Creates what is missing. Safe to run at any time and by several at once."""
-    with conn.transaction():
-        lock_transaction(conn, "migration")
-        conn.execute(_DDL.read_bytes())
+    postgres.migrate(conn, "batch", _DDL.read_bytes())
 
 
 @contextmanager

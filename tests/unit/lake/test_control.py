@@ -273,6 +273,14 @@ def test_migrating_is_safe_many_times_and_at_once(new_connection: NewConnection)
     assert control.current_versions(conns[0]) == {"silver.t": 1}
 
 
+def test_migrating_again_waits_for_nobodys_work(new_connection: NewConnection) -> None:
+    at_work, starting = new_connection(), new_connection()
+    starting.execute("set lock_timeout = '200ms'")
+    with at_work.transaction():
+        publish(at_work, DAY_1, {"silver.t": 1})
+        control.migrate(starting)
+
+
 def test_the_connection_follows_the_settings(
     postgres: Cluster, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
