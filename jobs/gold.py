@@ -28,7 +28,7 @@ from pyspark.sql.types import StructType
 
 from jobs.errors import CitywellError
 from jobs.harmonise import rulebook
-from jobs.lake import catalog, tables, timeline
+from jobs.lake import catalog, engine, tables, timeline
 from jobs.settings import PROJECT_DIR
 from jobs.sources import RECORD_COLUMNS, reading
 
@@ -427,6 +427,7 @@ def _results(run: Any, target_dir: Path, lake: Path) -> GoldResult:
     built = [_table(result.node) for result in run.result if _is_mart(result.node)]
     failed = [(kind, node) for kind, node in nodes if node.status in ("error", "fail")]
     if failed or not run.success:
+        lacks_memory = any(engine.is_out_of_memory(str(result.message)) for result in run.result)
         raise CitywellError(
             "The gold tables did not pass: "
             + "; ".join(
@@ -434,7 +435,8 @@ def _results(run: Any, target_dir: Path, lake: Path) -> GoldResult:
                 for kind, node in failed
             ),
             where=str(PROJECT),
-            do=f"read {_log(target_dir)}; nothing was published, readers keep the last good tables",
+            do=(f"{engine.MORE_MEMORY}, and " if lacks_memory else "")
+            + f"read {_log(target_dir)}; nothing was published, readers keep the last good tables",
         )
     versions = {table: tables.version(table, lake) for table in sorted(built)}
     return GoldResult(

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
+import psutil
 from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -43,7 +44,11 @@ class Settings(BaseSettings):
         "sail", validation_alias=AliasChoices("CITYWELL_ENGINE", "ENGINE"), description="Spark Connect engine"
     )
 
-    spark_memory: str = Field("4g", pattern="^[0-9]+[mg]$", description="heap of the Spark engine")
+    engine_memory_gib: int = Field(
+        default_factory=lambda: max(4, psutil.virtual_memory().total // 3 // 2**30),
+        ge=1,
+        description="what Sail's sorts and joins may hold, or Spark's heap; a third of the machine's, at least 4",
+    )
 
     postgres_port: Port = 55432
     engine_port: Port = 50051

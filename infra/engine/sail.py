@@ -9,10 +9,10 @@ from pathlib import Path
 
 from infra.engine.launch import Command, Engine, free_port, running, worker_env
 
-MEMORY_GIB = 2.0
+MEMORY_GIB = 2
 
 
-def sail_command(host: str, port: int, directory: Path, memory_gib: float = MEMORY_GIB) -> Command:
+def sail_command(host: str, port: int, directory: Path, memory_gib: int = MEMORY_GIB) -> Command:
     """Starts Sail's Spark Connect server on ``host:port``.
 
     directory: where it keeps checkpointed rows, each session's until it ends. memory_gib: what sorts and joins
@@ -22,7 +22,7 @@ def sail_command(host: str, port: int, directory: Path, memory_gib: float = MEMO
     argv = [sys.executable, "-m", "pysail", "spark", "server", "--ip", host, "--port", str(port)]
     memory = {
         "SAIL_RUNTIME__MEMORY_POOL__TYPE": "greedy",
-        "SAIL_RUNTIME__MEMORY_POOL__GREEDY__MAX_SIZE": str(int(memory_gib * 2**30)),
+        "SAIL_RUNTIME__MEMORY_POOL__GREEDY__MAX_SIZE": str(memory_gib * 2**30),
     }
     kept = {"SAIL_EXECUTION__CHECKPOINT__PATH": checkpoints(directory).as_uri()}
     return Command(argv, {**worker_env(), **memory, **kept})

@@ -49,7 +49,7 @@ def spark_command(
     port: int,
     directory: Path,
     cores: int | None = None,
-    memory: str = "4g",
+    memory_gib: int = 4,
     extra: Mapping[str, str] | None = None,
     thrift_port: int | None = None,
 ) -> Command:
@@ -57,7 +57,7 @@ def spark_command(
     over the same catalog.
 
     directory: takes the warehouse and scratch files. cores: worker threads, by default all of the machine.
-    memory: of the JVM's heap; tables that joins hold in memory take the most of it.
+    memory_gib: of the JVM's heap; tables that joins hold in memory take the most of it.
     extra: more configuration. Shuffles have as many partitions as there are cores and a Delta snapshot two,
     since the defaults (200, 50) start that many tasks for a table of ten rows. The operations of a client that
     was killed end by themselves after half a minute.
@@ -67,7 +67,7 @@ def spark_command(
     config = {
         "spark.driver.extraClassPath": f"{JARS}/*",
         "spark.executor.extraClassPath": f"{JARS}/*",
-        "spark.driver.memory": memory,
+        "spark.driver.memory": f"{memory_gib}g",
         "spark.driver.host": host,
         "spark.driver.bindAddress": host,
         "spark.connect.grpc.binding.address": host,
@@ -139,7 +139,7 @@ def running_spark(directory: Path, cores: int | None = None) -> Iterator[Engine]
     fetch_jars()
     port, thrift_port = free_port(), free_port()
     command = spark_command(
-        "127.0.0.1", port, directory, cores, "2g", extra=TINY_DATA, thrift_port=thrift_port
+        "127.0.0.1", port, directory, cores, memory_gib=2, extra=TINY_DATA, thrift_port=thrift_port
     )
     with running(command, port, directory / "spark.log") as engine:
         yield replace(engine, jdbc=f"jdbc:hive2://127.0.0.1:{thrift_port}/")

@@ -155,10 +155,12 @@ def _engine_command(config: Settings) -> Command:
             config.host,
             config.engine_port,
             config.home / "engine",
-            memory=config.spark_memory,
+            memory_gib=config.engine_memory_gib,
             thrift_port=config.thrift_port,
         )
-    return sail.sail_command(config.host, config.engine_port, config.home / "engine")
+    return sail.sail_command(
+        config.host, config.engine_port, config.home / "engine", config.engine_memory_gib
+    )
 
 
 def _listener(config: Settings) -> Service:

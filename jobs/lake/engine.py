@@ -58,6 +58,9 @@ _DAMAGED_TABLE_SIGNS = (
     "DELTA_STATE_RECOVER",
 )
 
+_OUT_OF_MEMORY_SIGNS = ("Failed to allocate additional", "Resources exhausted", "java.lang.OutOfMemoryError")
+MORE_MEMORY = "give the engine more with CITYWELL_ENGINE_MEMORY_GIB, then `citywell up`"
+
 _VALUE_LOGGERS = ("SQLQueryContextLogger", "DataFrameQueryContextLogger", "pyspark.sql.connect.logging")
 """PySpark's own loggers that print the values of a failed query on stderr, even when the error is caught. Shut by
 level: whoever sets up logging anew, as Airflow does for each task, enables again what was disabled."""
@@ -131,6 +134,11 @@ def is_unavailable(error: BaseException) -> bool:
     return "StatusCode.UNAVAILABLE" in text or "failed to connect to all addresses" in text
 
 
+def is_out_of_memory(text: str) -> bool:
+    """Whether an engine's error says that a sort, a join or an aggregate did not fit into the memory it may hold."""
+    return any(sign in text for sign in _OUT_OF_MEMORY_SIGNS)
+
+
 def describe(error: BaseException) -> str:
     """The kinds of error named in an engine's ``error``, without its message: that may quote a record's
     values.
@@ -166,6 +174,10 @@ def refusal(
         return CitywellError(said["what"], where=said["where"], do=said["do"])
     if disk.is_full(error) or not disk.has_room(place):
         return disk.full(error, place)
+    if is_out_of_memory(str(error)):
+        return CitywellError(
+            f"the engine has not the memory for {what}", where=where, do=f"{MORE_MEMORY}; {consequence}"
+        )
     if any(sign in str(error) for sign in _DAMAGED_TABLE_SIGNS):
         return CitywellError(
             f"the engine refused {what}: a file of a table is missing or damaged",

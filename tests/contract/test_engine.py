@@ -13,7 +13,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from infra.engine.launch import Engine
-from jobs.lake.engine import describe, engine_kind, kept, session
+from jobs.errors import CitywellError
+from jobs.lake.engine import describe, engine_kind, kept, session, told
 from tests.contract.workers import blurt, shout, who_works
 
 
@@ -93,3 +94,11 @@ def test_rows_are_kept_in_their_own_session(engine: Engine) -> None:
         assert set(map(str, once.collect())) == set(map(str, once.collect()))
         assert once.schema.simpleString() == rows.schema.simpleString()
         assert pool.submit(kept, rows.limit(0)).result().count() == 0
+
+
+def test_too_little_memory_is_told_as_such(sail_engine: Engine) -> None:
+    three_gib = "select size(collect_list(lpad(cast(id as string), 1000, '0'))) from range(3000000)"
+    with session(sail_engine.remote) as spark, pytest.raises(CitywellError) as error, told("here"):
+        spark.sql(three_gib).collect()
+    assert "has not the memory" in error.value.what
+    assert "CITYWELL_ENGINE_MEMORY_GIB" in error.value.do
