@@ -9,7 +9,10 @@ import typer
 
 def run(
     dag: Annotated[
-        str, typer.Argument(help="ingest_hospital, transform, train, score, writeback or maintain.")
+        str,
+        typer.Argument(
+            help="ingest_city, ingest_<source>, transform, train, score, writeback, watch or maintain."
+        ),
     ],
     date: Annotated[
         str | None,
