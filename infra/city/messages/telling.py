@@ -20,19 +20,19 @@ import msgspec
 import numpy as np
 
 from infra.city.habits import HOSPITALS, Habits
-from infra.city.ids import hashed, record_ids
+from infra.city.ids import record_ids
 from infra.city.messages import results
-from infra.city.messages.voices import LABORATORY, NATIONAL_AUTHORITY, VOICES, Voice, of_hospital
-from infra.city.messages.writing import NULL, Field, Kind, Rep, date, message, stamp
-from infra.city.population import DAY_MS, NEVER, Identity, People
+from infra.city.messages.segments import MINUTE_MS, Segments, Visit, diagnosis, event, reason_of
+from infra.city.messages.voices import LABORATORY, VOICES, Voice, of_hospital
+from infra.city.messages.writing import NULL, Field, Kind, message, stamp
+from infra.city.population import DAY_MS, Identity, People
 from infra.city.records import wards_of
-from infra.city.scribe import PRACTITIONERS, practitioner_names, record_numbers, visit_numbers
+from infra.city.scribe import record_numbers, visit_numbers
 from infra.city.simulation import Columns
 from infra.city.vocabulary import (
     AMB,
     CHRONIC_KEYS,
     ELECTIVE,
-    EMER,
     IMP,
     MEASURES,
     MEDICATIONS,
@@ -40,7 +40,7 @@ from infra.city.vocabulary import (
     WARDS,
 )
 
-MINUTE_MS, HOUR_MS = 60_000, 3_600_000
+HOUR_MS = 3_600_000
 BATCH_DAYS = 14
 """So many days before the clock first stood still are told, in batch files."""
 BOOKED_SHARE, UPDATED_SHARE, MOVED_SHARE = 0.3, 0.35, 0.25
@@ -48,12 +48,6 @@ EARLY_DISCHARGE_SHARE, SECOND_NUMBER_SHARE = 0.03, 0.01
 WRONG_MERGES_A_DAY = 0.1
 PRELIMINARY_SHARE, CORRECTED_SHARE, COMMENT_SHARE, DISPENSED_SHARE = 0.15, 0.03, 0.04, 0.7
 SALT = 7
-_CLASSES = {AMB: "O", EMER: "E", IMP: "I"}
-_ADMISSION_TYPES = ("R", "C", "U", "E")
-_ADMIT_SOURCES = ("", "1", "7", "4", "2")
-_DISPOSITIONS = ("", "01", "02", "03", "62", "51", "20", "07")
-"""HL7 tables 0007, 0023 and 0112 for PRIORITIES, ADMIT_SOURCES and DISPOSITIONS."""
-_SEXES = "FM"
 
 
 class Told(msgspec.Struct, array_like=True):
@@ -63,27 +57,6 @@ class Told(msgspec.Struct, array_like=True):
     at_ms: int
     control_id: str
     body: bytes
-
-
-@dataclass(frozen=True)
-class _Visit:
-    """An encounter as its hospital speaks of it; ``number`` is the patient's there, a second one for a few."""
-
-    row: int
-    habits: Habits
-    voice: Voice
-    person: int
-    number: str
-    ordinal: int
-    visit_number: str
-    class_: int
-    ward: int
-    priority: int
-    source: int
-    disposition: int
-    reason: int
-    start: int
-    end: int
 
 
 @dataclass(frozen=True)
@@ -121,7 +94,7 @@ class Teller:
         self.rng = np.random.default_rng([seed, SALT, stretch_number])
         self._drafts: list[_Draft] = []
         self._mrn = cache(self._record_number)
-        self._doctors = cache(lambda habits: practitioner_names(habits, seed))
+        self.segments = Segments(seed, people, identity)
 
     def tell(
         self, encounters: Columns, spurious_from: int, spurious_kinds: np.ndarray, tables: dict[str, Columns]
@@ -154,9 +127,9 @@ class Teller:
                 voice, at = of_hospital(habits), int(updated[person]) + 30_000
                 number = self._mrn(habits, person)
                 segments: list[list[Field]] = [
-                    self._event(voice, trigger, at),
-                    self._pid(voice, habits, person, number, at),
-                    self._next_of_kin(person),
+                    event(voice, trigger, at),
+                    self.segments.patient(voice, habits, person, number, at),
+                    self.segments.next_of_kin(person),
                 ]
                 # The structure of A31 is that of A05 from 2.4 on, as is that of A28.
                 kind = Kind("ADT", trigger, "ADT_A05")
@@ -188,8 +161,8 @@ class Teller:
             "unlinked_at": parted,
         }
         segments: list[list[Field]] = [
-            self._event(voice, "A40", at),
-            self._pid(voice, habits, person, number, at),
+            event(voice, "A40", at),
+            self.segments.patient(voice, habits, person, number, at),
             ["MRG", [prior, "", "", voice.authority, "MR"]],
         ]
         # 2.3 merges by A34, which names one pair of numbers.
@@ -197,22 +170,22 @@ class Teller:
         self._say(voice, at, kind, segments, truth, merge)
         if parted is not None:
             segments = [
-                self._event(voice, "A37", parted),
-                self._pid(voice, habits, person, number, parted),
-                self._pid(voice, habits, prior_person, prior, parted),
+                event(voice, "A37", parted),
+                self.segments.patient(voice, habits, person, number, parted),
+                self.segments.patient(voice, habits, prior_person, prior, parted),
             ]
             self._say(voice, parted, _kind("ADT", "A37"), segments, truth)
 
     # -- encounters -----------------------------------------------------------------------------------------
 
-    def _visit(self, e: Columns, row: int) -> _Visit:
+    def _visit(self, e: Columns, row: int) -> Visit:
         habits, person = HOSPITALS[int(e["hospital"][row])], int(e["person"][row])
         ordinal = int(e["ordinal"][row])
         one = np.array([ordinal])
         number = self._mrn(habits, person)
         if e["class_"][row] != AMB and e["start"][row] >= self.since_ms:
             number = self._second_number(habits, person, int(e["start"][row]), int(e["end"][row])) or number
-        return _Visit(
+        return Visit(
             row=row,
             habits=habits,
             voice=of_hospital(habits),
@@ -237,15 +210,15 @@ class Teller:
         (count,) = self._number(f"second number {habits.name}", 1).tolist()
         second, voice = f"{habits.name[0].upper()}9{count:07d}-00", of_hospital(habits)
         segments = [
-            self._event(voice, "A28", start),
-            self._pid(voice, habits, person, second, start, has_national_id=False),
+            event(voice, "A28", start),
+            self.segments.patient(voice, habits, person, second, start, has_national_id=False),
         ]
         self._say(voice, start, Kind("ADT", "A28", "ADT_A05"), segments, self._truth(habits, person, second))
         merged = end + int(self.rng.uniform(1, 40) * HOUR_MS)
         self._merge(habits, merged, person, person, second, None)
         return second
 
-    def _stay(self, v: _Visit) -> None:
+    def _stay(self, v: Visit) -> None:
         """A stay: booked where it was planned, admitted, sometimes moved or updated, discharged."""
         rng, length = self.rng, v.end - v.start
         if v.priority == ELECTIVE:
@@ -264,7 +237,7 @@ class Teller:
         told = v.end + int(rng.integers(1, 20)) * MINUTE_MS
         self._adt(v, "A03", told, discharged=v.end, is_diagnosed=True, structure="ADT_A03")
 
-    def _call(self, v: _Visit) -> None:
+    def _call(self, v: Visit) -> None:
         """An emergency visit, or one to the clinic, of which some are booked and few are told to be over."""
         rng = self.rng
         if v.class_ == AMB:
@@ -283,7 +256,7 @@ class Teller:
         told = v.end + int(rng.integers(1, 20)) * MINUTE_MS
         self._adt(v, "A03", told, discharged=v.end, is_diagnosed=True, structure="ADT_A03")
 
-    def _spurious(self, v: _Visit, kind: str) -> None:
+    def _spurious(self, v: Visit, kind: str) -> None:
         """A stay that never was: booked, or admitted and cancelled, as its FHIR resource is withdrawn."""
         if kind in ("planned", "cancelled"):
             booked = v.start - DAY_MS
@@ -296,7 +269,7 @@ class Teller:
         withdrawn = v.end + (1 if kind == "entered-in-error" else 3) * DAY_MS
         self._adt(v, "A11", withdrawn, structure="ADT_A09", mark="cancels")
 
-    def _missed(self, v: _Visit) -> None:
+    def _missed(self, v: Visit) -> None:
         """An appointment later that day, which nobody came to."""
         (count,) = self._number("missed appointment", 1).tolist()
         name = f"M{count:08d}"
@@ -310,7 +283,7 @@ class Teller:
 
     def _adt(
         self,
-        v: _Visit,
+        v: Visit,
         trigger: str,
         at: int,
         *,
@@ -323,19 +296,19 @@ class Teller:
     ) -> None:
         voice = v.voice
         segments = [
-            self._event(voice, trigger, at),
-            self._pid(voice, v.habits, v.person, v.number, at),
-            self._pv1(v, trigger, moved_from, NULL if is_null_discharge else discharged),
+            event(voice, trigger, at),
+            self.segments.patient(voice, v.habits, v.person, v.number, at),
+            self.segments.visit(v, trigger, moved_from, NULL if is_null_discharge else discharged),
         ]
         if trigger == "A05":
-            segments.append(["PV2", "", "", self._reason(v), *[""] * 4, stamp(voice, v.start)])
+            segments.append(["PV2", "", "", reason_of(v), *[""] * 4, stamp(voice, v.start)])
         if is_diagnosed:
-            segments.append(self._diagnosis(v))
+            segments.append(diagnosis(v))
         if voice.has_z_segment:
             segments.append(["ZNG", 1, f"{v.class_}-{v.ward}", "house use"])
         self._say(voice, at, _kind("ADT", trigger, structure), segments, self._truth_of(v, mark))
 
-    def _book(self, v: _Visit, at: int, trigger: str, status: str, type_: str, name: str = "") -> None:
+    def _book(self, v: Visit, at: int, trigger: str, status: str, type_: str, name: str = "") -> None:
         voice, appointment = v.voice, name or f"A{v.visit_number}"
         minutes = 15 if v.class_ == AMB else 60
         starts = v.start - v.start % (5 * MINUTE_MS)
@@ -346,7 +319,7 @@ class Teller:
             [appointment, voice.application],
             *[""] * 3,
             [type_, type_.title(), "L"],
-            self._reason(v),
+            reason_of(v),
             [type_, type_.title(), "L"],
             minutes,
             "min",
@@ -357,8 +330,8 @@ class Teller:
         unit = WARDS[v.ward].upper()
         segments = [
             schedule,
-            self._pid(voice, v.habits, v.person, v.number, at),
-            self._pv1(v, "S12", None, None),
+            self.segments.patient(voice, v.habits, v.person, v.number, at),
+            self.segments.visit(v, "S12", None, None),
             ["RGS", 1],
             ["AIL", 1, "", [unit, "", "", voice.authority]],
         ]
@@ -370,7 +343,7 @@ class Teller:
 
     # -- orders and results ---------------------------------------------------------------------------------
 
-    def _values(self, visits: dict[int, _Visit], t: Columns) -> None:
+    def _values(self, visits: dict[int, Visit], t: Columns) -> None:
         """Laboratory values of stays and emergency visits, one report for each drawing of blood."""
         is_told = np.isin(t["measure"], results.QUANTITIES) & np.isin(t["encounter"], list(visits))
         rows = np.flatnonzero(is_told & (t["issued"] >= self.since_ms))
@@ -382,7 +355,7 @@ class Teller:
             if v.class_ != AMB:
                 self._panel(v, at, chosen, t)
 
-    def _panel(self, v: _Visit, at: int, rows: list[int], t: Columns) -> None:
+    def _panel(self, v: Visit, at: int, rows: list[int], t: Columns) -> None:
         rng, issued = self.rng, int(t["issued"][rows[0]])
         order = f"{v.habits.name[0].upper()}L{int(t['ordinal'][rows[0]]):09d}"
         values = [(MEASURES[int(t["measure"][r])], float(t["value"][r])) for r in rows]
@@ -404,7 +377,7 @@ class Teller:
                 segments.append(report.text(len(values) + 1, comment, status, at))
             self._report(v, v.voice, when, segments, "corrected later" if factor > 1 else "")
 
-    def _laboratory(self, visits: dict[int, _Visit], spurious_from: int, t: Columns) -> None:
+    def _laboratory(self, visits: dict[int, Visit], spurious_from: int, t: Columns) -> None:
         """What the city's laboratory finds: germs, tumour markers, tissue, and titres of the clinics."""
         cancer_since = self.people.onset_ms[:, CHRONIC_KEYS.index("cancer")]
         for row, v in visits.items():
@@ -424,12 +397,15 @@ class Teller:
                 segments.append(report.titre(1, int(t["second"][row]), "F", at))
                 self._report(visit, LABORATORY, issued, segments, "")
 
-    def _report(self, v: _Visit, voice: Voice, at: int, segments: list[list[Field]], mark: str) -> None:
-        head = [self._pid(voice, v.habits, v.person, v.number, at), self._pv1(v, "R01", None, None, voice)]
+    def _report(self, v: Visit, voice: Voice, at: int, segments: list[list[Field]], mark: str) -> None:
+        head = [
+            self.segments.patient(voice, v.habits, v.person, v.number, at),
+            self.segments.visit(v, "R01", None, None, voice),
+        ]
         kind = _kind("ORU", "R01")
         self._say(voice, at, kind, [*head, *segments], self._truth_of(v, mark))
 
-    def _prescriptions(self, visits: dict[int, _Visit], t: Columns) -> None:
+    def _prescriptions(self, visits: dict[int, Visit], t: Columns) -> None:
         """Prescriptions of stays, most of them dispensed by the hospital's pharmacy some hours later."""
         rows = np.flatnonzero(np.isin(t["encounter"], list(visits)) & (t["at"] >= self.since_ms))
         for row in rows.tolist():
@@ -457,7 +433,10 @@ class Teller:
                 0,
             ]
             route: list[Field] = ["RXR", ["PO", "By mouth", "HL70162"]]
-            about = [self._pid(voice, v.habits, v.person, v.number, at), self._pv1(v, "O11", None, None)]
+            about = [
+                self.segments.patient(voice, v.habits, v.person, v.number, at),
+                self.segments.visit(v, "O11", None, None),
+            ]
             prescribed = Kind("RDE", "O01" if voice.is_old else "O11", "RDE_O11")
             told = at + MINUTE_MS
             self._say(voice, told, prescribed, [*about, order, given, route], self._truth_of(v, ""))
@@ -468,83 +447,6 @@ class Teller:
                 out: list[Field] = ["RXD", 1, drug, stamp(voice, handed), 14, ["TAB"], "", number[0], 0]
                 dispensed = Kind("RDS", "O01" if voice.is_old else "O13", "RDS_O13")
                 self._say(voice, handed, dispensed, [*about, order, out, route], self._truth_of(v, ""))
-
-    # -- segments -------------------------------------------------------------------------------------------
-
-    def _event(self, voice: Voice, trigger: str, at: int) -> list[Field]:
-        named = "A34" if voice.is_old and trigger == "A40" else trigger
-        return ["EVN", named, stamp(voice, at), "", "", "", stamp(voice, at - MINUTE_MS)]
-
-    def _pid(
-        self, voice: Voice, habits: Habits, person: int, number: str, at: int, *, has_national_id: bool = True
-    ) -> list[Field]:
-        who, people = self.identity, self.people
-        ids = Rep([[number, "", "", of_hospital(habits).authority, "MR"]])
-        if has_national_id and person % 5:
-            ids.append([who.national_id[person], "", "", NATIONAL_AUTHORITY, "NI"])
-        is_dead = people.notice_ms[person, habits.code] <= at and people.dead_ms[person] < NEVER
-        return [
-            "PID",
-            1,
-            "",
-            ids,
-            "",
-            [who.family[person], who.given[person]],
-            "",
-            date(voice, int(people.birth_day[person]) * DAY_MS + DAY_MS // 2),
-            _SEXES[int(people.sex[person])],
-            *["", ""],
-            [who.street[person], "", "Citywell", "", who.postal_code[person]],
-            "",
-            [who.phone[person], "PRN", "CP"],
-            *[""] * 15,
-            *([stamp(voice, int(people.dead_ms[person])), "Y"] if is_dead else []),
-        ]
-
-    def _next_of_kin(self, person: int) -> list[Field]:
-        who = self.identity
-        return ["NK1", 1, [who.family[person], "Alex"], ["SPO", "Spouse", "HL70063"], "", [who.phone[person]]]
-
-    def _pv1(
-        self,
-        v: _Visit,
-        trigger: str,
-        moved_from: str | None,
-        discharged: Field,
-        speaker: Voice | None = None,
-    ) -> list[Field]:
-        house, voice = v.voice, speaker or v.voice
-        doctor = self._doctors(v.habits)[v.ordinal % PRACTITIONERS].split(" ", 2)
-        fields: list[Field] = [""] * 46
-        fields[0], fields[1] = "PV1", 1
-        fields[2] = "P" if trigger == "A05" else _CLASSES[v.class_]
-        room = hashed(self.seed, 50, np.array([v.ordinal]))[0]
-        bed = ["", ""] if v.class_ == AMB else [f"{int(room) % 40 + 1}", f"{int(room) % 3 + 1}"]
-        fields[3] = [WARDS[v.ward].upper(), *bed, house.authority]
-        fields[4] = _ADMISSION_TYPES[v.priority]
-        if moved_from:
-            fields[6] = [moved_from.upper(), "", "", house.authority]
-        fields[7] = [f"D{v.ordinal % PRACTITIONERS:03d}", doctor[2], doctor[1], "", "", "Dr"]
-        fields[10] = WARDS[v.ward].upper()[:3]
-        fields[14] = _ADMIT_SOURCES[v.source]
-        fields[19] = [v.visit_number, "", "", house.authority, "VN"]
-        if trigger not in ("A05", "S12"):
-            fields[44] = stamp(voice, v.start)
-        if isinstance(discharged, int):
-            fields[36] = _DISPOSITIONS[v.disposition]
-            fields[45] = stamp(voice, discharged)
-        elif discharged == NULL:
-            fields[36] = fields[45] = NULL
-        return fields
-
-    def _diagnosis(self, v: _Visit) -> list[Field]:
-        coded = self._reason(v)
-        method = "I10" if v.voice.is_old else ""
-        return ["DG1", 1, method, coded, "", stamp(v.voice, v.start), "F"]
-
-    def _reason(self, v: _Visit) -> list[str]:
-        reason = REASONS[v.reason]
-        return [reason.code, reason.display, "I10C"]
 
     # -- putting together -----------------------------------------------------------------------------------
 
@@ -561,7 +463,7 @@ class Teller:
             "mark": "",
         }
 
-    def _truth_of(self, v: _Visit, mark: str) -> dict[str, Any]:
+    def _truth_of(self, v: Visit, mark: str) -> dict[str, Any]:
         (encounter_id,) = record_ids(v.habits, "Encounter", np.array([v.ordinal]), self.seed)
         known = {"encounter_id": encounter_id, "visit_number": v.visit_number, "mark": mark}
         return {**self._truth(v.habits, v.person, v.number), **known}
