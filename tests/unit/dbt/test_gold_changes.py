@@ -319,8 +319,8 @@ def test_a_model_that_cannot_be_built_is_named(city: City) -> None:
     city.spark.sql("create schema if not exists silver")
     city.spark.sql("drop table if exists silver.hospital__condition")
     city.spark.sql("create or replace view silver.hospital__condition as select 'secret' as condition_key")
-    with pytest.raises(CitywellError, match="model stg_hospital__condition") as caught:
-        city.build("stg_hospital__condition")
+    with pytest.raises(CitywellError, match="model fct_condition ") as caught:
+        city.build("fct_condition,resource_type:model")
     assert "secret" not in str(caught.value)
 
 
