@@ -44,7 +44,7 @@ def readmissions(lake: TestLake, scratch: Path) -> Iterator[object]:
 
 
 def hl7(lake: TestLake, scratch: Path) -> Iterator[Row]:
-    yield from messages.measure(scratch)
+    yield from messages.measure(lake, scratch)
 
 
 def city_day(lake: TestLake, scratch: Path) -> Iterator[object]:

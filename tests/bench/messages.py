@@ -1,7 +1,7 @@
-"""HL7 v2: durable acknowledgements a second, and messages a second from landed bytes to records, on one core.
+"""HL7 v2: durable acknowledgements a second, and messages a second of a core from landing to records and to silver.
 
 ``hl7_ack_per_s`` has python-hl7's own asyncio server for a peer, which acknowledges without landing anything;
-``hl7_parse`` has python-hl7's parser, which makes no records.
+``hl7_parse`` and ``hl7_to_silver`` have python-hl7's parser, which makes no records.
 """
 
 from __future__ import annotations
@@ -10,26 +10,33 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import hl7
+import psutil
 from hl7.mllp import start_hl7_server
 
 from jobs.extract.mllp.framing import framed
 from jobs.extract.mllp.server import Listener
 from jobs.lake import landing
 from jobs.lake.formats.hl7v2 import Pieces
+from jobs.lake.load import load
 from jobs.lake.scrub import encode
 from jobs.silver.hl7v2 import read
 from tests.bench.rows import Row
 from tests.support.hl7 import recorder
+from tests.support.lake import Export, TestLake
 
 ENDPOINT = "events_north"
 MOST_US = 300
 """Of a message's millisecond from landing to silver, what reading it may take."""
+LOADED_WANTED = 1_000
 ACKS_WANTED = 500
 _COUNT = 20_000
+_LOADED = 50_000
 _ADMISSION = "\r".join(
     [
         r"MSH|^~\&|NGADT|NORTH|LAKE|CITY|20260102{time}||ADT^A01^ADT_A01|{id}|P|2.5.1||||||UNICODE UTF-8",
@@ -69,9 +76,49 @@ def messages(count: int) -> list[bytes]:
     ]
 
 
-def measure(scratch: Path) -> Iterator[Row]:
+def measure(lake: TestLake, scratch: Path) -> Iterator[Row]:
     yield _parsing(scratch)
+    yield _loading(lake)
     yield from asyncio.run(_acknowledging(scratch))
+
+
+def _loading(lake: TestLake) -> Row:
+    """A landed batch to published silver, every check included, in messages a second of a core's time: of this process
+    and of all it has started, the engine and PostgreSQL among them."""
+    body = b"".join(framed(one) for one in messages(_LOADED))
+    batch = lake.land(ENDPOINT, Export(datetime(2026, 1, 3, tzinfo=UTC), {"Hl7Message": body}))
+    before = _core_seconds()
+    receipts = load(batch).receipts
+    rate = _LOADED / (_core_seconds() - before)
+    assert sum(receipt.published for receipt in receipts) == 2 * _LOADED, "an admission, or three results"
+    peer = _peer(messages(_LOADED // 50))
+    return Row(
+        "hl7_to_silver",
+        rate,
+        "messages/s",
+        f"python-hl7-parse={peer:.0f}",
+        rate / peer,
+        f">={LOADED_WANTED}",
+        rate >= LOADED_WANTED,
+    )
+
+
+def _core_seconds() -> float:
+    """Processor time of this process, of those it has started and of those of them that have ended."""
+    this, seconds = psutil.Process(), 0.0
+    for process in (*this.children(recursive=True), this):
+        with suppress(psutil.NoSuchProcess):
+            t = process.cpu_times()
+            seconds += t.user + t.system + t.children_user + t.children_system
+    return seconds
+
+
+def _peer(bodies: Sequence[bytes]) -> float:
+    """Messages that python-hl7 parses in a second of a core."""
+    started = time.process_time()
+    for body in bodies:
+        hl7.parse(body.decode())
+    return len(bodies) / (time.process_time() - started)
 
 
 def _parsing(scratch: Path) -> Row:
@@ -92,11 +139,7 @@ def _parsing(scratch: Path) -> Row:
     rate = _COUNT / (time.process_time() - started)
     assert kept
 
-    sample = [body.decode() for body in bodies[: _COUNT // 20]]
-    started = time.process_time()
-    for text in sample:
-        hl7.parse(text)
-    peer = len(sample) / (time.process_time() - started)
+    peer = _peer(bodies[: _COUNT // 20])
     wanted = 1_000_000 / MOST_US
     return Row(
         "hl7_parse",
