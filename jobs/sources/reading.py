@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -89,15 +90,23 @@ def find_fhir_endpoint(name: str) -> FhirEndpoint:
 def load_file(path: Path) -> Source:
     """The source definition at ``path``; its name must be the file's."""
     try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise _invalid(path, [f"not UTF-8 at byte {error.start}"]) from None
+    return _defined(path, text, settings())
+
+
+@lru_cache(maxsize=64)
+def _defined(path: Path, text: str, config: Settings) -> Source:
+    """What ``text`` defines. A task asks for the definitions many times, and to read all takes a tenth of a second."""
+    try:
         # The loader is a safe one, in C: the declarations are read with every task.
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)  # noqa: S506
+        data = yaml.load(text, Loader=_UniqueKeys)  # noqa: S506
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" in line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "it cannot be parsed"
         raise _invalid(path, [f"not YAML{place}: {problem}"]) from None
-    except UnicodeDecodeError as error:
-        raise _invalid(path, [f"not UTF-8 at byte {error.start}"]) from None
     except ValueError:
         raise _invalid(
             path, ["not YAML: a value is not what its form says, such as a date there is not"]
@@ -107,7 +116,7 @@ def load_file(path: Path) -> Source:
     if data.get("name") != path.stem:
         raise _invalid(path, [f"name: must be {path.stem!r}, as the file is called"])
     if "endpoints" in data:
-        data = {**data, "endpoints": _substitute(data["endpoints"], settings(), path, "endpoints")}
+        data = {**data, "endpoints": _substitute(data["endpoints"], config, path, "endpoints")}
     try:
         return Source.model_validate(data)
     except ValidationError as error:
