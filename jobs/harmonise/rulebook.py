@@ -80,7 +80,7 @@ class Range:
 
     sex: ``any`` where it makes no difference. Outside low and high is no living person, outside usual_low and
     usual_high hardly anybody. From clear_low to clear_high a value is what its unit says, whoever it is from: usual,
-    and in no unit that gets mixed up would it be usual as well. varies_by: see analytes.yml.
+    in no unit that gets mixed up possible as well, and not usual by another decimal point. varies_by: see analytes.yml.
     """
 
     range_key: str
@@ -326,7 +326,8 @@ def _merged(bands: Sequence[Band]) -> Ranged:
 
 
 def _clear(found: Ranged, way: Known, mixed: Iterable[Alternative]) -> _Span:
-    """The widest span of usual values that no alternative explains as usual; all values within limits without one.
+    """The widest span of usual values that no other unit explains as possible, and no slipped decimal point as usual;
+    all values within limits without an alternative.
 
     A value x as sent in ``way`` would be (x - way.addend) / way.factor * other.factor + other.addend.
     """
@@ -336,7 +337,10 @@ def _clear(found: Ranged, way: Known, mixed: Iterable[Alternative]) -> _Span:
     spans = [found.usual]
     for other in mixed:
         ratio = way.factor / other.factor
-        low, high = ((edge - other.addend) * ratio + way.addend for edge in found.usual)
+        low, high = (
+            (edge - other.addend) * ratio + way.addend
+            for edge in (found.limits if other.is_unit else found.usual)
+        )
         cut = []
         for span in spans:
             cut += [(span[0], min(span[1], low)), (max(span[0], high), span[1])]

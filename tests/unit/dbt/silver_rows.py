@@ -393,6 +393,7 @@ HARMONISED = {
         {"patient_key": "w2", "sex": "female", "birth_year": 2019, "birth_month": 1},
         {"patient_key": "w3", "sex": "male", "birth_year": 1970, "birth_month": 1},
         {"patient_key": "w4", "sex": "male", "birth_year": 2025, "birth_month": 2},
+        {"patient_key": "w5", "sex": "female", "birth_year": 1950, "birth_month": 1},
     ],
     "observation": [
         _weighed("usual", "w1", "2026-01-01", 72.0),
@@ -406,6 +407,9 @@ HARMONISED = {
         _weighed("infant", "w4", "2025-06-14", 6.4),
         _weighed("grown", "w4", "2025-11-15", 9.0),
         _weighed("infant in pounds", "w4", "2025-11-25", 20.0),
+        _weighed("thin", "w5", "2026-02-01", 36.0),
+        _weighed("still thin", "w5", "2026-02-08", 36.4),
+        _weighed("thin in pounds", "w5", "2026-02-15", 79.4),
         _weighed("alone and heavy", "w3", "2026-03-01", 150.0),
         _number("in inches", "w3", "2026-03-01", "8302-2", 69.7, "cm"),
         _number("mmol labelled mg", "w3", "2026-03-01", "2345-7", 5.4, "mg/dL"),

@@ -17,6 +17,9 @@ PUBLISHED = {
     "infant-0": ("body_weight", 6.4, "kg", "as_sent"),
     "grown-0": ("body_weight", 9.0, "kg", "as_sent"),
     "infant in pounds-0": ("body_weight", 9.072, "kg", "recovered"),
+    "thin-0": ("body_weight", 36.0, "kg", "as_sent"),
+    "still thin-0": ("body_weight", 36.4, "kg", "as_sent"),
+    "thin in pounds-0": ("body_weight", 36.015, "kg", "recovered"),
     "mmol labelled mg-0": ("glucose", 97.284, "mg/dL", "recovered"),
     "in mmol-0": ("glucose", 99.086, "mg/dL", "converted"),
     "fever-0": ("body_temperature", 38.5, "Cel", "converted"),
@@ -38,6 +41,7 @@ HELD_BACK = {
 RECOVERED = {
     ("in pounds", 0, "unit_slip", "[lb_av]"),
     ("infant in pounds", 0, "unit_slip", "[lb_av]"),
+    ("thin in pounds", 0, "unit_slip", "[lb_av]"),
     ("mmol labelled mg", 0, "unit_slip", "mmol/L"),
     ("fahrenheit labelled celsius", 0, "unit_slip", "[degF]"),
 }
