@@ -52,7 +52,7 @@ down: ## stop what was started, and nothing else
 status: setup ## what runs, what is healthy, where the logs are
 	@$(BIN)/citywell status
 
-test: setup jars ## the tests that fit in 15 minutes
+test: setup jars ## the tests of every change: half an hour on two cores
 	@$(PYTEST) $(ARGS)
 
 test-all: setup jars ## all tests, the long ones too

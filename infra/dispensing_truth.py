@@ -27,8 +27,10 @@ SPOILT = (
     "unknown_article",
 )
 """What makes a record unknowable: it cannot be read, contradicts itself, or names an article that is none."""
-CAUSES = ("wrong_quantity", "twin", "reversal", *SPOILT)
-"""What may keep a pair from being exact: not put right yet, or by a line that was spoilt; paired wrongly; or spoilt."""
+REPEATED = "repeated_after_correction"
+CAUSES = ("wrong_quantity", "twin", "reversal", REPEATED)
+"""What may keep a pair from being exact: not put right yet, or by a line that was spoilt; paired wrongly; or a line
+that stands in a file once more below its correction, which nobody can tell from a correction taken back."""
 LINKAGE, UNEXPLAINED = "linkage", "unexplained"
 _CORNER = {"L": "pharmacy_linden", "A": "pharmacy_anker"}
 
@@ -70,6 +72,8 @@ def compare(spark: SparkSession, folder: Path, seen: Mapping[str, pa.Scalar], ke
         found |= {row["kind"]} - {"sale"}
         if "corrected" in found and not found & set(SPOILT):
             found -= {"wrong_quantity"}
+        if {"corrected", "repeated_line"} <= found:
+            found.add(REPEATED)
     person_of = _people(spark, records, key)
     sold = _sold(records, kinds)
     published = {
