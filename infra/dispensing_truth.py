@@ -22,10 +22,10 @@ from pyspark.sql import SparkSession
 Key = Callable[[str, str, str], str]
 """The pseudonym of a source's id: source, type, id."""
 Pair = tuple[int, str]
-SPOILT = (
+SPOILT = {
     *("bad_date", "quantity_in_words", "other_decimals", "too_few_fields", "invalid_bytes", "wrong_clock"),
     "unknown_article",
-)
+}
 """What makes a record unknowable: it cannot be read, contradicts itself, or names an article that is none."""
 REPEATED = "repeated_after_correction"
 CAUSES = ("wrong_quantity", "twin", "reversal", REPEATED)
@@ -70,7 +70,7 @@ def compare(spark: SparkSession, folder: Path, seen: Mapping[str, pa.Scalar], ke
     for row in records:
         found = kinds[row["endpoint"], row["dispense_id"]]
         found |= {row["kind"]} - {"sale"}
-        if "corrected" in found and not found & set(SPOILT):
+        if "corrected" in found and not found & SPOILT:
             found -= {"wrong_quantity"}
         if {"corrected", "repeated_line"} <= found:
             found.add(REPEATED)
@@ -143,7 +143,7 @@ def _sold(records: list[dict[str, Any]], kinds: Mapping[tuple[str, str], set[str
         packs.planted |= planted
         counted = 0 if planted & {"twin", "deleted"} else row["quantity"]
         packs.true += counted
-        packs.knowable += 0 if planted & set(SPOILT) else counted
+        packs.knowable += 0 if planted & SPOILT else counted
     return sold
 
 

@@ -1,4 +1,7 @@
-"""What PostgreSQL says of a failed statement quotes the row; people and logs get the kind of error alone."""
+"""What our databases have in common: how their tables are made, and how a failed statement is told.
+
+What PostgreSQL says of one quotes the row; people and logs get the kind of error alone.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ from infra.city.identity_variants import ordinals_again, registered_again
 from infra.city.ids import record_ids
 from infra.city.population import HOSPITAL_COUNT, NEVER, People
 from infra.city.simulation import Columns
-from infra.city.vocabulary import CHRONIC_KEYS, DISPOSITIONS, MEASURE_INDEX, MEASURES
+from infra.city.versions import amended
+from infra.city.vocabulary import CHRONIC_KEYS, DISPOSITIONS, MEASURES
 
 _NUMBERS = ("age_years", "stay_days", "haemoglobin_g_dl", "sodium_mmol_l", "creatinine_mg_dl", "true_risk")
 
@@ -95,9 +96,3 @@ def note_slips(
                 is_recoverable=one.is_recoverable,
                 visible_at=visible,
             )
-
-
-def amended(values: np.ndarray, measures: np.ndarray) -> np.ndarray:
-    """What a second version of observations says: a little more, but of what has an upper end."""
-    has_end = np.isin(measures, [MEASURE_INDEX[name] for name in ("oxygen", "coma_scale")])
-    return np.where((values > 10) & ~has_end, values * 1.04 + 0.1, values)

@@ -20,7 +20,7 @@ import numpy as np
 from infra.city import clinical, dirt
 from infra.city.answer_key import AnswerKey, Row
 from infra.city.habits import HOSPITALS, Habits
-from infra.city.hospital_notes import amended, note_discharges, note_people, note_slips
+from infra.city.hospital_notes import note_discharges, note_people, note_slips
 from infra.city.identity_variants import ordinals_again, registered_again
 from infra.city.ids import record_ids
 from infra.city.messages.outbox import write_messages
@@ -33,7 +33,7 @@ from infra.city.simulation import Columns, World
 from infra.city.store import Deletion, write_segment_file
 from infra.city.surroundings import notes
 from infra.city.surroundings.listing import Setting
-from infra.city.versions import Lines, again, at_rows, newest, stacked, written
+from infra.city.versions import Lines, again, amended, at_rows, newest, stacked, written
 from infra.city.vocabulary import (
     AMB,
     CARE_TYPES,

@@ -53,10 +53,7 @@ def newest(records: DataFrame, key: str) -> DataFrame:
 
     By a window, which spills: a greatest struct of each group takes Sail (0.7.2) the memory of a whole batch of rows.
     """
-    newest_first = [
-        F.asc_nulls_first(name) if name == OWN_INSTANT else F.desc_nulls_last(name) for name in ORDER
-    ]
-    place = F.row_number().over(Window.partitionBy(key).orderBy(*newest_first))
+    place = F.row_number().over(Window.partitionBy(key).orderBy(*_newest_first()))
     return records.withColumn("place", place).where("place = 1").drop("place")
 
 
@@ -140,3 +137,7 @@ def sole_outcome() -> Column:
 
 def _oldest_first() -> list[Column]:
     return [F.desc_nulls_last(name) if name == OWN_INSTANT else F.asc_nulls_first(name) for name in ORDER]
+
+
+def _newest_first() -> list[Column]:
+    return [F.asc_nulls_first(name) if name == OWN_INSTANT else F.desc_nulls_last(name) for name in ORDER]
