@@ -15,7 +15,7 @@ from typing import Literal
 
 import psycopg
 
-from infra.stack import leftovers, ports
+from infra.stack import leftovers, osuser, ports
 from infra.stack.model import Program, Service
 from infra.stack.services import common_environment, services
 from infra.stack.supervision import ALIVE, FAILED, RUNNING, UNKNOWN, Supervisor
@@ -59,6 +59,8 @@ def _up(config: Settings, report: Report, wanted: Sequence[Service]) -> list[str
     ports.check_distinct(programs)
     supervisor = supervisor_of(config)
     prepare_home(config)
+    if any(program.user for program in programs):
+        osuser.ensure_user()  # the supervisor refuses a configuration that names a user who is not there
     with _exclusively(config):
         was_running = supervisor.is_running()
         if was_running:

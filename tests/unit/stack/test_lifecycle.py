@@ -19,10 +19,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.stack import health, leftovers
+from infra.stack import health, leftovers, osuser
 from infra.stack.lifecycle import down, supervisor_of, up
 from infra.stack.model import Port, Program, Service
 from infra.stack.postgres import free_port
+from infra.stack.services import services
 from infra.stack.status import ProgramStatus, status
 from jobs.errors import CitywellError
 from jobs.settings import Settings
@@ -114,6 +115,22 @@ def test_up_starts_everything_once_and_down_stops_it(stack):
     assert stack.now("alpha").state == "stopped"
     assert not stack.is_supervised()
     assert stack.down() is False
+
+
+def test_the_first_start_on_a_machine_makes_the_user_of_the_database(stack, monkeypatch):
+    monkeypatch.setattr(osuser, "USER", f"citywell_test_{os.getpid()}")
+    stack.config = Settings(home=stack.config.home, postgres_port=free_port())
+    stack.services = [service for service in services(stack.config) if service.name == "postgres"]
+    try:
+        assert stack.up() == ["postgres"]
+        (server,) = stack.services[0].programs
+        assert psutil.Process(stack.now("postgres").pid).username() == (
+            server.user or psutil.Process().username()
+        )
+    finally:
+        stack.down()
+        if osuser.server_user() is not None:
+            subprocess.run(["userdel", osuser.USER], check=True)
 
 
 def test_nothing_runs_before_the_first_start(stack):
