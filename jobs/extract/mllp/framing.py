@@ -61,7 +61,8 @@ class Deframer:
         again = data.find(VT, start, stop if stop >= 0 else len(data))
         if again >= 0:
             self._hold(data[start:again])
-            parts.append(Part(Found.CUT, self._taken()[0]))
+            if body := self._taken()[0].strip(_BETWEEN):
+                parts.append(Part(Found.CUT, body))
             return again + 1
         self._hold(data[start : stop if stop >= 0 else len(data)])
         if stop < 0:

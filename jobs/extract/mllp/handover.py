@@ -23,6 +23,7 @@ from jobs.extract.mllp.journal import Kind, Segment, entries, sealed
 from jobs.lake.landing import SUFFIX, Landed, LandingKey, LandingWriter
 from jobs.private_files import sync_directory
 
+_WHOLE = (Kind.MESSAGE, Kind.UNPARSEABLE)
 _FILE = re.compile(r"journal-([0-9]{16})\.hl7" + re.escape(SUFFIX))
 
 
@@ -43,7 +44,8 @@ class LandedSegment:
 def land(segments: Sequence[Segment], directory: Path, key: LandingKey) -> list[LandedSegment]:
     """Writes each segment as a landing file of the batch in ``directory``. Raises CitywellError.
 
-    Every entry is one block, a message or not: what the reader finds is as much as was received.
+    Every entry is one block, a message or not: what the reader finds is as much as was received. One that was cut, or
+    of which only the beginning was kept, has no end, and so is no message there either.
     """
     return [_land(segment, directory, key) for segment in segments]
 
@@ -53,7 +55,8 @@ def _land(segment: Segment, directory: Path, key: LandingKey) -> LandedSegment:
     count, first_us, last_us = {kind: 0 for kind in Kind}, 0, 0
     with LandingWriter(directory / name, key) as out:
         for entry in entries(segment.path, key):
-            out.write(framed(entry.body.replace(VT, b"").replace(FS, b"")))
+            body = entry.body.replace(VT, b"").replace(FS, b"")
+            out.write(framed(body) if entry.kind in _WHOLE else VT + body)
             count[entry.kind] += 1
             first_us, last_us = first_us or entry.received_us, entry.received_us
     assert out.landed is not None

@@ -57,11 +57,13 @@ _LONGEST_FRAME = 256 * 1024 * 1024
 
 
 class Kind(IntEnum):
-    """A message; a block or stray bytes that are none; the first bytes of a block too long to be taken."""
+    """A message; a block that is none; the first bytes of a block too long to be taken; a block that never ended, or
+    bytes outside of any."""
 
     MESSAGE = 1
     UNPARSEABLE = 2
     TOO_LONG = 3
+    CUT = 4
 
 
 class Entry(NamedTuple):

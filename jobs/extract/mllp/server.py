@@ -110,11 +110,9 @@ class Connection(asyncio.Protocol):
         for found, body in parts:
             crash_here("mllp:received")
             header = header_of(body) if found in (Found.BLOCK, Found.TOO_LONG) else None
-            kind = Kind.UNPARSEABLE
-            if found is Found.TOO_LONG:
-                kind = Kind.TOO_LONG
-            elif header is not None and header.is_message:
-                kind = Kind.MESSAGE
+            kind = _KINDS[found]
+            if kind is Kind.MESSAGE and (header is None or not header.is_message):
+                kind = Kind.UNPARSEABLE
             self._waiting_bytes += len(body)
             self._endpoint.receive(_Waiting(Entry(now_us, kind, body), header, self))
         if self._waiting_bytes >= MOST_WAITING_BYTES:
@@ -229,7 +227,18 @@ class Endpoint:
         crash_here("mllp:acked")
 
 
-_WHY = {Kind.MESSAGE: "", Kind.UNPARSEABLE: "no HL7 v2 message", Kind.TOO_LONG: "too long"}
+_KINDS = {
+    Found.BLOCK: Kind.MESSAGE,
+    Found.TOO_LONG: Kind.TOO_LONG,
+    Found.CUT: Kind.CUT,
+    Found.STRAY: Kind.CUT,
+}
+_WHY = {
+    Kind.MESSAGE: "",
+    Kind.UNPARSEABLE: "no HL7 v2 message",
+    Kind.TOO_LONG: "too long",
+    Kind.CUT: "not a whole block",
+}
 
 
 class Listener:

@@ -33,6 +33,8 @@ NULL = '""'
 
 _HEADER = re.compile(rb"(?<![^\r\n])(?:MSH|FHS|BHS|BTS|FTS)(?![A-Za-z0-9])")
 _HEADER_BYTES = 4
+_MARK = re.compile(b"([" + START_BLOCK + END_BLOCK + b"])")
+_LINE_END = re.compile(rb"[\r\n]")
 _SEGMENT = re.compile(r"[A-Z][A-Z0-9]{2}")
 _COUNT = re.compile(r"[0-9]{1,9}")
 _VERSION = re.compile(r"2(\.[0-9]){1,2}")
@@ -72,7 +74,8 @@ them: their bytes hold those that MLLP frames messages with."""
 class Piece(NamedTuple):
     """One message of a file: its number (from 1), its bytes, and whether its end was seen.
 
-    ``body`` is None for one longer than may be held. ``ended`` is false where a batch breaks off within it.
+    ``body`` is None for one longer than may be held. ``ended`` is false where it was cut: what is there may be the
+    beginning of any message, and of any value.
     """
 
     number: int
@@ -150,23 +153,25 @@ class Pieces:
         else:
             yield from self._headed(held.lstrip(b"\r\n"))
 
-    def _framed(self, held: bytes) -> Iterator[Piece]:
-        number, is_too_long = 0, False
-        self._held = held
-        for text, _ in self._texts():
-            *blocks, self._held = text.split(END_BLOCK)
-            for block in blocks:
-                number += 1
-                self.envelope.outside += 1
-                body = block.partition(START_BLOCK)[2]
-                yield Piece(number, None if is_too_long or len(body) > self._longest else body)
-                is_too_long = False
-            if len(self._held) > self._longest:
-                self._held, is_too_long = START_BLOCK, True
-        rest = self._held.partition(START_BLOCK)[2]
-        if rest or is_too_long:
-            self.envelope.outside += 1
-            yield Piece(number + 1, None if is_too_long else rest, ended=False)
+    def _framed(self, begun: bytes) -> Iterator[Piece]:
+        """Blocks. A block whose end is not there, and what stands in none, is a message that was cut."""
+        number, held, is_within, is_too_long = 0, b"", False, False
+        for text in itertools.chain((begun,), self._frames):
+            parts = _MARK.split(text)
+            for body, mark in zip(parts[::2], parts[1::2], strict=False):
+                held += body
+                is_whole = is_within and mark == END_BLOCK
+                if is_whole or is_too_long or held.strip(b"\r\n"):
+                    number += 1
+                    yield Piece(number, None if is_too_long or len(held) > self._longest else held, is_whole)
+                held, is_too_long, is_within = b"", False, mark == START_BLOCK
+            held += parts[-1]
+            if len(held) > self._longest:
+                held, is_too_long = b"", True
+        if is_too_long or held.strip(b"\r\n"):
+            number += 1
+            yield Piece(number, None if is_too_long else held, ended=False)
+        self.envelope.outside = number
 
     def _headed(self, held: bytes) -> Iterator[Piece]:
         """Messages that begin at a header segment and end where the next one begins."""
@@ -185,8 +190,7 @@ class Pieces:
             if len(self._held) > self._longest:
                 self._held, is_too_long = self._held[:_HEADER_BYTES] + self._held[-_HEADER_BYTES:], True
         if piece := self._headed_piece(self._held, number + 1, is_too_long):
-            has_end = self._held.endswith((b"\r", b"\n")) or self.envelope.kind == "bare"
-            yield piece._replace(ended=has_end)
+            yield piece._replace(ended=self._held.endswith((b"\r", b"\n")))
 
     def _texts(self) -> Iterator[tuple[bytes, bool]]:
         """What is held, with each frame behind it, and whether the file is at its end."""
@@ -195,24 +199,16 @@ class Pieces:
         yield self._held, True
 
     def _headed_piece(self, text: bytes, number: int, is_too_long: bool) -> Piece | None:
-        """The message that ``text`` is; None for a header or trailer of the envelope, which is taken note of."""
-        envelope, name = self.envelope, text[:3]
-        if name in (b"FHS", b"BHS"):
-            envelope.kind = "batch"
-            if name == b"FHS":
-                envelope.has_file_header = True
-            else:
-                envelope.batches.append(Batch())
-            return None
-        if name == b"BTS" and _HEADER.match(text):
-            if envelope.batches:
-                envelope.batches[-1].has_trailer = True
-                envelope.batches[-1].stated = _stated(text)
-            return None
-        if name == b"FTS" and _HEADER.match(text):
-            envelope.has_file_trailer, envelope.stated_batches = True, _stated(text)
-            return None
-        if not text.strip(b"\r\n"):
+        """The message that ``text`` is; None for a header or trailer of the envelope, which is taken note of.
+
+        What stands behind one, up to the next header, is no message, and is told as any other that is none.
+        """
+        envelope = self.envelope
+        if (match := _HEADER.match(text)) and match[0] != b"MSH":
+            line, *behind = _LINE_END.split(text, maxsplit=1)
+            self._note(match[0], line)
+            text = b"".join(behind)
+        if not is_too_long and not text.strip(b"\r\n"):
             return None
         open_batch = envelope.batches[-1] if envelope.batches else None
         if open_batch is not None and not open_batch.has_trailer:
@@ -221,10 +217,25 @@ class Pieces:
             envelope.outside += 1
         return Piece(number, None if is_too_long or len(text) > self._longest else text)
 
+    def _note(self, name: bytes, line: bytes) -> None:
+        """Take note of a header or trailer of the envelope."""
+        envelope = self.envelope
+        if name in (b"FHS", b"BHS"):
+            envelope.kind = "batch"
+        if name == b"FHS":
+            envelope.has_file_header = True
+        elif name == b"BHS":
+            envelope.batches.append(Batch())
+        elif name == b"BTS" and envelope.batches:
+            envelope.batches[-1].has_trailer = True
+            envelope.batches[-1].stated = _stated(line)
+        elif name == b"FTS":
+            envelope.has_file_trailer, envelope.stated_batches = True, _stated(line)
+
 
 def _stated(trailer: bytes) -> int | None:
     """The count in the first field of a trailer segment."""
-    line = trailer.decode("latin-1").splitlines()[0]
+    line = trailer.decode("latin-1")
     first = line[4:].split(line[3:4], 1)[0].strip() if len(line) > 4 else ""
     return int(first) if _COUNT.fullmatch(first) else None
 
@@ -338,7 +349,7 @@ def parse(body: bytes | None, default_charset: str = "ascii", *, ended: bool = T
     if body is None:
         raise Rejected("message_too_long", f"longer than {LONGEST_MESSAGE_BYTES} bytes")
     if not ended:
-        raise Rejected("truncated_message", "the file ends within the message")
+        raise Rejected("truncated_message", "the end of the message is not there")
     if not body.startswith(b"MSH") or len(body) < 8:
         raise Rejected("no_header", "does not begin with an MSH segment")
     separators = separators_of(body)

@@ -25,9 +25,11 @@ from jobs.silver.hl7v2 import MESSAGE
 
 @dataclass(frozen=True)
 class _Judged:
-    """outcomes: records by (file, resource type, outcome). newest: their newest version instant."""
+    """outcomes: records by (file, resource type, outcome). lines: by file, the lines, or messages, these are of.
+    newest: their newest version instant."""
 
     outcomes: Counter[tuple[str, str, str]]
+    lines: Counter[str]
     newest: datetime | None
     settled: DataFrame | None
 
@@ -45,6 +47,7 @@ def judge_batch(work: Work) -> dict[str, DataFrame | None]:
     outcomes = sum((each.outcomes for each in judged.values()), Counter())
     newest = max((each.newest for each in judged.values() if each.newest), default=None)
     try:
+        _check_messages(work, sum((each.lines for each in judged.values()), Counter()))
         control.set_judged(work.conn, work.batch.batch_id, _receipts(work, outcomes), newest)
     except CitywellError:
         work.forget_staged()
@@ -63,6 +66,7 @@ def _judge_entity(work: Work, entity: str, staged: DataFrame) -> _Judged:
         .agg(
             F.count("rule").alias("rejected"),
             F.count(F.when(F.col("rule") == NO_CONSENT, 1)).alias("withheld"),
+            F.countDistinct("line").alias("lines"),
             newest.alias("newest_us"),
         )
         .collect()
@@ -71,7 +75,8 @@ def _judge_entity(work: Work, entity: str, staged: DataFrame) -> _Judged:
     outcomes += Counter({(row["file"], resource, "withheld"): row["withheld"] for row in by_file})
     newest_us = max((row["newest_us"] for row in by_file if row["newest_us"] is not None), default=None)
     newest_at = None if newest_us is None else from_micros(newest_us)
-    return _Judged(outcomes, newest_at, judgement.settled)
+    lines = Counter({row["file"]: row["lines"] for row in by_file})
+    return _Judged(outcomes, lines, newest_at, judgement.settled)
 
 
 def _count_others(work: Work, kind: FileKind, resource: str) -> _Judged:
@@ -83,7 +88,22 @@ def _count_others(work: Work, kind: FileKind, resource: str) -> _Judged:
     outcome = F.when(F.col("rule").isNull(), "unmodelled").otherwise("quarantined").alias("outcome")
     counted = rows.groupBy("file", "resource_type", outcome).count().collect()
     outcomes = Counter({(row["file"], row["resource_type"], row["outcome"]): row["count"] for row in counted})
-    return _Judged(outcomes, newest=None, settled=None)
+    lines = Counter[str]()
+    for row in counted:
+        lines[row["file"]] += row["count"]
+    return _Judged(outcomes, lines, newest=None, settled=None)
+
+
+def _check_messages(work: Work, read: Mapping[str, int]) -> None:
+    """Raises CitywellError where not every message that landed came to something: each of its rows is in one table,
+    or it is one row of those that no table takes."""
+    for f in work.manifest.files:
+        if f.resource_type == MESSAGE and read.get(f.file, 0) != f.received:
+            raise CitywellError(
+                f"Of {f.received} messages {read.get(f.file, 0)} came to a table, to quarantine or to a receipt",
+                where=f"{work.batch.batch_id}, {f.file}",
+                do="nothing of the batch was published; report this: a message was read in two ways",
+            )
 
 
 def _receipts(work: Work, outcomes: Mapping[tuple[str, str, str], int]) -> list[Receipt]:

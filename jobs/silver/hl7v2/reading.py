@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -16,6 +17,9 @@ from jobs.silver.hl7v2.records import Record, Refused
 from jobs.silver.hl7v2.results import results
 from jobs.silver.hl7v2.shapes import TABLES
 
+_GLANCE_BYTES = 2048
+_SEGMENT_END = re.compile(rb"[\r\n]")
+_PLAIN = re.compile(r"[A-Z0-9]{3}")
 _MAKERS = {
     "Admission": admissions,
     "Result": results,
@@ -58,11 +62,10 @@ class Read(NamedTuple):
 def read(pieces: Iterable[Piece], recorder: Recorder, wanted: str | None = None) -> Iterator[Read]:
     """The rows of a file's messages, in their order; a message, whatever it is, has at least one.
 
-    wanted: the one table whose rows are asked for; messages that say in their header that they are of another are
-    passed over unread.
+    wanted: the one table whose rows are asked for; messages that are surely of another are passed over unread.
     """
     for piece in pieces:
-        if wanted is not None and _table_at_a_glance(piece.body) != wanted:
+        if wanted is not None and _is_surely_another(piece.body, wanted):
             continue
         table, count = None, 0
         try:
@@ -83,14 +86,18 @@ def read(pieces: Iterable[Piece], recorder: Recorder, wanted: str | None = None)
             yield Read(piece, 0, None, None)
 
 
-def _table_at_a_glance(body: bytes | None) -> str | None:
-    """The table of a message by its first segment alone; None for another kind, and for what is no message."""
-    first = (body or b"")[:2048].split(b"\r", 1)[0].split(b"\n", 1)[0].decode("ascii", "replace")
-    if not first.startswith("MSH") or len(first) < 5:
-        return None
-    fields = first.split(first[3])
-    kind = (fields[8] if len(fields) > 8 else "").split(first[4])
-    return TABLES.get((kind[0], kind[1])) if len(kind) > 1 else None
+def _is_surely_another(body: bytes | None, wanted: str) -> bool:
+    """Whether a message need not be read to know that it is not of the ``wanted`` table: its first segment says so
+    plainly. What says it in any other way (another character set, EVN-1) is read."""
+    if body is None or not body.startswith(b"MSH") or len(body) < 5:
+        return True
+    first = _SEGMENT_END.split(body[:_GLANCE_BYTES], maxsplit=1)[0]
+    if len(first) == _GLANCE_BYTES or not first.isascii():
+        return False
+    fields = first.decode("ascii").split(chr(body[3]))
+    kind = (fields[8] if len(fields) > 8 else "").split(chr(body[4]))
+    is_plain = len(kind) > 1 and all(_PLAIN.fullmatch(part) for part in kind[:2])
+    return is_plain and TABLES.get((kind[0], kind[1])) != wanted
 
 
 def table_of(message: Message) -> str | None:

@@ -187,6 +187,37 @@ def test_framed_messages(size: int) -> None:
     assert pieces.envelope.found == 3
 
 
+@pytest.mark.parametrize("size", [1, 5, 10_000])
+def test_of_blocks_only_what_was_received_to_its_end_is_whole(size: int) -> None:
+    data = (
+        b"stray\r\x0b" + ONE[:40] + b"\x0b" + ONE + b"\x1c\r" + TWO + b"\x0b" + TWO + b"\x1c\r\x0b" + TWO[:60]
+    )
+    found = [(piece.body, piece.ended) for piece in Pieces(cut(b"\x0b\x1c\r" + data, size))]
+    assert found == [
+        (b"", True),
+        (b"\rstray\r", False),
+        (ONE[:40], False),
+        (ONE, True),
+        (b"\r" + TWO, False),
+        (TWO, True),
+        (TWO[:60], False),
+    ]
+
+
+@pytest.mark.parametrize("segment", [b"FHS|^~\\&", b"BHS|^~\\&", b"BTS|1", b"FTS|1"])
+def test_what_stands_behind_a_segment_of_the_envelope_is_no_message_and_is_told(segment: bytes) -> None:
+    damaged = ONE.replace(b"MSH", b"MSG", 1)
+    pieces = Pieces([b"BHS|^~\\&\r" + ONE + segment + b"\r" + damaged])
+    assert [piece.body for piece in pieces] == [ONE, damaged]
+    assert pieces.envelope.found == 2
+
+
+def test_a_file_that_breaks_off_within_a_segment_ends_in_no_message() -> None:
+    *whole, last = Pieces([ONE + TWO.rstrip(b"\r")])
+    assert [piece.ended for piece in whole] == [True]
+    assert not last.ended
+
+
 def test_a_message_that_is_too_long_is_passed_over_in_bounded_memory() -> None:
     long = message("OBX|1|TX|1||" + "x" * 5000)
     for data in (ONE + long + TWO, b"".join(b"\x0b" + b + b"\x1c\r" for b in (ONE, long, TWO))):

@@ -359,6 +359,32 @@ def test_what_makes_no_record_is_rejected_by_rule_and_place(body: bytes, rule: s
     assert rejected.value.args[0] == rule
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        message("EVN|A01|202601021031", PERSON, STAY, header=header("ADT")),
+        message(PERSON, STAY, header=header("ADT^A01&x")),
+        message(PERSON, STAY, header=header("ADT^A01").replace("|LAKE|", f"|{'L' * 2048}|")),
+        message(PERSON, STAY, header=header("ADT^A01").replace("|LAKE|", "|育|") + "||||||BIG5")
+        .decode()
+        .encode("big5"),
+        message(PERSON, STAY, header=header("ADT^A01")).replace(b"2.5.1", b"3.0"),
+        message(PERSON, STAY, header=header("ADT^A99")),
+        message(PERSON, STAY, header=header("")),
+        b"no message",
+    ],
+)
+def test_a_message_comes_to_one_table_whichever_is_asked_for(body: bytes) -> None:
+    piece = Piece(1, body)
+    (whole,) = read([piece], recorder())
+    by_table = {
+        wanted: [row for row in read([piece], recorder(), wanted) if row.table == wanted] for wanted in SHAPES
+    }
+    assert {table: rows for table, rows in by_table.items() if rows} == (
+        {whole.table: [whole]} if whole.table else {}
+    )
+
+
 def test_other_kinds_are_unmodelled() -> None:
     assert table_of(parse(message(header=header("MDM^T02")))) is None
     assert table_of(parse(message(header=header("ADT^A60")))) is None

@@ -14,6 +14,7 @@ from jobs.lake import landing
 from jobs.lake.formats.hl7v2 import Pieces
 from jobs.lake.landing import LandingKey
 from tests.support.disk import fill
+from tests.unit.hl7.messages import HEADER
 
 BATCH = [Entry(n, Kind.MESSAGE, f"MSH|{n}".encode()) for n in range(1, 6)]
 
@@ -151,6 +152,30 @@ def test_a_handover_run_twice_lands_the_same_files(place: Path, key: LandingKey,
     for _ in range(2):
         release(place, [one.number for one in first])
         assert seal(place, key) == []
+
+
+def test_what_was_cut_is_no_message_after_the_handover_either(
+    place: Path, key: LandingKey, tmp_path: Path
+) -> None:
+    whole, cut, long = HEADER.encode() + b"\r", HEADER.encode()[:60], HEADER.encode()[:70]
+    entries = [
+        Entry(1, Kind.CUT, cut),
+        Entry(2, Kind.CUT, cut),
+        Entry(3, Kind.MESSAGE, whole),
+        Entry(4, Kind.TOO_LONG, long),
+    ]
+    journal = Journal(place, key)
+    journal.write(entries)
+    journal.close()
+    (landed,) = land(seal(place, key), tmp_path / "batch", key)
+    pieces = Pieces(landing.read_frames(tmp_path / "batch" / landed.file, key))
+    assert [(piece.body, piece.ended) for piece in pieces] == [
+        (cut, False),
+        (cut, False),
+        (whole, True),
+        (long, False),
+    ]
+    assert (landed.entries, landed.unparseable) == (4, 3)
 
 
 @pytest.mark.parametrize("small_disk", ["1m"], indirect=True)
