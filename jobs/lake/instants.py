@@ -6,7 +6,7 @@ Source: HL7 FHIR R4 date, dateTime and instant, https://hl7.org/fhir/R4/datatype
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 EARLIEST_YEAR, LATEST_YEAR = 1850, 2200
@@ -18,7 +18,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def parse(text: str, zone: ZoneInfo, *, is_second: bool = False) -> tuple[int, int | None, str]:
+def parse(text: str, zone: tzinfo, *, is_second: bool = False) -> tuple[int, int | None, str]:
     """(start, end, precision) of a FHIR date, dateTime or instant, in microseconds since 1970 UTC.
 
     precision is year, month, day or second. A partial date is a period of ``zone``; its end is the first instant
@@ -42,7 +42,7 @@ def parse_month(text: str) -> tuple[int, int | None, str]:
     return int(year), int(month) if month else None, "day" if day else "month" if month else "year"
 
 
-def _timed(text: str, zone: ZoneInfo, *, is_second: bool) -> datetime:
+def _timed(text: str, zone: tzinfo, *, is_second: bool) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -55,7 +55,7 @@ def _timed(text: str, zone: ZoneInfo, *, is_second: bool) -> datetime:
     return local
 
 
-def _partial(text: str, zone: ZoneInfo) -> tuple[datetime, datetime, str]:
+def _partial(text: str, zone: tzinfo) -> tuple[datetime, datetime, str]:
     match = _PARTIAL.fullmatch(text)
     if match is None:
         raise ValueError("not a FHIR date or time")

@@ -84,6 +84,7 @@ def result(records: DataFrame) -> DataFrame:
         double(r["value_second_number"]).alias("value_second_number"),
         first(r["value_codes"])["system"].alias("value_system"),
         first(r["value_codes"])["code"].alias("value_code"),
+        r["value_codes"].alias("value_codings"),
         r["is_text_withheld"].alias("is_text_withheld"),
         r["unit"]["code"].alias("unit"),
         double(r["reference_low"]).alias("reference_low"),

@@ -21,8 +21,10 @@ from jobs.lake import catalog, control, landing
 from jobs.lake.control import Receipt
 from jobs.lake.formats import delimited
 from jobs.lake.formats.flat import wires
+from jobs.lake.formats.hl7v2 import Pieces
 from jobs.lake.load import load
 from jobs.settings import settings
+from jobs.silver.hl7v2 import MESSAGE
 from jobs.sources import AnyEndpoint, find_endpoint
 
 Line = bytes | Mapping[str, Any]
@@ -160,7 +162,9 @@ def rows_as_set(spark: SparkSession, query: str) -> set[tuple[Any, ...]]:
 
 
 def _rows(endpoint: AnyEndpoint, resource: str, body: bytes) -> int | None:
-    """How many rows a CSV file has, where the endpoint sends such; None for lines."""
+    """How many rows a CSV file has, or messages one of HL7; None for lines."""
+    if resource == MESSAGE:
+        return sum(1 for _ in Pieces([body]))
     source, _ = find_endpoint(endpoint.name)
     wire = wires(source, endpoint).get(resource)
     if wire is None or wire.csv is None:

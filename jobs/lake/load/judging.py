@@ -95,12 +95,12 @@ def _count_others(work: Work, kind: FileKind, resource: str) -> _Judged:
 
 
 def _check_messages(work: Work, read: Mapping[str, int]) -> None:
-    """Raises CitywellError where not every message that landed came to something: each of its rows is in one table,
-    or it is one row of those that no table takes."""
+    """Raises CitywellError where not every message that was counted when it landed came to something: its rows are in
+    one table, or it is one row of those that no table takes."""
     for f in work.manifest.files:
-        if f.resource_type == MESSAGE and read.get(f.file, 0) != f.received:
+        if f.resource_type == MESSAGE and f.records not in (None, read.get(f.file, 0)):
             raise CitywellError(
-                f"Of {f.received} messages {read.get(f.file, 0)} came to a table, to quarantine or to a receipt",
+                f"Of {f.records} messages {read.get(f.file, 0)} came to a table, to quarantine or to a receipt",
                 where=f"{work.batch.batch_id}, {f.file}",
                 do="nothing of the batch was published; report this: a message was read in two ways",
             )

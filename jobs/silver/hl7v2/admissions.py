@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from jobs.lake import instants
 from jobs.lake.formats.hl7v2 import NULL, Message, at
+from jobs.lake.strict import Rejected
 from jobs.silver.fhir import BirthDate
 from jobs.silver.hl7v2 import parts as hl7
 from jobs.silver.hl7v2.fields import Fields
@@ -14,12 +15,13 @@ from jobs.silver.hl7v2.shapes import MESSAGE, WITHOUT_VISIT, Admission, Diagnosi
 
 
 def admissions(f: Fields, m: Message, sent_us: int) -> Iterator[Record | Refused]:
-    """One record, and of a merge of several people one for each pair. sent_us: MSH-7. Raises Rejected."""
+    """One record, and of a merge of several people one for each pair. sent_us: MSH-7; part of what tells messages
+    apart, for counters of control ids begin anew. Raises Rejected."""
     hl7.require(m, "PID", *(() if m.trigger in WITHOUT_VISIT else ("PV1",)))
     pairs = list(hl7.people(m))
     for number, (person, visit, other) in enumerate(pairs):
         shape = _admission(f, m, person, visit, other)
-        name = f"{m.sender}|{m.control_id}" + (f"|{number}" if number else "")
+        name = f"{m.sender}|{m.control_id}|{sent_us}" + (f"|{number}" if number else "")
         yield Record("Admission", f.pseudonyms.key(MESSAGE, name), sent_us, sent_us, False, shape)
 
 
@@ -40,7 +42,9 @@ def _admission(f: Fields, m: Message, person: list[str], visit: list[str], other
     shape.diagnoses = [d for d in (_diagnosis(f, m, one) for one in m.all("DG1")) if d] or None
     if other:
         prior = f.patient_ids(m, at(other, 3 if other[0] == "PID" else 1))
-        shape.prior_patient_ids = hl7.like(shape, prior) or None
+        if not prior:
+            raise Rejected("missing_field", f"{other[0]}-{3 if other[0] == 'PID' else 1} names no patient")
+        shape.prior_patient_ids = hl7.like(shape, prior)
         if other[0] == "MRG":
             shape.prior_visit_key = f.identifier(m, at(other, 5), f.dialect.visit_system)
     shape.nulled = nulled or None

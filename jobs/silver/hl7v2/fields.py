@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from jobs.identity.pseudonyms import Pseudonymiser
 from jobs.lake.formats.hl7v2 import NULL, Message, at
 from jobs.lake.references import IDENTIFIER
+from jobs.lake.strict import Rejected
 from jobs.silver.fhir import DateTime
 from jobs.silver.hl7v2 import parts as hl7
 from jobs.silver.hl7v2.shapes import Code, PatientId
@@ -45,7 +46,8 @@ class Fields:
         self.pseudonyms, self.dialect = pseudonyms, dialect
         self._houses = houses or {}
         zone = ZoneInfo(dialect.zone)
-        self._instant = lru_cache(16_384)(lambda text: hl7.instant(text, zone))
+        self._instant = lru_cache(16_384)(hl7.instant)
+        self._zone = lru_cache(4096)(lambda sent: hl7.zone_of(sent, zone))
 
     def moment(
         self, m: Message, raw: str, where: str, nulled: list[str] | None = None, name: str = ""
@@ -53,8 +55,11 @@ class Fields:
         """A TS, DTM or DT; None where it is empty or, then named in ``nulled``, deleted."""
         if not _is_given(raw, nulled, name):
             return None
-        text = raw.split(m.separators.component, 1)[0].split(m.separators.repetition or "\r", 1)[0]
-        return hl7.checked(self._instant, text, where) if text else None
+        text, *more = raw.split(m.separators.repetition or "\r", 1)[0].split(m.separators.component)
+        if more:
+            text = hl7.as_precise_as(more[0], text)
+        zone = self._zone(m.sent)
+        return hl7.checked(lambda stamp: self._instant(stamp, zone), text, where) if text else None
 
     def identifier(self, m: Message, raw: str, default: str) -> str | None:
         """The pseudonym of a CX whose authority, where it is left out, is ``default``."""
@@ -84,7 +89,20 @@ class Fields:
         if not _is_given(raw, nulled, name):
             return None
         first = m.repetitions(raw)
-        return hl7.match(hl7.CODE, m.unescaped(m.components(first[0])[0]).strip()) if first else None
+        return hl7.match(hl7.CODE, hl7.told(m, m.components(first[0])[0])) if first else None
+
+    def unit(self, m: Message, raw: str, where: str) -> Code | None:
+        """The unit of a number, by its code or else by its text, as written. Raises Rejected for one that cannot be
+        read: without it the number would be another."""
+        if not raw or raw == NULL:
+            return None
+        parts = m.components(raw.split(m.separators.repetition or "\r", 1)[0])
+        text = hl7.told(m, at(parts, 0)) or hl7.told(m, at(parts, 1))
+        if not text:
+            return None
+        if not hl7.UNIT.fullmatch(text):
+            raise Rejected("invalid_value", f"{where} is no unit")
+        return Code(system=hl7.match(hl7.CODE, hl7.told(m, at(parts, 2))), code=text)
 
     def coded(self, m: Message, raw: str) -> Code | None:
         """The first of ``codes``."""
@@ -105,11 +123,9 @@ class Fields:
     def _codes_of(self, m: Message, parts: list[str]) -> list[Code]:
         found = []
         for code, system in ((0, 2), (3, 5)):
-            text = hl7.match(hl7.CODE, m.unescaped(at(parts, code)).strip())
+            text = hl7.match(hl7.CODE, hl7.told(m, at(parts, code)))
             if text:
-                found.append(
-                    Code(system=hl7.match(hl7.CODE, m.unescaped(at(parts, system)).strip()), code=text)
-                )
+                found.append(Code(system=hl7.match(hl7.CODE, hl7.told(m, at(parts, system))), code=text))
         return found
 
     def place(self, m: Message, raw: str, nulled: list[str], name: str) -> list[str | None]:
@@ -117,7 +133,7 @@ class Fields:
         if not _is_given(raw, nulled, name):
             return [None] * 4
         parts = m.components(raw)
-        return [hl7.match(hl7.PLACE, m.unescaped(at(parts, n)).strip()) for n in range(4)]
+        return [hl7.match(hl7.PLACE, hl7.told(m, at(parts, n))) for n in range(4)]
 
 
 def _is_given(raw: str, nulled: list[str] | None, name: str) -> bool:

@@ -36,7 +36,7 @@ def demographics(message: Message, dialect: Dialect) -> dict[str, Any]:
         first = message.repetitions(raw)
         if raw == NULL:
             return ""
-        text = message.unescaped(at(message.components(first[0]), number)).strip() if first else ""
+        text = hl7.told(message, at(message.components(first[0]), number)) if first else ""
         return text or None
 
     birth = part(at(person, 7), 0)

@@ -19,13 +19,20 @@ from jobs.silver.hl7v2.shapes import (
     Prescription,
 )
 
+_UNIT_SECONDS = {
+    **dict.fromkeys(("s", "sec", "second", "seconds"), 1),
+    **dict.fromkeys(("min", "mins", "minute", "minutes"), 60),
+    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), 3600),
+}
+"""Seconds of the units that appointments are told in: UCUM and what is written instead."""
+
 
 def appointments(f: Fields, m: Message, sent_us: int) -> Iterator[Record | Refused]:
     """The appointment of an SIU; its version is MSH-7 (sent_us). Raises Rejected."""
     hl7.require(m, "SCH", "PID")
     schedule, shape = m.fields("SCH"), Appointment()
     nulled: list[str] = []
-    about(f, m, shape, m.fields("PID"), m.fields("PV1"), nulled)
+    about(f, m, shape, hl7.sole(m, "PID"), m.fields("PV1"), nulled)
     placer, filler = hl7.entity(m, at(schedule, 1)), hl7.entity(m, at(schedule, 2))
     name = filler or placer
     if not name:
@@ -36,7 +43,7 @@ def appointments(f: Fields, m: Message, sent_us: int) -> Iterator[Record | Refus
     shape.status = f.code(m, at(schedule, 25))
     shape.event_reason = f.coded(m, at(schedule, 6))
     shape.reason, shape.type = f.coded(m, at(schedule, 7)), f.coded(m, at(schedule, 8))
-    shape.duration_minutes = hl7.whole_number(m.unescaped(at(schedule, 9)), "SCH-9")
+    shape.duration_minutes = _minutes(f, m, schedule)
     timing = at(schedule, 11).split(m.separators.component)
     quantity, service = m.fields("TQ1"), m.fields("AIS")
     starts = at(quantity, 7) or at(timing, 3) or at(service, 4)
@@ -46,6 +53,19 @@ def appointments(f: Fields, m: Message, sent_us: int) -> Iterator[Record | Refus
     shape.location_unit, shape.location_facility = place[0], place[3]
     shape.nulled = nulled or None
     yield Record("Appointment", key, sent_us, sent_us, m.trigger == APPOINTMENT_DELETED, shape)
+
+
+def _minutes(f: Fields, m: Message, schedule: list[str]) -> int | None:
+    """The duration of an appointment (SCH-9) by its unit (SCH-10), minutes where there is none; a begun minute counts
+    whole. Raises Rejected."""
+    count = hl7.whole_number(m.unescaped(at(schedule, 9)), "SCH-9")
+    unit = f.unit(m, at(schedule, 10), "SCH-10")
+    if count is None or unit is None or unit.code is None:
+        return count
+    seconds = _UNIT_SECONDS.get(unit.code.lower())
+    if seconds is None:
+        raise Rejected("invalid_value", "SCH-10 is no unit of time")
+    return -(-count * seconds // 60)
 
 
 def prescriptions(f: Fields, m: Message, sent_us: int) -> Iterator[Record | Refused]:
@@ -61,9 +81,9 @@ def _prescription(f: Fields, m: Message, group: dict[str, list[str]], sent_us: i
     name = _order(f, m, shape, group["ORC"])
     shape.dose_low = hl7.maybe_number(m, at(given, 3), "RXE-3")
     shape.dose_high = hl7.maybe_number(m, at(given, 4), "RXE-4")
-    shape.dose_unit, shape.form = f.coded(m, at(given, 5)), f.coded(m, at(given, 6))
+    shape.dose_unit, shape.form = f.unit(m, at(given, 5), "RXE-5"), f.coded(m, at(given, 6))
     shape.amount = hl7.maybe_number(m, at(given, 10), "RXE-10")
-    shape.amount_unit = f.coded(m, at(given, 11))
+    shape.amount_unit = f.unit(m, at(given, 11), "RXE-11")
     shape.refills = hl7.whole_number(m.unescaped(at(given, 12)), "RXE-12")
     shape.route = f.coded(m, at(group.get("RXR", []), 1))
     shape.frequency = f.code(m, at(quantity, 3) or at(timing, 1))
@@ -87,7 +107,7 @@ def _dispense(f: Fields, m: Message, group: dict[str, list[str]], sent_us: int) 
     shape.prescription_key = number and f.pseudonyms.key(ORDER, number)
     shape.dispensed_at = f.moment(m, at(given, 3), "RXD-3")
     shape.amount = hl7.maybe_number(m, at(given, 4), "RXD-4")
-    shape.amount_unit = f.coded(m, at(given, 5))
+    shape.amount_unit = f.unit(m, at(given, 5), "RXD-5")
     shape.refills_left = hl7.whole_number(m.unescaped(at(given, 8)), "RXD-8")
     key = f.pseudonyms.key(ORDER, f"{number or name}|{name}|{sub_id}")
     return Record("Dispense", key, sent_us, sent_us, False, shape)
@@ -96,17 +116,26 @@ def _dispense(f: Fields, m: Message, group: dict[str, list[str]], sent_us: int) 
 def _each(
     m: Message, segment: str, kind: str, read: Callable[[dict[str, list[str]]], Record]
 ) -> Iterator[Record | Refused]:
+    keys = set()
     for group in hl7.orders(m, segment):
         try:
-            yield read(group)
+            for needed in ("ORC", segment):
+                if needed not in group:
+                    raise Rejected("missing_segment", f"an order without {needed}")
+            record = read(group)
+            if record.key in keys:
+                raise Rejected("repeated_order", "another order of the message has its number")
         except Rejected as rejected:
             yield Refused(kind, None, *rejected.args)
+        else:
+            keys.add(record.key)
+            yield record
 
 
 def _order(f: Fields, m: Message, shape: Order, control: list[str]) -> str:
     """Fills in what every order says; what names it."""
     nulled: list[str] = []
-    about(f, m, shape, m.fields("PID"), m.fields("PV1"), nulled)
+    about(f, m, shape, hl7.sole(m, "PID"), m.fields("PV1"), nulled)
     shape.nulled = nulled or None
     placer, filler = hl7.entity(m, at(control, 2)), hl7.entity(m, at(control, 3))
     name = placer or filler

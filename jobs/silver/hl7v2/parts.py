@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,7 @@ from jobs.silver.hl7v2.shapes import MERGES, UNLINKS, Patient, PatientId
 HOUR_US = 3_600_000_000
 
 CODE = re.compile(r"[!-~]{1,64}")
+UNIT = re.compile(r"[!-~µμ°²³]{1,20}(?: [!-~µμ°²³]{1,20}){0,2}")
 PLACE = re.compile(r"[!-~]{1,20}(?: [!-~]{1,20})?")
 SUB_ID = re.compile(r"[0-9.]{1,20}")
 VALUE_TYPE = re.compile(r"[A-Z]{2,3}")
@@ -32,7 +34,10 @@ _STAMP = re.compile(
 )
 
 
-def instant(text: str, zone: ZoneInfo) -> DateTime:
+_STATED_DIGITS = {"Y": 4, "L": 6, "D": 8, "H": 10, "M": 12, "S": 14}
+
+
+def instant(text: str, zone: tzinfo) -> DateTime:
     """A TS or DTM (``YYYY[MM[DD[HH[MM[SS[.S…]]]]]][+-ZZZZ]``) as FHIR's leaf is; one hour without minutes is a period.
 
     Raises ValueError, without the text, as ``jobs.lake.instants.parse`` does.
@@ -43,6 +48,27 @@ def instant(text: str, zone: ZoneInfo) -> DateTime:
         end, precision = start + HOUR_US, "hour"
     period = {} if end is None else {"until": end}
     return DateTime(at=start, **period, precision=precision)
+
+
+def as_precise_as(stated: str, text: str) -> str:
+    """A TS cut to the precision that its second component states (2.3 to 2.5: Y, L, D, H, M or S)."""
+    match = _STAMP.fullmatch(text)
+    digits = _STATED_DIGITS.get(stated)
+    if match is None or digits is None or len(text) <= digits:
+        return text
+    return text[:digits] + (match[8] or "" if digits >= _STATED_DIGITS["H"] else "")
+
+
+def zone_of(sent: str, zone: ZoneInfo) -> tzinfo:
+    """The zone of a message's times without an offset: that of MSH-7 (``sent``, a TS) where it has one and the
+    endpoint's ``zone`` has another then (HL7 v2.5.1, 2.14.9.7)."""
+    match = _STAMP.fullmatch(sent)
+    if match is None or not match[8] or not match[4]:
+        return zone
+    offset = datetime.fromisoformat(fhir_text(sent)).utcoffset()
+    assert offset is not None
+    local = datetime.fromtimestamp(instants.parse(fhir_text(sent), zone)[0] / 1e6, zone)
+    return zone if local.utcoffset() == offset else timezone(offset)
 
 
 def fhir_text(text: str) -> str:
@@ -81,6 +107,14 @@ def require(m: Message, *names: str) -> None:
             raise Rejected("missing_segment", f"{m.type}^{m.trigger} without {name}")
 
 
+def sole(m: Message, name: str) -> list[str]:
+    """The segment of that name. Raises Rejected where a message of one patient has two."""
+    found = m.all(name)
+    if len(found) > 1:
+        raise Rejected("repeated_segment", f"{m.type}^{m.trigger} with more than one {name}")
+    return found[0]
+
+
 def people(m: Message) -> Iterator[tuple[list[str], list[str], list[str]]]:
     """(PID, PV1 or [], MRG or the other PID or []) of each person, or pair of people, a message is about."""
     found = m.all("PID")
@@ -90,18 +124,20 @@ def people(m: Message) -> Iterator[tuple[list[str], list[str], list[str]]]:
         yield found[0], [], found[1]
         return
     if m.trigger not in MERGES:
-        yield found[0], m.fields("PV1"), []
+        yield sole(m, "PID"), m.fields("PV1"), []
         return
+    pairs: list[tuple[list[str], list[str], list[str]]] = []
     person: list[str] = []
-    count = 0
     for segment in m.segments:
         if segment[0] == "PID":
             person = segment
         elif segment[0] == "MRG" and person:
-            count += 1
-            yield person, [], segment
-    if not count:
+            pairs.append((person, [], segment))
+        elif segment[0] == "PV1" and pairs and pairs[-1][0] is person:
+            pairs[-1] = (person, segment, pairs[-1][2])
+    if not pairs:
         raise Rejected("missing_segment", f"{m.type}^{m.trigger} without MRG")
+    yield from pairs
 
 
 def like(about: Patient, ids: list[PatientId]) -> list[PatientId]:
@@ -111,15 +147,28 @@ def like(about: Patient, ids: list[PatientId]) -> list[PatientId]:
     return [one for one in ids if one.system == own] or ids
 
 
-def orders(m: Message, wanted: str) -> Iterator[dict[str, list[str]]]:
-    """The segments of each order that has a ``wanted`` one, by name, the first of each; it begins at its ORC."""
+def orders(m: Message, wanted: str) -> list[dict[str, list[str]]]:
+    """The segments of each order, by name, the first of each. An order begins at its ORC; each further ``wanted``
+    segment begins another under the same ORC. What stands behind the wanted one goes before what is in front of it:
+    RXR and TQ1 say the order as it was placed, then as it was encoded. One may lack its ORC, or the wanted segment.
+    """
     groups: list[dict[str, list[str]]] = []
+    behind: set[str] = set()
     for segment in m.segments:
-        if segment[0] == "ORC":
-            groups.append({})
-        if groups:
-            groups[-1].setdefault(segment[0], segment)
-    return (group for group in groups if wanted in group)
+        name = segment[0]
+        if name == "ORC":
+            groups.append({name: segment})
+        elif name == wanted and (not groups or wanted in groups[-1]):
+            groups.append({"ORC": groups[-1]["ORC"]} if groups and "ORC" in groups[-1] else {})
+        if not groups:
+            continue
+        if name in ("ORC", wanted):
+            behind = set()
+            groups[-1][name] = segment
+        elif name not in groups[-1] or (wanted in groups[-1] and name not in behind):
+            groups[-1][name] = segment
+            behind.add(name)
+    return groups
 
 
 def specimens(m: Message) -> list[list[str] | None]:
@@ -134,36 +183,45 @@ def specimens(m: Message) -> list[list[str] | None]:
     return found
 
 
+def told(m: Message, component: str) -> str:
+    """The text of a component, or of the first of its subcomponents; empty where it is deleted (HL7 v2.8, 2.5.3)."""
+    first = component.split(m.separators.subcomponent or "\r", 1)[0]
+    return "" if first == NULL else m.unescaped(first).strip()
+
+
 def identifier(m: Message, raw: str, default: str, systems: Mapping[str, str]) -> tuple[str, str, str | None]:
-    """(value, system, type) of a CX. A value that was cut (2.7) is none."""
+    """(value, system, type) of a CX. An authority (HD) has a namespace, a universal id, or both. Raises Rejected for a
+    value that was cut (2.7)."""
     parts = raw.split(m.separators.component)
-    value = m.unescaped(parts[0].split(m.separators.subcomponent or "\r", 1)[0]).strip()
+    value = told(m, parts[0])
     if m.separators.truncation and value.endswith(m.separators.truncation):
         raise Rejected("truncated_value", "an identifier was cut off by its sender")
     authority = at(parts, 3).split(m.separators.subcomponent or "\r")
     kind = match(AUTHORITY_TYPE, at(parts, 4)) or ""
-    for name in (m.unescaped(authority[0]).strip(), m.unescaped(at(authority, 1)).strip()):
+    names = [name for name in (told(m, authority[0]), told(m, at(authority, 1))) if name]
+    for name in names or [""]:
         for wanted in (f"{name}^{kind}", name):
             if wanted in systems:
                 return value, systems[wanted], kind or None
-    named = m.unescaped(authority[0]).strip()
-    return value, f"urn:hl7v2:{named}" if named else default, kind or None
+    return value, f"urn:hl7v2:{names[0]}" if names else default, kind or None
 
 
 def entity(m: Message, raw: str) -> str:
-    """An EI as one text, ``id|namespace``; empty where it names nothing."""
+    """An EI as one text, ``id|namespace``, or ``id|universal id`` where it has no namespace; empty where it names
+    nothing."""
     if not raw or raw == NULL:
         return ""
-    parts = m.components(raw.split(m.separators.repetition or "\r", 1)[0])
-    name = m.unescaped(at(parts, 0)).strip()
-    return f"{name}|{m.unescaped(at(parts, 1)).strip()}" if name else ""
+    return _entity(m, m.components(raw.split(m.separators.repetition or "\r", 1)[0]))
 
 
 def entity_part(m: Message, component: str) -> str:
     """An EI that is a component of another type: its parts are subcomponents."""
-    parts = component.split(m.separators.subcomponent or "\r")
-    name = m.unescaped(at(parts, 0)).strip()
-    return f"{name}|{m.unescaped(at(parts, 1)).strip()}" if name else ""
+    return _entity(m, component.split(m.separators.subcomponent or "\r"))
+
+
+def _entity(m: Message, parts: list[str]) -> str:
+    name, namespace, universal_id = (told(m, at(parts, number)) for number in range(3))
+    return f"{name}|{namespace or universal_id}" if name else ""
 
 
 def match(pattern: re.Pattern[str], text: str) -> str | None:

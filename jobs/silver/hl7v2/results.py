@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from jobs.lake.formats.hl7v2 import NULL, Message, at
 from jobs.lake.strict import Rejected
@@ -15,39 +15,69 @@ from jobs.silver.hl7v2.shapes import ORDER, RESULT, RESULT_DELETED, Patient, Res
 
 
 def results(f: Fields, m: Message, sent_us: int) -> Iterator[Record | Refused]:
-    """The results of an ORU, those that are no record as Refused. sent_us: MSH-7. Raises Rejected where the message has
-    none to give."""
+    """The results of an ORU, those that are no record as Refused; it may be of several patients. sent_us: MSH-7. Raises
+    Rejected where the message has none to give."""
     hl7.require(m, "PID", "OBR", "OBX")
-    patient = Patient()
-    nulled: list[str] = []
-    about(f, m, patient, m.fields("PID"), m.fields("PV1"), nulled)
-    order: dict[str, Any] = {}
-    identity, version_us = "", sent_us
+    person: list[str] = []
+    visit: list[str] = []
     order_control: list[str] = []
+    report = _Report(Patient(), {}, "", sent_us, _NO_ORDER)
     specimens = hl7.specimens(m)
-    trouble: Rejected | None = None
     told: Counter[str] = Counter()
     for number, segment in enumerate(m.segments):
-        if segment[0] == "ORC":
+        if segment[0] == "PID":
+            person, visit, order_control = segment, [], []
+            report = _Report(Patient(), {}, "", sent_us, _NO_ORDER)
+        elif segment[0] == "PV1":
+            visit = segment
+        elif segment[0] == "ORC":
             order_control = segment
         elif segment[0] == "OBR":
-            trouble, told = None, Counter()
-            try:
-                order, identity, version_us = _report(f, m, segment, order_control, sent_us)
-                if specimens[number] is not None:
-                    order["specimen"] = f.coded(m, at(specimens[number] or [], 4))
-            except Rejected as rejected:
-                trouble = rejected
+            report = _report(f, m, (person, visit), (segment, order_control, specimens[number]), sent_us)
             order_control = []
         elif segment[0] == "OBX":
-            name = f"{identity}|{'|'.join(m.components(at(segment, 3))[:3:2])}|{m.unescaped(at(segment, 4))}"
-            # Two values of one name in one report are two results; in a resend they have the same order.
+            name = f"{report.identity}|{'|'.join(m.components(at(segment, 3))[:3:2])}|{m.unescaped(at(segment, 4))}"
+            # Two values of one name under one number are two results; in a resend they have the same order.
             key = f.pseudonyms.key(RESULT, f"{name}|{told[name]}" if told[name] else name)
             told[name] += 1
-            yield _result(f, m, segment, patient, order, key, (version_us, sent_us), trouble)
+            yield _result(f, m, segment, report, key, sent_us)
+
+
+class _Report(NamedTuple):
+    """What all results of an OBR share. identity: what names the order. version_us: of the report, microseconds UTC.
+    trouble: why its results are no records."""
+
+    patient: Patient
+    order: dict[str, Any]
+    identity: str
+    version_us: int
+    trouble: Rejected | None
+
+
+_NO_ORDER = Rejected("missing_segment", "an OBX before the OBR of its patient")
 
 
 def _report(
+    f: Fields,
+    m: Message,
+    about_whom: tuple[list[str], list[str]],
+    ordered: tuple[list[str], list[str], list[str] | None],
+    sent_us: int,
+) -> _Report:
+    """about_whom: PID and PV1. ordered: OBR, the ORC before it, the SPM behind it."""
+    request, control, specimen = ordered
+    patient = Patient()
+    try:
+        about(f, m, patient, *about_whom, nulled=[])
+        order, identity, version_us = _order(f, m, request, control, sent_us)
+        if specimen is not None:
+            order["specimen"] = f.coded(m, at(specimen, 4))
+    except Rejected as rejected:
+        return _Report(patient, {}, "", sent_us, rejected)
+    return _Report(patient, order, identity, version_us, None)
+
+
+def _order(
     f: Fields, m: Message, request: list[str], control: list[str], sent_us: int
 ) -> tuple[dict[str, Any], str, int]:
     """(what all results of an OBR share, what names the order, version instant)."""
@@ -80,12 +110,11 @@ def _result(
     f: Fields,
     m: Message,
     fields: list[str],
-    patient: Patient,
-    order: dict[str, Any],
+    report: _Report,
     key: str,
-    instants_us: tuple[int, int],
-    trouble: Rejected | None,
+    sent_us: int,
 ) -> Record | Refused:
+    patient, trouble = report.patient, report.trouble
     try:
         if trouble is not None:
             raise trouble
@@ -97,10 +126,10 @@ def _result(
             patient_key=patient.patient_key,
             patient_ids=patient.patient_ids,
             visit_key=patient.visit_key,
-            **order,
+            **report.order,
             observations=codes,
             sub_id=hl7.match(hl7.SUB_ID, at(fields, 4)),
-            unit=f.coded(m, at(fields, 6)),
+            unit=f.unit(m, at(fields, 6), "OBX-6"),
             status=f.code(m, at(fields, 11)),
             observed_at=f.moment(m, at(fields, 14), "OBX-14"),
         )
@@ -110,7 +139,7 @@ def _result(
         _value(f, m, shape, at(fields, 2), at(fields, 5))
     except Rejected as rejected:
         return Refused("Result", None if trouble else key, *rejected.args)
-    return Record("Result", key, *instants_us, shape.status == RESULT_DELETED, shape)
+    return Record("Result", key, report.version_us, sent_us, shape.status == RESULT_DELETED, shape)
 
 
 def _value(f: Fields, m: Message, shape: Result, kind: str, raw: str) -> None:

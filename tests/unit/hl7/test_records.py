@@ -320,13 +320,15 @@ def test_a_files_messages_are_rows_of_records_rejections_and_unmodelled_ones() -
         (3, 0, None, None),
         (4, 0, "Prescription", "invalid_value"),
         (4, 1, "Prescription", None),
+        (4, 2, "Prescription", "missing_segment"),
         (5, 0, "Prescription", "missing_segment"),
+        (5, 1, "Prescription", "missing_segment"),
         (6, 0, "Result", "invalid_value"),
         (6, 1, "Result", None),
         (7, 0, None, "truncated_message"),
     ]
     assert [row.piece.number for row in rows if row.record] == [1, 4, 6]
-    assert rows[6].key is not None
+    assert rows[8].key is not None
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from jobs.errors import CitywellError
 from jobs.identity.pseudonyms import Pseudonymiser
+from jobs.lake import landing
+from jobs.lake.load import load
+from jobs.settings import settings
 from tests.support.lake import PSEUDONYM_KEY, Export, TestLake, instant, totals
 
 MRN, VISIT = "https://north.city.example/mrn", "https://north.city.example/visit"
@@ -37,7 +43,7 @@ MESSAGES = [
         "ORU^R01", "4", PERSON, STAY, GLUCOSE, result("high", "F"), "OBX|2|NM|718-7^^LN||13.50|g/dL|||||F"
     ),
     message("MFN^M02", "5", "MFI|PRA"),
-    "MSH|^~\\&|cut off in the mid",
+    "MSH|^~\\&|cut off in the mid\r",
 ]
 
 
@@ -82,3 +88,15 @@ def test_what_is_no_record_is_named_with_its_message(filled: TestLake) -> None:
         (5, "Result", "invalid_value"),
         (7, "Hl7Message", "missing_field"),
     ]
+
+
+def test_a_batch_of_which_a_message_came_to_nothing_is_not_published(filled: TestLake) -> None:
+    day = Export(instant("2026-01-04"), {"Hl7Message": MESSAGES[0].encode()})
+    batch = filled.land("events_north", day)
+    directory = landing.batch_dir(settings().landing_dir, "events_north", batch)
+    manifest = landing.manifest_of(directory)
+    counted = tuple(landing.with_counts(f, records=2, expected=None) for f in manifest.files)
+    landing.write_manifest(directory, replace(manifest, files=counted))
+    with pytest.raises(CitywellError, match="Of 2 messages 1 came to"):
+        load(batch)
+    assert filled.rows(f"select * from quality.receipts where batch_id = '{batch}'") == []
