@@ -10,8 +10,8 @@ patient as (
     select * from {{ ref('int_patient__aliased') }}
 ),
 
--- Visit numbers that were given up.
-renumbered as (
+-- Visit numbers that were given up: what each was given up for last.
+given_up as (
     select
         house,
         prior_visit_key,
@@ -22,12 +22,26 @@ renumbered as (
             prior_visit_key,
             visit_key,
             row_number() over (
-                partition by house, prior_visit_key order by version_at desc, content_hash desc, admission_key desc
+                partition by house, prior_visit_key
+                order by version_at desc, valid_from desc, content_hash desc, admission_key desc
             ) as age
         from message
         where prior_visit_key <> visit_key
     ) as numbered
     where age = 1
+),
+
+followed as (
+    {{ chains('given_up', 'prior_visit_key', 'visit_key') }}
+),
+
+renumbered as (
+    select
+        house,
+        number as prior_visit_key,
+        max_by(goes_on_as, steps) as visit_key
+    from followed
+    group by house, number
 ),
 
 merged as (
@@ -50,6 +64,7 @@ of_visit as (
         message.reason_code,
         message.expected_at,
         message.version_at,
+        message.valid_from,
         message.known_from,
         message.available_at,
         message.usable_at,
@@ -87,10 +102,27 @@ of_visit as (
     where message.visit_key is not null and message.trigger not in ('A28', 'A31', 'A34', 'A37', 'A40')
 ),
 
+-- In the order they were sent. Senders that tell the minute alone send several in one: then when it took place counts,
+-- and then which can only follow which.
 placed as (
     select
         *,
-        row_number() over (partition by house, visit_key order by version_at, content_hash, admission_key) as place
+        row_number() over (
+            partition by house, visit_key
+            order by
+                version_at,
+                valid_from,
+                case
+                    when trigger = 'A05' then 0
+                    when trigger in ('A01', 'A04') then 1
+                    when trigger = 'A03' then 3
+                    when trigger = 'A13' then 4
+                    when trigger = 'A11' then 5
+                    else 2
+                end,
+                content_hash,
+                admission_key
+        ) as place
     from of_visit
 ),
 

@@ -131,6 +131,46 @@ def test_messages_are_folded_into_visits_in_any_order_of_arrival(told: City) -> 
         assert told.rows("fct_encounter") == before
 
 
+def test_numbers_are_followed_and_messages_of_one_minute_are_put_in_order(told: City) -> None:
+    told.put(
+        hospital_events__admission=[
+            # Numbers that were given up for numbers that were given up; and for one by which nobody is known.
+            said("A01", "link_1", "05 08:00", class_code="I", **begun("05 07:00")),
+            said("A40", "link_2", "05 09:00", prior_visit_key="link_1", prior_patient_keys=["unknown"]),
+            said("A40", "link_3", "05 10:00", prior_visit_key="link_2", prior_patient_keys=["unknown"]),
+            said("A04", "chained", "05 10:00", patient_key="m5", class_code="O"),
+            said("A40", None, "06 12:00", patient_key="m6", prior_patient_keys=["m5"]),
+            said("A40", None, "06 13:00", prior_patient_keys=["m6"]),
+            said("A40", None, "06 14:00", patient_key="nobody", prior_patient_keys=["m1"]),
+            # Of one minute: what can only follow, follows.
+            *(said("A03", f"short_{n}", "07 10:00", **over("07 10:00")) for n in range(4)),
+            *(said("A01", f"short_{n}", "07 10:00", class_code="I", **begun("07 10:00")) for n in range(4)),
+            *(said(trigger, f"withdrawn_{n}", "07 10:00") for n in range(4) for trigger in ("A11", "A01")),
+            said("A03", "back_again", "07 10:00", valid_from="2026-03-07 10:00:10", **over("07 10:00")),
+            said("A01", "back_again", "07 10:00", valid_from="2026-03-07 10:00:20", class_code="I"),
+        ]
+    )
+    told.build(ENCOUNTERS)
+    assert told.rows("fct_encounter", *COLUMNS) == {
+        ("link_3", "hl7", "p1", "in-progress", "IMP", None, at("2026-03-05 07:00"), None),
+        ("chained", "hl7", "p1", "in-progress", "AMB", None, at("2026-03-05 10:00"), None),
+        *(
+            (
+                f"short_{n}",
+                "hl7",
+                "p1",
+                "finished",
+                "IMP",
+                None,
+                at("2026-03-07 10:00"),
+                at("2026-03-07 10:00"),
+            )
+            for n in range(4)
+        ),
+        ("back_again", "hl7", "p1", "in-progress", "IMP", None, at("2026-03-07 10:00"), None),
+    }
+
+
 def record(key: str, visit: str, status: str, **more: Any) -> Row:
     """The hospital's record of an encounter of patient p1, in an export of the morning of 3 March."""
     return {
