@@ -118,32 +118,39 @@ dwelling as (
     select *
     from {{ ref('stg_housing__dwelling') }}
     where not is_withdrawn
+),
+
+period as (
+    select
+        placed.person_key,
+        placed.postal_district,
+        placed.district_code,
+        placed.place_precision,
+        placed.first_date as place_first_date,
+        greatest(placed.first_date, coalesce(inhabited.first_date, placed.first_date)) as first_date,
+        least(
+            placed.last_date,
+            coalesce(inhabited.last_date, placed.last_date),
+            coalesce(person.died_date, placed.last_date)
+        ) as last_date,
+        dwelling.built_year,
+        dwelling.is_damp,
+        dwelling.heating,
+        dwelling.energy_class,
+        case when dwelling.rooms > 0 then inhabited.residents / cast(dwelling.rooms as double) end as residents_per_room
+    from placed
+    inner join person
+        on placed.person_key = person.person_key
+    left join dwelling
+        on placed.dwelling_key = dwelling.dwelling_key
+    left join {{ ref('int_dwelling__inhabited') }} as inhabited
+        on
+            placed.dwelling_key = inhabited.dwelling_key
+            and placed.first_date <= inhabited.last_date
+            and placed.last_date >= inhabited.first_date
 )
 
-select
-    placed.person_key,
-    placed.postal_district,
-    placed.district_code,
-    placed.place_precision,
-    placed.first_date as place_first_date,
-    greatest(placed.first_date, coalesce(inhabited.first_date, placed.first_date)) as first_date,
-    least(
-        placed.last_date,
-        coalesce(inhabited.last_date, placed.last_date),
-        coalesce(person.died_date, placed.last_date)
-    ) as last_date,
-    dwelling.built_year,
-    dwelling.is_damp,
-    dwelling.heating,
-    dwelling.energy_class,
-    case when dwelling.rooms > 0 then inhabited.residents / cast(dwelling.rooms as double) end as residents_per_room
-from placed
-inner join person
-    on placed.person_key = person.person_key
-left join dwelling
-    on placed.dwelling_key = dwelling.dwelling_key
-left join {{ ref('int_dwelling__inhabited') }} as inhabited
-    on
-        placed.dwelling_key = inhabited.dwelling_key
-        and placed.first_date <= inhabited.last_date
-        and placed.last_date >= inhabited.first_date
+-- The register may tell a stay or a move of after the person's death.
+select *
+from period
+where first_date <= last_date
