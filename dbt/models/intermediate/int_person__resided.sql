@@ -31,28 +31,53 @@ residence as (
     from {{ ref('stg_housing__residence') }} as residence
     left join {{ ref('int_patient__linked') }} as link
         on residence.resident_key = link.patient_key
+    left semi join person
+        on coalesce(link.person_key, residence.resident_key) = person.person_key
     where
         not residence.is_withdrawn
         and residence.resident_key is not null
         and residence.moved_in_date is not null
 ),
 
--- Who is registered at two addresses lives at the newer one.
-ordered as (
+cut as (
     select
-        residence.person_key,
+        person_key,
+        moved_in_date as first_date
+    from residence
+    union
+    select
+        person_key,
+        date_add(moved_out_date, 1) as first_date
+    from residence
+    where moved_out_date is not null
+),
+
+-- Who is registered at two addresses lives at the newer one, and when that stay is over, at the older one again.
+registered as (
+    select
+        cut.person_key,
+        cut.first_date,
+        residence.residence_key,
         residence.dwelling_key,
         residence.postal_district,
-        residence.moved_in_date as first_date,
-        residence.moved_out_date,
-        date_sub(
-            lead(residence.moved_in_date) over (
-                partition by residence.person_key order by residence.moved_in_date, residence.residence_key
-            ), 1
-        ) as before_next_date
-    from residence
-    left semi join person
-        on residence.person_key = person.person_key
+        row_number() over (
+            partition by cut.person_key, cut.first_date
+            order by residence.moved_in_date desc, residence.residence_key desc
+        ) as place
+    from cut
+    left join residence
+        on
+            cut.person_key = residence.person_key
+            and cut.first_date >= residence.moved_in_date
+            and cut.first_date <= coalesce(residence.moved_out_date, date '9999-12-31')
+),
+
+changed as (
+    select
+        *,
+        lag(residence_key) over (partition by person_key order by first_date) as earlier_residence_key
+    from registered
+    where place = 1
 ),
 
 stay as (
@@ -61,12 +86,11 @@ stay as (
         dwelling_key,
         postal_district,
         first_date,
-        before_next_date,
-        least(
-            coalesce(moved_out_date, date '9999-12-31'), coalesce(before_next_date, date '9999-12-31')
+        coalesce(
+            date_sub(lead(first_date) over (partition by person_key order by first_date), 1), date '9999-12-31'
         ) as last_date
-    from ordered
-    where before_next_date is null or before_next_date >= first_date
+    from changed
+    where not (residence_key <=> earlier_residence_key)
 ),
 
 placed as (
@@ -87,17 +111,6 @@ placed as (
         on stay.dwelling_key = dwelling.dwelling_key and not dwelling.is_withdrawn
     left join main_part
         on stay.postal_district = main_part.postal_district
-    union all
-    select
-        person_key,
-        cast(null as string) as dwelling_key,
-        cast(null as string) as postal_district,
-        cast(null as string) as district_code,
-        'none' as place_precision,
-        date_add(last_date, 1) as first_date,
-        coalesce(before_next_date, date '9999-12-31') as last_date
-    from stay
-    where last_date < coalesce(before_next_date, date '9999-12-31')
     union all
     select
         person.person_key,

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -190,6 +191,70 @@ def test_exposures_of_a_day_leave_other_months_and_people_alone(city: City) -> N
     rows = city.rows("fct_exposure_daily")
     city.build(models, full_refresh=True)
     assert city.rows("fct_exposure_daily") == rows
+
+
+def registered(random: Random, person: str) -> list[dict[str, Any]]:
+    """Up to four stays of a person, some of them at once, some over on the day they begin or after the last reading."""
+    stays = []
+    for number in range(random.randint(1, 4)):
+        moved_in = date(2026, 2, 20) + timedelta(days=random.randint(0, 12))
+        stays.append(
+            {
+                "residence_key": f"{person} {number}",
+                "resident_key": person,
+                "dwelling_key": random.choice(("home", "other", "far")),
+                "postal_district": "100",
+                "moved_in_date": moved_in,
+                "moved_out_date": random.choice((None, moved_in + timedelta(days=random.randint(0, 8)))),
+            }
+        )
+    return stays
+
+
+def lived(stays: Iterable[Mapping[str, Any]], died: Mapping[str, date]) -> set[tuple[Any, ...]]:
+    """person_key, date, district_code from the first stay to the last reading or death: of the newest that lasts."""
+    districts = {"home": "A1", "other": "A1", "far": "A2", None: None}
+    by_person: dict[str, list[Mapping[str, Any]]] = {}
+    for stay in sorted(stays, key=lambda stay: (stay["moved_in_date"], stay["residence_key"])):
+        by_person.setdefault(stay["resident_key"], []).append(stay)
+    rows = set()
+    for person, theirs in by_person.items():
+        day = theirs[0]["moved_in_date"]
+        while day <= min(date(2026, 3, 3), died.get(person, date.max)):
+            lasting = [
+                stay["dwelling_key"]
+                for stay in theirs
+                if stay["moved_in_date"] <= day <= (stay["moved_out_date"] or date.max)
+            ]
+            rows.add((person, day, districts[lasting[-1] if lasting else None]))
+            day += timedelta(days=1)
+    return rows
+
+
+def test_people_live_at_the_newest_address_that_lasts_whatever_the_register_says_when(city: City) -> None:
+    """Of random stays, some told of the time after a death; then of others, built by what has changed."""
+    random = Random(8)
+    people = [f"p{number}" for number in range(60)]
+    died = {person: date(2026, 2, 20) + timedelta(days=random.randint(0, 12)) for person in people[::4]}
+    city.put(
+        **{**SURROUNDINGS, "air_quality__reading": exposed({-30: 5.0, 0: 10.0, 2: 20.0})},
+        patient=[
+            {
+                "patient_key": person,
+                "is_deceased": person in died,
+                "deceased_at": f"{died[person]} 10:00" if person in died else None,
+            }
+            for person in people
+        ],
+        person_link=[{"patient_key": person, "person_key": person} for person in people],
+    )
+    register = {person: registered(random, person) for person in people}
+    for changing in ((), people[1::3]):
+        register |= {person: registered(random, person) for person in changing}
+        stays = [stay for theirs in register.values() for stay in theirs]
+        city.put(housing__residence=random.sample(stays, len(stays)))
+        city.build("+fct_exposure_daily,resource_type:model")
+        assert city.rows("fct_exposure_daily", "person_key", "date", "district_code") == lived(stays, died)
 
 
 def test_a_table_changes_when_a_value_moves_between_its_columns(city: City) -> None:
