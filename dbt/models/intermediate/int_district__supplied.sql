@@ -37,27 +37,37 @@ outage_dated as (
     where started_at <= ended_at
 ),
 
+-- An outage of an unknown number of customers leaves the day's minutes unknown.
 outage_day as (
     select
         district_code,
         date,
-        sum(
-            customers * (
-                unix_micros(least(ended_at, {{ city_midnight('date_add(date, 1)') }}))
-                - unix_micros(greatest(started_at, {{ city_midnight('date') }}))
-            ) / 6e7D
-        ) as customer_minutes,
+        case
+            when count(*) = count(customers)
+                then
+                    sum(
+                        customers * (
+                            unix_micros(least(ended_at, {{ city_midnight('date_add(date, 1)') }}))
+                            - unix_micros(greatest(started_at, {{ city_midnight('date') }}))
+                        ) / 6e7D
+                    )
+        end as customer_minutes,
         count(*) as outages
     from outage_dated
     group by district_code, date
 ),
 
+-- A warning of an unknown level leaves the day's level unknown; without a warning it is 0.
 warning_day as (
     select
         district_code,
         warned_date as date,
-        max(case when kind = 'heat' then level end) as heat_level,
-        max(case when kind = 'cold' then level end) as cold_level
+        {%- for kind in ['heat', 'cold'] %}
+            case
+                when max(case when kind = '{{ kind }}' and level is null then 1 else 0 end) = 0
+                    then coalesce(max(case when kind = '{{ kind }}' then level end), 0)
+            end as {{ kind }}_level{% if not loop.last %},{% endif %}
+        {%- endfor %}
     from {{ ref('stg_energy__stress_warning') }}
     where not is_withdrawn
     group by district_code, warned_date
@@ -68,10 +78,11 @@ select
     day.date,
     cast(coalesce(outage_day.outages, 0) as int) as outages,
     case
-        when day.customers > 0 then coalesce(outage_day.customer_minutes, 0D) / day.customers
+        when day.customers > 0
+            then case when outage_day.date is null then 0D else outage_day.customer_minutes end / day.customers
     end as outage_minutes_per_customer,
-    cast(coalesce(warning_day.heat_level, 0) as int) as heat_warning_level,
-    cast(coalesce(warning_day.cold_level, 0) as int) as cold_warning_level
+    cast(case when warning_day.date is null then 0 else warning_day.heat_level end as int) as heat_warning_level,
+    cast(case when warning_day.date is null then 0 else warning_day.cold_level end as int) as cold_warning_level
 from day
 left join outage_day
     on day.district_code = outage_day.district_code and day.date = outage_day.date

@@ -3,12 +3,14 @@
 
 with
 
+-- A share is of the lines that tell both of its numbers.
 transit as (
     select
         service_date as date,
-        sum(runs_planned) as planned,
-        sum(runs_run) as run,
-        sum(runs_delayed) as delayed
+        sum(case when runs_run is not null then runs_planned end) as planned,
+        sum(case when runs_planned is not null then runs_run end) as run_of_planned,
+        sum(case when runs_delayed is not null then runs_run end) as run,
+        sum(case when runs_run is not null then runs_delayed end) as delayed
     from {{ ref('stg_transport__transit') }}
     where not is_withdrawn
     group by service_date
@@ -44,7 +46,7 @@ select
     case when transit.run > 0 then round(transit.delayed / cast(transit.run as double), 4) end as transit_delayed_share,
     case
         when transit.planned > 0
-            then round(greatest(1 - transit.run / cast(transit.planned as double), 0D), 4)
+            then round(greatest(1 - transit.run_of_planned / cast(transit.planned as double), 0D), 4)
     end as transit_cancelled_share,
     round(supplied.outage_minutes_per_customer, 3) as outage_minutes_per_customer
 from {{ ref('int_sector__exposed') }} as exposed
