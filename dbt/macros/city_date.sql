@@ -12,9 +12,5 @@
 {%- endmacro %}
 
 {% macro city_zone() -%}
-    {%- set found = namespace(zone='UTC') -%}
-    {%- for endpoint in var('time_zones') if endpoint[0] == 'housing_city' -%}
-        {%- set found.zone = endpoint[1] -%}
-    {%- endfor -%}
-    {{ found.zone }}
+    {{ zone_of('housing_city') }}
 {%- endmacro %}

@@ -2,7 +2,11 @@
 with
 
 message as (
-    select * from {{ ref('stg_hospital_events__admission') }}
+    select
+        *,
+        {{ in_house('admitted_at', 'admitted_precision', 'source') }} as began_at,
+        {{ in_house('discharged_at', 'discharged_precision', 'source') }} as left_at
+    from {{ ref('stg_hospital_events__admission') }}
     where not is_withdrawn
 ),
 
@@ -69,12 +73,12 @@ of_visit as (
         message.available_at,
         message.usable_at,
         coalesce(renumbered.visit_key, message.visit_key) as visit_key,
-        message.admitted_at,
+        message.began_at as admitted_at,
         message.admitted_precision,
         case
             when message.trigger = 'A03'
-                then coalesce(message.discharged_at, message.occurred_at, message.version_at)
-            when message.trigger <> 'A13' then message.discharged_at
+                then coalesce(message.left_at, message.occurred_at, message.version_at)
+            when message.trigger <> 'A13' then message.left_at
         end as discharged_at,
         case
             when message.discharged_at is not null then message.discharged_precision

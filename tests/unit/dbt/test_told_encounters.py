@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -240,6 +241,26 @@ def test_a_record_and_messages_of_one_visit_are_one_encounter(told: City) -> Non
     assert rows["r_kept"] == (
         None, at("2026-03-05 18:00"), at("2026-03-03 02:00"), *[at("2026-03-05 09:00")] * 2, at("2026-03-06"),
     )  # fmt: skip
+
+
+def test_a_day_that_messages_tell_is_a_day_of_the_house(told: City) -> None:
+    """In Berlin, where the messages come from, a day begins at 23:00 UTC; the house's days begin at midnight UTC."""
+    harbour = {"source": "events_harbour", "patient_key": "m3", "class_code": "I"}
+    to_the_day = {"admitted_precision": "day", "discharged_precision": "day"}
+    told.put(
+        hospital_events__admission=[
+            said("A03", "days", "05 10:00", **harbour, **to_the_day,
+                 admitted_at="2026-03-02 23:00", discharged_at="2026-03-04 23:00"),
+            said("A03", "seconds", "05 10:00", **harbour, **begun("02 23:30"), **over("04 23:00")),
+        ]
+    )  # fmt: skip
+    told.build(ENCOUNTERS)
+    columns = ("encounter_key", "started_date", "ended_at", "ended_date", "length_of_stay_hours")
+    second, third, fourth, fifth = (date(2026, 3, day) for day in (2, 3, 4, 5))
+    assert told.rows("fct_encounter", *columns) == {
+        ("days", third, at("2026-03-05"), fifth, 48.0),
+        ("seconds", second, at("2026-03-04 23:00"), fourth, 47.5),
+    }
 
 
 def test_what_the_record_said_stands_until_messages_add_to_it(told: City) -> None:
