@@ -43,7 +43,7 @@
         case
             when
                 encounter.started_precision in ('second', 'day')
-                and encounter.ended_precision in ('second', 'day')
+                and encounter.ended_precision = encounter.started_precision
                 then (unix_micros(encounter.ended_at) - unix_micros(encounter.started_at)) / 3.6e9D
         end as length_of_stay_hours,
         coalesce(patient.is_person_current, false) as is_person_resolved,

@@ -105,11 +105,9 @@ joined as (
         on fhir.encounter_key = hl7.encounter_key
 ),
 
--- An end that one messenger tells, before the start that the other does, is none.
-judged as (
+compared as (
     select
         *,
-        visit_key is not null and ended_at < started_at as is_end_impossible,
         visit_key is not null and (
             not is_recorded
             {%- for field in told_fields %}
@@ -123,14 +121,12 @@ select
     encounter_key,
     source,
     visit_key,
-    {%- for field in fields if field not in ('ended_at', 'ended_precision') %}
+    {%- for field in fields %}
         {{ field }},
     {%- endfor %}
     is_withdrawn,
-    case when not coalesce(is_end_impossible, false) then ended_at end as ended_at,
-    case when not coalesce(is_end_impossible, false) then ended_precision end as ended_precision,
     case
-        when is_end_impossible or ended_at is null then null
+        when ended_at is null then null
         when fhir_ended_at is not null then 'fhir'
         else 'hl7'
     end as end_told_by,
@@ -147,4 +143,4 @@ select
             else fhir_{{ time }}
         end as {{ time }}{% if not loop.last %},{% endif %}
     {%- endfor %}
-from judged
+from compared

@@ -263,6 +263,52 @@ def test_a_day_that_messages_tell_is_a_day_of_the_house(told: City) -> None:
     }
 
 
+def test_an_end_is_before_the_start_where_no_instant_of_it_is_not(told: City) -> None:
+    """Of a record too: silver accepts the end of a day and an hour before the start."""
+
+    def stay(visit: str, ended: str, precision: str) -> Row:
+        end = {"discharged_at": ended, "discharged_precision": precision}
+        return said("A03", visit, "05 20:00", class_code="I", **begun("05 08:00"), **end)
+
+    def recorded(key: str, started: str, started_precision: str, ended: str) -> Row:
+        start = {"started_at": started, "started_precision": started_precision}
+        return record(key, key, "finished", **start, ended_at=ended, ended_precision="day")
+
+    told.put(
+        hospital_events__admission=[
+            stay("same_day", "2026-03-05", "day"),
+            stay("day_before", "2026-03-04", "day"),
+            stay("same_month", "2026-03-01", "month"),
+            stay("month_before", "2026-02-01", "month"),
+            stay("same_year", "2026-01-01", "year"),
+            stay("year_before", "2025-01-01", "year"),
+            stay("hour_before", "2026-03-05 07:00", "second"),
+        ],
+        encounter=[
+            recorded("record_same_day", "2026-03-02 08:00", "second", "2026-03-02"),
+            recorded("record_days", "2026-03-02", "day", "2026-03-04"),
+            recorded("record_day_before", "2026-03-02 00:30", "second", "2026-03-01"),
+        ],
+    )
+    result = told.build("+fct_encounter")
+    assert "encounters_end_after_they_start" in {test.name for test in result.tests}
+    assert {test.status for test in result.tests} == {"pass", "warn"}
+    columns = ("encounter_key", "ended_at", "ended_precision", "ended_date", "end_told_by")
+    nothing = (None, None, None, None, None)
+    assert told.rows("fct_encounter", *columns, "length_of_stay_hours") == {
+        ("same_day", at("2026-03-05"), "day", date(2026, 3, 5), "hl7", None),
+        ("day_before", *nothing),
+        ("same_month", at("2026-03-01"), "month", None, "hl7", None),
+        ("month_before", *nothing),
+        ("same_year", at("2026-01-01"), "year", None, "hl7", None),
+        ("year_before", *nothing),
+        ("hour_before", *nothing),
+        ("record_same_day", at("2026-03-02"), "day", date(2026, 3, 2), "fhir", None),
+        ("record_days", at("2026-03-04"), "day", date(2026, 3, 4), "fhir", 48.0),
+        ("record_day_before", *nothing),
+    }
+
+
 def test_what_the_record_said_stands_until_messages_add_to_it(told: City) -> None:
     told.put(encounter=RECORDS)
     told.build("+fct_encounter_superseded,resource_type:model")
