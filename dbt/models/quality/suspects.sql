@@ -1,5 +1,6 @@
 -- Values that are not what their unit says, or may not be. What a person's other values say counts most: a value within
--- the factor by which theirs vary is right, one that only another unit brings there is in that unit. They are
+-- the factor by which theirs vary is right, one that only another unit brings there is in that unit. A value that may
+-- be right as labelled may be an extreme one: another unit must bring it nearer by more than that factor. They are
 -- compared by the median of those within 400 days, or of all; a child's in relation to what is typical at that age.
 -- Without others, the limits for age and sex decide, and what they leave open is held back. Devices at home measure day
 -- by day: what they say of every third day within 400 is compared with, for work would else grow by the square of them.
@@ -145,7 +146,10 @@ weighed as (
         *,
         case
             when median is null then is_meant_possible and is_meant_usual
-            else is_meant_possible and distance_meant <= varies_by and distance_meant < distance
+            else
+                is_meant_possible
+                and distance_meant <= varies_by
+                and distance_meant * case when is_possible then varies_by else 1 end < distance
         end as explains
     from distant
 ),

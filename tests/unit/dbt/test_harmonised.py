@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.dbt.city import City, Row, at
-from tests.unit.dbt.silver_rows import HARMONISED
+from tests.unit.dbt.silver_rows import HARMONISED, _number
 
 PUBLISHED = {
     "usual-0": ("body_weight", 72.0, "kg", "as_sent"),
@@ -119,3 +119,37 @@ def test_history_decides_in_whatever_order_it_arrives(built: City) -> None:
         rows = built.rows("fct_measurement", "measurement_key", "value_canonical", "harmonisation")
         verdicts.append([row[1:] for row in rows if row[0] == "alone and heavy-0"])
     assert verdicts == [[], [(150.0, "as_sent")], [(pytest.approx(68.039, abs=1e-3), "recovered")]]
+
+
+GLUCOSE, SYSTOLIC, CARBON_DIOXIDE = "2345-7", "8480-6", "2019-8"
+DOUBT = (None, "unit_in_doubt")
+EXTREMES = {
+    "severe hypoglycaemia": ((GLUCOSE, "mg/dL", 25.0, [148.0, 150.0, 155.0]), DOUBT),
+    "shock": ((SYSTOLIC, "mm[Hg]", 38.0, [128.0, 130.0, 132.0]), DOUBT),
+    "ketoacidosis": ((CARBON_DIOXIDE, "mm[Hg]", 12.0, [40.0]), DOUBT),
+    "glucose in mmol/L": ((GLUCOSE, "mg/dL", 5.4, [95.0, 99.0, 104.0]), (97.3, "recovered")),
+    "pressure in kPa": ((SYSTOLIC, "mm[Hg]", 21.0, [150.0]), (157.5, "recovered")),
+    "gas in kPa": ((CARBON_DIOXIDE, "mm[Hg]", 5.3, [39.0]), (39.8, "recovered")),
+}
+"""Code, unit, value and the person's others of days before; what is published, or by which rule it is held back."""
+
+
+def test_an_extreme_value_is_not_taken_for_its_opposite(built: City) -> None:
+    """What is possible as labelled is put right only where the other unit explains it far better."""
+    built.put(
+        observation=[
+            _number(f"{name}{day}", name, f"2026-02-{20 - day}", code, number, unit)
+            for name, ((code, unit, value, others), _) in EXTREMES.items()
+            for day, number in enumerate([value, *others])
+        ]
+    )
+    built.build("+fct_measurement,resource_type:model")
+    published = built.rows("fct_measurement", "observation_key", "value_canonical", "harmonisation")
+    held = built.rows("suspects", "observation_key", "rule", "verdict", schema="quality")
+    found: dict[str, tuple[float | None, str]] = {
+        key: (round(value, 1), how) for key, value, how in published
+    }
+    found |= {key: (None, rule) for key, rule, verdict in held if verdict == "suspect"}
+    assert {name: found[f"{name}0"] for name in EXTREMES} == {
+        name: outcome for name, (_, outcome) in EXTREMES.items()
+    }
