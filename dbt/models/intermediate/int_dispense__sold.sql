@@ -1,5 +1,7 @@
 -- What pharmacies tell of what they handed out, and what of it counts. A sale is posted twice where the same customer
 -- is sold the same packs on the same prescription in the same shop within five minutes, and neither is taken back.
+-- Of a sale no more is taken back than was sold: its reversals count in order of time, and what they tell beyond that
+-- has been told before.
 with
 
 dispense as (
@@ -67,13 +69,49 @@ described as (
             = article.looked_up_as
 ),
 
+reversal as (
+    select
+        reversal.dispense_key,
+        reversal.source,
+        reversal.reverses_key,
+        reversal.dispensed_at,
+        sold.quantity as quantity_sold,
+        sum(reversal.quantity) over (
+            partition by reversal.source, reversal.reverses_key
+            order by reversal.dispensed_at, reversal.dispense_key
+        ) as quantity_so_far
+    from dispense as reversal
+    inner join dispense as sold
+        on reversal.source = sold.source and reversal.reverses_key = sold.dispense_key
+    where reversal.is_reversal
+),
+
+bounded as (
+    select
+        *,
+        greatest(least(quantity_so_far, greatest(-quantity_sold, 0)), least(-quantity_sold, 0)) as quantity_back
+    from reversal
+),
+
+counted as (
+    select
+        dispense_key,
+        source,
+        reverses_key,
+        cast(
+            quantity_back - coalesce(
+                lag(quantity_back) over (partition by source, reverses_key order by dispensed_at, dispense_key), 0
+            ) as int
+        ) as quantity
+    from bounded
+),
+
 taken_back as (
     select
         source,
         reverses_key,
-        sum(quantity) as quantity_taken_back
-    from dispense
-    where is_reversal
+        cast(sum(quantity) as int) as quantity_taken_back
+    from counted
     group by source, reverses_key
 ),
 
@@ -108,15 +146,19 @@ told as (
     select
         described.*,
         taken_back.quantity_taken_back,
-        sold.dispense_key is not null as is_sale_known,
-        repeated.dispense_key is not null as is_repeated
+        counted.dispense_key is not null as is_sale_known,
+        case
+            when described.is_reversal then coalesce(counted.quantity, 0)
+            else described.quantity
+        end as quantity_counted,
+        coalesce(repeated.dispense_key is not null or counted.quantity = 0, false) as is_repeated
     from described
     left join taken_back
         on described.source = taken_back.source and described.dispense_key = taken_back.reverses_key
     left join repeated
         on described.dispense_key = repeated.dispense_key
-    left join dispense as sold
-        on described.source = sold.source and described.reverses_key = sold.dispense_key
+    left join counted
+        on described.dispense_key = counted.dispense_key
 ),
 
 judged as (
@@ -140,16 +182,11 @@ select
     judged.unit,
     judged.pack_size,
     judged.quantity as quantity_posted,
+    case when judged.is_repeated then 0 else judged.quantity_counted end as quantity,
     case
-        when judged.is_repeated or (judged.is_reversal and not judged.is_sale_known) then 0
-        else judged.quantity
-    end as quantity,
-    cast(
-        case
-            when judged.is_repeated or judged.is_reversal then 0
-            else judged.quantity + coalesce(judged.quantity_taken_back, 0)
-        end as int
-    ) as quantity_kept,
+        when judged.is_repeated or judged.is_reversal then 0
+        else judged.quantity + coalesce(judged.quantity_taken_back, 0)
+    end as quantity_kept,
     judged.days_supply,
     judged.unit_price_eur,
     judged.dispensed_at,

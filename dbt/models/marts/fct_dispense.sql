@@ -222,8 +222,7 @@ of_pharmacy as (
         cast(
             case
                 when quantity = 0 then days_supply * 0
-                when is_reversal then -days_supply
-                else days_supply
+                else round(days_supply * quantity / abs(quantity_posted))
             end as int
         ) as days_supply,
         case

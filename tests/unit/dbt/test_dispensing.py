@@ -8,7 +8,7 @@ import pytest
 
 from jobs import gold
 from tests.unit.dbt.city import City, Row
-from tests.unit.dbt.pharmacy_rows import PEOPLE, PHARMACY, RETIRED
+from tests.unit.dbt.pharmacy_rows import PEOPLE, PHARMACY, RETIRED, _sale
 
 ATC = "http://www.whocc.no/atc"
 REQUEST: Row = {
@@ -322,3 +322,37 @@ def test_a_sale_that_comes_after_its_reversal_is_netted(built: City) -> None:
         ("deleted", 2, True, None),
         ("of_deleted", -2, False, True),
     }
+
+
+def test_no_more_is_taken_back_than_was_sold(built: City) -> None:
+    """Whatever the order in which they come, reversals count in order of time. Last: it changes the city."""
+    rows = [
+        _sale("sale"),
+        _reversal("back", "sale", -2, "11:00"),
+        _reversal("back again", "sale", -2, "11:02"),
+        _sale("three", quantity=3, days_supply=90),
+        _reversal("one", "three", -1, "11:00", days_supply=30),
+        _reversal("another", "three", -1, "12:00", days_supply=30),
+        _reversal("two more", "three", -2, "13:00"),
+        _reversal("back once more", "back", 2, "14:00"),
+    ]
+    columns = ("dispense_key", "quantity_posted", "quantity", "quantity_kept", "days_supply", "price_eur")
+    for told in (rows, rows[::-1]):
+        built.put(pharmacy__dispense=told)
+        built.build("+fct_dispense,resource_type:model")
+        found = built.rows("fct_dispense", *columns, "is_reversed", "is_repeated")
+        assert {row for row in found if row[1] is not None} == {
+            ("sale", 2, 2, 0, 60, 25.0, True, False),
+            ("back", -2, -2, 0, -60, -25.0, True, False),
+            ("back again", -2, 0, 0, 0, 0.0, False, True),
+            ("three", 3, 3, 0, 90, 37.5, True, False),
+            ("one", -1, -1, 0, -30, -12.5, False, False),
+            ("another", -1, -1, 0, -30, -12.5, False, False),
+            ("two more", -2, -1, 0, -30, -12.5, False, False),
+            ("back once more", 2, 2, 0, 60, 25.0, False, False),
+        }
+
+
+def _reversal(key: str, of: str, quantity: int, at: str, **more: object) -> Row:
+    more = {"quantity": quantity, "dispensed_at": f"2026-03-06 {at}", "is_reversal": True, **more}
+    return _sale(key, reverses_key=of, **more)
