@@ -94,6 +94,8 @@ DELIVERY = {
         reading("6", "pulse", "/min", value=71, measured_at="1970-01-05T10:00:00+01:00"),
         reading("7", "pulse", "/min", value=71, measured_at="2026-12-31T14:05:09+01:00"),
         reading("8", "pulse", "kg", value=71),
+        reading("10", "glucose", "mg/dL", value=14),
+        reading("11", "glucose", "mmol/L", value=0.8),
     ],
     "Questionnaire": [
         form("a", "PSS-10", MILD, 10),
@@ -107,7 +109,7 @@ DELIVERY = {
 
 def test_each_table_has_its_records(lake: TestLake) -> None:
     counted = totals(lake.ingest("wearables_city", Export(instant("2026-01-02"), DELIVERY)))
-    assert counted == {"received": 23, "published": 12, "superseded": 1, "duplicate": 1, "quarantined": 9}
+    assert counted == {"received": 25, "published": 14, "superseded": 1, "duplicate": 1, "quarantined": 9}
 
     given = lake.rows("select purpose, is_given from silver.wearables__consent order by 1, 2")
     assert [tuple(row.values()) for row in given] == [
@@ -127,11 +129,13 @@ def test_each_table_has_its_records(lake: TestLake) -> None:
         "2026-01-01 06:11",
     )
     readings = lake.rows(
-        "select kind, value, unit, systolic_mmhg, diastolic_mmhg from silver.wearables__home_reading order by 1"
+        "select kind, value, unit, systolic_mmhg, diastolic_mmhg from silver.wearables__home_reading order by 1, 2"
     )
     assert [tuple(row.values()) for row in readings] == [
         ("blood_pressure", None, "mmHg", 131, 84),
+        ("glucose", 0.8, "mmol/L", None, None),
         ("glucose", 6.7, "mmol/L", None, None),
+        ("glucose", 14.0, "mg/dL", None, None),
         ("weight", 171.4, "lb", None, None),
     ]
     forms = lake.rows(
