@@ -74,6 +74,7 @@ class Analyte(_Rule):
     convert: Mapping[str, tuple[float, float, str]] = {}
     mixed_up: tuple[str, ...] = ()
     decimal: bool = False
+    lasts: bool = False
     varies_by: float = Field(default=1000, gt=1)
     growth: Mapping[int, float] = {}
     limits: tuple[Band, ...] = ()

@@ -80,7 +80,8 @@ class Range:
 
     sex: ``any`` where it makes no difference. Outside low and high is no living person, outside usual_low and
     usual_high hardly anybody. From clear_low to clear_high a value is what its unit says, whoever it is from: usual,
-    in no unit that gets mixed up possible as well, and not usual by another decimal point. varies_by: see analytes.yml.
+    in no unit that gets mixed up possible as well, and not usual by another decimal point. varies_by, lasts: see
+    analytes.yml.
     """
 
     range_key: str
@@ -94,6 +95,7 @@ class Range:
     clear_low: float
     clear_high: float
     varies_by: float
+    lasts: bool
 
 
 @dataclass(frozen=True)
@@ -180,9 +182,8 @@ def ranges() -> tuple[Range, ...]:
         mixed = others.get((way.concept, way.ucum), []) if _is_mixed_up(analyte) else []
         for sex, (age_from, age_below), found in _bands(analyte):
             clear = _clear(found, way, mixed)
-            rows.append(
-                Range(key, sex, age_from, age_below, *found.limits, *found.usual, *clear, analyte.varies_by)
-            )
+            spans = (*found.limits, *found.usual, *clear)
+            rows.append(Range(key, sex, age_from, age_below, *spans, analyte.varies_by, analyte.lasts))
     return tuple(rows)
 
 

@@ -117,6 +117,7 @@ select
         1.0D
     ) as typical,
     value_range.varies_by,
+    value_range.lasts,
     coalesce(aged.value_as_sent between value_range.low and value_range.high, false) as is_possible,
     coalesce(aged.value_as_sent between value_range.usual_low and value_range.usual_high, false) as is_usual,
     coalesce(aged.value_as_sent between value_range.clear_low and value_range.clear_high, false) as is_clear,

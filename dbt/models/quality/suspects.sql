@@ -52,6 +52,7 @@ witness as (
     where
         is_current
         and is_possible
+        and (is_usual or lasts)
         and value_as_sent > 0
         and (told_by <> 'wearables' or day(effective_at) % 3 = 1)
 ),

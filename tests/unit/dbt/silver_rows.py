@@ -429,7 +429,7 @@ HARMONISED = {
             "effective_at": "2026-03-03 08:00",
             "components": [
                 {"code": "8480-6", "value_type": "quantity", "value_number": 16.0, "unit": "kPa"},
-                {"code": "8462-4", "value_type": "quantity", "value_number": 2.0, "unit": "mm[Hg]"},
+                {"code": "8462-4", "value_type": "quantity", "value_number": 0.5, "unit": "mm[Hg]"},
             ],
         },
     ],

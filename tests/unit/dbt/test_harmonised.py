@@ -121,12 +121,16 @@ def test_history_decides_in_whatever_order_it_arrives(built: City) -> None:
     assert verdicts == [[], [(150.0, "as_sent")], [(pytest.approx(68.039, abs=1e-3), "recovered")]]
 
 
-GLUCOSE, SYSTOLIC, CARBON_DIOXIDE = "2345-7", "8480-6", "2019-8"
+GLUCOSE, ALBUMIN, SYSTOLIC, CARBON_DIOXIDE = "2345-7", "1751-7", "8480-6", "2019-8"
 DOUBT = (None, "unit_in_doubt")
 EXTREMES = {
     "severe hypoglycaemia": ((GLUCOSE, "mg/dL", 25.0, [148.0, 150.0, 155.0]), DOUBT),
+    "severe hypoglycaemia, alone": ((GLUCOSE, "mg/dL", 15.0, []), DOUBT),
+    "glucose always in mmol/L": ((GLUCOSE, "mg/dL", 5.4, [5.2, 5.6, 5.9, 6.1]), DOUBT),
     "shock": ((SYSTOLIC, "mm[Hg]", 38.0, [128.0, 130.0, 132.0]), DOUBT),
     "ketoacidosis": ((CARBON_DIOXIDE, "mm[Hg]", 12.0, [40.0]), DOUBT),
+    "hypercapnia, alone": ((CARBON_DIOXIDE, "kPa", 45.0, []), DOUBT),
+    "no albumin, alone": ((ALBUMIN, "g/L", 1.0, []), DOUBT),
     "glucose in mmol/L": ((GLUCOSE, "mg/dL", 5.4, [95.0, 99.0, 104.0]), (97.3, "recovered")),
     "pressure in kPa": ((SYSTOLIC, "mm[Hg]", 21.0, [150.0]), (157.5, "recovered")),
     "gas in kPa": ((CARBON_DIOXIDE, "mm[Hg]", 5.3, [39.0]), (39.8, "recovered")),

@@ -63,6 +63,15 @@ UNCONVERTIBLE = [
     ("depression_score", "%"),
     ("influenza_a", "1"),
 ]
+SURVIVED = {
+    "albumin": [0.01],
+    "body_weight": [14.5, 635],
+    "carbon_dioxide_pressure": [375],
+    "diastolic_pressure": [1, 360],
+    "glucose": [5, 9, 2656],
+    "systolic_pressure": [7, 370],
+}
+"""Values of adults that sources.yml tells of, in the concept's unit."""
 
 
 @pytest.mark.parametrize("written", WRITTEN, ids=str)
@@ -102,6 +111,14 @@ def test_ranges_leave_no_age_out_and_clear_values_are_usual() -> None:
         assert ages[-1][1] == 200
         assert all(one[1] == other[0] for one, other in pairwise(ages))
     assert {sex for _, sex in by_key} == {"any", *rulebook.SEXES}
+
+
+def test_what_adults_have_survived_is_possible() -> None:
+    adult = [one for one in rulebook.ranges() if one.age_from <= 40 < one.age_below]
+    for concept, values in SURVIVED.items():
+        own = [one for one in adult if one.range_key == f"{concept} {model.analytes()[concept].unit}"]
+        assert own
+        assert all(one.low <= value <= one.high for one in own for value in values), concept
 
 
 def test_only_codes_of_licensed_terminologies_are_shipped_with_loincs_notice() -> None:
