@@ -6,6 +6,7 @@ by another name, stops its own endpoint before a record is read: its values woul
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from difflib import get_close_matches
 
@@ -13,19 +14,44 @@ import msgspec
 
 from jobs.errors import CitywellError
 from jobs.lake.landing import Finding
-from jobs.sources import Feed, FileFeed, Table
+from jobs.sources import Feed, Field, FileFeed, Table
 
 _LOOKED_AT = 200
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
+def of_header(header: Sequence[str], table: Table, feed: FileFeed, where: str) -> list[Finding]:
+    """What is announced of the columns of a CSV file; ``header``: its first row, empty where that cannot be read.
+
+    One that does not name half of the columns that must be there may be a record: none of its cells is told.
+    Raises CitywellError for such a row, for a declared column that stands there twice, and as ``findings`` does.
+    """
+    declared = _declared(table, feed)
+    required = {name for name, field in declared.items() if not field.optional}
+    named = declared.keys() & set(header)
+    if not named or 2 * len(required & named) < len(required):
+        raise CitywellError(
+            f"The file has no header: its first row names {len(named)} of the {len(declared)} columns of "
+            f"{table.resource}",
+            where=where,
+            do="ask its owner to send it again, with its header; where the columns have new names or another "
+            "delimiter or encoding, say so in the feed",
+        )
+    twice = sorted(name for name, times in Counter(header).items() if times > 1 and name in declared)
+    if twice:
+        raise CitywellError(
+            f"{table.resource} has more than one column {', '.join(twice)}",
+            where=where,
+            do="ask its owner which of them holds; nothing of this delivery was taken",
+        )
+    return findings(set(header), table, feed, where)
+
+
 def findings(seen: Set[str], table: Table, feed: Feed, where: str) -> list[Finding]:
     """What is announced of the member names ``seen`` in a delivery. Raises CitywellError when a declared is gone."""
-    fields = table.fields or {}
-    told = feed.told_fields if isinstance(feed, FileFeed) else frozenset()
-    sent_as = {name: _sent_as(name, feed) for name in fields if name not in told}
-    gone = sorted(sent for name, sent in sent_as.items() if not fields[name].optional and sent not in seen)
-    added = sorted(seen - set(sent_as.values()))
+    declared = _declared(table, feed)
+    gone = sorted(name for name, field in declared.items() if not field.optional and name not in seen)
+    added = sorted(seen - declared.keys())
     if gone:
         raise CitywellError(
             f"{table.resource} no longer has {', '.join(gone)}"
@@ -64,6 +90,12 @@ def _is_deleted(members: Mapping[str, msgspec.Raw], table: Table, feed: Feed) ->
     raw = members.get(_sent_as(table.deleted.field, feed))
     said = None if raw is None else msgspec.json.decode(raw)
     return said is not None and (table.deleted.values is None or said in table.deleted.values)
+
+
+def _declared(table: Table, feed: Feed) -> dict[str, Field]:
+    """The fields that stand in records, by what the feed calls them; those that a file's name tells do not."""
+    told = feed.told_fields if isinstance(feed, FileFeed) else frozenset()
+    return {_sent_as(name, feed): field for name, field in (table.fields or {}).items() if name not in told}
 
 
 def _sent_as(name: str, feed: Feed) -> str:

@@ -78,7 +78,7 @@ def probe(
     records = sum(1 for _ in rows.rows())
     where = f"{endpoint.name}, file {dropped[-1].name}"
     words = f"{len(dropped)} files; the newest has {records} records"
-    return words, drift.findings(set(rows.header or ()), table, feed, where)
+    return words, drift.of_header(rows.header or (), table, feed, where)
 
 
 def _no_directory(endpoint: str, directory: Path) -> CitywellError:
@@ -103,8 +103,7 @@ def _land(delivery: Delivery, dropped: _Dropped, table: Table, feed: FileFeed, e
     rows = delimited.Table(pieces_of(dropped.path), feed.csv)
     records = sum(1 for _ in rows.rows())
     where = f"{endpoint}, file {dropped.name}"
-    if rows.header is None:
-        raise CitywellError("A file has no header", where=where, do="ask its owner to send it again, whole")
+    findings = drift.of_header(rows.header or (), table, feed, where)
     told = feed.told(dropped.name)
     if missing := sorted(feed.told_fields - set(told)):
         raise CitywellError(
@@ -112,7 +111,7 @@ def _land(delivery: Delivery, dropped: _Dropped, table: Table, feed: FileFeed, e
             where=where,
             do="ask its owner what it is called now; `tells` in the source definition says how names are read",
         )
-    for finding in drift.findings(set(rows.header), table, feed, where):
+    for finding in findings:
         delivery.announce(finding)
     file = delivery.land(
         table.resource,

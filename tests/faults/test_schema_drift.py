@@ -16,7 +16,7 @@ import pytest
 
 from jobs import ingest
 from jobs.errors import CitywellError
-from jobs.lake import landing
+from jobs.lake import control, landing
 from jobs.settings import settings
 from tests.support.lake import TestLake
 from tests.support.promises import assert_promises
@@ -124,6 +124,22 @@ def test_a_column_that_is_not_what_was_declared_stops_the_source(grid: Grid, fau
         "retyped": "30 by invalid_value:meters",
     }[fault] in said
     assert "vierhundert" not in said
+    assert not grid.is_published(1)
+
+    grid.drop(1, NAMES, grid.lines(1))
+    assert grid.take(2)["published"] == len(AREAS)
+    assert grid.is_published(1)
+
+
+def test_a_file_without_its_header_stops_the_source_and_none_of_its_cells_is_told(grid: Grid) -> None:
+    rows = [";".join(row.values()) for row in grid.lines(1)]
+    grid.write(1, f"consumption_{grid.morning(1):%Y%m%d}.csv", [*rows, f"#ENDE;{len(rows)}"])
+    with pytest.raises(CitywellError) as stopped:
+        grid.take(1)
+    with control.connect() as conn:
+        said = f"{stopped.value} {[batch.failure for batch in control.batches(conn, GRID)]}"
+    assert said.count("The file has no header") == 2
+    assert not [cell for cell in grid.lines(1)[0].values() if cell in said]
     assert not grid.is_published(1)
 
     grid.drop(1, NAMES, grid.lines(1))

@@ -37,11 +37,13 @@ class Table:
         self._lines = _Lines(lines.split(frames))
 
     def rows(self) -> Iterator[Row]:
-        """Every row in order. A file without a header has none."""
+        """Every row in order. Where the first cannot be read, there is no header, and no row after it."""
         for number, raw in self._lines:
             cells = self._cells(raw)
             if isinstance(cells, Rejected):
                 yield Row(number, self._lines.row, cells)
+                if self.header is None:
+                    return
             elif self.header is None:
                 self.header = [name.strip() for name in cells]
             elif self._is_footer(cells):

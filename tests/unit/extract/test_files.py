@@ -56,6 +56,12 @@ def drop(path: Path, text: str, at: datetime = SENT) -> None:
     os.utime(path, (at.timestamp(), at.timestamp()))
 
 
+def checked(desk: Desk) -> list[tuple[str, str]]:
+    """Verdict and message of each feed's check."""
+    results = feed_check.check(desk.source, desk.source.endpoints["clinic"])
+    return [(result.verdict, result.message) for result in results]
+
+
 def test_files_are_taken_once_in_the_order_they_came(drops: Path, desk: Callable[..., Desk]) -> None:
     drop(drops / "visits_2.csv", HEADER + "ä;1,5\n", SENT.replace(hour=2))
     drop(drops / "visits_1.csv", HEADER + "b;2\nc;3\n")
@@ -147,6 +153,7 @@ def test_a_list_of_counts_stands_for_confirmations(drops: Path, desk: Callable[.
     [
         ("Nummer;Betrag\n", "no longer has Wert; new is Betrag"),
         ("Nummer\n", "no longer has Wert"),
+        ("Nummer;Wert;Farbe;Wert\n", "more than one column Wert"),
         ("", "has no header"),
     ],
 )
@@ -157,6 +164,25 @@ def test_other_columns_stop_the_endpoint(
     with pytest.raises(CitywellError, match=words) as error:
         desk().extract()
     assert "clinic, file visits_1.csv" in error.value.where
+
+
+@pytest.mark.parametrize(
+    "first",
+    ["", "Nummer;\0Wert\n", '"Nummer;Wert\n'],
+    ids=["lost", "a character NUL", "a quote that nobody closes"],
+)
+def test_a_file_without_its_header_stops_the_endpoint_and_no_cell_is_told(
+    drops: Path, desk: Callable[..., Desk], first: str
+) -> None:
+    drop(drops / "visits_1.csv", first + "Anna;1950-03-02\nBerta;470123456789\n")
+    at_desk = desk()
+    with pytest.raises(CitywellError) as error:
+        at_desk.extract()
+    ((verdict, message),) = checked(at_desk)
+    assert (verdict, message) == ("wrong", error.value.what)
+    said = f"{error.value} {error.value.where} {error.value.do}"
+    assert not [cell for cell in ("Anna", "1950", "Berta", "4701") if cell in said]
+    assert not list(at_desk.places.landing_dir.rglob("*.csv*"))
 
 
 def test_columns_in_another_order_and_a_new_one_are_no_trouble(
@@ -189,15 +215,10 @@ def test_a_directory_that_is_not_there_is_named(drops: Path, desk: Callable[...,
 
 def test_a_check_tells_what_is_there_and_lands_nothing(drops: Path, desk: Callable[..., Desk]) -> None:
     at_desk = desk()
-
-    def checked() -> list[tuple[str, str]]:
-        results = feed_check.check(at_desk.source, at_desk.source.endpoints["clinic"])
-        return [(result.verdict, result.message) for result in results]
-
-    assert checked() == [("good", "no file as visits_*.csv is there")]
+    assert checked(at_desk) == [("good", "no file as visits_*.csv is there")]
     drop(drops / "visits_1.csv", HEADER + "b;2\n")
-    assert checked() == [("good", "1 files; the newest has 1 records")]
+    assert checked(at_desk) == [("good", "1 files; the newest has 1 records")]
     drop(drops / "visits_2.csv", "Nummer;Betrag\nb;2\n", SENT.replace(hour=2))
-    ((verdict, message),) = checked()
+    ((verdict, message),) = checked(at_desk)
     assert (verdict, message) == ("wrong", "Visit no longer has Wert; new is Betrag")
     assert not at_desk.places.landing_dir.exists()
