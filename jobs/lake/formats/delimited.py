@@ -75,7 +75,7 @@ class Table:
         if "\0" in text:
             return Rejected("nul_character", "a cell holds the character NUL")
         try:
-            return next(csv.reader([text], delimiter=self.form.delimiter))
+            return next(csv.reader([text], delimiter=self.form.delimiter, strict=True))
         except (csv.Error, StopIteration):
             return Rejected("unbalanced_quote", "quotes and line ends do not make a row")
 

@@ -53,6 +53,25 @@ def test_a_stray_quote_swallows_no_rows() -> None:
     assert [cells for _, cells in rows(data)][1::2] == [{"a": "2", "b": "fine"}, {"a": "4", "b": "fine"}]
 
 
+@given(st.lists(st.booleans(), max_size=60), st.integers(1, 9))
+def test_quotes_that_are_never_closed_spoil_their_own_rows_alone(strays: list[bool], piece: int) -> None:
+    stray = '"'
+    written = "".join(f"{n},{stray * is_stray}5 cm,{n}\n" for n, is_stray in enumerate(strays))
+    assert rows(f"a,b,c\n{written}".encode(), piece=piece) == [
+        (n + 2, "unbalanced_quote" if is_stray else {"a": f"{n}", "b": "5 cm", "c": f"{n}"})
+        for n, is_stray in enumerate(strays)
+    ]
+
+
+def test_quoted_cells_keep_line_ends_and_quotes_and_end_with_their_quote() -> None:
+    data = b'a,b\n1,"x\ny, ""z"""\n2,"6 cm" wide\n3,"6"" wide"\n'
+    assert rows(data) == [
+        (2, {"a": "1", "b": 'x\ny, "z"'}),
+        (4, "unbalanced_quote"),
+        (5, {"a": "3", "b": '6" wide'}),
+    ]
+
+
 def test_a_footer_is_no_row_and_states_their_number() -> None:
     table = Table([b"a;b\n1;2\n#ENDE;1\n"], CsvForm(delimiter=";", footer="#ENDE"))
     assert [row.cells for row in table.rows()] == [{"a": "1", "b": "2"}]
