@@ -1,7 +1,8 @@
 """What a system calls the parts of its records, against what is declared: nothing may change unnoticed.
 
 A part that is new is announced and stays in the landing, where a later declaration finds it. One that is gone, or goes
-by another name, stops its own endpoint before a record is read: its values would be missing from every one.
+by another name, stops its own endpoint before a record is read: its values would be missing from every one. A column is
+there or not; an optional member may be missing from every JSON object, so that one that is gone cannot be told.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import msgspec
 
 from jobs.errors import CitywellError
 from jobs.lake.landing import Finding
-from jobs.sources import Feed, Field, FileFeed, Table
+from jobs.sources import Feed, Field, FileFeed, Table, TableFeed
 
 _LOOKED_AT = 200
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -23,13 +24,12 @@ _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def of_header(header: Sequence[str], table: Table, feed: FileFeed, where: str) -> list[Finding]:
     """What is announced of the columns of a CSV file; ``header``: its first row, empty where that cannot be read.
 
-    One that does not name half of the columns that must be there may be a record: none of its cells is told.
+    One that does not name half of the declared columns may be a record: none of its cells is told.
     Raises CitywellError for such a row, for a declared column that stands there twice, and as ``findings`` does.
     """
     declared = _declared(table, feed)
-    required = {name for name, field in declared.items() if not field.optional}
     named = declared.keys() & set(header)
-    if not named or 2 * len(required & named) < len(required):
+    if 2 * len(named) < len(declared):
         raise CitywellError(
             f"The file has no header: its first row names {len(named)} of the {len(declared)} columns of "
             f"{table.resource}",
@@ -50,7 +50,9 @@ def of_header(header: Sequence[str], table: Table, feed: FileFeed, where: str) -
 def findings(seen: Set[str], table: Table, feed: Feed, where: str) -> list[Finding]:
     """What is announced of the member names ``seen`` in a delivery. Raises CitywellError when a declared is gone."""
     declared = _declared(table, feed)
-    gone = sorted(name for name, field in declared.items() if not field.optional and name not in seen)
+    has_columns = isinstance(feed, FileFeed | TableFeed)
+    needed = {name for name, field in declared.items() if has_columns or not field.optional}
+    gone = sorted(needed - seen)
     added = sorted(seen - declared.keys())
     if gone:
         raise CitywellError(
@@ -94,8 +96,9 @@ def _is_deleted(members: Mapping[str, msgspec.Raw], table: Table, feed: Feed) ->
 
 def _declared(table: Table, feed: Feed) -> dict[str, Field]:
     """The fields that stand in records, by what the feed calls them; those that a file's name tells do not."""
-    told = feed.told_fields if isinstance(feed, FileFeed) else frozenset()
-    return {_sent_as(name, feed): field for name, field in (table.fields or {}).items() if name not in told}
+    elsewhere = feed.without | (feed.told_fields if isinstance(feed, FileFeed) else frozenset())
+    fields = (table.fields or {}).items()
+    return {_sent_as(name, feed): field for name, field in fields if name not in elsewhere}
 
 
 def _sent_as(name: str, feed: Feed) -> str:
@@ -107,6 +110,7 @@ def _advice(gone: list[str], added: list[str]) -> str:
     renamed = {name: near[0] for name in gone if (near := get_close_matches(name, added, 1, 0.5))}
     guess = f" (perhaps {next(iter(renamed.values()))!r} is {next(iter(renamed))!r} now)" if renamed else ""
     return (
-        f"ask the owner what has changed; a new name is mapped under `names` of the feed{guess}, a part that may be "
-        "missing is declared optional. Then run again: nothing of this delivery was taken"
+        f"ask the owner what has changed; a new name is mapped under `names` of the feed{guess}, what is not sent "
+        "any more stands under `without`; a member of JSON that may be missing is `optional`. Then run "
+        "again: nothing of this delivery was taken"
     )

@@ -211,6 +211,10 @@ class Feed(Declared):
         default_factory=dict,
         description="what the endpoint calls a field, where that is not the table's own name for it",
     )
+    without: frozenset[str] = Field(
+        default=frozenset(),
+        description="fields that the endpoint does not send; one that comes all the same is announced and left out",
+    )
 
 
 class RestFeed(Feed):

@@ -77,7 +77,19 @@ class Source(Declared):
                     raise ValueError(
                         f"endpoints.{name}.feeds.{entity}.names: no fields: {', '.join(unknown)}"
                     )
+                if unknown := sorted(feed.without - set(fields)):
+                    raise ValueError(
+                        f"endpoints.{name}.feeds.{entity}.without: no fields: {', '.join(unknown)}"
+                    )
                 told = feed.told_fields if isinstance(feed, FileFeed) else frozenset()
+                if both := sorted(feed.without & {*feed.names.values(), *told}):
+                    raise ValueError(
+                        f"endpoints.{name}.feeds.{entity}: without {', '.join(both)}, yet it says how they come"
+                    )
+                if needed := sorted(feed.without & set(self.tables[entity].identity)):
+                    raise ValueError(
+                        f"endpoints.{name}.feeds.{entity}.without: records are told apart by {', '.join(needed)}"
+                    )
                 if unknown := sorted(told - set(fields)):
                     raise ValueError(
                         f"endpoints.{name}.feeds.{entity}.tells: no fields: {', '.join(unknown)}"

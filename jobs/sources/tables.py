@@ -109,7 +109,8 @@ class Field(Declared):
         default=None, description="what a reference points at, within this source"
     )
     optional: bool = Described(
-        default=False, description="whether records, and so columns of a CSV file, may come without it"
+        default=False,
+        description="whether a JSON object may come without it; columns are there, or in a feed's `without`",
     )
     second: When | None = Described(
         default=None,

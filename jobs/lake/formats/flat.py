@@ -84,13 +84,15 @@ class Wire:
     """Field by what the endpoint calls it, where that is another name."""
     csv: CsvForm | None = None
     """None for JSON."""
+    without: frozenset[str] = frozenset()
+    """The fields that the endpoint does not send: none of them is read."""
 
 
 def wires(source: Source, endpoint: AnyEndpoint) -> dict[str, Wire]:
     """How ``endpoint`` sends flat records, by resource type; empty for a FHIR server."""
     return {
         source.tables[entity].resource: Wire(
-            source.tables[entity], feed.names, feed.csv if isinstance(feed, FileFeed) else None
+            source.tables[entity], feed.names, feed.csv if isinstance(feed, FileFeed) else None, feed.without
         )
         for entity, feed in getattr(endpoint, "feeds", {}).items()
     }
@@ -104,8 +106,9 @@ class FlatReader:
         sent_as = {field: name for name, field in wire.names.items()}
         self.table, self.pseudonyms, self.zone, self.form = table, pseudonyms, zone, wire.csv
         self._encode = msgspec.json.Encoder().encode
-        self._sent_as = {name: sent_as.get(name, name) for name in table.fields or {}}
-        self._fields = [(name, self._sent_as[name], field) for name, field in (table.fields or {}).items()]
+        fields = {name: field for name, field in (table.fields or {}).items() if name not in wire.without}
+        self._sent_as = {name: sent_as.get(name, name) for name in fields}
+        self._fields = [(name, self._sent_as[name], field) for name, field in fields.items()]
         self._optional = frozenset(name for name, _, field in self._fields if field.optional)
         self._moment = lru_cache(_REMEMBERED)(self._moment_of)
 
@@ -131,7 +134,7 @@ class FlatReader:
         person, fields = self.table.person, self.table.fields or {}
         if person is None or flat.is_deleted:
             return None
-        own = value(sent.get(self._sent_as[person.key]))
+        own = self._said(person.key, sent, value)
         kind = fields[person.key].of
         if own is None or kind is None:
             return None
@@ -139,7 +142,7 @@ class FlatReader:
         said = {
             role: _plain(found)
             for role, name in named.items()
-            if (found := value(sent.get(self._sent_as[name]))) is not None
+            if (found := self._said(name, sent, value)) is not None
         }
         if "birth_date" in said and self.form is not None and self.form.date:
             try:
@@ -159,7 +162,7 @@ class FlatReader:
         return self._source_id(cells, _cell_of(self.form))
 
     def _source_id(self, sent: Mapping[str, Any], value: Value) -> str | None:
-        parts = {name: value(sent.get(self._sent_as[name])) for name in self.table.identity}
+        parts = {name: self._said(name, sent, value) for name in self.table.identity}
         if any(part is None and name not in self._optional for name, part in parts.items()):
             return None
         return _BETWEEN.join("" if part is None else _plain(part) for part in parts.values())
@@ -197,10 +200,15 @@ class FlatReader:
                 raise Rejected(f"invalid_value:{name}", f"{name}: {error}") from None
         return kept
 
+    def _said(self, name: str, sent: Mapping[str, Any], value: Value) -> Any:
+        """The value of a field as sent; None where there is none, or the endpoint does not send it."""
+        sent_as = self._sent_as.get(name)
+        return None if sent_as is None else value(sent.get(sent_as))
+
     def _holds(self, when: When | None, sent: Mapping[str, Any], value: Value) -> bool:
         if when is None:
             return False
-        found = value(sent.get(self._sent_as[when.field]))
+        found = self._said(when.field, sent, value)
         return found is not None and (when.values is None or _plain(found) in map(_plain, when.values))
 
     def _kept(self, field: Field, found: Any, is_second: bool) -> Any:

@@ -43,7 +43,12 @@ def desk(conn: control.Connection, postgres: Cluster, tmp_path: Path) -> Callabl
             "user": OWNER,
             "password_file": OWNER,
             "feeds": {
-                "visit": {"relation": "clinic.visit", "change_column": "changed_at", "overlap_hours": 2}
+                "visit": {
+                    "relation": "clinic.visit",
+                    "change_column": "changed_at",
+                    "overlap_hours": 2,
+                    "without": ["deleted_at"],
+                }
             },
             **endpoint,
         }
@@ -99,6 +104,17 @@ def test_a_column_that_went_stops_the_endpoint(owner: psycopg.Connection, desk: 
     owner.execute("alter table clinic.visit rename value to amount")
     with pytest.raises(CitywellError, match="no longer has value; new is amount"):
         desk().extract()
+
+
+def test_a_renamed_mark_of_deletion_stops_the_endpoint(
+    owner: psycopg.Connection, desk: Callable[..., Desk]
+) -> None:
+    feed = {"relation": "clinic.visit", "change_column": "changed_at"}
+    owner.execute("alter table clinic.visit add column deleted_at timestamptz")
+    assert desk(feeds={"visit": feed}).extract().findings == ()
+    owner.execute("alter table clinic.visit rename deleted_at to removed_at")
+    with pytest.raises(CitywellError, match="no longer has deleted_at; new is removed_at"):
+        desk(feeds={"visit": feed}).extract(DAY_LATER)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ def desk(conn: control.Connection, tmp_path: Path, drops: Path, clock: FakeClock
     def of(**feed: Any) -> Desk:
         csv = {"encoding": "windows-1252", "delimiter": ";", "decimal_comma": True, **feed.pop("csv", {})}
         names = {"Nummer": "id", "Wert": "value"}
+        feed = {"without": ["note", "changed_at", "deleted_at"], **feed}
         endpoint = {
             "protocol": "files",
             "directory": str(drops),
@@ -183,6 +184,16 @@ def test_a_file_without_its_header_stops_the_endpoint_and_no_cell_is_told(
     said = f"{error.value} {error.value.where} {error.value.do}"
     assert not [cell for cell in ("Anna", "1950", "Berta", "4701") if cell in said]
     assert not list(at_desk.places.landing_dir.rglob("*.csv*"))
+
+
+def test_a_column_stays_away_only_where_the_feed_says_so(drops: Path, desk: Callable[..., Desk]) -> None:
+    drop(drops / "visits_1.csv", "Nummer;Wert;note;removed_at\nb;2;;\n")
+    with pytest.raises(CitywellError, match="no longer has deleted_at; new is removed_at"):
+        desk(without=["changed_at"]).extract()
+    result = desk(without=["changed_at", "deleted_at"]).extract()
+    assert [finding.message for finding in result.findings] == [
+        "Visit has parts that nothing declares: removed_at"
+    ]
 
 
 def test_columns_in_another_order_and_a_new_one_are_no_trouble(

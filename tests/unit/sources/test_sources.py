@@ -186,6 +186,26 @@ def test_what_tells_who_a_person_is_stays_out_of_the_lake(
 
 
 @pytest.mark.parametrize(
+    ("endpoint", "entity", "name", "message"),
+    [
+        ("energy_grid", "outage", "colour", "without: no fields: colour"),
+        ("energy_grid", "outage", "cause", "without cause, yet it says how they come"),
+        ("air_city", "reading", "hour", "records are told apart by hour"),
+    ],
+)
+def test_a_feed_is_without_fields_that_no_record_needs(
+    tmp_path: Path, endpoint: str, entity: str, name: str, message: str
+) -> None:
+    source, _ = sources.find_endpoint(endpoint)
+    data = yaml.safe_load((sources.reading.DIRECTORY / f"{source.name}.yml").read_text())
+    data["endpoints"][endpoint]["feeds"][entity]["without"] = [name]
+    path = tmp_path / f"{source.name}.yml"
+    path.write_text(yaml.safe_dump(data))
+    with pytest.raises(CitywellError, match=message):
+        sources.load_file(path)
+
+
+@pytest.mark.parametrize(
     ("tells", "message"),
     [
         ("(?P<day>[0-9", "no regular expression"),
