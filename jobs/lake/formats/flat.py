@@ -7,7 +7,7 @@ names, whatever the sender calls them:
 * ``birth_date``: year and month, never the day;
 * ``postal_district``: the first characters of a postal code;
 * ``reference``: the pseudonym of what it names;
-* ``decimal``: its digits, as text; ``date``: ISO; text, integer and boolean as they are.
+* ``decimal``: its digits, as text; ``date``: a full day, ISO; ``integer``: of 32 bits; text and boolean as they are.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ from jobs.sources import AnyEndpoint, CsvForm, Field, FileFeed, Source, Table, W
 
 _DIGITS = re.compile(r"[+-]?[0-9]{1,28}(\.[0-9]{1,28})?([eE][+-]?[0-9]{1,2})?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
+_GROUPED = re.compile(r"[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+(,[0-9]+)?", re.ASCII)
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_INTEGERS = range(-(2**31), 2**31)
+"""What a column of type int holds (Spark SQL, data types: IntegerType)."""
 _REMEMBERED = 65_536
 _BETWEEN = "|"
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -223,7 +227,7 @@ class FlatReader:
             case "boolean":
                 return _boolean(found, self.form)
             case "date":
-                return self._date(_text(found))
+                return _full_day(self._date(_text(found)))
             case "date_time":
                 return self._moment(_text(found), is_second)
             case "birth_date":
@@ -236,11 +240,11 @@ class FlatReader:
                 return self.pseudonyms.key(field.of, _plain(found))
 
     def _date(self, text: str) -> str:
-        """An ISO date, or what precedes a month or day that is not known."""
+        """An ISO date, or what precedes a month or day that is not known. Raises ValueError as ``instants.parse``."""
         form = self.form.date if self.form else None
         if form:
             try:
-                return datetime.strptime(text, form).date().isoformat()
+                text = datetime.strptime(text, form).date().isoformat()
             except ValueError:
                 raise ValueError(f"not a date as {form}") from None
         instants.parse_month(text)
@@ -299,16 +303,26 @@ def _integer(value: Any) -> int:
         raise TypeError("expected a whole number")
     if not _WHOLE.fullmatch(value):
         raise ValueError("not a whole number of up to 18 digits")
-    return int(value)
+    number = int(value)
+    if number not in _INTEGERS:
+        raise ValueError("beyond 32 bits")
+    return number
+
+
+def _full_day(date: str) -> str:
+    if not _DAY.fullmatch(date):
+        raise ValueError("not a full date")
+    return date
 
 
 def _decimal(value: Any, *, decimal_comma: bool) -> str:
-    """The digits of a number. With a decimal comma, points between groups of three digits are dropped."""
+    """The digits of a number. With a decimal comma, points between groups of three digits are dropped; a leading zero
+    is of no group, and tells a decimal point."""
     if not isinstance(value, str):
         raise TypeError("expected a number")
     text = value
     if decimal_comma:
-        if re.fullmatch(r"[+-]?[0-9]{1,3}(\.[0-9]{3})+(,[0-9]+)?", text):
+        if _GROUPED.fullmatch(text):
             text = text.replace(".", "")
         elif "." in text:
             raise ValueError("a point where the decimal sign is a comma")
