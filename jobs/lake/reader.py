@@ -192,12 +192,13 @@ class RecordReader:
     def _objects(self, file: File, resource_type: str, flat: FlatReader) -> Iterator[_Found]:
         """Number, bytes and columns of each flat JSON object."""
         for number, line in self._lines(file.name):
-            raw: dict[str, Any] | None = None
+            is_object = False
             try:
-                raw = strict.parse(line)
+                strict.parse(line)
+                is_object = True
                 yield number, line, self._flat(resource_type, flat.of_line(line or b""), file.sent_us)
             except Rejected as rejected:
-                source_id = flat.id_of_object(raw) if raw is not None else None
+                source_id = flat.id_of_line(line or b"") if is_object else None
                 yield number, line, _rejection(rejected, self._flat_key(resource_type, source_id))
 
     def _rows_of_cells(

@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Context, Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -34,6 +35,8 @@ _GROUPED = re.compile(r"[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})+(,[0-9]+)?", re.ASCII)
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _INTEGERS = range(-(2**31), 2**31)
 """What a column of type int holds (Spark SQL, data types: IntegerType)."""
+_EXACT = Context(prec=56)
+"""As many digits as ``_DIGITS`` lets through."""
 _REMEMBERED = 65_536
 _BETWEEN = "|"
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -113,7 +116,8 @@ class FlatReader:
         fields = {name: field for name, field in (table.fields or {}).items() if name not in wire.without}
         self._sent_as = {name: sent_as.get(name, name) for name in fields}
         self._fields = [(name, self._sent_as[name], field) for name, field in fields.items()]
-        self._optional = frozenset(name for name, _, field in self._fields if field.optional)
+        self._identity = [(name, fields[name]) for name in table.identity]
+        self._date = lru_cache(_REMEMBERED)(self._date_of)
         self._moment = lru_cache(_REMEMBERED)(self._moment_of)
 
     def of_line(self, line: bytes) -> Flat:
@@ -155,10 +159,9 @@ class FlatReader:
                 del said["birth_date"]
         return Whose(kind, _plain(own), flat.version_us, said)
 
-    def id_of_object(self, sent: Mapping[str, Any]) -> str | None:
+    def id_of_line(self, line: bytes) -> str | None:
         """By which id the source knows a rejected JSON object; None where that cannot be told."""
-        members = {name: value for name, value in sent.items() if isinstance(value, str | int)}
-        return self._source_id(members, lambda value: value)
+        return self._source_id(_MEMBERS.decode(line), _of_json)
 
     def id_of_cells(self, cells: Mapping[str, str]) -> str | None:
         """By which id the source knows a rejected row; None where that cannot be told."""
@@ -166,10 +169,31 @@ class FlatReader:
         return self._source_id(cells, _cell_of(self.form))
 
     def _source_id(self, sent: Mapping[str, Any], value: Value) -> str | None:
-        parts = {name: self._said(name, sent, value) for name in self.table.identity}
-        if any(part is None and name not in self._optional for name, part in parts.items()):
+        try:
+            return _BETWEEN.join(self._part_of_id(name, field, sent, value) for name, field in self._identity)
+        except (TypeError, ValueError):
             return None
-        return _BETWEEN.join("" if part is None else _plain(part) for part in parts.values())
+
+    def _part_of_id(self, name: str, field: Field, sent: Mapping[str, Any], value: Value) -> str:
+        """What a field adds to an id: the same for all the ways to write one value. Raises TypeError, ValueError."""
+        found = self._said(name, sent, value)
+        if found is None:
+            if not field.optional:
+                raise ValueError("not there")
+            return ""
+        match field.type:
+            case "date" | "integer":
+                return str(self._kept(field, found, False))
+            case "decimal":
+                number = Decimal(self._kept(field, found, False))
+                return str(number.normalize(_EXACT)) if number else "0"
+            case "date_time":
+                moment = self._kept(field, found, self._holds(field.second, sent, value))
+                return "/".join(str(moment[end]) for end in ("at", "until") if end in moment)
+            case _ if isinstance(found, list | dict):
+                raise TypeError("expected one value")
+            case _:
+                return _plain(found)
 
     def _flat(self, sent: Mapping[str, Any], value: Value) -> Flat:
         if self._holds(self.table.deleted, sent, value):
@@ -239,7 +263,7 @@ class FlatReader:
                 assert field.of is not None
                 return self.pseudonyms.key(field.of, _plain(found))
 
-    def _date(self, text: str) -> str:
+    def _date_of(self, text: str) -> str:
         """An ISO date, or what precedes a month or day that is not known. Raises ValueError as ``instants.parse``."""
         form = self.form.date if self.form else None
         if form:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jobs.identity.pseudonyms import Pseudonymiser
-from jobs.lake.formats.flat import Flat, FlatReader, wires
+from jobs.lake.formats.flat import Flat, FlatReader, Wire, wires
 from jobs.lake.strict import Rejected
-from jobs.sources import find_endpoint
+from jobs.sources import Table, find_endpoint
 
 KEY = bytes(range(32))
 
@@ -108,3 +111,64 @@ def test_an_integer_beyond_32_bits_is_rejected_with_its_own_record(sign: int) ->
     largest = 2**31 - (sign == 1)
     assert summary(steps=sign * largest)["steps"] == sign * largest
     assert summary(steps=sign * (largest + 1))["steps"] == "invalid_value:steps"
+
+
+def weighing(**part: str) -> FlatReader:
+    """A reader of records told apart by ``part`` alone."""
+    table = Table.model_validate(
+        {
+            "resource": "Weighing",
+            "grain": "One row per part.",
+            "key": "weighing_key",
+            "identity": ["part"],
+            "fields": {"part": part},
+            "columns": {},
+        }
+    )
+    return FlatReader(Wire(table, {}), Pseudonymiser(KEY, "scales"), ZoneInfo("Europe/Berlin"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "same", "other"),
+    [
+        (
+            "date_time",
+            ['"2026-01-01T00:00:00Z"', '"2026-01-01T01:00+01:00"', '"2026-01-01T01:00:00.0"'],
+            '"2026"',
+        ),
+        ("date_time", ['"2026-01"'], '"2026-01-01"'),
+        ("integer", ["7", '"07"', '"+7"'], "70"),
+        ("decimal", ["1.5", "1.50", "15e-1", '"+1.5"'], "15"),
+        ("decimal", ["0", "-0.0", "0e5"], "1"),
+        ("decimal", ["100", "1e2"], "10"),
+        ("text", ['"1.50"'], '"1.5"'),
+    ],
+)
+def test_an_id_is_of_the_value_however_it_is_written(kind: str, same: list[str], other: str) -> None:
+    flat = weighing(type=kind)
+    lines = [f'{{"part": {text}}}'.encode() for text in same]
+    ids = {flat.of_line(line).source_id for line in lines} | {flat.id_of_line(line) for line in lines}
+    assert len(ids) == 1
+    assert flat.of_line(f'{{"part": {other}}}'.encode()).source_id not in ids
+
+
+@given(st.tuples(*[st.decimals(places=5, min_value=-(10**27), max_value=10**27)] * 2))
+def test_two_numbers_have_one_id_when_they_are_one(numbers: tuple[Decimal, Decimal]) -> None:
+    flat = weighing(type="decimal")
+    one, other = (flat.of_line(f'{{"part": {number:f}}}'.encode()).source_id for number in numbers)
+    assert (one == other) == (numbers[0] == numbers[1])
+
+
+@pytest.mark.parametrize("part", ["null", "[1]", '{"a": 1}', '"2026-02-30"', "true"])
+def test_a_rejected_record_whose_id_cannot_be_read_has_none(part: str) -> None:
+    assert weighing(type="date").id_of_line(f'{{"part": {part}}}'.encode()) is None
+
+
+def test_a_day_written_in_two_ways_is_one_row() -> None:
+    grid = reader("energy_grid", "Consumption")
+    cells = {"Netzgebiet": "CW01", "Strom_kWh": "1", "Wärme_kWh": "0", "Zählpunkte": "4"}
+    rows = [cells | {"Datum": day} for day in ("01.12.2025", "1.12.2025")]
+    assert grid.of_cells(rows[0]) == grid.of_cells(rows[1])
+    assert {grid.id_of_cells(row | {"Strom_kWh": "viel"}) for row in rows} == {
+        grid.of_cells(rows[0]).source_id
+    }
