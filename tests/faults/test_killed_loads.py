@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from infra.engine.launch import Engine
 from infra.stack.postgres import Cluster
+from jobs import ingest
 from jobs.lake import control
 from jobs.settings import settings
 from jobs.sources import load as load_source
@@ -64,4 +66,31 @@ def test_a_load_killed_at_every_step_converges(
             assert bool(control.current_versions(conn).keys() - VERDICTS) == is_visible
     lake.ingest(SOURCE, export)
     assert assert_promises() == expected
+    settings.cache_clear()
+
+
+@pytest.mark.parametrize("point", ["extract:manifest written", "staged", "judged"])
+def test_a_file_of_a_killed_run_is_published_once_by_whichever_run_comes_next(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    postgres: Cluster,
+    sail_engine: Engine,
+    killer: Killer,
+    point: str,
+) -> None:
+    lake = use_home(monkeypatch, tmp_path, postgres, sail_engine.remote)
+    dropped = settings().city_dir / "drops" / "energy" / "consumption_0110.csv"
+    dropped.parent.mkdir(parents=True)
+    header = "Netzgebiet;Datum;Strom_kWh;Wärme_kWh;Zählpunkte"
+    dropped.write_bytes(f"{header}\nCW02;09.01.2026;100,0;1;4\n#ENDE;1\n".encode("iso-8859-15"))
+    os.utime(dropped, (instant("2026-01-10T01:00").timestamp(),) * 2)
+    killer.run("jobs.ingest.ingest", "energy_grid", "2026-01-10T04:20:00Z", at=point)
+
+    next_day = ingest.ingest("energy_grid", "2026-01-11T04:20:00Z")
+    assert next_day["published"] == (0 if point == "judged" else 1)
+    made_up = ingest.ingest("energy_grid", "2026-01-10T04:20:00Z")
+    assert (made_up["published"], made_up["duplicate"]) == ((1, 0) if point == "judged" else (0, 1))
+    for table in ("energy__consumption", "energy__consumption_history"):
+        assert lake.rows(f"select electricity_kwh from silver.{table}") == [{"electricity_kwh": 100.0}]
+    assert_promises()
     settings.cache_clear()

@@ -75,10 +75,14 @@ def forget_files(conn: Connection, name: str) -> None:
 
 
 def seen_files(conn: Connection, source: str, *, but: str) -> set[str]:
-    """``url_digest`` of the files of ``source`` that have landed with another batch than ``but``, failed ones aside."""
+    """``url_digest`` of the files of ``source`` that another batch than ``but`` has published, or is sure to.
+
+    A batch of which nothing is judged yet may never be loaded, so what has landed with it is not seen. Should both come
+    to be loaded after all, the second counts as duplicates.
+    """
     rows = conn.execute(
         "select distinct url_digest from landed_file inner join batch using (batch_id) "
-        "where source = %s and batch_id <> %s and status <> 'failed'",
+        "where source = %s and batch_id <> %s and status in ('judged', 'published')",
         (source, but),
     )
     return {row[0] for row in rows}
