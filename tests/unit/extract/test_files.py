@@ -93,6 +93,33 @@ def test_files_changed_after_the_day_that_is_run_keep_their_order(
     assert instants[-1] == AS_OF
 
 
+def test_what_a_batch_landed_that_was_not_loaded_comes_with_the_next_one_too(
+    drops: Path, desk: Callable[..., Desk]
+) -> None:
+    drop(drops / "visits_1.csv", HEADER + "b;2\n")
+    at_desk = desk()
+    stopped = at_desk.extract()
+    next_day = at_desk.extract(DAY_LATER)
+    assert [f.origin for f in next_day.files] == ["visits_1.csv"]
+    at_desk.publish(next_day)
+    assert at_desk.extract().files == stopped.files
+
+
+def test_a_day_made_up_leaves_what_changed_after_it_to_a_later_run(
+    drops: Path, desk: Callable[..., Desk]
+) -> None:
+    at_desk = desk()
+    drop(drops / "visits_1.csv", HEADER + "b;100\n", DAY_LATER.replace(hour=1))
+    at_desk.publish(at_desk.extract(DAY_LATER))
+    drop(drops / "visits_1.csv", HEADER + "b;120\n", DAY_LATER.replace(hour=9))
+    drop(drops / "visits_0.csv", HEADER + "c;1\n")
+    made_up = at_desk.extract(AS_OF)
+    at_desk.publish(made_up)
+    assert [f.origin for f in made_up.files] == ["visits_0.csv"]
+    (corrected,) = at_desk.extract(DAY_LATER.replace(day=3)).files
+    assert (corrected.origin, corrected.sent_at) == ("visits_1.csv", DAY_LATER.replace(hour=9))
+
+
 def test_a_corrected_file_is_taken_again_and_all_of_them_when_asked(
     drops: Path, desk: Callable[..., Desk]
 ) -> None:
