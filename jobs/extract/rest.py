@@ -45,14 +45,15 @@ def extract(
 ) -> ExtractResult:
     """Lands what each feed of ``endpoint`` has, or what has changed since ``batch.since`` where it can tell.
 
+    The delivery is of ``batch.as_of``, but never of an instant that is still to come: the next one asks from there on.
     Raises CitywellError when the service is down, refuses our key, or does not answer with JSON.
     """
     places = places or Places.of_settings()
 
     def run() -> Manifest:
         delivery = Delivery(conn, batch, places)
-        answered = []
-        with _service(endpoint, places.keys_dir, batch.as_of, clock, transport) as service:
+        answered, until = [], min(batch.as_of, clock.now())
+        with _service(endpoint, places.keys_dir, until, clock, transport) as service:
             for entity, feed in endpoint.feeds.items():
                 resource = source.tables[entity].resource
                 seen = _Seen()
@@ -66,7 +67,7 @@ def extract(
                         delivery.announce(finding)
                 if seen.answered_at is not None:
                     answered.append(seen.answered_at)
-        return delivery.finish(min(answered, default=batch.as_of))
+        return delivery.finish(min(answered, default=until))
 
     return extracted(conn, batch, places, run)
 

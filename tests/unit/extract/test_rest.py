@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,16 @@ PAGED = {
 }
 
 
+def test_a_run_for_a_day_to_come_is_of_the_instant_it_was_made(
+    service: Service, desk: Callable[..., Desk], clock: FakeClock
+) -> None:
+    service.answer = lambda _path, _query: (200, {}, b'[{"id": "a", "value": 1}]')
+    at_desk = desk(since_param="since", until_param="until")
+    result = at_desk.extract(AS_OF.replace(year=2036))
+    assert result.transaction_time == clock.now()
+    assert service.seen[-1][1] == {"until": "2026-03-01T12:00:00Z"}
+
+
 @pytest.mark.parametrize("kind", PAGED)
 def test_every_kind_of_pages_lands_as_sent(service: Service, desk: Callable[..., Desk], kind: str) -> None:
     feed, service.answer = PAGED[kind]
@@ -155,11 +166,12 @@ def test_every_kind_of_pages_lands_as_sent(service: Service, desk: Callable[...,
 
 
 def test_only_what_has_changed_is_asked_for_and_some_time_before(
-    service: Service, desk: Callable[..., Desk]
+    service: Service, desk: Callable[..., Desk], clock: FakeClock
 ) -> None:
     service.answer = lambda _path, _query: page("a")
     at_desk = desk(records="items", since_param="since", until_param="until", overlap_hours=6)
     at_desk.publish(at_desk.extract())
+    clock.elapsed += timedelta(days=1).total_seconds()
     at_desk.extract(DAY_LATER)
     first, second = (query for _, query, _ in service.seen)
     assert first == {"until": "2026-03-01T04:30:00Z"}
