@@ -19,6 +19,7 @@ from jobs.extract import drift
 from jobs.extract.delivery import Delivery, ExtractResult, Places, extracted
 from jobs.lake.control import Batch, Connection
 from jobs.lake.landing import Finding, Manifest
+from jobs.lake.lines import one_line
 from jobs.settings import settings
 from jobs.sources import DatabaseEndpoint, Source, Table, TableFeed
 
@@ -96,7 +97,7 @@ class _Rows:
             cursor.execute(self._rows, self._span)
             while rows := cursor.fetchmany(_ROWS_AT_ONCE):
                 self.count += len(rows)
-                yield b"".join(row[0].encode() + b"\n" for row in rows)
+                yield b"".join(one_line(row[0].encode()) + b"\n" for row in rows)
 
     def stated(self) -> int:
         """How many the owner's database counts, in the same snapshot."""

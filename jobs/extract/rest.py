@@ -24,6 +24,7 @@ from jobs.extract.delivery import Delivery, ExtractResult, Places, extracted
 from jobs.extract.waiting import SYSTEM_CLOCK, Clock, Transient, retrying
 from jobs.lake.control import Batch, Connection
 from jobs.lake.landing import Finding, Manifest
+from jobs.lake.lines import one_line
 from jobs.sources import RestEndpoint, RestFeed, SecretHeader, Source, Table
 from jobs.sources.endpoints import CursorPages, HeaderPages, LinkedPages, NumberedPages
 
@@ -282,11 +283,7 @@ def _lines_of(response: httpx.Response) -> _Page:
 
 
 def _plain_lines(records: list[msgspec.Raw]) -> list[bytes]:
-    return [_one_line(bytes(record)) for record in records]
-
-
-def _one_line(record: bytes) -> bytes:
-    return record.replace(b"\n", b" ").replace(b"\r", b" ") if b"\n" in record or b"\r" in record else record
+    return [one_line(bytes(record)) for record in records]
 
 
 def _number(told: Any) -> int | None:

@@ -100,6 +100,19 @@ def test_a_transaction_that_commits_late_is_not_missed(
     assert second == ["seen twice", "dated before, committed after", "new"]
 
 
+def test_a_row_stays_one_line_whatever_line_ends_a_json_column_holds(
+    owner: psycopg.Connection, desk: Callable[..., Desk]
+) -> None:
+    add(owner, "a", 1)
+    owner.execute("alter table clinic.visit add column extra json")
+    owner.execute("update clinic.visit set extra = %s", ('{\r\n "k": "l\\n"\n}',))
+    at_desk = desk()
+    result = at_desk.extract()
+    (line,) = at_desk.content(result)[0].splitlines()
+    assert json.loads(line)["extra"] == {"k": "l\n"}
+    assert [(file.lines, file.received) for file in result.files] == [(1, 1)]
+
+
 def test_a_column_that_went_stops_the_endpoint(owner: psycopg.Connection, desk: Callable[..., Desk]) -> None:
     owner.execute("alter table clinic.visit rename value to amount")
     with pytest.raises(CitywellError, match="no longer has value; new is amount"):
