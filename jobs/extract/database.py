@@ -38,6 +38,7 @@ def extract(
 ) -> ExtractResult:
     """Lands the rows of each table that were changed since ``batch.since``, up to ``batch.as_of``.
 
+    A row whose change column is null is told as missing, each time until its owner has dated it.
     Raises CitywellError, without any value, when the database cannot be reached or refuses the query.
     """
     places = places or Places.of_settings()
@@ -56,6 +57,12 @@ def extract(
                     delivery.announce(finding)
                 file = delivery.land(resource, rows.lines(), form="ndjson", known_by=feed.relation)
                 delivery.stated(file, resource, records=rows.count, stated=rows.stated())
+                if undated := rows.undated():
+                    delivery.miss(
+                        f"{undated} rows of {feed.relation} have no {feed.change_column} and were not read",
+                        file,
+                        resource,
+                    )
         return delivery.finish(until)
 
     return extracted(conn, batch, places, run)
@@ -85,6 +92,9 @@ class _Rows:
             changed
         )
         self._number = sql.SQL("select count(*) {}").format(changed)
+        self._undated = sql.SQL("select count(*) from {} where {} is null").format(
+            relation, sql.Identifier(feed.change_column)
+        )
 
     def columns(self) -> set[str]:
         """What the table's columns are called."""
@@ -102,6 +112,12 @@ class _Rows:
     def stated(self) -> int:
         """How many the owner's database counts, in the same snapshot."""
         row = self.owner.execute(self._number, self._span).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def undated(self) -> int:
+        """How many rows do not say when they were changed: they are never among the changed ones."""
+        row = self.owner.execute(self._undated).fetchone()
         assert row is not None
         return int(row[0])
 

@@ -100,6 +100,19 @@ def test_a_transaction_that_commits_late_is_not_missed(
     assert second == ["seen twice", "dated before, committed after", "new"]
 
 
+def test_a_row_that_does_not_say_when_it_was_changed_is_told(
+    owner: psycopg.Connection, desk: Callable[..., Desk]
+) -> None:
+    add(owner, "a", 1)
+    owner.execute("insert into clinic.visit values ('legacy', 2, 'x', null)")
+    result = desk().extract()
+    assert ids(desk(), result) == ["a"]
+    assert [f.message for f in result.findings] == [
+        "1 rows of clinic.visit have no changed_at and were not read"
+    ]
+    assert not result.complete
+
+
 def test_a_row_stays_one_line_whatever_line_ends_a_json_column_holds(
     owner: psycopg.Connection, desk: Callable[..., Desk]
 ) -> None:
