@@ -97,8 +97,8 @@ def record_type(table: Table) -> str:
 def read(spark: SparkSession, files: Sequence[File], reading: Reading, resource_type: str) -> DataFrame:
     """Rows of ``reader.SCHEMA`` of the files, read by the engine's workers."""
     listed = spark.createDataFrame(
-        [(f.name, f.kind, f.sent_us, f.told) for f in files],
-        "name string, kind string, sent_us bigint, told string",
+        [(f.name, f.kind, f.sent_us, f.told, f.firsts) for f in files],
+        "name string, kind string, sent_us bigint, told string, firsts string",
     )
     return listed.repartition(max(1, min(READERS, len(files)))).mapInArrow(
         read_records(reading, resource_type), SPARK_SCHEMA

@@ -102,12 +102,14 @@ class Reading:
 @dataclass(frozen=True)
 class File:
     """A file to be read. kind: output or deleted. sent_us: the instant it is of, microseconds UTC. told: JSON of what
-    its name at the sender says of every row."""
+    its name at the sender says of every row. firsts: JSON of the numbers that its rows, where they are repaired, had in
+    the file in which they first came, by the numbers they have in this one."""
 
     name: str
     kind: str
     sent_us: int
     told: str = "{}"
+    firsts: str = "{}"
 
 
 class _Rows:
@@ -207,13 +209,15 @@ class RecordReader:
         """Number, bytes and columns of each row of cells."""
         frames = landing.read_frames(Path(self.reading.landing_dir) / file.name, self.landing_key)
         told: dict[str, str] = msgspec.json.decode(file.told)
+        firsts = msgspec.json.decode(file.firsts, type=dict[int, int])
         for row in delimited.Table(frames, form).rows():
             if isinstance(row.cells, Rejected):
                 yield row.number, row.raw, _rejection(row.cells)
                 continue
             cells = {**row.cells, **told}
             try:
-                found = self._flat(resource_type, flat.of_cells(cells), file.sent_us, row.number)
+                first = firsts.get(row.number, row.number)
+                found = self._flat(resource_type, flat.of_cells(cells), file.sent_us, first)
                 yield row.number, row.raw, found
             except Rejected as rejected:
                 key = self._flat_key(resource_type, flat.id_of_cells(cells))

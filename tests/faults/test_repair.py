@@ -198,6 +198,43 @@ def test_rows_of_a_dropped_file_are_repaired_in_their_own_form(lake: TestLake) -
     assert document["rules"][0]["expected"] == "date as date"
 
 
+def test_what_the_name_of_a_file_tells_holds_for_its_repaired_rows(lake: TestLake, tmp_path: Path) -> None:
+    bed = "Medicine,B{},standard,{},2026-01-01T10:00:00Z,2026-01-01T23:00:00Z\n"
+    header = "ward,bed_id,kind,state,since,as_of\n"
+    rows = header + bed.format(1, "free") + bed.format(2, "ocupied")
+    name = {"Bed": "beds_north_2026-01-01.csv"}
+    lake.ingest("resources_city", Export(instant("2026-01-02"), {"Bed": rows.encode()}, origins=name))
+    path = worklist_of(lake, "resources_city", lambda sent: sent.replace("ocupied", "occupied"))
+    [loaded] = quarantine.repair(path)
+    assert totals(loaded.receipts) == {"received": 1, "published": 1}
+    beds = lake.rows("select hospital_id, bed_id from silver.hospital_resources__bed order by 2")
+    assert [tuple(row.values()) for row in beds] == [("north", "B1"), ("north", "B2")]
+
+    bare = tmp_path / "beds.csv"
+    bare.write_text(header + bed.format(2, "occupied"))
+    with pytest.raises(CitywellError, match="name of their file tells") as refused:
+        quarantine.replay("resources_city", "Bed", bare)
+    assert "quarantine worklist resources_city" in refused.value.do
+
+
+def test_a_repaired_row_keeps_its_place_among_the_rows_of_its_file(lake: TestLake) -> None:
+    header = "Netzgebiet;Stichtag;Beatmung;Sauerstoff;Heimdialyse"
+    mornings = ("CW11;01.12.2025;1;4;{}", "CW12;01.12.2025;1;4;{}")
+    evening = "CW11;01.12.2025;9;9;{}"
+    whole = "\n".join([header, *(row.format(2) for row in mornings), evening.format("neun")]) + "\n"
+    lake.ingest("energy_grid", Export(instant("2026-06-01"), {"HomeDevice": whole.encode()}))
+    current = "select dialysis_households from silver.energy__home_device where district_code = 'CW11'"
+    path = worklist_of(lake, "energy_grid", lambda sent: sent.replace("neun", "elf"))
+    [loaded] = quarantine.repair(path, at=instant("2026-06-02"))
+    assert totals(loaded.receipts) == {"received": 1, "quarantined": 1}
+    assert lake.rows(current) == [{"dialysis_households": 2}]
+
+    path = worklist_of(lake, "energy_grid", lambda sent: sent.replace("elf", "11"))
+    [loaded] = quarantine.repair(path, at=instant("2026-06-03"))
+    assert totals(loaded.receipts) == {"received": 1, "published": 1}
+    assert lake.rows(current) == [{"dialysis_households": 11}]
+
+
 def test_asking_for_a_worklist_is_audited(lake: TestLake) -> None:
     lake.ingest("hospital_given", Export(instant("2026-01-01"), {"Patient": [{**GOOD, "gender": "f"}]}))
     quarantine.write_worklist("hospital_given", actor="tester")

@@ -86,6 +86,8 @@ class Repaired:
     line: int
     of_file: str
     of_line: int
+    row: int = 0
+    """Its number in the file in which it first came, which orders the rows of one; 0 where that was not kept."""
 
 
 @dataclass(frozen=True)

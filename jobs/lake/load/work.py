@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from pyspark.sql import DataFrame, SparkSession
@@ -74,7 +75,8 @@ class Work:
         """A landed file as the reader takes it: what it holds is of the instant it was sent, or of its delivery's."""
         told = self._feeds.get(file.resource_type, _TELLS_NOTHING).told(file.origin or "")
         sent_us = micros(file.sent_at or self.manifest.transaction_time)
-        return File(file.file, file.kind, sent_us, msgspec.json.encode(told).decode())
+        firsts = {one.line: one.row for one in self.manifest.repaired if one.file == file.file and one.row}
+        return File(file.file, file.kind, sent_us, _json(told), _json(firsts))
 
     @property
     def _feeds(self) -> dict[str, FileFeed]:
@@ -134,6 +136,10 @@ class Work:
         """Reader rows of the files of a kind; of deletion bundles, every entry (``resource_type`` is then Bundle)."""
         files = [self.readable(f) for f in self.files(kind, resource_type)]
         return bronze.read(self.spark, files, self.reading, resource_type)
+
+
+def _json(value: Mapping[Any, Any]) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def speech(endpoint: Hl7Endpoint) -> Speech:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
@@ -27,7 +27,7 @@ from jobs.lake.quarantine.looking import records
 from jobs.lake.strict import DELETION_BUNDLE
 from jobs.private_files import create_private
 from jobs.settings import settings
-from jobs.sources import CsvForm, find_endpoint
+from jobs.sources import CsvForm, FilesEndpoint, find_endpoint
 
 log = logging.getLogger(__name__)
 
@@ -106,13 +106,21 @@ def replay(
 ) -> Loaded:
     """Land the repaired lines in ``repaired``, as the endpoint sends them, as a batch of their own and load it.
 
+    A file whose name tells something of its rows is no longer known here, so a type of such files is refused.
+
     batch_id: the batch that rejected them, by default the only one with rejected records of that type. at: the instant
     the repair is known from, by default now; when a batch of the source stands for that second, the next free one. The
     receipt of the original file stays as it was judged: which of its records these are is not known here (``repair``
-    knows). Raises CitywellError when the file is missing or empty, when it is not clear which batch the lines are from,
-    and when another run is at work on the source.
+    knows). Raises CitywellError when the file is missing or empty, when the type is refused, when it is not clear which
+    batch the lines are from, and when another run is at work on the source.
     """
-    find_endpoint(source)
+    if told := _told_by_name(source, resource_type):
+        raise CitywellError(
+            f"The name of their file tells {', '.join(sorted(told))} of these records, which bare lines do not say",
+            where=f"{source}, {resource_type}",
+            do="mend them in a worklist, which knows their file: "
+            f"`citywell quarantine worklist {source}`, then `citywell quarantine repair FILE`",
+        )
     if not repaired.is_file() or not repaired.stat().st_size:
         raise CitywellError(
             "There are no repaired lines",
@@ -169,7 +177,7 @@ def _land(
         rows = delimited.Table(landing.read_frames(directory / name, key), form).rows() if form else None
         numbers = None if rows is None else [row.number for row in rows]
         repaired += [
-            Repaired(name, numbers[one.line - 1] if numbers else one.line, one.of_file, one.of_line)
+            replace(one, file=name, line=numbers[one.line - 1] if numbers else one.line)
             for one in part.repaired
         ]
         files.append(
@@ -184,6 +192,7 @@ def _land(
                 sha256=landed.sha256,
                 expected_lines=None,
                 records=None if numbers is None else len(numbers),
+                origin=part.origin.origin if part.origin else None,
                 sent_at=part.origin.sent_at if part.origin else None,
             )
         )
@@ -214,7 +223,11 @@ def _part(source: str, batch_id: str, file: str, items: Sequence[Item]) -> _Part
     form = _csv_form(source, landed.resource_type)
     header = [_header(source, batch_id, landed, form)] if form else []
     content = [*header, *(item.sent.encode(form.encoding if form else "utf-8") for item in items)]
-    repaired = [Repaired("", number, file, item.line) for number, item in enumerate(items, 1)]
+    firsts = {(one.file, one.line): one.row for one in manifest.repaired}
+    repaired = [
+        Repaired("", number, file, item.line, firsts.get((file, item.line)) or item.line)
+        for number, item in enumerate(items, 1)
+    ]
     return _Part(landed.resource_type, (line + b"\n" for line in content), repaired, landed)
 
 
@@ -274,6 +287,14 @@ def _csv_form(source: str, resource_type: str) -> CsvForm | None:
     definition, endpoint = find_endpoint(source)
     wire = wires(definition, endpoint).get(resource_type)
     return wire.csv if wire else None
+
+
+def _told_by_name(source: str, resource_type: str) -> frozenset[str]:
+    """The fields that the names of the files of a type tell."""
+    definition, endpoint = find_endpoint(source)
+    feeds = endpoint.feeds if isinstance(endpoint, FilesEndpoint) else {}
+    found = [feed for entity, feed in feeds.items() if definition.tables[entity].resource == resource_type]
+    return found[0].told_fields if found else frozenset()
 
 
 def _file_of(manifest: landing.Manifest, file: str) -> LandedFile:
