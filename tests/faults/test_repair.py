@@ -235,6 +235,52 @@ def test_a_repaired_row_keeps_its_place_among_the_rows_of_its_file(lake: TestLak
     assert lake.rows(current) == [{"dialysis_households": 11}]
 
 
+def test_a_record_mended_over_several_lines_comes_back_as_one(lake: TestLake) -> None:
+    source = "hospital_given"
+    bad = [{**GOOD, "id": f"m{n}", "gender": "f"} for n in range(2)]
+    lake.ingest(source, Export(instant("2026-07-01"), {"Patient": bad}))
+
+    def mended(sent: str) -> str:
+        record = json.loads(sent) | {"gender": "female"}
+        return json.dumps(record, indent=1) + "\n" if record["id"] in ("m0", "m1") else sent
+
+    path = worklist_of(lake, source, mended)
+    [loaded] = quarantine.repair(path)
+    assert totals(loaded.receipts) == {"received": 2, "published": 2}
+    assert [
+        r for r in quarantine.records(source) if r["repaired_by"] is None and "0701" in r["batch_id"]
+    ] == []
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "",
+        'CW21;01.12.2025;1;4;"1',
+        'CW21;01.12.2025;1;4;1"',
+        "CW21;01.12.2025;1;4;1\nCW22;01.12.2025;1;4;1",
+        "CW21;01.12.2025;1;4;\u0142",
+    ],
+    ids=["nothing", "a quote opened", "a quote closed", "two rows", "a character its encoding has not"],
+)
+def test_what_was_mended_to_other_than_one_record_is_named_and_nothing_taken_in(
+    lake: TestLake, sent: str
+) -> None:
+    source = "energy_grid"
+    header = "Netzgebiet;Stichtag;Beatmung;Sauerstoff;Heimdialyse"
+    rows = f"{header}\nCW20;01.12.2025;1;4;a\nCW21;01.12.2025;1;4;b\n"
+    lake.ingest(source, Export(instant("2026-07-01"), {"HomeDevice": rows.encode()}))
+    mended = {"CW20;01.12.2025;1;4;a": "CW20;01.12.2025;1;4;1", "CW21;01.12.2025;1;4;b": sent}
+    path = worklist_of(lake, source, lambda before: mended.get(before, before))
+    with pytest.raises(CitywellError, match="not exactly one record") as told:
+        quarantine.repair(path)
+    assert told.value.where.startswith(f"batch {source}.20260701T000000Z, file ")
+    assert told.value.where.endswith(", line 3")
+    assert "CW21" not in str(told.value)
+    open_ones = [r["line"] for r in quarantine.records(source) if "20260701" in r["batch_id"]]
+    assert open_ones == [2, 3]
+
+
 def test_asking_for_a_worklist_is_audited(lake: TestLake) -> None:
     lake.ingest("hospital_given", Export(instant("2026-01-01"), {"Patient": [{**GOOD, "gender": "f"}]}))
     quarantine.write_worklist("hospital_given", actor="tester")

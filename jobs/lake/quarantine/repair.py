@@ -18,13 +18,13 @@ import msgspec
 
 from jobs.errors import CitywellError
 from jobs.identity import vault
-from jobs.lake import control, landing, lines
+from jobs.lake import control, landing, lines, strict
 from jobs.lake.formats import delimited
 from jobs.lake.formats.flat import wires
 from jobs.lake.landing import LandedFile, Repaired
 from jobs.lake.load import Loaded, load
 from jobs.lake.quarantine.looking import records
-from jobs.lake.strict import DELETION_BUNDLE
+from jobs.lake.strict import DELETION_BUNDLE, Rejected
 from jobs.private_files import create_private
 from jobs.settings import settings
 from jobs.sources import CsvForm, FilesEndpoint, find_endpoint
@@ -75,8 +75,8 @@ def repair(path: Path, *, at: datetime | None = None) -> list[Loaded]:
 
     Lands and loads one batch for each batch that rejected some of them. When a record is accepted, the receipt of its
     first file counts it as ``repaired``. Running it again with the same file takes in what is still open. at: the
-    instant the repair is known from, by default now. Raises CitywellError when the file is no worklist, and when
-    nothing in it was changed.
+    instant the repair is known from, by default now. Raises CitywellError when the file is no worklist, when nothing in
+    it was changed, and before anything is taken in when what was mended is not one record.
     """
     changed = sorted(_changed(path), key=attrgetter("source", "batch_id", "file", "line"))
     if not changed:
@@ -86,14 +86,11 @@ def repair(path: Path, *, at: datetime | None = None) -> list[Loaded]:
             do="mend what `sent` says in the lines to be taken in, then run again",
         )
     moment = (at or datetime.now(UTC)).replace(microsecond=0)
-    loaded = []
-    for (source, batch_id), items in groupby(changed, key=attrgetter("source", "batch_id")):
-        parts = [
-            _part(source, batch_id, file, list(of_file))
-            for file, of_file in groupby(items, attrgetter("file"))
-        ]
-        loaded.append(_reload(source, batch_id, parts, moment))
-    return loaded
+    parts_of = {
+        batch: [_part(*batch, file, list(of_file)) for file, of_file in groupby(items, attrgetter("file"))]
+        for batch, items in groupby(changed, key=attrgetter("source", "batch_id"))
+    }
+    return [_reload(*batch, parts, moment) for batch, parts in parts_of.items()]
 
 
 def replay(
@@ -222,13 +219,42 @@ def _part(source: str, batch_id: str, file: str, items: Sequence[Item]) -> _Part
     landed = _file_of(manifest, file)
     form = _csv_form(source, landed.resource_type)
     header = [_header(source, batch_id, landed, form)] if form else []
-    content = [*header, *(item.sent.encode(form.encoding if form else "utf-8") for item in items)]
+    content = [*header, *(_one_record(item, header, form) for item in items)]
     firsts = {(one.file, one.line): one.row for one in manifest.repaired}
     repaired = [
         Repaired("", number, file, item.line, firsts.get((file, item.line)) or item.line)
         for number, item in enumerate(items, 1)
     ]
     return _Part(landed.resource_type, (line + b"\n" for line in content), repaired, landed)
+
+
+def _one_record(item: Item, header: Sequence[bytes], form: CsvForm | None) -> bytes:
+    """What ``sent`` of an item says, as the one record that it must be: no other may move by it, or become part of it.
+
+    A JSON document over several lines is put on one. header: the first line of a CSV file. Raises CitywellError, which
+    names the item.
+    """
+    try:
+        sent = item.sent.strip("\r\n").encode(form.encoding if form else "utf-8")
+        if form is None and b"\n" in sent:
+            strict.parse(sent)
+            sent = lines.one_line(sent)
+    except (UnicodeEncodeError, Rejected):
+        raise _no_record(item) from None
+    has_open_quote = form is not None and sent.count(b'"') % 2
+    found = _raw([b"".join(line + b"\n" for line in (*header, sent))], form)
+    if has_open_quote or sum(1 for _ in found) != 1:
+        raise _no_record(item)
+    return sent
+
+
+def _no_record(item: Item) -> CitywellError:
+    return CitywellError(
+        "What `sent` says in a line of the worklist is not exactly one record",
+        where=f"batch {item.batch_id}, file {item.file}, line {item.line}",
+        do="write one there as the source sends it: a JSON document, or a row under the file's header, its quotes "
+        "closed, in characters of the file's encoding; then run again: nothing was taken in",
+    )
 
 
 def _changed(path: Path) -> list[Item]:
@@ -260,16 +286,15 @@ def _with_what_was_sent(source: str, rejected: Sequence[dict[str, object]]) -> I
         directory = landing.batch_dir(settings().landing_dir, source, batch_id)
         landed = _file_of(landing.manifest_of(directory), file)
         form = _csv_form(source, landed.resource_type)
-        for number, raw in _raw(directory / file, form):
+        for number, raw in _raw(_frames(directory / file), form):
             if number in wanted and raw is not None:
                 text = raw.decode(form.encoding if form else "utf-8", errors="replace")
                 found = wanted[number]
                 yield Item(source, batch_id, file, number, str(found["rule"]), str(found["reason"]), text)
 
 
-def _raw(path: Path, form: CsvForm | None) -> Iterator[tuple[int, bytes | None]]:
-    """Number and bytes of every record of a landed file."""
-    frames = landing.read_frames(path, landing.load_key(settings().keys_dir / "landing.key"))
+def _raw(frames: Iterable[bytes], form: CsvForm | None) -> Iterator[tuple[int, bytes | None]]:
+    """Number and bytes of every record of a file."""
     if form is None:
         yield from lines.split(frames)
     else:
@@ -279,8 +304,12 @@ def _raw(path: Path, form: CsvForm | None) -> Iterator[tuple[int, bytes | None]]
 def _header(source: str, batch_id: str, landed: LandedFile, form: CsvForm) -> bytes:
     """The first line of a landed CSV file."""
     path = landing.batch_dir(settings().landing_dir, source, batch_id) / landed.file
-    frames = landing.read_frames(path, landing.load_key(settings().keys_dir / "landing.key"))
-    return next(line for _, line in lines.split(frames) if line is not None)
+    return next(line for _, line in lines.split(_frames(path)) if line is not None)
+
+
+def _frames(path: Path) -> Iterator[bytes]:
+    """The bytes of a landed file."""
+    return landing.read_frames(path, landing.load_key(settings().keys_dir / "landing.key"))
 
 
 def _csv_form(source: str, resource_type: str) -> CsvForm | None:
