@@ -100,7 +100,7 @@ def worklist(
     """Write the open rejected records as they were received, to be mended and given to `quarantine repair`.
 
     The file holds names and numbers of people: it is written below the landing, for your eyes alone, goes after a week,
-    and that you asked for it is kept in the vault's audit.
+    and that you asked for it is kept in the vault's audit. Messages of HL7 v2 are for their sender to correct.
     """
     from getpass import getuser
 

@@ -281,6 +281,24 @@ def test_what_was_mended_to_other_than_one_record_is_named_and_nothing_taken_in(
     assert open_ones == [2, 3]
 
 
+def test_messages_are_for_their_sender_to_correct(lake: TestLake, tmp_path: Path) -> None:
+    source, cut = "events_north", b"MSH|^~\\&|cut off in the mid\r"
+    lake.ingest(source, Export(instant("2026-01-01"), {"Hl7Message": cut}))
+    (rejected,) = quarantine.records(source)
+    bare, worklist = tmp_path / "messages.hl7", tmp_path / "list.ndjson"
+    bare.write_bytes(cut)
+    named = {name: rejected[name] for name in ("source", "batch_id", "file", "line", "rule", "reason")}
+    worklist.write_text(json.dumps({**named, "sent": "MSH"}) + "\n")
+    for refused in (
+        lambda: quarantine.write_worklist(source, actor="tester"),
+        lambda: quarantine.repair(worklist),
+        lambda: quarantine.replay(source, "Hl7Message", bare),
+    ):
+        with pytest.raises(CitywellError, match="their sender corrects them") as told:
+            refused()
+        assert f"quarantine report {source}" in told.value.do
+
+
 def test_asking_for_a_worklist_is_audited(lake: TestLake) -> None:
     lake.ingest("hospital_given", Export(instant("2026-01-01"), {"Patient": [{**GOOD, "gender": "f"}]}))
     quarantine.write_worklist("hospital_given", actor="tester")

@@ -2,6 +2,9 @@
 
 Both ways land a batch that stands where the rejected records would have stood: a record without an instant of its own
 keeps that of its first delivery, so that an old one cannot overwrite what came since.
+
+Messages of HL7 v2 are refused: one tells several records, of which some may have been accepted, and its sender, who has
+it whole, sends it again.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from jobs.lake.quarantine.looking import records
 from jobs.lake.strict import DELETION_BUNDLE, Rejected
 from jobs.private_files import create_private
 from jobs.settings import settings
-from jobs.sources import CsvForm, FilesEndpoint, find_endpoint
+from jobs.sources import CsvForm, FilesEndpoint, Hl7Endpoint, find_endpoint
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +54,8 @@ def write_worklist(source: str, *, actor: str, rule: str | None = None) -> tuple
 
     The file holds direct identifiers, so it is written below the landing and nowhere else, expires with the landed
     files' upkeep after a week, and who asks for it is kept in the vault's audit. What was no text (invalid UTF-8) shows
-    its bad bytes as ``\\ufffd``. Raises CitywellError when there is nothing to repair, and when a landed file has
-    expired.
+    its bad bytes as ``\\ufffd``. Raises CitywellError when there is nothing to repair, when a landed file has
+    expired, and for HL7 v2.
     """
     open_ones = [r for r in records(source) if r["repaired_by"] is None and rule in (None, r["rule"])]
     items = list(_with_what_was_sent(source, open_ones))
@@ -111,6 +114,7 @@ def replay(
     knows). Raises CitywellError when the file is missing or empty, when the type is refused, when it is not clear which
     batch the lines are from, and when another run is at work on the source.
     """
+    _refuse_messages(source)
     if told := _told_by_name(source, resource_type):
         raise CitywellError(
             f"The name of their file tells {', '.join(sorted(told))} of these records, which bare lines do not say",
@@ -279,7 +283,8 @@ def _changed(path: Path) -> list[Item]:
 
 
 def _with_what_was_sent(source: str, rejected: Sequence[dict[str, object]]) -> Iterator[Item]:
-    """Rejected records with what was received, read from the landing."""
+    """Rejected records with what was received, read from the landing. Raises CitywellError for HL7 v2."""
+    _refuse_messages(source)
     by_file = sorted(rejected, key=lambda r: (str(r["batch_id"]), str(r["file"])))
     for (batch_id, file), of_file in groupby(by_file, key=lambda r: (str(r["batch_id"]), str(r["file"]))):
         wanted = {int(str(r["line"])): r for r in of_file}
@@ -316,6 +321,16 @@ def _csv_form(source: str, resource_type: str) -> CsvForm | None:
     definition, endpoint = find_endpoint(source)
     wire = wires(definition, endpoint).get(resource_type)
     return wire.csv if wire else None
+
+
+def _refuse_messages(source: str) -> None:
+    """Raises CitywellError for an endpoint that speaks HL7 v2."""
+    if isinstance(find_endpoint(source)[1], Hl7Endpoint):
+        raise CitywellError(
+            "Messages of HL7 v2 are not repaired here: their sender corrects them and sends them again",
+            where=f"quarantine of {source}",
+            do=f"give the sender what `citywell quarantine report {source}` writes, and ask for the messages again",
+        )
 
 
 def _told_by_name(source: str, resource_type: str) -> frozenset[str]:
