@@ -127,7 +127,7 @@ class Field(Declared):
 
 
 class Consent(Declared):
-    """Whose consent a table's records need."""
+    """Whose consent a table's records need; one of which a record was rejected does not stand until told again."""
 
     person: str = Described(description="the column with the pseudonym of the person")
     purpose: str = Described(description="what the city takes the records for")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -90,25 +91,44 @@ def stage(work: Work, validation: Validation) -> None:
 
 
 def _consenting(work: Work, consent: Consent) -> DataFrame:
-    """The persons who consent to a purpose as of the batch, by the newest of what is known of their consents then."""
+    """The persons (one column, distinct) who consent to a purpose as of the batch, and still when it is known.
+
+    What is repaired is of an earlier instant than that at which it is known; both must find the consent standing.
+    """
     assert work.source.consents is not None
-    name, at = work.bronze(work.source.consents), F.lit(work.manifest.transaction_time)
+    name, key = work.bronze(work.source.consents), work.source.tables[work.source.consents].key
     if not tables.exists(name):
         return work.spark.createDataFrame([], f"{consent.person} string")
     hidden = [b.batch_id for b in control.unpublished(work.conn) if b.batch_id != work.batch.batch_id]
-    known = tables.read(work.spark, name).where(
-        (F.col("source") == work.batch.source)
-        & F.col("rule").isNull()
-        & ~F.col("batch_id").isin(*hidden)
-        & (F.col("version_at") <= at)
+    received = tables.read(work.spark, name).where(
+        (F.col("source") == work.batch.source) & ~F.col("batch_id").isin(*hidden)
     )
-    now = newest(known, work.source.tables[work.source.consents].key).where(
+    first, *later = sorted({work.manifest.transaction_time, work.manifest.known_from})
+    persons = _consenting_at(first, received, key, consent)
+    for moment in later:
+        persons = persons.join(_consenting_at(moment, received, key, consent), consent.person, "left_semi")
+    return persons
+
+
+def _consenting_at(moment: datetime, received: DataFrame, key: str, consent: Consent) -> DataFrame:
+    """The persons who consent at an instant, by the newest of what is known of their consents then.
+
+    A rejected record may have been a withdrawal: from when it came, its person does not consent, until a record of the
+    same consent that comes after it is accepted.
+    """
+    at = F.lit(moment)
+    accepted = received.where(F.col("rule").isNull() & (F.col("version_at") <= at))
+    rejected = received.where(F.col("rule").isNotNull() & (F.col("known_from") <= at))
+    last_accepted = accepted.groupBy(key).agg(F.max("known_from").alias("accepted_at"))
+    last_rejected = rejected.groupBy(key).agg(F.max("known_from").alias("rejected_at"))
+    in_doubt = last_rejected.join(last_accepted, key).where("rejected_at >= accepted_at").select(key)
+    standing = newest(accepted, key).where(
         ~F.col("is_deleted")
         & (F.col("purpose") == consent.purpose)
         & (F.col("given_at") <= at)
         & (F.col("withdrawn_at").isNull() | (F.col("withdrawn_at") > at))
     )
-    return now.select(consent.person).distinct()
+    return standing.join(in_doubt, key, "left_anti").select(consent.person).distinct()
 
 
 def _is_whole(work: Work, table: Table) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from jobs.lake import quarantine
+from jobs.lake.control import Receipt
 from tests.support.lake import Export, TestLake, instant, totals
 
 WHO, GONE, SYNCED = "p-9f2c", "p-77aa", "2026-01-01T06:11:03Z"
@@ -168,3 +171,37 @@ def test_the_consents_of_a_whole_city_are_looked_at(lake: TestLake) -> None:
     }
     counted = totals(lake.ingest("wearables_city", Export(instant("2026-01-03"), delivery)))
     assert counted["published"] == 8_001
+
+
+def days_of(receipts: tuple[Receipt, ...]) -> tuple[int, int]:
+    """Daily summaries published and withheld."""
+    (receipt,) = (receipt for receipt in receipts if receipt.resource_type == "DailySummary")
+    return receipt.published, receipt.withheld
+
+
+def test_a_withdrawal_that_is_rejected_holds_back_until_the_consent_is_told_again(lake: TestLake) -> None:
+    def on(day: int, *consents: dict[str, Any]) -> tuple[int, int]:
+        summary = {**DAY, "participant_id": "p-doubt", "date": f"2026-01-{day:02}"}
+        files = {"Consent": consents, "DailySummary": [summary]}
+        export = Export(instant(f"2026-02-{day:02}"), {name: lines for name, lines in files.items() if lines})
+        return days_of(lake.ingest("wearables_city", export))
+
+    given = consent(participant_id="p-doubt")
+    before_given = {"withdrawn_at": "2025-09-30T08:00:00Z", "updated_at": "2026-02-01T10:00:00Z"}
+    assert on(1, given) == (1, 0)
+    assert on(2, {**given, **before_given}) == (0, 1)
+    assert on(3) == (0, 1)
+    assert on(4, {**given, "updated_at": "2026-02-03T10:00:00Z"}) == (1, 0)
+
+
+def test_what_is_repaired_after_a_withdrawal_is_withheld(lake: TestLake) -> None:
+    given = consent(participant_id="p-gone")
+    bad = {**DAY, "participant_id": "p-gone", "steps": -1}
+    lake.ingest("wearables_city", Export(instant("2026-02-10"), {"Consent": [given], "DailySummary": [bad]}))
+    told = {"withdrawn_at": "2026-02-10T10:00:00Z", "updated_at": "2026-02-10T10:00:00Z"}
+    lake.ingest("wearables_city", Export(instant("2026-02-11"), {"Consent": [{**given, **told}]}))
+    path, _ = quarantine.write_worklist("wearables_city", actor="tester", rule="range:steps")
+    (item,) = map(json.loads, path.read_text().splitlines())
+    path.write_text(json.dumps({**item, "sent": item["sent"].replace('"steps":-1', '"steps":1')}) + "\n")
+    (loaded,) = quarantine.repair(path, at=instant("2026-02-12"))
+    assert days_of(loaded.receipts) == (0, 1)
