@@ -211,7 +211,7 @@ def score(as_of: datetime | str) -> Summary:
 
 
 def standing_of_stays(facts: Facts) -> DataFrame:
-    """encounter_key, ``fallen``: the stays by all that gold knows now, whatever the instant of a run.
+    """encounter_key, patient_key, ``fallen``: the stays by all that gold knows now, whatever the instant of a run.
 
     ``fallen``: why a stay may no longer be acted on: ``person_died``, or the exclusion that has come to apply (see
     ``definition.md``); null for one that stands. A stay that is not here is gone.
@@ -219,14 +219,14 @@ def standing_of_stays(facts: Facts) -> DataFrame:
     all_stays = cohort.stays(facts.encounter, END_OF_TIME)
     index = cohort.index_stays(all_stays, facts.encounter, facts.person, END_OF_TIME)
     fallen = F.when(F.col("is_dead"), "person_died").otherwise(F.col("exclusion"))
-    return index.select("encounter_key", fallen.alias("fallen"))
+    return index.select("encounter_key", "patient_key", fallen.alias("fallen"))
 
 
 def open_stays(facts: Facts, as_of: datetime, standing: DataFrame) -> DataFrame:
     """The index stays whose 30 days are not over at ``as_of``, of people not known to be dead.
 
     standing: what ``standing_of_stays`` gives. A run for an older instant does not score what a later one has seen
-    fall.
+    fall, or move to another patient.
     """
     all_stays = cohort.stays(facts.encounter, as_of)
     index = cohort.index_stays(all_stays, facts.encounter, facts.person, as_of)
@@ -237,7 +237,7 @@ def open_stays(facts: Facts, as_of: datetime, standing: DataFrame) -> DataFrame:
         & (F.col("as_of") <= F.lit(as_of))
         & ~F.col("is_dead")
     )
-    keys = ["encounter_key"]
+    keys = ["encounter_key", "patient_key"]
     stands = standing.where("fallen is null").select(*keys)
     opened = index.where("exclusion is null").where(is_open)
     return opened.join(stands, keys, "left_semi").select(*index.columns)
@@ -276,7 +276,8 @@ def withdrawals(
 
     Withdrawn is the newest score of a stay when it has not expired at ``as_of`` and the stay does not stand any more: a
     run for an older instant must not take back what a later one has seen. standing: what ``standing_of_stays`` gives.
-    ``status_reason``: why it has fallen, or ``stay_gone`` (deleted, entered in error, or joined to another).
+    ``status_reason``: why it has fallen, ``stay_gone`` (deleted, entered in error, or joined to another), or ``moved``
+    (the stay is another patient's now, and has a score of its own there).
     """
     if not tables.exists(SCORES):
         return scoring.RISK_SCHEMA.empty_table()
@@ -287,8 +288,12 @@ def withdrawals(
         & (F.col("expires_at") > F.lit(as_of))
     )
     live = _newest(tables.read(spark, SCORES)).where(is_live)
-    now = standing.withColumn("is_there", F.lit(True))
-    why = F.when(F.col("is_there").isNull(), "stay_gone").otherwise(F.col("fallen"))
+    now = standing.withColumnRenamed("patient_key", "patient_now").withColumn("is_there", F.lit(True))
+    why = (
+        F.when(F.col("is_there").isNull(), "stay_gone")
+        .when(~F.col("patient_now").eqNullSafe(F.col("patient_key")), "moved")
+        .otherwise(F.col("fallen"))
+    )
     gone = live.join(now, "encounter_key", "left").withColumn("why", why)
     return (
         gone.where("why is not null")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -50,14 +51,15 @@ def _text(moment: datetime) -> str:
     return moment.replace(tzinfo=None).isoformat(timespec="minutes")
 
 
-def publish(rows: dict[str, list[gold.Row]]) -> None:
-    """Write gold tables as dbt would, and publish them. Of every encounter there is a version from when it went on."""
+def publish(rows: dict[str, list[gold.Row]], superseded: Sequence[gold.Row] = ()) -> None:
+    """Write gold tables as dbt would, and publish them. Of every encounter there is a version from when it went on;
+    ``superseded``: further versions."""
     with engine.session() as spark:
         facts = gold.facts(spark, **rows)
         frames = (facts.person, facts.encounter, facts.condition, facts.measurement, facts.medication_request)
         written = dict(zip(pipeline.GOLD, frames, strict=True))
         written[SUPERSEDED["gold.fct_encounter"]] = gold.encounter_versions(
-            spark, [_going_on(row) for row in rows["encounters"]]
+            spark, [*map(_going_on, rows["encounters"]), *superseded]
         )
         versions = {
             table: tables.replace_slice(spark, table, frame.selectExpr("*", "1 as part"), {"part": 1})

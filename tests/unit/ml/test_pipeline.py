@@ -218,6 +218,47 @@ def test_scores_follow_a_person_that_becomes_another_and_back(scored: dict[str, 
     assert lake.rows(newest) == before
 
 
+def test_a_stay_that_moves_to_another_patient_is_scored_there_and_back(
+    scored: dict[str, Any], lake: TestLake
+) -> None:
+    """Of a stay that was filed under the wrong patient no score stands in that patient's chart."""
+    moved_at = AS_OF + timedelta(days=2, hours=4)
+    rows = city(PEOPLE)
+    stay = next(row for row in rows["encounters"] if row["encounter_key"] == scored_stay(lake, but="p0"))
+    first = {**stay, "superseded_at": moved_at}
+    stay |= {"person_key": "p0", "patient_key": "p0", "usable_at": moved_at}
+
+    def standing() -> dict[str, tuple[str, str | None]]:
+        found = lake.rows(
+            "select patient_key, status, status_reason from scores.risk "
+            f"where encounter_key = '{stay['encounter_key']}' order by scored_at, batch_id"
+        )
+        return {row["patient_key"]: (row["status"], row["status_reason"]) for row in found}
+
+    was = first["patient_key"]
+    readmission.score(moved_at - timedelta(minutes=1))
+    assert standing() == {was: ("active", None)}
+    publish(rows, [first])
+    readmission.score(moved_at + timedelta(hours=1))
+    assert standing() == {was: ("withdrawn", "moved"), "p0": ("active", None)}
+    readmission.score(moved_at - timedelta(minutes=1))
+    assert standing() == {was: ("withdrawn", "moved"), "p0": ("active", None)}, (
+        "an older run brings nobody back"
+    )
+
+    publish(city(PEOPLE))
+    readmission.score(moved_at + timedelta(hours=2))
+    assert standing() == {was: ("active", None), "p0": ("withdrawn", "moved")}
+
+
+def scored_stay(lake: TestLake, but: str) -> str:
+    """The first scored stay of a patient other than ``but``."""
+    [row] = lake.rows(
+        f"select min(encounter_key) as stay from scores.risk where patient_key <> '{but}' and encounter_key <> 'new'"
+    )
+    return str(row["stay"])
+
+
 def test_a_killed_scoring_is_finished_by_the_next(
     scored: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
