@@ -1,9 +1,10 @@
 """From scored pairs and decisions to persons: pure functions of what is handed in.
 
-Pairs are joined strongest first (what somebody decided, then rules, then scores; ties by key), each only if nothing in
-the two groups speaks against it. So persons are the connected components of the pairs, cut where a component would
-hold two valid national ids, two patients that somebody put apart, or two records of one house without evidence of
-their own. Whom somebody decided to be one person brings along all who are joined to them, records of one house too.
+Pairs are joined strongest first (what somebody decided, what is told, then rules, then scores; ties by key), each only
+if nothing in the two groups speaks against it; against a decision nothing speaks but another. So persons are the
+connected components of the pairs, cut where a component would hold two valid national ids, two patients that somebody
+put apart, or two records of one house without evidence of their own. Whom somebody decided to be one person brings
+along all who are joined to them, records of one house too.
 """
 
 from __future__ import annotations
@@ -67,22 +68,26 @@ def pair_key(one: Key, other: Key) -> tuple[Key, Key]:
 def persons(
     pairs: Iterable[Pair],
     decisions: Mapping[tuple[Key, Key], Verdict],
+    told: Mapping[tuple[Key, Key], Verdict],
     patients: Mapping[Key, Patient],
     thresholds: Thresholds,
 ) -> Persons:
-    """Who is one person. Patients that no pair and no decision names are persons of their own, and are not named.
+    """Who is one person. Patients that no pair, no decision and nobody told of are persons of their own, and not named.
 
-    pairs: in any order. decisions: those that link are heeded in their order, so that of two that cannot both be the
-    first stands.
+    pairs: in any order. decisions: what people decided; told: what hospitals tell of other pairs. Those that link are
+    heeded in their order, so that of two that cannot both be the first stands; decisions come before what is told.
     """
     scored = {(pair.a, pair.b): pair for pair in pairs}
-    groups = _Groups(decisions, patients, scored, thresholds)
+    groups = _Groups(patients, scored, thresholds)
     refused: dict[tuple[Key, Key], tuple[float, str]] = {}
-    for (a, b), verdict in decisions.items():
-        if verdict == "link":
-            groups.force(Pair(a, b, 0.0, "decision", frozenset()))
+    for verdicts in (decisions, told):
+        groups.put_apart(pair for pair, verdict in verdicts.items() if verdict == "apart")
+        for (a, b), verdict in verdicts.items():
+            if verdict == "link":
+                groups.force(Pair(a, b, 0.0, "decision", frozenset()))
+    ruled = decisions.keys() | told.keys()
     for pair in sorted(scored.values(), key=_strongest_first):
-        if (pair.a, pair.b) in decisions or "national_id" in pair.against:
+        if (pair.a, pair.b) in ruled or "national_id" in pair.against:
             continue
         why = _doubt(pair, patients, thresholds) or groups.join(pair)
         if why and _is_worth_a_look(pair):
@@ -128,21 +133,15 @@ class _Groups:
 
     def __init__(
         self,
-        decisions: Mapping[tuple[Key, Key], Verdict],
         patients: Mapping[Key, Patient],
         scored: Mapping[tuple[Key, Key], Pair],
         thresholds: Thresholds,
     ) -> None:
-        self._decisions, self._patients, self._scored, self._thresholds = (
-            decisions,
-            patients,
-            scored,
-            thresholds,
-        )
+        self._patients, self._scored, self._thresholds = patients, scored, thresholds
         self._group: dict[Key, list[Key]] = {}
         self._side: dict[Key, list[Key]] = {}
         self.joined_by: dict[Key, Pair] = {}
-        self._set_apart = {key for pair, v in decisions.items() if v == "apart" for key in pair}
+        self._apart: dict[Key, set[Key]] = {}
 
     def are_one(self, a: Key, b: Key) -> bool:
         return b in self._members(a)
@@ -150,16 +149,22 @@ class _Groups:
     def clusters(self) -> dict[Key, Key]:
         return {key: min(group) for key, group in self._group.items() if len(group) > 1}
 
+    def put_apart(self, pairs: Iterable[tuple[Key, Key]]) -> None:
+        """Join no two groups from now on that hold both of a pair."""
+        for a, b in pairs:
+            self._apart.setdefault(a, set()).add(b)
+            self._apart.setdefault(b, set()).add(a)
+
     def force(self, pair: Pair) -> None:
-        """Join what somebody decided is one, unless somebody put members of the two apart."""
-        if not self.are_one(pair.a, pair.b) and not self._is_decided_apart(pair):
+        """Join what somebody decided or told is one, unless members of the two have been put apart."""
+        if not self.are_one(pair.a, pair.b) and not self._is_put_apart(pair):
             self._union(pair)
 
     def join(self, pair: Pair) -> str:
         """Join the two groups of a pair, or say why not."""
         if self.are_one(pair.a, pair.b):
             return ""
-        if self._is_decided_apart(pair):
+        if self._is_put_apart(pair):
             return "apart"
         if self._is_of_two_ids(pair):
             return "two national ids"
@@ -173,12 +178,13 @@ class _Groups:
     def _members(self, key: Key) -> list[Key]:
         return self._group.get(key) or [key]
 
-    def _is_decided_apart(self, pair: Pair) -> bool:
-        if not self._set_apart:
+    def _is_put_apart(self, pair: Pair) -> bool:
+        if not self._apart:
             return False
-        ours = [key for key in self._members(pair.a) if key in self._set_apart]
-        theirs = [key for key in self._members(pair.b) if key in self._set_apart]
-        return any(self._decisions.get(pair_key(x, y)) == "apart" for x in ours for y in theirs)
+        theirs = self._members(pair.b)
+        return any(
+            not self._apart[key].isdisjoint(theirs) for key in self._members(pair.a) if key in self._apart
+        )
 
     def _ids(self, key: Key) -> dict[str, set[str]]:
         """Valid national ids of a patient's group by scheme."""

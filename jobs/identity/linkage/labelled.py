@@ -95,4 +95,4 @@ def judge(
 ) -> dict[str, Any]:
     """What ``thresholds`` give on a labelled sample."""
     kept = [pair for pair in pairs if pair.rule or pair.weight >= thresholds.review]
-    return measure(persons(kept, {}, patients, thresholds), truth)
+    return measure(persons(kept, {}, {}, patients, thresholds), truth)

@@ -17,7 +17,14 @@ from jobs.identity import vault
 from jobs.identity.linkage import audit, models, stored
 from jobs.identity.linkage.audit import Because
 from jobs.identity.linkage.clusters import Pair, Persons, Verdict, persons
-from jobs.identity.linkage.stored import OWN, Decision, Held, Link, PairKey, Told
+from jobs.identity.linkage.stored import OWN, Decision, Held, Link, PairKey, Told, ToldVerdict
+
+_IN_VAIN: Mapping[tuple[ToldVerdict, bool], str] = {
+    ("link", False): "merge refused",
+    ("apart", True): "told apart",
+    ("none", True): "unlinked",
+}
+"""Why somebody should look at a pair: by what is decided or told of the two, and whether they are one person."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,9 @@ def settle(conn: vault.Connection, because: Because) -> Settled:
             (trained.thresholds.review,),
         )
     ]
-    found = persons(pairs, _standing(decisions, told), stored.patients(conn), trained.thresholds)
+    found = persons(
+        pairs, _decided(decisions), _told(told, decisions), stored.patients(conn), trained.thresholds
+    )
     told_of = {key for pair in because.told_after for key in pair}
     held = stored.held(conn, {*found.cluster, *because.restore, *told_of})
     now = datetime.now(UTC)
@@ -119,17 +128,17 @@ def settle(conn: vault.Connection, because: Because) -> Settled:
     )
 
 
-def _standing(decisions: Mapping[PairKey, Decision], told: Mapping[PairKey, Told]) -> dict[PairKey, Verdict]:
-    """What is decided by pair, in the order in which it is heeded: what people decided, the oldest first, because what
-    contradicts it is refused when it is decided; then what is told, the newest first."""
-    by_people = sorted(decisions.items(), key=lambda item: (item[1].decided_at, item[0]))
-    by_messages = sorted(told.items(), key=lambda item: item[0])
-    by_messages.sort(key=lambda item: item[1].told_at, reverse=True)
-    standing: dict[PairKey, Verdict] = {pair: decision.verdict for pair, decision in by_people}
-    for pair, word in by_messages:
-        if word.verdict != "none":
-            standing.setdefault(pair, word.verdict)
-    return standing
+def _decided(decisions: Mapping[PairKey, Decision]) -> dict[PairKey, Verdict]:
+    """What people decided, the oldest first, because what contradicts it is refused when it is decided."""
+    in_order = sorted(decisions.items(), key=lambda item: (item[1].decided_at, item[0]))
+    return {pair: decision.verdict for pair, decision in in_order}
+
+
+def _told(told: Mapping[PairKey, Told], decisions: Mapping[PairKey, Decision]) -> dict[PairKey, Verdict]:
+    """What is told of pairs that nobody decided on, the newest first."""
+    in_order = sorted(told.items(), key=lambda item: item[0])
+    in_order.sort(key=lambda item: item[1].told_at, reverse=True)
+    return {pair: word.verdict for pair, word in in_order if word.verdict != "none" and pair not in decisions}
 
 
 def _doubtful(
@@ -138,14 +147,14 @@ def _doubtful(
     pairs: Sequence[Pair],
     found: Persons,
 ) -> dict[PairKey, tuple[float, str]]:
-    """Patients whose merge was taken back and who are one person all the same: somebody should look."""
-    unlinked = {
-        (a, b): (0.0, "unlinked")
-        for (a, b), word in told.items()
-        if word.verdict == "none" and (a, b) not in decisions and found.are_one(a, b)
-    }
-    return unlinked | {
-        (pair.a, pair.b): (pair.weight, "unlinked") for pair in pairs if (pair.a, pair.b) in unlinked
+    """Pairs of which something is decided or told that does not hold: somebody should look."""
+    weights = {(pair.a, pair.b): pair.weight for pair in pairs}
+    verdicts: dict[PairKey, ToldVerdict] = {pair: word.verdict for pair, word in told.items()}
+    verdicts |= {pair: decision.verdict for pair, decision in decisions.items()}
+    return {
+        pair: (weights.get(pair, 0.0), why)
+        for pair, verdict in verdicts.items()
+        if (why := _IN_VAIN.get((verdict, found.are_one(*pair))))
     }
 
 

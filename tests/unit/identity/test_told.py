@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from itertools import combinations
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +15,8 @@ from infra.cli.people import app
 from infra.stack.postgres import Cluster
 from jobs import settings as jobs_settings
 from jobs.identity import linkage, vault
+from jobs.identity.linkage import clusters
+from jobs.identity.linkage.clusters import Pair, Thresholds, Verdict
 from jobs.identity.linkage.told import Heard, Saying, verdicts
 from tests.unit.identity.described import (
     ANNA,
@@ -225,6 +228,66 @@ def test_of_merges_that_cannot_all_be_the_newest_stands(
     parted = [said("A40", "a", "b", 1), said("A40", "c", "a", 2), said("A37", "c", "b", 3)]
     tell(vault_linker, *parted)
     assert persons(vault_linker) == {frozenset({A, C}), frozenset({B, D})}
+
+
+def queue(conn: vault.Connection) -> set[tuple[str, str, str]]:
+    return {(pair.key_a, pair.key_b, pair.why) for pair in linkage.review(conn)}
+
+
+def test_an_unlink_parts_nobody_whom_somebody_has_merged_and_is_shown(
+    people: vault.Connection, vault_linker: vault.Connection
+) -> None:
+    linkage.merge(vault_linker, A, B, "looked at both", **WHO)
+    linkage.merge(vault_linker, A, C, "looked at both", **WHO)
+    merged = links(vault_linker)
+    tell(vault_linker, said("A37", "b", "c", 1))
+    assert links(vault_linker) == merged
+    assert queue(vault_linker) == {(B, C, "told apart")}
+    linkage.reject(vault_linker, B, C, "two people", **WHO)
+    assert "told apart" not in {why for *_, why in queue(vault_linker)}
+
+
+def test_a_merge_that_is_refused_is_shown(people: vault.Connection, vault_linker: vault.Connection) -> None:
+    """Somebody put B and C apart; two messages want both of them to be A."""
+    linkage.reject(vault_linker, B, C, "two people", **WHO)
+    told = said("A40", "a", "b", 1), said("A40", "a", "c", 2)
+    tell(vault_linker, *told)
+    assert persons(vault_linker) == {frozenset({A, C}), frozenset({B, D})}
+    assert queue(vault_linker) == {(A, B, "merge refused")}
+    tell(vault_linker, told[1])
+    assert queue(vault_linker) == set()
+
+
+def test_a_merge_that_a_later_decision_breaks_is_shown(
+    people: vault.Connection, vault_linker: vault.Connection
+) -> None:
+    linkage.merge(vault_linker, A, B, "looked at both", **WHO)
+    linkage.merge(vault_linker, A, key(1_000_001), "looked at both", **WHO)
+    linkage.reject(vault_linker, B, key(1_000_001), "two people", **WHO)
+    assert queue(vault_linker) == {(A, key(1_000_001), "merge refused")}
+
+
+PEOPLE = "abcde"
+RULED = st.dictionaries(
+    st.sampled_from(list(combinations(PEOPLE, 2))), st.sampled_from(["link", "apart"]), max_size=6
+)
+
+
+@given(RULED, RULED, st.lists(st.sampled_from(list(combinations(PEOPLE, 2))), max_size=6))
+@settings(max_examples=200, deadline=None)
+def test_nothing_told_or_scored_parts_or_joins_against_a_decision(
+    decisions: dict[tuple[str, str], Verdict],
+    told: dict[tuple[str, str], Verdict],
+    pairs: list[tuple[str, str]],
+) -> None:
+    least = Thresholds(link=1, duplicate=1, review=0)
+    scored = [Pair(*pair, 10.0, "", frozenset()) for pair in pairs]
+    told = {pair: verdict for pair, verdict in told.items() if pair not in decisions}
+    decided = clusters.persons([], decisions, {}, {}, least)
+    found = clusters.persons(scored, decisions, told, {}, least)
+    for pair in combinations(PEOPLE, 2):
+        assert found.are_one(*pair) or not decided.are_one(*pair)
+        assert not found.are_one(*pair) or decisions.get(pair) != "apart"
 
 
 @given(
