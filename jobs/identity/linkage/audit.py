@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -166,10 +166,27 @@ def write(
     return kind, int(row[0])
 
 
-def decision_of(row: Sequence[Any]) -> Decision | None:
-    """The decision in a row of ``decisions_before`` or ``decisions_after``, without its pair."""
-    verdict, decided_at, actor, reason = row
-    return None if verdict is None else Decision(verdict, datetime.fromisoformat(decided_at), actor, reason)
+def decisions_of(rows: Iterable[Sequence[Any]]) -> dict[PairKey, Decision | None]:
+    """The decisions in ``decisions_before`` or ``decisions_after`` by pair; None where there was none."""
+    return {
+        (a, b): None
+        if verdict is None
+        else Decision(verdict, datetime.fromisoformat(decided_at), actor, reason)
+        for a, b, verdict, decided_at, actor, reason in rows
+    }
+
+
+def newest_on(conn: vault.Connection, pairs: Collection[PairKey]) -> int:
+    """The newest change that decided on one of these pairs. At least one has."""
+    row = conn.execute(
+        "select max(a.audit_id) from vault.link_audit as a "
+        "cross join lateral jsonb_array_elements(a.decisions_after) as d "
+        "inner join unnest(%s::text[], %s::text[]) as p (key_a, key_b) "
+        "on d ->> 0 = p.key_a and d ->> 1 = p.key_b",
+        ([a for a, _ in pairs], [b for _, b in pairs]),
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def _row(link: Link) -> list[str]:

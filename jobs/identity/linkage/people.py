@@ -84,20 +84,26 @@ def reject(conn: vault.Connection, one: str, other: str, reason: str, *, actor: 
 
 def unmerge(conn: vault.Connection, audit_id: int, reason: str, *, actor: str, run_id: str = "") -> Undone:
     """Take an audited change back, rows and all. A change that somebody decided is undone by taking the decision back;
-    one that scores made, by deciding that its patients are what they were.
+    one that scores made, by deciding that its patients are what they were. What has been decided since stays.
 
-    Raises CitywellError when there is no such change or it has been undone.
+    Raises CitywellError when there is no such change, it has been undone, or all of it has been decided anew.
     """
     with changing(conn):
         change = audit.one(conn, audit_id)
         before = {
             key: Link(row[0], datetime.fromisoformat(row[1]), row[2]) for key, row in change.before.items()
         }
-        if change.decisions_after:
-            decisions = {(row[0], row[1]): audit.decision_of(row[2:]) for row in change.decisions_before}
-        else:
-            decisions = dict(_as_it_was(change, actor, reason))
         held = stored.decisions(conn)
+        wanted = audit.decisions_of(change.decisions_before) or dict(_as_it_was(change, actor, reason))
+        decisions = {
+            pair: decision for pair, decision in wanted.items() if not _is_decided_anew(pair, change, held)
+        }
+        if wanted and not decisions:
+            raise CitywellError(
+                "Somebody has decided anew on all that this change is about",
+                where=f"change {audit_id} of vault.link_audit, change {audit.newest_on(conn, wanted)} after it",
+                do="undo the later change first, or decide on the patients themselves",
+            )
         previous = {key: held.get(key) for key in decisions}
         stored.write_decisions(conn, decisions)
         because = Because(
@@ -151,6 +157,14 @@ def _as_it_was(change: Audit, actor: str, reason: str) -> Iterator[tuple[PairKey
             is_one = change.after[one][0] == change.after[other][0]
             if was_one != is_one:
                 yield (one, other), Decision("link" if was_one else "apart", now, actor, reason)
+
+
+def _is_decided_anew(pair: PairKey, change: Audit, held: Mapping[PairKey, Decision]) -> bool:
+    """Whether a decision on a pair is newer than a change: another than the one it made, or made after it."""
+    made = audit.decisions_of(change.decisions_after)
+    if made:
+        return held.get(pair) != made[pair]
+    return pair in held and held[pair].decided_at > change.at
 
 
 def _decide(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 
@@ -261,6 +262,54 @@ def test_a_merge_by_score_is_undone_for_good(
     assert after.fetchall() == before
     assert linkage.run(vault_linker, full=True).changed == 0
     assert persons(vault_linker) == set()
+
+
+def test_undoing_a_change_leaves_a_newer_decision_of_somebody_else_alone(
+    people: vault.Connection, vault_linker: vault.Connection
+) -> None:
+    register(people, [patient(1, **ANNA), patient(2, HARBOUR, **ANNA), patient(3, family="Holm")])
+    linkage.run(vault_linker)
+    by_score, *_ = linkage.history(vault_linker)
+    merged = linkage.merge(vault_linker, A, B, "alike", **WHO)
+    parted = linkage.split(vault_linker, [B], "sister, seen both", actor="another")
+    decided = state(vault_linker)
+    for older in (merged, by_score.audit_id):
+        with pytest.raises(CitywellError, match="decided anew") as refused:
+            linkage.unmerge(vault_linker, older, "undo", **WHO)
+        assert f"change {parted} after it" in str(refused.value)
+        assert state(vault_linker) == decided
+    assert linkage.unmerge(vault_linker, parted, "undo", **WHO).is_exact
+    assert linkage.unmerge(vault_linker, merged, "undo", **WHO).is_exact
+    assert state(vault_linker)["decisions"] == []
+
+    rejected = linkage.reject(vault_linker, A, C, "no evidence", **WHO)
+    linkage.merge(vault_linker, A, C, "evidence", actor="another")
+    with pytest.raises(CitywellError, match="decided anew"):
+        linkage.unmerge(vault_linker, rejected, "undo", **WHO)
+    assert persons(vault_linker) == {frozenset({A, B, C})}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_undoing_in_any_order_takes_no_other_decision_back(
+    people: vault.Connection, vault_linker: vault.Connection, seed: int
+) -> None:
+    chance = random.Random(seed)
+    register(people, [patient(n, f"house_{n}", **ANNA) for n in range(1, 4)])
+    register(people, [patient(n, f"house_{n}", family=f"Holm{n}") for n in range(4, 6)])
+    linkage.run(vault_linker)
+    for number in range(8):
+        decide = chance.choice([linkage.merge, linkage.reject])
+        one, other = (key(n) for n in chance.sample(range(1, 6), 2))
+        with contextlib.suppress(CitywellError):
+            decide(vault_linker, one, other, "x", actor=f"reviewer {number}")
+    changes = linkage.history(vault_linker)
+    for change in chance.sample(changes, len(changes)):
+        before = set(state(vault_linker)["decisions"])
+        with contextlib.suppress(CitywellError):
+            linkage.unmerge(vault_linker, change.audit_id, "undo", actor="undoing")
+        gone = before - set(state(vault_linker)["decisions"])
+        own = {(a, b, actor) for a, b, _, _, actor, _ in change.decisions_after}
+        assert {(a, b, actor) for a, b, _, _, actor, _ in gone} <= own
 
 
 def test_batches_in_any_order_give_the_same_persons(
