@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import product
+from itertools import pairwise, product
 
 from jobs import postgres
 from jobs.errors import CitywellError
 from jobs.identity import vault
 from jobs.identity.linkage import audit, stored
 from jobs.identity.linkage.audit import Audit, Because
-from jobs.identity.linkage.clusters import pair_key
-from jobs.identity.linkage.settling import changing, settle
+from jobs.identity.linkage.clusters import Persons, pair_key
+from jobs.identity.linkage.settling import changing, persons_with, settle
 from jobs.identity.linkage.stored import Decision, Link, PairKey
 
 
@@ -32,28 +33,23 @@ def merge(conn: vault.Connection, one: str, other: str, reason: str, *, actor: s
 
     Raises CitywellError when a patient is not known, or somebody decided that members of the two are apart.
     """
-    with changing(conn):
+    with _deciding(conn, run_id) as run:
         _require_known(conn, [one, other])
         decision = Decision("link", datetime.now(UTC), actor, reason)
-        audit_id = _decide(conn, {pair_key(one, other): decision}, actor, run_id, reason)
-        if len({link.person_key for link in stored.links(conn, [one, other]).values()}) > 1:
-            raise CitywellError(
-                "Somebody has decided that members of these two persons are apart",
-                where=f"patients {one} and {other}",
-                do="see `citywell people history` of both; undo that decision, or merge the two that a message put "
-                "apart, then merge again",
-            )
+        audit_id = _decide(conn, {pair_key(one, other): decision}, actor, run, reason)
+        _require_one(conn, [one, other])
     return audit_id
 
 
 def split(
     conn: vault.Connection, patients: Sequence[str], reason: str, *, actor: str, run_id: str = ""
 ) -> int:
-    """These patients are one person, and nobody else's record is theirs. The id of its audit row.
+    """These patients are one person, the others of their person are another. The id of its audit row.
 
-    Raises CitywellError when a patient is not known, they are not of one person, or all of its members are named.
+    Where one of the two would fall apart without the other, that it is one is decided too. Raises CitywellError when a
+    patient is not known, they are not of one person, all of its members are named, or somebody decided otherwise.
     """
-    with changing(conn):
+    with _deciding(conn, run_id) as run:
         _require_known(conn, patients)
         persons_of = {link.person_key for link in stored.links(conn, patients).values()}
         others = [
@@ -69,17 +65,24 @@ def split(
                 where=f"{len(patients)} patients of {len(persons_of)} persons, {len(others)} others",
                 do="name patients of one person, and not all of them",
             )
-        decision = Decision("apart", datetime.now(UTC), actor, reason)
-        pairs = {pair_key(a, b): decision for a, b in product(patients, others)}
-        return _decide(conn, pairs, actor, run_id, reason)
+        now = datetime.now(UTC)
+        apart, link = Decision("apart", now, actor, reason), Decision("link", now, actor, reason)
+        decisions = {pair_key(a, b): apart for a, b in product(patients, others)}
+        held, found = stored.decisions(conn), persons_with(conn, decisions)
+        for group in (patients, others):
+            decisions |= {pair: link for pair in _parted(found, group) if pair not in held}
+        audit_id = _decide(conn, decisions, actor, run, reason)
+        for group in (patients, others):
+            _require_one(conn, group)
+    return audit_id
 
 
 def reject(conn: vault.Connection, one: str, other: str, reason: str, *, actor: str, run_id: str = "") -> int:
     """Two patients are not one person, whatever their records score. The id of its audit row."""
-    with changing(conn):
+    with _deciding(conn, run_id) as run:
         _require_known(conn, [one, other])
         decision = Decision("apart", datetime.now(UTC), actor, reason)
-        return _decide(conn, {pair_key(one, other): decision}, actor, run_id, reason)
+        return _decide(conn, {pair_key(one, other): decision}, actor, run, reason)
 
 
 def unmerge(conn: vault.Connection, audit_id: int, reason: str, *, actor: str, run_id: str = "") -> Undone:
@@ -88,7 +91,7 @@ def unmerge(conn: vault.Connection, audit_id: int, reason: str, *, actor: str, r
 
     Raises CitywellError when there is no such change, it has been undone, or all of it has been decided anew.
     """
-    with changing(conn):
+    with _deciding(conn, run_id) as run:
         change = audit.one(conn, audit_id)
         before = {
             key: Link(row[0], datetime.fromisoformat(row[1]), row[2]) for key, row in change.before.items()
@@ -108,7 +111,7 @@ def unmerge(conn: vault.Connection, audit_id: int, reason: str, *, actor: str, r
         stored.write_decisions(conn, decisions)
         because = Because(
             actor,
-            run_id,
+            run,
             reason,
             kind="undo",
             decisions_before=previous,
@@ -147,6 +150,16 @@ def describe(
     return found
 
 
+@contextmanager
+def _deciding(conn: vault.Connection, run_id: str) -> Iterator[str]:
+    """``changing``, with what is pending settled first, in linkage's own name; the id of the run. What somebody decides
+    then changes what follows from it alone."""
+    run = run_id or uuid.uuid4().hex
+    with changing(conn):
+        settle(conn, Because("linkage", run, "pending before a decision"))
+        yield run
+
+
 def _as_it_was(change: Audit, actor: str, reason: str) -> Iterator[tuple[PairKey, Decision]]:
     """Decisions that make the patients of a change what they were: apart, or one."""
     now = datetime.now(UTC)
@@ -176,13 +189,30 @@ def _decide(
     stored.write_decisions(conn, decisions)
     because = Because(
         actor,
-        run_id or uuid.uuid4().hex,
+        run_id,
         reason,
         "decision",
         decisions_before=before,
         decisions_after=decisions,
     )
     return settle(conn, because).audit_ids[0]
+
+
+def _parted(found: Persons, group: Sequence[str]) -> set[PairKey]:
+    """The pairs that, linked, hold a group together; none where it is one person as it is."""
+    in_order = sorted(set(group))
+    if all(found.are_one(in_order[0], other) for other in in_order):
+        return set()
+    return set(pairwise(in_order))
+
+
+def _require_one(conn: vault.Connection, patients: Sequence[str]) -> None:
+    if len({link.person_key for link in stored.links(conn, patients).values()}) > 1:
+        raise CitywellError(
+            "Somebody has decided that members of these persons are apart",
+            where=f"patients {', '.join(sorted(set(patients)))}",
+            do="see `citywell people history` of each; undo that decision, then try again",
+        )
 
 
 def _require_known(conn: vault.Connection, patients: Sequence[str]) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from jobs import postgres
 from jobs.identity import vault
 from jobs.identity.linkage import audit, models, stored
 from jobs.identity.linkage.audit import Because
-from jobs.identity.linkage.clusters import Pair, Persons, Verdict, persons
+from jobs.identity.linkage.clusters import Pair, Patient, Persons, Thresholds, Verdict, persons
 from jobs.identity.linkage.stored import OWN, Decision, Held, Link, PairKey, Told, ToldVerdict
 
 _IN_VAIN: Mapping[tuple[ToldVerdict, bool], str] = {
@@ -84,19 +84,8 @@ def settle(conn: vault.Connection, because: Because) -> Settled:
     """Bring ``person_link`` to what pairs, decisions and what is told say, audit each change, renew the review queue.
     Inside a transaction that holds the linkage's lock. A change by somebody leaves one audit row, whatever it changes;
     of what is told, each word that changes nobody has a row too."""
-    trained = models.current(conn)
-    decisions, told = stored.decisions(conn), stored.told(conn)
-    pairs = [
-        Pair(a, b, weight, rule or "", frozenset(against.split(",")) if against else frozenset())
-        for a, b, weight, rule, against in conn.execute(
-            "select key_a, key_b, weight, rule, against from vault.link_pair "
-            "where rule is not null or weight >= %s",
-            (trained.thresholds.review,),
-        )
-    ]
-    found = persons(
-        pairs, _decided(decisions), _told(told, decisions), stored.patients(conn), trained.thresholds
-    )
+    grounds = _grounds(conn)
+    found = grounds.persons()
     told_of = {key for pair in because.told_after for key in pair}
     held = stored.held(conn, {*found.cluster, *because.restore, *told_of})
     now = datetime.now(UTC)
@@ -117,7 +106,7 @@ def settle(conn: vault.Connection, because: Because) -> Settled:
         kind, audit_id = audit.write(conn, reason, now, held, wanted, known, found)
         audit_ids.append(audit_id)
         kinds.append(kind)
-    review = {**found.review, **_doubtful(decisions, told, pairs, found)}
+    review = {**found.review, **_doubtful(grounds, found)}
     stored.write_review(conn, review, now)
     return Settled(
         merged=kinds.count("merge"),
@@ -126,6 +115,41 @@ def settle(conn: vault.Connection, because: Because) -> Settled:
         review=len(review),
         audit_ids=tuple(audit_ids),
     )
+
+
+def persons_with(conn: vault.Connection, decisions: Mapping[PairKey, Decision]) -> Persons:
+    """Who would be one person if this were decided too. Changes nothing."""
+    grounds = _grounds(conn)
+    return replace(grounds, decisions={**grounds.decisions, **decisions}).persons()
+
+
+@dataclass(frozen=True)
+class _Grounds:
+    """What persons rest on, as it is held."""
+
+    decisions: Mapping[PairKey, Decision]
+    told: Mapping[PairKey, Told]
+    pairs: Sequence[Pair]
+    patients: Mapping[str, Patient]
+    thresholds: Thresholds
+
+    def persons(self) -> Persons:
+        """Who is one person by it."""
+        decided, told = _decided(self.decisions), _told(self.told, self.decisions)
+        return persons(self.pairs, decided, told, self.patients, self.thresholds)
+
+
+def _grounds(conn: vault.Connection) -> _Grounds:
+    thresholds = models.current(conn).thresholds
+    pairs = [
+        Pair(a, b, weight, rule or "", frozenset(against.split(",")) if against else frozenset())
+        for a, b, weight, rule, against in conn.execute(
+            "select key_a, key_b, weight, rule, against from vault.link_pair "
+            "where rule is not null or weight >= %s",
+            (thresholds.review,),
+        )
+    ]
+    return _Grounds(stored.decisions(conn), stored.told(conn), pairs, stored.patients(conn), thresholds)
 
 
 def _decided(decisions: Mapping[PairKey, Decision]) -> dict[PairKey, Verdict]:
@@ -141,16 +165,11 @@ def _told(told: Mapping[PairKey, Told], decisions: Mapping[PairKey, Decision]) -
     return {pair: word.verdict for pair, word in in_order if word.verdict != "none" and pair not in decisions}
 
 
-def _doubtful(
-    decisions: Mapping[PairKey, Decision],
-    told: Mapping[PairKey, Told],
-    pairs: Sequence[Pair],
-    found: Persons,
-) -> dict[PairKey, tuple[float, str]]:
+def _doubtful(grounds: _Grounds, found: Persons) -> dict[PairKey, tuple[float, str]]:
     """Pairs of which something is decided or told that does not hold: somebody should look."""
-    weights = {(pair.a, pair.b): pair.weight for pair in pairs}
-    verdicts: dict[PairKey, ToldVerdict] = {pair: word.verdict for pair, word in told.items()}
-    verdicts |= {pair: decision.verdict for pair, decision in decisions.items()}
+    weights = {(pair.a, pair.b): pair.weight for pair in grounds.pairs}
+    verdicts: dict[PairKey, ToldVerdict] = {pair: word.verdict for pair, word in grounds.told.items()}
+    verdicts |= {pair: decision.verdict for pair, decision in grounds.decisions.items()}
     return {
         pair: (weights.get(pair, 0.0), why)
         for pair, verdict in verdicts.items()

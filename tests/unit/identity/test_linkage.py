@@ -203,6 +203,45 @@ def test_what_somebody_decides_stands_above_scores_and_survives_another_model(
     assert persons(vault_linker) == {frozenset({A, C})}
 
 
+def test_a_group_that_is_split_off_stays_one_person_and_so_do_the_others(
+    people: vault.Connection, vault_linker: vault.Connection
+) -> None:
+    """B and D are one by way of A only."""
+    register(
+        people,
+        [
+            patient(1, national_id=national_id(77), **ANNA),
+            patient(2, HARBOUR, **ANNA),
+            patient(4, UNIVERSITY, national_id=national_id(77), **MOVED, birth_date=ANNA["birth_date"]),
+        ],
+    )
+    linkage.run(vault_linker)
+    assert persons(vault_linker) == {frozenset({A, B, D})}
+    before = state(vault_linker)
+    change = linkage.split(vault_linker, [B, D], "mother and daughter", **WHO)
+    assert persons(vault_linker) == {frozenset({B, D})}
+    assert linkage.unmerge(vault_linker, change, "undo", **WHO).is_exact
+    assert state(vault_linker) == before
+    linkage.split(vault_linker, [A], "mother and daughter", **WHO)
+    assert persons(vault_linker) == {frozenset({B, D})}
+
+
+def test_a_decision_changes_what_follows_from_it_alone(
+    people: vault.Connection, vault_linker: vault.Connection
+) -> None:
+    """What a load has brought and no linkage has seen yet is in linkage's own name."""
+    register(people, [patient(1, **ANNA), patient(2, HARBOUR, national_id=national_id(77), **ANNA)])
+    register(people, [patient(3, family="Holm"), patient(4, HARBOUR, family="Ekman")])
+    linkage.run(vault_linker)
+    register(people, [patient(1, version=2, national_id=national_id(78), **ANNA)], "b2")
+    change = linkage.merge(vault_linker, C, D, "looked at both", **WHO)
+    assert persons(vault_linker) == {frozenset({C, D})}
+    decided, pending, *_ = linkage.history(vault_linker)
+    assert (decided.kind, decided.actor, decided.before.keys()) == ("merge", "a reviewer", {C, D})
+    assert (pending.kind, pending.actor, pending.before.keys()) == ("split", "linkage", {A, B})
+    assert linkage.unmerge(vault_linker, change, "undo", **WHO).is_exact
+
+
 def test_a_reviewer_accepts_and_rejects(people: vault.Connection, vault_linker: vault.Connection) -> None:
     twin = {**ANNA, "given": "Dora"}
     register(people, [patient(1, **ANNA), patient(2, HARBOUR, **twin), patient(3, UNIVERSITY, **twin)])
