@@ -90,7 +90,7 @@ def persons(
         if (pair.a, pair.b) in ruled or "national_id" in pair.against:
             continue
         why = _doubt(pair, patients, thresholds) or groups.join(pair)
-        if why and _is_worth_a_look(pair):
+        if why and _is_worth_a_look(pair, patients):
             refused[pair.a, pair.b] = (pair.weight, why)
     return Persons(
         cluster=groups.clusters(),
@@ -107,15 +107,25 @@ def _doubt(pair: Pair, patients: Mapping[Key, Patient], thresholds: Thresholds) 
     """Why a pair is not joined by itself; empty when it is."""
     if pair.rule:
         return ""
-    if pair.against & {"given", "birth"} and not _have_one_id(pair, patients):
+    if _is_contradicted(pair, patients):
         return "contradiction"
     needed = thresholds.duplicate if _is_one_house(pair.a, pair.b, patients) else thresholds.link
     return "" if pair.weight >= needed else "score"
 
 
-def _is_worth_a_look(pair: Pair) -> bool:
-    """Namesakes of two generations, and people with neither given name nor birth date in common, are not one person."""
-    return not ({"birth", "generation"} <= pair.against or {"given", "birth"} <= pair.against)
+def _is_contradicted(pair: Pair, patients: Mapping[Key, Patient]) -> bool:
+    """Whether what the two say of themselves forbids to join them. One national id makes up for another birth date
+    alone: a newborn may be registered under its mother's id, twins under one."""
+    if pair.against & {"given", "generation"}:
+        return True
+    return "birth" in pair.against and not _have_one_id(pair, patients)
+
+
+def _is_worth_a_look(pair: Pair, patients: Mapping[Key, Patient]) -> bool:
+    """Namesakes of two generations, and people with neither given name nor birth date in common, are not one person.
+    Where they have one national id all the same, one of them has it wrongly, and somebody should look."""
+    is_other_person = {"birth", "generation"} <= pair.against or {"given", "birth"} <= pair.against
+    return _have_one_id(pair, patients) or not is_other_person
 
 
 def _have_one_id(pair: Pair, patients: Mapping[Key, Patient]) -> bool:
