@@ -37,9 +37,16 @@ _LATIN = str.maketrans(
         "ð": "d",
         "þ": "th",
         "ł": "l",
+        "đ": "d",
+        "ħ": "h",
+        "ı": "i",
+        "ŧ": "t",
+        "'": "",
+        "’": "",
+        "ʼ": "",
     }
 )
-_NO_WORD = re.compile(r"[^a-z0-9]+")
+"""Latin letters that do not decompose, or are written out in ASCII; apostrophes."""
 _NO_DIGIT = re.compile(r"[^0-9]+")
 _BIRTH = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?", re.ASCII)
 _LEAST_PHONE_DIGITS = 6
@@ -100,7 +107,7 @@ def normalised(
     digits = _digits(national_id)[:_LONGEST]
     return Demographics(
         house=house,
-        record_number=_NO_WORD.sub("", record_number.lower())[:_LONGEST],
+        record_number=_in_one(record_number),
         given=fold(given),
         family=fold(family),
         birth_date=birth,
@@ -108,8 +115,8 @@ def normalised(
         sex=next((name for name in SEXES if sex[:1].lower() == name[0]), ""),
         national_id=f"{national_id_scheme}:{digits}" if len(digits) >= _LEAST_PHONE_DIGITS else "",
         phone=_phone(phone),
-        email=email.encode("ascii", "ignore").decode().strip().lower()[:_LONGEST] if "@" in email else "",
-        postal_code=_NO_WORD.sub("", postal_code.lower())[:_LONGEST],
+        email=unicodedata.normalize("NFC", email.strip()).casefold()[:_LONGEST] if "@" in email else "",
+        postal_code=_in_one(postal_code),
         street=fold(street),
         city=fold(city),
     )
@@ -117,14 +124,23 @@ def normalised(
 
 @lru_cache(maxsize=50_000)
 def fold(text: str) -> str:
-    """Lower-case ASCII words, one space between: ``Søren  O'Neil-Ibáñez`` is ``soeren oneil ibanez``."""
-    text = text[:_LONGEST]
-    if text.isascii():
-        plain = text.lower()
-    else:
-        latin = unicodedata.normalize("NFC", text).casefold().translate(_LATIN)
-        plain = unicodedata.normalize("NFKD", latin).encode("ascii", "ignore").decode()
-    return _NO_WORD.sub(" ", plain.replace("'", "")).strip()
+    """Lower-case words, one space between, Latin letters as ASCII: ``Søren  O'Neil-Ibáñez`` is ``soeren oneil ibanez``.
+
+    Letters of other scripts stay, without accents: ``Пётр`` is ``петр``. At most _LONGEST characters.
+    """
+    folded = unicodedata.normalize("NFC", text[:_LONGEST]).casefold().translate(_LATIN)
+    plain = "".join(map(_plain, unicodedata.normalize("NFKD", folded).casefold()))
+    return " ".join(plain.split())[:_LONGEST].rstrip()
+
+
+@lru_cache(maxsize=10_000)
+def _plain(character: str) -> str:
+    """A character of a word as it is, nothing for an accent or what is not seen, a space for any other. Vowel signs,
+    as of Devanagari and Thai, are part of a word."""
+    category = unicodedata.category(character)
+    if unicodedata.combining(character) or category == "Cf":
+        return ""
+    return character if category[0] in "LMN" else " "
 
 
 def is_valid_national_id(national_id: str) -> bool:
@@ -169,6 +185,10 @@ def _birth(text: str) -> tuple[str, BirthPrecision]:
     if match is None:
         return "", ""
     return text, "day" if match[3] else "month" if match[2] else "year"
+
+
+def _in_one(text: str) -> str:
+    return fold(text).replace(" ", "")
 
 
 def _phone(text: str) -> str:
