@@ -114,9 +114,9 @@ def _doubt(pair: Pair, patients: Mapping[Key, Patient], thresholds: Thresholds) 
 
 
 def _is_contradicted(pair: Pair, patients: Mapping[Key, Patient]) -> bool:
-    """Whether what the two say of themselves forbids to join them. One national id makes up for another birth date
-    alone: a newborn may be registered under its mother's id, twins under one."""
-    if pair.against & {"given", "generation"}:
+    """Whether what the two say of themselves forbids to join them, or neither says a name. One national id makes up for
+    another birth date alone: a newborn may be registered under its mother's id, twins under one."""
+    if pair.against & {"given", "generation", "names"}:
         return True
     return "birth" in pair.against and not _have_one_id(pair, patients)
 

@@ -55,7 +55,8 @@ PAIR_SCHEMA = pa.schema(
     ]
 )
 """Grain: a pair, ``key_a`` < ``key_b``. ``weight``: bits. ``rule``: the deterministic rule that joins them, or null.
-``against``: what contradicts, comma-separated: national_id, given, birth, generation (a parent and child by age)."""
+``against``: what contradicts, comma-separated: national_id, given, birth, generation (a parent and child by age),
+names (neither the given nor the family name of the one can be held against that of the other)."""
 
 TERMS = ("given1", "family")
 """Columns whose frequent values count less."""
@@ -78,6 +79,12 @@ BLOCKS = (
     "name_monthday",
 )
 _THREADS = 2
+PLACEHOLDERS = (
+    *("baby", "babyboy", "babygirl", "boy", "girl", "infant", "neonate", "newborn", "twin", "triplet"),
+    *("unknown", "unnamed"),
+)
+"""Words that stand for the given name of somebody who has none yet: hospitals name newborns so, with the mother's name
+or a letter beside (The Joint Commission, R3 Report 17, Distinct Newborn Identification Requirement, 2018)."""
 
 # What holds of two given names that may be one: a typing slip, an initial, a pet name, a second name used first.
 _GIVEN_VARIANT = """(
@@ -90,6 +97,21 @@ _GIVEN_VARIANT = """(
 _REVERSED = """(
     (given1_l = family_r and jaro_winkler_similarity(given1_r, family_l) >= 0.85)
     or (given1_r = family_l and jaro_winkler_similarity(given1_l, family_r) >= 0.85)
+)"""
+# Two second names that are known, neither an initial or a slip of the other, nor a first name there.
+_OTHER_SECOND = """(
+    jaro_winkler_similarity(given2_l, given2_r) < 0.88
+    and not starts_with(given2_l, given2_r) and not starts_with(given2_r, given2_l)
+    and given1_l <> given2_r and given2_l <> given1_r
+)"""
+# DuckDB compares bytes: of letters that are not Latin, names that differ look alike.
+_OTHER_GIVEN = f"""(
+    given1_is_latin_l = given1_is_latin_r
+    and (
+        not (given1_l = given1_r or {_GIVEN_VARIANT} or coalesce({_REVERSED}, false))
+        or coalesce({_OTHER_SECOND}, false)
+        or (given1_l <> given1_r and (not given1_is_latin_l or coalesce(sex_l <> sex_r, false)))
+    )
 )"""
 _BIRTH_NEAR = """(
     starts_with(birth_date_l, birth_date_r) or starts_with(birth_date_r, birth_date_l)
@@ -120,14 +142,14 @@ def untrained() -> dict[str, Any]:
         "comparisons": [
             _comparison(
                 "given",
-                "given1_l is null or given1_r is null",
+                "coalesce(given1_is_latin_l <> given1_is_latin_r, true)",
                 _tf("given1_l = given1_r", "given1"),
                 _level(_GIVEN_VARIANT, "variant"),
                 _level(_REVERSED, "reversed"),
             ),
             _comparison(
                 "family",
-                "family_l is null or family_r is null",
+                "coalesce(family_is_latin_l <> family_is_latin_r, true)",
                 _tf("family_l = family_r", "family"),
                 _level(
                     "(jaro_winkler_similarity(family_l, family_r) >= 0.9 "
@@ -297,7 +319,7 @@ def _pairs(db: duckdb.DuckDBPyConnection, model: Model, least_weight: float) -> 
     scored = linker.inference.predict(warning_mode="never").physical_name
     judged = _JUDGED.format(
         scored=scored,
-        given=_sides(f"given1_l = given1_r or {_GIVEN_VARIANT} or coalesce({_REVERSED}, false)"),
+        other_given=_sides(_OTHER_GIVEN),
         birth=_sides(_BIRTH_NEAR),
         least=least_weight,
     )
@@ -313,9 +335,11 @@ with judged as (
         coalesce(l.valid_id = r.valid_id, false) as is_same_id,
         coalesce(l.valid_id <> r.valid_id and l.id_scheme = r.id_scheme, false) as is_other_id,
         coalesce(l.record_block = r.record_block, false) as is_same_record,
-        coalesce(not ({given}), false) as is_other_given,
+        coalesce({other_given}, false) or l.is_placeholder or r.is_placeholder as is_other_given,
         coalesce(not ({birth}), false) as is_other_birth,
-        coalesce(abs(l.birth_year - r.birth_year) >= 12, false) as is_other_generation
+        coalesce(abs(l.birth_year - r.birth_year) >= 12, false) as is_other_generation,
+        coalesce(l.given1_is_latin <> r.given1_is_latin, true)
+        and coalesce(l.family_is_latin <> r.family_is_latin, true) as is_without_names
     from {scored} as s
     inner join records as l on s.patient_key_l = l.patient_key
     inner join records as r on s.patient_key_r = r.patient_key
@@ -341,7 +365,8 @@ select
         case when is_other_id then 'national_id' end,
         case when is_other_given then 'given' end,
         case when is_other_birth then 'birth' end,
-        case when is_other_generation then 'generation' end
+        case when is_other_generation then 'generation' end,
+        case when is_without_names then 'names' end
     ) as against
 from ruled
 where weight >= {least:f} or rule is not null
@@ -390,7 +415,7 @@ def _derive(db: duckdb.DuckDBPyConnection, records: pa.Table, changed: Sequence[
     db.register("given_records", records.append_column("is_valid_id", pa.array(valid, pa.bool_())))
     db.register("given_changed", pa.table({"patient_key": pa.array(list(changed or ()), pa.string())}))
     db.register("nicknames", _nicknames())
-    db.execute(_DERIVED.format(all=changed is None))
+    db.execute(_DERIVED.format(all=changed is None, placeholders=list(PLACEHOLDERS)))
     crowded = " union all ".join(
         f"select '{block}' as block, {block}_raw as value from derived where {block}_raw is not null "  # noqa: S608
         f"group by {block}_raw having count(*) > {MOST_IN_BLOCK}"
@@ -431,6 +456,7 @@ with split as (
         nullif(phone, '') as phone,
         nullif(email, '') as email,
         case when postal_code <> '' and street <> '' then postal_code || ' ' || street end as home,
+        list_has_any(string_split(given, ' '), {placeholders}) as is_placeholder,
         {all} or patient_key in (select patient_key from given_changed) as is_changed
     from given_records
 ),
@@ -442,6 +468,8 @@ roots as (
 select
     split.*,
     coalesce(roots.root, []) as root,
+    regexp_full_match(given1, '[a-z0-9]+') as given1_is_latin,
+    regexp_full_match(family, '[a-z0-9 ]+') as family_is_latin,
     try_cast(birth_date[1:4] as integer) as birth_year,
     case when length(birth_date) = 10 then try_cast(birth_date as date) end as birth_day,
     case

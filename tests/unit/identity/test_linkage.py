@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import random
+import string
 
 import psycopg
 import pytest
@@ -81,6 +82,27 @@ PAIRS: list[tuple[str, dict[str, str], dict[str, str], bool]] = [
         {"national_id": "=", "birth_date": "1966-08-21"},
         True,
     ),
+    ("twins of one first name", {"given": "Anna-Maria"}, {"given": "Anna-Luise"}, False),
+    ("a second name's initial", {"given": "Anna-Maria"}, {"given": "Anna M."}, True),
+    ("a second name used first", {"given": "Anna Maria"}, {"given": "Maria Anna"}, True),
+    ("twins without a name yet", {"given": "Baby Girl A"}, {"given": "Baby Girl B"}, False),
+    ("named since", {"given": "Lindqvist Girl"}, {"given": "Dora"}, False),
+    ("brother and sister of near names", {"given": "Juana"}, {"given": "Juan", "sex": "male"}, False),
+    ("in Cyrillic", {"given": "Анна", "family": "Петрова"}, {"given": "АННА", "family": "Петрова"}, True),
+    (
+        "twins in Cyrillic",
+        {"given": "Анна", "family": "Петрова"},
+        {"given": "Яна", "family": "Петрова"},
+        False,
+    ),
+    (
+        "twins of near bytes",
+        {"given": "Галина", "family": "Ким"},
+        {"given": "Полина", "family": "Ким"},
+        False,
+    ),
+    ("in two scripts", {"given": "Анна", "family": "Петрова"}, {"given": "Anna", "family": "Petrova"}, False),
+    ("without names", {"given": "", "family": ""}, {"given": "", "family": ""}, False),
     ("a phone only", {"only": "phone"}, {"only": "phone"}, False),
     ("nothing known", {"only": "sex"}, {"only": "sex"}, False),
 ]
@@ -91,6 +113,14 @@ WAITING = {
     "a newborn under its mother's national id",
     "a daughter of her mother's name and national id",
     "twins under one national id",
+    "twins of one first name",
+    "twins without a name yet",
+    "named since",
+    "brother and sister of near names",
+    "twins in Cyrillic",
+    "twins of near bytes",
+    "in two scripts",
+    "without names",
 }
 """Pairs that somebody is to look at."""
 
@@ -99,7 +129,7 @@ def of_pair(number: int, said: dict[str, str]) -> dict[str, str]:
     """What is said of one of a pair: a person of its own each, but for what ``said`` has."""
     base = {
         **ANNA,
-        "family": f"Lind{'abcdefghijklmnopqrstuvwxyz'[number] * 2}strom",
+        "family": f"Lind{string.ascii_lowercase[number % 26] * (2 + number // 26)}strom",
         "birth_date": f"{1930 + 3 * number}-04-{1 + number:02d}",
         "phone": f"+1-205-555-{1000 + number}",
         "street": f"{100 + number} Mill Lane",
