@@ -60,7 +60,7 @@ def trained(
     settings = scoring.train(records)
     pairs_per_record = len(labelled.true_pairs(truth)) / records.num_rows
     model = scoring.calibrated(records, settings, pairs_per_record)
-    pairs = scoring.pairs_of(scoring.score(records, model, least_weight=labelled.LOWEST_REVIEW))
+    pairs = scoring.pairs_of(scoring.score(records, model, least_weight=labelled.LOWEST_REVIEW).pairs)
     patients = scoring.patients_of(records)
     thresholds = labelled.choose(pairs, truth, patients)
     evidence = {
@@ -76,7 +76,7 @@ def judged(
 ) -> dict[str, Any]:
     """What a model gives on another labelled sample."""
     model = scoring.calibrated(records, settings, 0.0)
-    pairs = scoring.pairs_of(scoring.score(records, model, least_weight=thresholds.review))
+    pairs = scoring.pairs_of(scoring.score(records, model, least_weight=thresholds.review).pairs)
     return labelled.judge(pairs, truth, scoring.patients_of(records), thresholds)
 
 

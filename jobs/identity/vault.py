@@ -193,8 +193,8 @@ grant update (is_linked) on vault.demographics to vault_linker;
 grant select (pseudonym, source, resource_type, first_seen_at) on vault.source_identity to vault_linker;
 grant select, update on vault.person_link to vault_linker;
 grant select, insert on vault.link_model, vault.link_audit, vault.link_run to vault_linker;
-grant select, insert, update, delete on vault.link_calibration, vault.link_term, vault.link_pair,
-    vault.link_decision, vault.link_told, vault.link_review to vault_linker;
+grant select, insert, update, delete on vault.link_calibration, vault.link_term, vault.link_crowded,
+    vault.link_pair, vault.link_decision, vault.link_told, vault.link_review to vault_linker;
 grant execute on function vault.request_access(text[], text, text, text), vault.read_demographics(bigint)
     to vault_linker;
 """

@@ -2,9 +2,10 @@
 scores, then by what hospitals tell.
 
 Runs in a process of its own, as the role ``vault_linker``. Before demographics are read, a row of ``vault.link_run`` is
-committed that says who reads them and what for. Scores depend on the two records and the fitted model alone, so batches
-in any order and in any number of runs give the same pairs; the model is fitted anew, and everybody scored anew, when
-there is another one, when records have grown by a quarter, or when asked (``full``).
+committed that says who reads them and what for. Scores depend on the two records and the fitted model alone, and which
+values are crowded on the records as they stand, so batches in any order and in any number of runs give the same pairs;
+the model is fitted anew, and everybody scored anew, when there is another one, when records have grown by a quarter, or
+when asked (``full``).
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ PURPOSE = "link records of one person"
 
 @dataclass(frozen=True)
 class Result:
-    """Counts of a run. records: described patients. scored: those scored against everybody. pairs: that are held."""
+    """Counts of a run. records: described patients. scored: those scored against everybody, because they changed or who
+    shares a value with them did. pairs: that are held."""
 
     run_id: str
     is_full: bool
@@ -76,9 +78,15 @@ def run(
         if model is None:
             model = models.fit(conn, trained, records)
         if is_full or changed:
-            least = trained.thresholds.review
-            pairs = scoring.score(records, model, changed=None if is_full else changed, least_weight=least)
-            _replace_pairs(conn, pairs, None if is_full else changed)
+            scored = scoring.score(
+                records,
+                model,
+                changed=None if is_full else changed,
+                crowded=_crowded(conn),
+                least_weight=trained.thresholds.review,
+            )
+            changed = scored.keys
+            _replace_pairs(conn, scored, is_full=is_full)
             _mark_linked(conn)
         crash_here("linkage:scored")
         settled = settling.settle(conn, Because(actor, run_id, f"model {trained.model_id}"))
@@ -92,14 +100,12 @@ def run(
     return result
 
 
-def _result(
-    run_id: str, settled: Settled, records: int, changed: int, pairs: int, *, is_full: bool
-) -> Result:
+def _result(run_id: str, settled: Settled, records: int, scored: int, pairs: int, *, is_full: bool) -> Result:
     return Result(
         run_id=run_id,
         is_full=is_full,
         records=records,
-        scored=records if is_full else changed,
+        scored=scored,
         pairs=pairs,
         merged=settled.merged,
         split=settled.split,
@@ -159,19 +165,28 @@ def _records(conn: vault.Connection) -> tuple[pa.Table, list[str]]:
     return table, changed
 
 
-def _replace_pairs(conn: vault.Connection, pairs: pa.Table, changed: list[str] | None) -> None:
-    if changed is None:
+def _crowded(conn: vault.Connection) -> list[tuple[str, str]]:
+    """Block and value of the blocks that were crowded when pairs were last scored."""
+    return conn.execute("select block, value from vault.link_crowded").fetchall()
+
+
+def _replace_pairs(conn: vault.Connection, scored: scoring.Scored, *, is_full: bool) -> None:
+    if is_full:
         conn.execute("delete from vault.link_pair")
     else:
         conn.execute(
-            "delete from vault.link_pair using being_linked as b where b.patient_key in (key_a, key_b)"
+            "delete from vault.link_pair where key_a = any(%(keys)s) or key_b = any(%(keys)s)",
+            {"keys": scored.keys},
         )
-    with (
-        conn.cursor() as cursor,
-        cursor.copy("copy vault.link_pair (key_a, key_b, weight, rule, against) from stdin") as copy,
-    ):
-        for row in zip(*(column.to_pylist() for column in pairs.columns), strict=True):
-            copy.write_row(row)
+    conn.execute("delete from vault.link_crowded")
+    columns = (column.to_pylist() for column in scored.pairs.columns)
+    with conn.cursor() as cursor:
+        with cursor.copy("copy vault.link_pair (key_a, key_b, weight, rule, against) from stdin") as copy:
+            for row in zip(*columns, strict=True):
+                copy.write_row(row)
+        with cursor.copy("copy vault.link_crowded (block, value) from stdin") as copy:
+            for row in scored.crowded:
+                copy.write_row(row)
 
 
 def _mark_linked(conn: vault.Connection) -> None:

@@ -1,5 +1,5 @@
--- Tables of linkage in the vault. Everything here is pseudonyms and figures, but demographics and link_term: those hold
--- names and never leave the vault.
+-- Tables of linkage in the vault. Everything here is pseudonyms and figures, but demographics, link_term and
+-- link_crowded: those hold names and phones and never leave the vault.
 
 create table if not exists vault.demographics (
     patient_key text collate "C" primary key,
@@ -58,6 +58,15 @@ create table if not exists vault.link_term (
 );
 comment on table vault.link_term is
     'One row per name: the share of people who have it. Names; stays in the vault.';
+
+create table if not exists vault.link_crowded (
+    block text not null,
+    value text collate "C" not null,
+    primary key (block, value)
+);
+comment on table vault.link_crowded is
+    'One row per value of a block that too many records shared to make pairs when pairs were last scored. Phones, names;
+stays in the vault.';
 
 create table if not exists vault.link_pair (
     key_a text collate "C" not null,

@@ -4,7 +4,8 @@ Flow: demographics -> records with derived columns -> blocking -> Splink's match
 population -> per pair what speaks against it. Match weights are log2 Bayes factors plus the log2 of the model's prior.
 
 Blocking rules hold the work down: each is an equality, and a value that more than MOST_IN_BLOCK records share (a
-placeholder such as ``000000``) makes no pairs.
+placeholder such as ``000000``) is crowded and makes no pairs. When a value becomes crowded, or no longer is, all who
+have it are scored anew, so that pairs do not depend on the order in which records came.
 """
 
 from __future__ import annotations
@@ -131,6 +132,16 @@ class Model:
     terms: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Scored:
+    """What a run of scoring gives. pairs: PAIR_SCHEMA, ordered. keys: patients scored against everybody. crowded: the
+    block and value of each crowded block."""
+
+    pairs: pa.Table
+    keys: list[str]
+    crowded: list[tuple[str, str]]
+
+
 def untrained() -> dict[str, Any]:
     """Splink's settings before training: comparisons and their levels."""
     return {
@@ -207,15 +218,19 @@ def score(
     model: Model,
     *,
     changed: Sequence[str] | None = None,
+    crowded: Sequence[tuple[str, str]] = (),
     least_weight: float = 0.0,
-) -> pa.Table:
-    """Pairs (PAIR_SCHEMA, ordered) of ``records`` (RECORD_SCHEMA) of at least that weight, and those a rule joins.
+) -> Scored:
+    """Pairs of ``records`` (RECORD_SCHEMA) of at least that weight, and those a rule joins.
 
-    changed: only pairs with one of these patients; by default all.
+    changed: only pairs with one of these patients, or of a block that was crowded when the others were scored
+    (``crowded``) and is not now, or the other way round; by default all.
     """
     with _database() as db:
-        _derive(db, records, changed)
-        return _pairs(db, model, least_weight)
+        _derive(db, records, changed, crowded)
+        keys = db.execute("select patient_key from records where is_changed order by 1").fetchall()
+        now_crowded = db.execute("select block, value from crowded order by 1, 2").fetchall()
+        return Scored(_pairs(db, model, least_weight), [row[0] for row in keys], now_crowded)
 
 
 def train(records: pa.Table, *, seed: int = 1, max_pairs: float = 2e6) -> dict[str, Any]:
@@ -227,7 +242,7 @@ def train(records: pa.Table, *, seed: int = 1, max_pairs: float = 2e6) -> dict[s
     from splink import DuckDBAPI, Linker
 
     with _database() as db:
-        _derive(db, records, None)
+        _derive(db, records)
         api = DuckDBAPI(connection=db)
         linker = Linker(api.register("records", table_name="people"), untrained(), log_level=logging.ERROR)
         linker.training.estimate_u_using_random_sampling(max_pairs=max_pairs, seed=seed)
@@ -260,7 +275,7 @@ def calibrated(records: pa.Table, settings: Mapping[str, Any], pairs_per_record:
     has one, from ``pairs_per_record``, what there was where the model was trained.
     """
     with _database() as db:
-        _derive(db, records, None)
+        _derive(db, records)
         terms = {
             column: dict(
                 db.execute(
@@ -409,8 +424,14 @@ def _database() -> Iterator[duckdb.DuckDBPyConnection]:
         yield db
 
 
-def _derive(db: duckdb.DuckDBPyConnection, records: pa.Table, changed: Sequence[str] | None) -> None:
-    """Table ``records``: RECORD_SCHEMA with nulls for what is not known, derived columns and the values of BLOCKS."""
+def _derive(
+    db: duckdb.DuckDBPyConnection,
+    records: pa.Table,
+    changed: Sequence[str] | None = None,
+    was_crowded: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Table ``records``: RECORD_SCHEMA with nulls for what is not known, derived columns and the values of BLOCKS.
+    Table ``crowded``: block and value."""
     valid = [is_valid_national_id(value) for value in records["national_id"].to_pylist()]
     db.register("given_records", records.append_column("is_valid_id", pa.array(valid, pa.bool_())))
     db.register("given_changed", pa.table({"patient_key": pa.array(list(changed or ()), pa.string())}))
@@ -423,6 +444,23 @@ def _derive(db: duckdb.DuckDBPyConnection, records: pa.Table, changed: Sequence[
     )
     db.execute(f"create table crowded as {crowded}")
     blocks = {row[0] for row in db.execute("select distinct block from crowded").fetchall()}
+    was = [pa.array([row[place] for row in was_crowded], pa.string()) for place in (0, 1)]
+    db.register("was_crowded", pa.table(was, names=["block", "value"]))
+    db.execute(
+        "create table crossed as (from crowded except from was_crowded) "
+        "union all (from was_crowded except from crowded)"
+    )
+    crossed = {row[0] for row in db.execute("select distinct block from crossed").fetchall()}
+    is_changed = " or ".join(
+        [
+            "is_changed",
+            *(
+                f"coalesce({block}_raw in (select value from crossed where block = '{block}'), false)"  # noqa: S608
+                for block in BLOCKS
+                if block in crossed
+            ),
+        ]
+    )
     limited = ", ".join(
         f"case when {block}_raw in (select value from crowded where block = '{block}') then null "  # noqa: S608
         f"else {block}_raw end as {block}_block"
@@ -431,8 +469,8 @@ def _derive(db: duckdb.DuckDBPyConnection, records: pa.Table, changed: Sequence[
         for block in BLOCKS
     )
     db.execute(
-        f"create table records as select * exclude ({', '.join(f'{b}_raw' for b in BLOCKS)}), {limited} "  # noqa: S608
-        "from derived"
+        f"create table records as select * exclude ({', '.join(f'{b}_raw' for b in BLOCKS)}) "  # noqa: S608
+        f"replace ({is_changed} as is_changed), {limited} from derived"
     )
     db.execute("drop table derived")
 

@@ -12,7 +12,7 @@ import pytest
 
 from jobs.errors import CitywellError
 from jobs.identity import linkage, vault
-from jobs.identity.linkage import models
+from jobs.identity.linkage import models, scoring
 from jobs.identity.linkage.clusters import Thresholds
 from tests.unit.identity.described import (
     ANNA,
@@ -446,10 +446,71 @@ def test_batches_in_any_order_give_the_same_persons(
     assert persons(vault_linker) == {frozenset({A, C, key(5), key(6)}), frozenset({B, D})}
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_crowded_values_make_the_same_pairs_in_any_order(
+    vault_client: vault.Connection,
+    vault_linker: vault.Connection,
+    vault_owner: vault.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
+) -> None:
+    """Phones and e-mails become crowded and cease to be, as versions come in any order; linkage runs after each few."""
+    monkeypatch.setattr(scoring, "MOST_IN_BLOCK", 3)
+    chance = random.Random(seed)
+    register(vault_client, others())
+    linkage.run(vault_linker)
+    alike = without(ANNA, "postal_code", "street", "phone", "birth_date")
+    versions = [
+        patient(
+            number,
+            f"house_{number}",
+            version=day,
+            **alike,
+            phone=f"+1-205-555-010{chance.randrange(3)}",
+            email=f"{chance.choice('abc')}@mail.example",
+            city=chance.choice(["", "Northport"]),
+        )
+        for number in range(1, 9)
+        for day in range(2)
+    ]
+    found = []
+    for size in (len(versions), 2, 5):
+        vault_owner.execute("delete from vault.demographics where patient_key < %s", (key(100),))
+        vault_owner.execute("delete from vault.link_pair")
+        vault_owner.execute("delete from vault.link_crowded")
+        vault_owner.execute("update vault.demographics set is_linked = false")
+        linkage.run(vault_linker)
+        chance.shuffle(versions)
+        for start in range(0, len(versions), size):
+            register(vault_client, versions[start : start + size])
+            assert not linkage.run(vault_linker).is_full
+        found.append(state(vault_linker)["pairs"])
+    assert found[0]
+    assert all(one == found[0] for one in found)
+
+
+def test_a_value_that_becomes_crowded_joins_nobody_any_more(
+    people: vault.Connection, vault_linker: vault.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring, "MOST_IN_BLOCK", 20)
+    linkage.run(vault_linker)
+    only = {**without(ANNA, "birth_date", "postal_code", "street"), "email": "anna@mail.example"}
+    register(people, [patient(1, **only), patient(2, HARBOUR, **only)])
+    linkage.run(vault_linker)
+    assert persons(vault_linker) == {frozenset({A, B})}
+    contacts = {"phone": only["phone"], "email": only["email"]}
+    crowd = [patient(number, f"house_{number}", **contacts) for number in range(10, 29)]
+    register(people, crowd[:10], "b2")
+    assert linkage.run(vault_linker).scored == 10
+    register(people, crowd[10:], "b3")
+    assert linkage.run(vault_linker).scored == 21, "all who have it"
+    assert persons(vault_linker) == set()
+
+
 def test_nobody_but_linkage_reads_who_people_are(
     people: vault.Connection, vault_linker: vault.Connection
 ) -> None:
-    for table in ("demographics", "link_pair", "link_term", "link_audit"):
+    for table in ("demographics", "link_pair", "link_term", "link_crowded", "link_audit"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             people.execute(f"select * from vault.{table}")
         people.rollback()
