@@ -158,6 +158,7 @@ def _records(conn: vault.Connection) -> tuple[pa.Table, list[str]]:
     table = pc_csv.read_csv(
         copied,
         read_options=pc_csv.ReadOptions(column_names=names),
+        parse_options=pc_csv.ParseOptions(newlines_in_values=True),
         convert_options=pc_csv.ConvertOptions(
             column_types=scoring.RECORD_SCHEMA, strings_can_be_null=False, quoted_strings_can_be_null=False
         ),

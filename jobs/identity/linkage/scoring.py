@@ -396,12 +396,15 @@ def _sides(condition: str) -> str:
 
 @contextmanager
 def _discreet() -> Iterator[None]:
-    """What DuckDB says of a failed statement quotes values; people and logs get the kind of error alone."""
+    """What DuckDB, or Splink in its place, says of a failed statement quotes values; people and logs get the kind of
+    error alone."""
+    from splink.internals.exceptions import SplinkException
+
     try:
         yield
-    except duckdb.Error as error:
+    except (duckdb.Error, SplinkException) as error:
         raise CitywellError(
-            f"Pairs of records cannot be scored ({type(error).__name__})",
+            f"Pairs of records cannot be scored ({type(error.__cause__ or error).__name__})",
             where="linkage, in memory",
             do="run again; with little memory free, free some first",
         ) from None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import random
 import string
+import traceback
 
 import psycopg
 import pytest
@@ -538,6 +540,30 @@ def test_reading_leaves_a_trace(
     for table in ("link_audit", "link_run", "link_model"):
         with pytest.raises(psycopg.errors.RaiseException, match=f"{table} is append-only"):
             vault_owner.execute(f"truncate vault.{table}")
+
+
+def test_a_line_break_in_a_value_stops_nobody(
+    people: vault.Connection, vault_linker: vault.Connection
+) -> None:
+    """However large what is read becomes."""
+    register(people, [patient(1, email="1\r\n@mail.example", **ANNA), patient(2, HARBOUR, **ANNA)])
+    register(people, [patient(n, email=f"{n}" + "\n" * 180 + "@") for n in range(10, 5_000)])
+    linkage.run(vault_linker)
+    assert persons(vault_linker) == {frozenset({A, B})}
+
+
+def test_errors_of_scoring_hold_no_value(people: vault.Connection, vault_linker: vault.Connection) -> None:
+    register(people, [patient(1, **ANNA), patient(2, HARBOUR, **{**ANNA, "given": "Dora"})])
+    trained = models.current(vault_linker)
+    settings = json.loads(json.dumps(trained.settings))
+    level = settings["comparisons"][0]["comparison_levels"][2]
+    level["sql_condition"] = "cast(given1_l as integer) = cast(given1_r as integer)"
+    models.store(vault_linker, settings, trained.thresholds, trained.evidence, actor="test", origin="test")
+    with pytest.raises(CitywellError, match="cannot be scored \\(ConversionException\\)") as raised:
+        linkage.run(vault_linker)
+    told = "".join(traceback.format_exception(raised.value)).lower()
+    assert "anna" not in told
+    assert "could not convert" not in told
 
 
 def test_a_patient_nobody_knows_is_told(people: vault.Connection, vault_linker: vault.Connection) -> None:
