@@ -23,7 +23,7 @@
     {%- endset -%}
     {%- if moved | trim -%}
         case
-            when {{ precision }} = 'second' then {{ instant }}
+            when {{ precision }} in ('second', 'hour') then {{ instant }}
             else case {{ source }} {{ moved }} else {{ instant }} end
         end
     {%- else -%}

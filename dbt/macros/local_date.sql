@@ -4,7 +4,7 @@
 -#}
 {% macro local_date(instant, precision, source) -%}
     case
-        when {{ precision }} in ('second', 'day') then {{ first_local_date(instant, source) }}
+        when {{ precision }} in ('second', 'hour', 'day') then {{ first_local_date(instant, source) }}
     end
 {%- endmacro %}
 

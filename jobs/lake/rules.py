@@ -123,12 +123,13 @@ def _column_rules(table: Table) -> list[tuple[Column, str, str]]:
 
 
 def _latest(value: Column, precision: str | None) -> Column:
-    """The last instant a partial date may stand for; an hour more, for the day of a clock change."""
+    """The last instant a partial date or an hour may mean; of dates an hour more, for the day of a clock change."""
     if precision is None:
         return value
     written = F.col(precision)
     return (
-        F.when(written == "day", value + F.expr("interval 25 hours"))
+        F.when(written == "hour", value + F.expr("interval 1 hour"))
+        .when(written == "day", value + F.expr("interval 25 hours"))
         .when(written == "month", value + F.expr("interval 745 hours"))
         .when(written == "year", value + F.expr("interval 8785 hours"))
         .otherwise(value)

@@ -252,6 +252,8 @@ def test_a_day_that_messages_tell_is_a_day_of_the_house(told: City) -> None:
             said("A03", "days", "05 10:00", **harbour, **to_the_day,
                  admitted_at="2026-03-02 23:00", discharged_at="2026-03-04 23:00"),
             said("A03", "seconds", "05 10:00", **harbour, **begun("02 23:30"), **over("04 23:00")),
+            said("A03", "hours", "05 10:00", **harbour, admitted_precision="hour", discharged_precision="hour",
+                 admitted_at="2026-03-02 23:00", discharged_at="2026-03-04 23:00"),
         ]
     )  # fmt: skip
     told.build(ENCOUNTERS)
@@ -260,6 +262,7 @@ def test_a_day_that_messages_tell_is_a_day_of_the_house(told: City) -> None:
     assert told.rows("fct_encounter", *columns) == {
         ("days", third, at("2026-03-05"), fifth, 48.0),
         ("seconds", second, at("2026-03-04 23:00"), fourth, 47.5),
+        ("hours", second, at("2026-03-04 23:00"), fourth, None),
     }
 
 
