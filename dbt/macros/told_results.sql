@@ -11,6 +11,8 @@
         select
             *,
             {{ told_code('status', 'result_status') }} as observation_status,
+            coalesce(observed_at, collected_at) as told_at,
+            case when observed_at is not null then observed_precision else collected_precision end as told_precision,
             case
                 when get(codings, 1).system = 'LN' and coalesce(get(codings, 0).system, '') <> 'LN' then get(codings, 1)
                 else get(codings, 0)
@@ -41,9 +43,8 @@
         cast(null as string) as encounter_key,
         result.observation_status as status,
         {{ told_code('result.section', 'section') }} as category_code,
-        coalesce(result.observed_at, result.collected_at) as effective_at,
-        case when result.observed_at is not null then result.observed_precision else result.collected_precision end
-            as effective_precision,
+        {{ in_house('result.told_at', 'result.told_precision', 'result.source') }} as effective_at,
+        result.told_precision as effective_precision,
         cast(null as timestamp) as effective_end_at,
         cast(null as string) as effective_end_precision,
         result.reported_at as issued_at,

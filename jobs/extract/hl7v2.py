@@ -1,7 +1,8 @@
 """HL7 v2 messages: what the listener has journalled since the last time, and batch files not seen before.
 
-A journal's segments are removed only once the batch that holds their messages has its manifest; so a run that is killed
-anywhere lands the same messages again.
+A journal's segments are removed only once the batch that holds their messages has been judged, and is sure to be
+published; or has failed, which somebody was told. What a run landed that was killed before comes with the next batch
+too: should both be loaded, the second counts as duplicates.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from jobs.silver.hl7v2 import MESSAGE
 from jobs.sources import Hl7Endpoint
 
 _RELEASED_BATCHES = 50
-"""Newest batches whose segments are looked for, should a run have been killed before it removed them."""
+"""Newest batches whose segments are looked for."""
+_SETTLED = ("judged", "published", "failed")
 
 
 def extract(
@@ -39,7 +41,7 @@ def extract(
     journal = journal_dir(places.landing_dir, endpoint.name)
 
     def run() -> Manifest:
-        _release_landed(conn, batch, places, journal)
+        _release_settled(conn, batch, places, journal)
         delivery = Delivery(conn, batch, places)
         if endpoint.port_offset is not None and journal.exists():
             for segment in land(seal(journal, delivery.key), delivery.directory, delivery.key):
@@ -48,15 +50,13 @@ def extract(
             _land_files(conn, delivery, endpoint, Path(endpoint.directory).expanduser(), clock)
         return delivery.finish(batch.as_of)
 
-    result = extracted(conn, batch, places, run)
-    release(journal, _numbers(result.files))
-    return result
+    return extracted(conn, batch, places, run)
 
 
-def _release_landed(conn: Connection, batch: Batch, places: Places, journal: Path) -> None:
+def _release_settled(conn: Connection, batch: Batch, places: Places, journal: Path) -> None:
     for earlier in control.batches(conn, batch.source, limit=_RELEASED_BATCHES):
         manifest = landing.read_manifest(places.directory(earlier))
-        if manifest is not None and earlier.batch_id != batch.batch_id:
+        if manifest is not None and earlier.batch_id != batch.batch_id and earlier.status in _SETTLED:
             release(journal, _numbers(manifest.files))
 
 

@@ -51,7 +51,7 @@ STOPPED = "faults/test_stopped_batches.py::"
 LOADS = "faults/test_stopped_loads.py::"
 DRIFT = "faults/test_schema_drift.py::test_"
 _NEXT_RUN = (
-    "faults/test_killed_loads.py::test_a_file_of_a_killed_run_is_published_once_by_whichever_run_comes_next"
+    "faults/test_killed_loads.py::test_a_{}_of_a_killed_run_is_published_once_by_whichever_run_comes_next"
 )
 _NO_TRAILER = (
     "data2-the file has no trailer (FTS): it may have been cut off",
@@ -890,7 +890,11 @@ CATALOGUE: tuple[Fault, ...] = (
                 "an extraction",
                 (
                     "unit/extract/test_kill.py::test_an_extraction_killed_at_every_step_converges",
-                    *(f"{_NEXT_RUN}[{point}]" for point in ("extract:manifest written", "staged", "judged")),
+                    *(
+                        f"{_NEXT_RUN.format(what)}[{point}]"
+                        for what in ("file", "message")
+                        for point in ("extract:manifest written", "staged", "judged")
+                    ),
                 ),
             ),
             (

@@ -11,7 +11,9 @@ import pytest
 from infra.engine.launch import Engine
 from infra.stack.postgres import Cluster
 from jobs import ingest
-from jobs.lake import control
+from jobs.extract.mllp import Entry, Kind, journal_dir, sealed
+from jobs.extract.mllp.journal import Journal
+from jobs.lake import control, landing
 from jobs.settings import settings
 from jobs.sources import load as load_source
 from tests.support.exports import one_of_each
@@ -92,5 +94,36 @@ def test_a_file_of_a_killed_run_is_published_once_by_whichever_run_comes_next(
     assert (made_up["published"], made_up["duplicate"]) == ((1, 0) if point == "judged" else (0, 1))
     for table in ("energy__consumption", "energy__consumption_history"):
         assert lake.rows(f"select electricity_kwh from silver.{table}") == [{"electricity_kwh": 100.0}]
+    assert_promises()
+    settings.cache_clear()
+
+
+@pytest.mark.parametrize("point", ["extract:manifest written", "staged", "judged"])
+def test_a_message_of_a_killed_run_is_published_once_by_whichever_run_comes_next(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    postgres: Cluster,
+    sail_engine: Engine,
+    killer: Killer,
+    point: str,
+) -> None:
+    lake = use_home(monkeypatch, tmp_path, postgres, sail_engine.remote)
+    (settings().city_dir / "drops" / "hl7" / "north").mkdir(parents=True)
+    head = "MSH|^~\\&|NGADT|NORTH|LAKE|CITY|20260110003000||ADT^A04|M1|P|2.5.1"
+    body = f"{head}\rPID|1||N1^^^NORTH^MR\rPV1|1|O\r".encode()
+    place = journal_dir(settings().landing_dir, "events_north")
+    journal = Journal(place, landing.load_key(settings().keys_dir / "landing.key"))
+    journal.write([Entry(1, Kind.MESSAGE, body)])
+    journal.close()
+    killer.run("jobs.ingest.ingest", "events_north", "2026-01-10T04:20:00Z", at=point)
+
+    next_day = ingest.ingest("events_north", "2026-01-11T04:20:00Z")
+    assert next_day["published"] == (0 if point == "judged" else 1)
+    made_up = ingest.ingest("events_north", "2026-01-10T04:20:00Z")
+    assert (made_up["published"], made_up["duplicate"]) == ((1, 0) if point == "judged" else (0, 1))
+    for table in ("hospital_events__admission", "hospital_events__admission_history"):
+        assert [row["trigger"] for row in lake.rows(f"select trigger from silver.{table}")] == ["A04"]
+    ingest.ingest("events_north", "2026-01-12T04:20:00Z")
+    assert sealed(place) == []
     assert_promises()
     settings.cache_clear()

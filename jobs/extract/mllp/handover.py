@@ -2,11 +2,11 @@
 
     segments = seal(journal_dir(landing_dir, endpoint), key)
     landed = land(segments, batch_directory, key)      a landing file for each segment: MLLP blocks in order
-    … the batch's manifest is written …
+    … the batch is judged …
     release(journal, [one.number for one in landed])   the segments are removed
 
 A segment never changes, and its landing file is named after it and written whole or not at all. So a batch that is
-killed anywhere and run again lands the same files. One that has its manifest must release before the next batch seals:
+killed anywhere and run again lands the same files. What a batch has judged must be released before the next one seals:
 the names of its files say what (``segment_number``), as often as needed.
 """
 

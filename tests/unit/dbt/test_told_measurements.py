@@ -23,7 +23,9 @@ from tests.unit.dbt.messenger_rows import (
     PEOPLE,
     READINGS,
     RESULTS,
+    SODIUM,
     consent,
+    told,
 )
 
 MEASUREMENTS = (
@@ -196,3 +198,22 @@ def test_a_late_patient_is_found_and_withdrawn_consent_takes_readings_away(messa
     assert {row[0] for row in rows if row[2] == "wearables"} == {"of a refuser-0"}
     (stranger,) = (row for row in rows if row[1] == "of a stranger")
     assert stranger[3] == "p9"
+
+
+def test_a_day_that_a_result_tells_is_a_day_of_the_house(messages: City) -> None:
+    """In Berlin, where the messages come from, a day begins at 23:00 UTC; the house's days begin at midnight UTC."""
+    harbour = {"source": "events_harbour"}
+    put(
+        messages,
+        observations=[],
+        results=[
+            told("day", SODIUM, 140.0, "mmol/L", "02 23:00", **harbour, observed_precision="day"),
+            told("second", SODIUM, 141.0, "mmol/L", "02 23:00", **harbour),
+        ],
+    )
+    messages.build("+fct_measurement,resource_type:model")
+    rows = messages.rows("fct_measurement", "result_key", "effective_at")
+    assert {row for row in rows if row[0] is not None} == {
+        ("day", at("2026-03-03")),
+        ("second", at("2026-03-02 23:00")),
+    }
