@@ -20,7 +20,7 @@ import grpc
 from pyspark.errors import PySparkException
 from pyspark.logger import PySparkLogger
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.connect.client.retries import DefaultPolicy
+from pyspark.sql.connect.client.retries import DefaultPolicy, RetryPolicy
 from pyspark.sql.connect.dataframe import DataFrame as ConnectDataFrame
 
 from jobs import disk
@@ -124,6 +124,23 @@ def kept(rows: DataFrame) -> DataFrame:
     return ConnectDataFrame(rows.localCheckpoint()._plan, rows.sparkSession)  # type: ignore[arg-type]
 
 
+class DamagedAnswer(RetryPolicy):
+    """Asks again where the one answer to a call came through damaged. All such calls may be made twice: those that
+    execute a plan have streams of answers."""
+
+    def __init__(self) -> None:
+        super().__init__(max_retries=2, initial_backoff=50)
+
+    def can_retry(self, exception: BaseException) -> bool:
+        """Whether ``exception`` is gRPC's for an answer that is no message."""
+        return (
+            isinstance(exception, grpc.RpcError)
+            and not isinstance(exception, Iterator)
+            and exception.code() is grpc.StatusCode.INTERNAL
+            and exception.details() == "Exception deserializing response!"
+        )
+
+
 def is_unavailable(error: BaseException) -> bool:
     """Whether ``error`` means that no engine answers (down, killed or unreachable), rather than a failed
     query.
@@ -200,7 +217,8 @@ def _connect(address: str, note: Path | None = None) -> SparkSession:
     for logger in _VALUE_LOGGERS:
         PySparkLogger.getLogger(logger).setLevel(logging.CRITICAL + 1)
     spark = SparkSession.builder.remote(address).create()
-    spark.client.set_retry_policies([DefaultPolicy(max_retries=4, initial_backoff=100, max_backoff=2_000)])
+    away = DefaultPolicy(max_retries=4, initial_backoff=100, max_backoff=2_000)
+    spark.client.set_retry_policies([away, DamagedAnswer()])
     return spark
 
 

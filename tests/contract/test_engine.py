@@ -6,7 +6,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
+from typing import Any
 
+import pyspark.sql.connect.proto as pb2
 import pytest
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
@@ -102,3 +104,24 @@ def test_too_little_memory_is_told_as_such(sail_engine: Engine) -> None:
         spark.sql(three_gib).collect()
     assert "has not the memory" in error.value.what
     assert "CITYWELL_ENGINE_MEMORY_GIB" in error.value.do
+
+
+@pytest.mark.parametrize("damaged", [2, 3])
+def test_an_answer_that_came_through_damaged_is_asked_for_again(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, damaged: int
+) -> None:
+    answers = iter([b"\xff"] * damaged)
+    with session(engine.remote) as spark:
+        client: Any = spark.client
+        call = client._channel.unary_unary(
+            "/spark.connect.SparkConnectService/Config",
+            request_serializer=pb2.ConfigRequest.SerializeToString,
+            response_deserializer=lambda answer: pb2.ConfigResponse.FromString(next(answers, answer)),
+        )
+        monkeypatch.setattr(client._stub, "Config", call)
+        if damaged == 2:
+            assert spark.conf.get("spark.sql.session.timeZone") == "UTC"
+        else:
+            with pytest.raises(PySparkException, match="Exception deserializing"):
+                spark.conf.get("spark.sql.session.timeZone")
+        assert list(answers) == []

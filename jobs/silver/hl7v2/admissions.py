@@ -15,13 +15,15 @@ from jobs.silver.hl7v2.shapes import MESSAGE, WITHOUT_VISIT, Admission, Diagnosi
 
 
 def admissions(f: Fields, m: Message, sent_us: int) -> Iterator[Record | Refused]:
-    """One record, and of a merge of several people one for each pair. sent_us: MSH-7; part of what tells messages
-    apart, for counters of control ids begin anew. Raises Rejected."""
+    """One record, and of a merge of several people one for each pair. sent_us: MSH-7. Raises Rejected.
+
+    Counters of control ids begin anew, so a message is the same, told anew, only of the same event, patient and visit.
+    """
     hl7.require(m, "PID", *(() if m.trigger in WITHOUT_VISIT else ("PV1",)))
     pairs = list(hl7.people(m))
     for number, (person, visit, other) in enumerate(pairs):
         shape = _admission(f, m, person, visit, other)
-        name = f"{m.sender}|{m.control_id}|{sent_us}" + (f"|{number}" if number else "")
+        name = f"{m.sender}|{m.control_id}|{m.trigger}|{shape.patient_key}|{shape.visit_key}|{number or ''}"
         yield Record("Admission", f.pseudonyms.key(MESSAGE, name), sent_us, sent_us, False, shape)
 
 

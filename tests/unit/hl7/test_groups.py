@@ -67,13 +67,19 @@ def test_numbers_of_two_assigning_systems_are_two_orders() -> None:
     assert len(keys) == 2
 
 
-def test_a_control_id_used_again_is_another_message() -> None:
-    first, again, later = (
-        found(PERSON, STAY, header=header("ADT^A01", sent=sent))[0].key
-        for sent in ("20260102103000", "20260102103000", "20270102103000")
+def test_a_control_id_used_again_for_something_else_is_another_message() -> None:
+    def key(*segments: str, trigger: str = "A01", sent: str = "20260102103000") -> str:
+        (record,) = found(*segments, header=header(f"ADT^{trigger}", sent=sent))
+        return str(record.key)
+
+    first = key(PERSON, STAY)
+    assert key(PERSON, STAY, sent="20260102113000") == first
+    others = (
+        key(OTHER, STAY),
+        key(PERSON, STAY.replace("V1^", "V2^")),
+        key(PERSON, STAY, trigger="A08"),
     )
-    assert first == again
-    assert first != later
+    assert len({first, *others}) == 4
 
 
 def test_each_dispense_of_an_order_is_a_record() -> None:
