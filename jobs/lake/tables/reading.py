@@ -24,9 +24,10 @@ KEY_HASH = "_key_hash"
 it reads a sixth of what the keys themselves take."""
 
 NEVER = "1000000000"
+LOG_RETENTION_DAYS = 30
 TABLE_PROPERTIES = {
     "delta.checkpointInterval": NEVER,
-    "delta.logRetentionDuration": "interval 30 days",
+    "delta.logRetentionDuration": f"interval {LOG_RETENTION_DAYS} days",
     "delta.deletedFileRetentionDuration": "interval 7 days",
 }
 """No engine writes checkpoints by itself: while the hint ``_last_checkpoint`` names a version, Sail (0.7.2) cannot

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from deltalake.exceptions import CommitFailedError
 
 from jobs.lake import deletion_vectors
 from jobs.lake.tables.names import path_of
-from jobs.lake.tables.reading import open_table
+from jobs.lake.tables.reading import LOG_RETENTION_DAYS, open_table
 from jobs.lake.tables.writing import lost
 
 RETENTION_HOURS = 7 * 24
@@ -50,8 +51,9 @@ def maintain(
 ) -> int:
     """Compact small files, remove files unused for ``retention_hours``, write a checkpoint, drop old log files.
 
-    keep_versions: published versions that must stay readable whatever their age. Returns the version
-    afterwards; rows are the same. Raises LostRace when a writer committed first; neither lost anything.
+    keep_versions: published versions that must stay readable whatever their age; while one is older than half of what
+    the log is kept, its log stays whole. Returns the version afterwards; rows are the same. Raises LostRace when a
+    writer committed first; neither lost anything.
     """
     handle = open_table(table, lake)
     try:
@@ -70,6 +72,14 @@ def maintain(
         (path / file).unlink(missing_ok=True)
     handle.update_incremental()
     handle.create_checkpoint()
-    handle.cleanup_metadata()
+    if all(_is_recent(path, version) for version in keep_versions):
+        handle.cleanup_metadata()
     (path / "_delta_log" / "_last_checkpoint").unlink(missing_ok=True)
     return handle.version()
+
+
+def _is_recent(path: Path, version: int) -> bool:
+    """Whether the log has the commit of a version, younger than half of what a log is kept. Its age is the file's, as
+    for whoever drops old log files."""
+    commit = path / "_delta_log" / f"{version:020}.json"
+    return commit.exists() and time.time() - commit.stat().st_mtime < LOG_RETENTION_DAYS * 86_400 / 2
