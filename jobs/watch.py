@@ -7,7 +7,6 @@ published as ``quality.deliveries`` and told to the webhook.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from statistics import median
@@ -30,17 +29,28 @@ USUAL_OF = 14
 FEWEST = 3
 """Of fewer deliveries nothing is usual yet."""
 
-_DELIVERIES = """
-select b.transaction_time, coalesce(sum(r.received), 0)::bigint
+_NEWEST = """
+select b.transaction_time, b.is_full, coalesce(sum(r.received), 0)::bigint
 from batch as b left join receipt as r using (batch_id)
-where b.source = %s and b.status = 'published' and b.is_complete and not b.is_full and b.transaction_time <= %s
-group by b.batch_id, b.transaction_time
+where b.source = %s and b.status = 'published' and b.is_complete and b.transaction_time <= %s
+group by b.batch_id
+order by b.transaction_time desc
+limit 1
+"""
+_BEFORE = """
+select sum(r.received)::bigint
+from batch as b inner join receipt as r using (batch_id)
+where b.source = %s and b.status = 'published' and b.is_complete and not b.is_full and b.transaction_time < %s
+group by b.batch_id
+having sum(r.received) > 0
 order by b.transaction_time desc
 limit %s
 """
-_NEWEST = """
-select max(transaction_time) from batch
-where source = %s and status = 'published' and is_complete and transaction_time <= %s
+_HAS_COME = """
+select exists (
+    select from batch as b inner join receipt as r using (batch_id)
+    where b.source = %s and b.status = 'published' and b.transaction_time <= %s and r.received > 0
+)
 """
 
 
@@ -87,14 +97,15 @@ def look(conn: Connection, as_of: datetime) -> list[Delivery]:
 
 def _judged(conn: Connection, endpoint: Endpoint, as_of: datetime) -> Delivery:
     assert endpoint.expected is not None
-    row = conn.execute(_NEWEST, (endpoint.name, as_of)).fetchone()
-    newest_at = row[0] if row else None
-    if newest_at is None:
-        words = "nothing complete has ever come"
+    found = conn.execute(_NEWEST, (endpoint.name, as_of)).fetchone()
+    has_come = conn.execute(_HAS_COME, (endpoint.name, as_of)).fetchone()
+    if found is None or not has_come or not has_come[0]:
+        words = "nothing complete has ever come" if found is None else "no record has ever come"
         return Delivery(as_of, endpoint.name, "never", None, None, None, None, words)
+    newest_at, is_full, count = found
     age_hours = round((as_of - newest_at).total_seconds() / 3600, 1)
-    counts = conn.execute(_DELIVERIES, (endpoint.name, as_of, USUAL_OF + 1)).fetchall()
-    received, usual = _volumes([(at == newest_at, count) for at, count in counts])
+    received = None if is_full else count
+    usual = None if is_full else _usual(conn, endpoint.name, newest_at)
     allowed = endpoint.expected.within_hours
     verdict: Literal["good", "late", "thin"] = "good"
     words = "as expected"
@@ -108,9 +119,8 @@ def _judged(conn: Connection, endpoint: Endpoint, as_of: datetime) -> Delivery:
     return Delivery(as_of, endpoint.name, verdict, newest_at, age_hours, received, usual, words)
 
 
-def _volumes(counts: Sequence[tuple[bool, int]]) -> tuple[int | None, int | None]:
-    """Records of the newest delivery, and the usual number, where both can be told. counts: newest first."""
-    if not counts or not counts[0][0]:
-        return None, None
-    received, before = counts[0][1], [count for _, count in counts[1:]]
-    return received, round(median(before)) if len(before) >= FEWEST else None
+def _usual(conn: Connection, source: str, newest_at: datetime) -> int | None:
+    """The median number of records of the deliveries before the newest; empty ones are none: what has fallen silent is
+    as unusual on its tenth day as on its first."""
+    before = [count for (count,) in conn.execute(_BEFORE, (source, newest_at, USUAL_OF)).fetchall()]
+    return round(median(before)) if len(before) >= FEWEST else None

@@ -12,6 +12,7 @@ from infra.cli.app import app
 from jobs import watch
 from jobs.lake import control
 from jobs.settings import settings
+from jobs.sources import load_all
 from tests.support.lake import TestLake, instant
 from tests.support.webhook import Webhook, running_webhook
 
@@ -75,6 +76,33 @@ def test_a_delivery_of_much_less_than_usual_is_thin(lake: TestLake, webhook: Web
     thin = verdict(FIRST + timedelta(days=5))
     assert (thin.verdict, thin.received, thin.usual) == ("thin", 499, 1002)
     assert verdict(FIRST + timedelta(days=3)).verdict == "good"
+
+
+def test_a_source_that_has_fallen_silent_stays_thin(lake: TestLake, webhook: Webhook) -> None:
+    for day in range(5):
+        deliver(FIRST + timedelta(days=day), 1000)
+    for day in range(5, 25):
+        deliver(FIRST + timedelta(days=day), 0)
+        found = verdict(FIRST + timedelta(days=day))
+        assert (found.verdict, found.received, found.usual) == ("thin", 0, 1000)
+
+
+def test_empty_deliveries_alone_are_nothing_that_came(lake: TestLake, webhook: Webhook) -> None:
+    for day in range(5):
+        deliver(FIRST + timedelta(days=day), 0)
+    assert verdict(FIRST + timedelta(days=4)).verdict == "never"
+    deliver(FIRST + timedelta(days=5), 1)
+    assert verdict(FIRST + timedelta(days=5)).verdict == "good"
+
+
+def test_every_source_of_the_schedule_is_watched(lake: TestLake) -> None:
+    scheduled = {
+        endpoint.name
+        for source in load_all().values()
+        for endpoint in source.endpoints.values()
+        if not endpoint.on_demand
+    }
+    assert {found.source for found in watch.run(FIRST)} == scheduled
 
 
 def test_what_was_found_can_be_read(lake: TestLake) -> None:
