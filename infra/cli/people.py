@@ -127,7 +127,9 @@ def train(
     answer_key: Annotated[
         Path | None,
         typer.Option(
-            help="City whose answer key labels the sample, such as ~/.citywell/city. Default: no new thresholds."
+            exists=True,
+            file_okay=False,
+            help="City whose answer key labels the sample, such as .citywell/city. Default: no new thresholds.",
         ),
     ] = None,
 ) -> None:

@@ -106,9 +106,11 @@ def worklist(
 
     from jobs.lake import quarantine
 
-    path, count = quarantine.write_worklist(source, actor=getuser(), rule=rule)
-    typer.echo(f"{count:,} records in {path}", err=True)
-    typer.echo("Mend what `sent` says, then: citywell quarantine repair " + str(path), err=True)
+    found = quarantine.write_worklist(source, actor=getuser(), rule=rule)
+    typer.echo(f"{found.records:,} records in {found.path}", err=True)
+    if found.expired:
+        typer.echo(f"{found.expired:,} more were landed too long ago: only their sender has them", err=True)
+    typer.echo(f"Mend what `sent` says, then: citywell quarantine repair {found.path}", err=True)
 
 
 @app.command()

@@ -16,7 +16,9 @@ def run(
     ],
     date: Annotated[
         str | None,
-        typer.Option(help="What the run is for: 2026-01-31 or 2026-01-31T04:30:00Z. Default: now."),
+        typer.Option(
+            help="What the run is for: 2026-01-31 or 2026-01-31T04:30:00Z. Default: now. Maintenance is of now alone."
+        ),
     ] = None,
     follow: Annotated[
         bool, typer.Option(help="Also watch the runs its results set off, one after another.")
@@ -34,6 +36,8 @@ def run(
     from infra.cli.dates import instant
 
     as_of = instant(date)
+    if as_of and dag == "maintain":
+        raise typer.BadParameter("maintenance goes by the wall clock: leave --date out")
     console = Console()
     with AirflowClient.of_stack() as airflow:
         airflow.wait_for_dag(dag)

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 _POLL_FIRST_S, _POLL_LONGEST_S = 1.0, 30.0
 _POLL_FAILURES = 8
+_CLOCKS_APART = timedelta(days=1)
+"""A day more, for servers that tell local time as UTC."""
 _GONE = (404, 410)
 _LINK_EXPIRED = (401, 403, 404, 410)
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -349,11 +351,22 @@ class BulkClient:
                 raise ExportGone(f"a page of the manifest is missing (HTTP {response.status_code})")
             pages.append(self._page(response))
         return BulkManifest(
-            transaction_time=self._instant(pages[0].transactionTime),
+            transaction_time=self._not_to_come(self._instant(pages[0].transactionTime)),
             needs_token=pages[0].requiresAccessToken,
             links=tuple(link for page in pages for link in _links(page, status_url)),
             is_done=is_done,
         )
+
+    def _not_to_come(self, moment: datetime) -> datetime:
+        """``moment``. Raises CitywellError for one well ahead of our clock: whatever changed before it would count as
+        known, and never be asked for again."""
+        if moment > self.clock.now() + _CLOCKS_APART:
+            raise CitywellError(
+                f"The export says that it was made on {moment:%Y-%m-%d}, which is still to come",
+                where=f"{self.endpoint.name}, transactionTime of the manifest",
+                do="ask the hospital to set its server's clock (NTP), or set ours; then run again",
+            )
+        return moment
 
     def _instant(self, moment: datetime) -> datetime:
         """In UTC; a time without an offset takes the endpoint's zone."""

@@ -154,7 +154,9 @@ class FhirEndpoint(Endpoint):
 
     @property
     def uses_since(self) -> bool:
-        return self.supports_since and not self.absence_means_deletion
+        """Whether what changed is asked for alone. Of a group never: a server need not send what is older of a patient
+        who has joined it since (Bulk Data Access, Group export, ``_since``)."""
+        return self.supports_since and not self.absence_means_deletion and self.export_level != "group"
 
     def key_path(self, keys_dir: Path) -> Path:
         """The private key of this endpoint."""

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from infra.cli.app import app
 from jobs.errors import CitywellError
 from jobs.identity import vault
-from jobs.lake import control, quarantine
+from jobs.lake import control, landing, quarantine
 from jobs.settings import settings
 from tests.support.lake import Export, TestLake, instant, totals
 
@@ -151,7 +151,7 @@ def test_a_repair_waits_for_no_other_run_of_its_source(lake: TestLake, tmp_path:
 
 def worklist_of(lake: TestLake, source: str, mend: Callable[[str], str]) -> Path:
     """A worklist in which ``mend`` has been applied to what was sent."""
-    path, _ = quarantine.write_worklist(source, actor="tester")
+    path = quarantine.write_worklist(source, actor="tester").path
     items = [json.loads(line) for line in path.read_text().splitlines()]
     path.write_text("".join(json.dumps({**item, "sent": mend(item["sent"])}) + "\n" for item in items))
     return path
@@ -279,6 +279,22 @@ def test_what_was_mended_to_other_than_one_record_is_named_and_nothing_taken_in(
     assert "CW21" not in str(told.value)
     open_ones = [r["line"] for r in quarantine.records(source) if "20260701" in r["batch_id"]]
     assert open_ones == [2, 3]
+
+
+def test_what_was_landed_too_long_ago_keeps_nobody_from_repairing_the_rest(lake: TestLake) -> None:
+    source = "hospital_university"
+    for day, key in (("2026-08-01", "long-ago"), ("2026-08-02", "lately")):
+        lake.ingest(source, Export(instant(day), {"Patient": [{**GOOD, "id": key, "gender": "f"}]}))
+    rejected = {r["batch_id"]: r for r in quarantine.records(source) if "202608" in str(r["batch_id"])}
+    old = rejected[f"{source}.20260801T000000Z"]
+    (landing.batch_dir(settings().landing_dir, source, str(old["batch_id"])) / str(old["file"])).unlink()
+    listed = quarantine.write_worklist(source, actor="tester")
+    assert listed.expired == 1
+    assert b"long-ago" not in listed.path.read_bytes()
+    mended = listed.path.read_text().replace('\\"f\\"', '\\"female\\"')
+    listed.path.write_text(mended)
+    loaded = quarantine.repair(listed.path, at=instant("2026-08-03"))
+    assert sum(totals(one.receipts).get("published", 0) for one in loaded) >= 1
 
 
 def test_messages_are_for_their_sender_to_correct(lake: TestLake, tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ it whole, sends it again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -49,19 +50,34 @@ class Item(msgspec.Struct, frozen=True):
     sent: str
 
 
-def write_worklist(source: str, *, actor: str, rule: str | None = None) -> tuple[Path, int]:
-    """Write the open rejected records of an endpoint, as received, to a file; its path and their number.
+class Worklist(NamedTuple):
+    """A file of rejected records, how many are in it, and how many are not because their landed file has expired."""
+
+    path: Path
+    records: int
+    expired: int
+
+
+def write_worklist(source: str, *, actor: str, rule: str | None = None) -> Worklist:
+    """Write the open rejected records of an endpoint, as received, to a file.
 
     The file holds direct identifiers, so it is written below the landing and nowhere else, expires with the landed
     files' upkeep after a week, and who asks for it is kept in the vault's audit. What was no text (invalid UTF-8) shows
-    its bad bytes as ``\\ufffd``. Raises CitywellError when there is nothing to repair, when a landed file has
-    expired, and for HL7 v2.
+    its bad bytes as ``\\ufffd``. Raises CitywellError when there is nothing to repair, when all of it has expired,
+    and for HL7 v2.
     """
-    open_ones = [r for r in records(source) if r["repaired_by"] is None and rule in (None, r["rule"])]
+    all_open = [r for r in records(source) if r["repaired_by"] is None and rule in (None, r["rule"])]
+    open_ones = [r for r in all_open if _landed_path(source, *_place(r)).exists()]
     items = list(_with_what_was_sent(source, open_ones))
     if not items:
         raise CitywellError(
-            "There is nothing to repair", where=f"quarantine of {source}", do="see `citywell quarantine list`"
+            f"The landed files of all {len(all_open)} open records have expired"
+            if all_open
+            else "There is nothing to repair",
+            where=f"quarantine of {source}",
+            do="ask the sender for them again (`citywell quarantine report`)"
+            if all_open
+            else "see `citywell quarantine list`",
         )
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
     with vault.connect() as conn:
@@ -70,7 +86,7 @@ def write_worklist(source: str, *, actor: str, rule: str | None = None) -> tuple
         )
     path = settings().landing_dir / landing.WORKLISTS / f"{source}.{run_id}.ndjson"
     create_private(path, b"".join(msgspec.json.encode(item) + b"\n" for item in items))
-    return path, len(items)
+    return Worklist(path, len(items), len(all_open) - len(open_ones))
 
 
 def repair(path: Path, *, at: datetime | None = None) -> list[Loaded]:
@@ -273,7 +289,8 @@ def _changed(path: Path) -> list[Item]:
         ) from None
     changed = []
     for source in sorted({item.source for item in items}):
-        rejected = [r for r in records(source) if r["repaired_by"] is None]
+        named = {(item.batch_id, item.file) for item in items if item.source == source}
+        rejected = [r for r in records(source) if r["repaired_by"] is None and _place(r) in named]
         sent = {(i.batch_id, i.file, i.line): i.sent for i in _with_what_was_sent(source, rejected)}
         for item in items:
             before = sent.get((item.batch_id, item.file, item.line)) if item.source == source else None
@@ -285,17 +302,25 @@ def _changed(path: Path) -> list[Item]:
 def _with_what_was_sent(source: str, rejected: Sequence[dict[str, object]]) -> Iterator[Item]:
     """Rejected records with what was received, read from the landing. Raises CitywellError for HL7 v2."""
     _refuse_messages(source)
-    by_file = sorted(rejected, key=lambda r: (str(r["batch_id"]), str(r["file"])))
-    for (batch_id, file), of_file in groupby(by_file, key=lambda r: (str(r["batch_id"]), str(r["file"]))):
+    for (batch_id, file), of_file in groupby(sorted(rejected, key=_place), key=_place):
         wanted = {int(str(r["line"])): r for r in of_file}
-        directory = landing.batch_dir(settings().landing_dir, source, batch_id)
-        landed = _file_of(landing.manifest_of(directory), file)
+        path = _landed_path(source, batch_id, file)
+        landed = _file_of(landing.manifest_of(path.parent), file)
         form = _csv_form(source, landed.resource_type)
-        for number, raw in _raw(_frames(directory / file), form):
+        for number, raw in _raw(_frames(path), form):
             if number in wanted and raw is not None:
                 text = raw.decode(form.encoding if form else "utf-8", errors="replace")
                 found = wanted[number]
                 yield Item(source, batch_id, file, number, str(found["rule"]), str(found["reason"]), text)
+
+
+def _place(rejected: Mapping[str, object]) -> tuple[str, str]:
+    """Batch and file of a rejected record."""
+    return str(rejected["batch_id"]), str(rejected["file"])
+
+
+def _landed_path(source: str, batch_id: str, file: str) -> Path:
+    return landing.batch_dir(settings().landing_dir, source, batch_id) / file
 
 
 def _raw(frames: Iterable[bytes], form: CsvForm | None) -> Iterator[tuple[int, bytes | None]]:

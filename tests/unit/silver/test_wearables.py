@@ -200,7 +200,7 @@ def test_what_is_repaired_after_a_withdrawal_is_withheld(lake: TestLake) -> None
     lake.ingest("wearables_city", Export(instant("2026-02-10"), {"Consent": [given], "DailySummary": [bad]}))
     told = {"withdrawn_at": "2026-02-10T10:00:00Z", "updated_at": "2026-02-10T10:00:00Z"}
     lake.ingest("wearables_city", Export(instant("2026-02-11"), {"Consent": [{**given, **told}]}))
-    path, _ = quarantine.write_worklist("wearables_city", actor="tester", rule="range:steps")
+    path = quarantine.write_worklist("wearables_city", actor="tester", rule="range:steps").path
     (item,) = map(json.loads, path.read_text().splitlines())
     path.write_text(json.dumps({**item, "sent": item["sent"].replace('"steps":-1', '"steps":1')}) + "\n")
     (loaded,) = quarantine.repair(path, at=instant("2026-02-12"))

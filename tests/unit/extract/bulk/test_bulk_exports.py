@@ -49,14 +49,20 @@ def test_the_same_batch_again_asks_the_server_for_nothing(north: Installation, s
 
 
 @pytest.mark.parametrize(
-    ("level", "group", "path"),
-    [("patient", None, "Patient/$export"), ("system", None, "$export"), ("group", "g1", "Group/g1/$export")],
+    ("level", "group", "path", "asks_since"),
+    [
+        ("patient", None, "Patient/$export", True),
+        ("system", None, "$export", True),
+        # What is older of a patient who joins the group later would never come.
+        ("group", "g1", "Group/g1/$export", False),
+    ],
 )
 def test_the_export_is_asked_for_as_declared(
-    level: str, group: str | None, path: str, endpoint: FhirEndpoint
+    level: str, group: str | None, path: str, asks_since: bool, endpoint: FhirEndpoint
 ) -> None:
     asked = endpoint.model_copy(update={"export_level": level, "group_id": group})
     assert bulk_client._operation(asked) == path
+    assert asked.uses_since is asks_since
 
 
 def test_the_next_export_asks_for_what_came_since(north: Installation, server: BulkServer) -> None:

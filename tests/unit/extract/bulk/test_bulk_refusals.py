@@ -95,6 +95,14 @@ def test_a_manifest_that_is_none_is_explained_without_its_content(
     assert CANARY not in str(error.value)
 
 
+def test_an_export_of_an_instant_still_to_come_is_refused(north: Installation, server: BulkServer) -> None:
+    """Its instant would be the watermark: nothing that changes before it would be asked for again."""
+    server.script["status"] = [answer_json({"transactionTime": "2062-03-01T00:00:00Z", "output": []})]
+    with pytest.raises(CitywellError, match="still to come") as refused:
+        north.extract()
+    assert "clock" in refused.value.do
+
+
 def test_an_outcome_in_the_place_of_a_manifest_starts_another_export(
     north: Installation, server: BulkServer
 ) -> None:
