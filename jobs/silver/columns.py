@@ -80,9 +80,15 @@ def first_coding(concept: Column) -> Column:
     return first(concept["coding"])
 
 
-def code_columns(prefix: str, concept: Column) -> list[Column]:
-    """Columns (prefix_)system or code_system, code and display of a concept's first coding."""
-    coding = first_coding(concept)
+def coding_of(concept: Column, *systems: str) -> Column:
+    """The first coding with a code of one of ``systems``, else the first. FHIR gives their order no meaning."""
+    listed = F.filter(concept["coding"], lambda x: x["system"].isin(*systems) & x["code"].isNotNull())
+    return F.coalesce(first(listed), first_coding(concept))
+
+
+def code_columns(prefix: str, concept: Column, *systems: str) -> list[Column]:
+    """Columns (prefix_)system or code_system, code and display of a concept's ``coding_of`` (``systems``)."""
+    coding = coding_of(concept, *systems) if systems else first_coding(concept)
     names = (
         (f"{prefix}_system", f"{prefix}_code", f"{prefix}_display")
         if prefix

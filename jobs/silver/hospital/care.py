@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 from jobs.silver.columns import (
     at,
     code_columns,
+    coding_of,
     codings,
     first,
     first_coding,
@@ -17,6 +18,12 @@ from jobs.silver.columns import (
     passed,
     select,
 )
+
+CONDITION_CLINICAL = "http://terminology.hl7.org/CodeSystem/condition-clinical"
+CONDITION_VERIFICATION = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
+ALLERGY_CLINICAL = "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical"
+ALLERGY_VERIFICATION = "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification"
+"""The systems of the value sets that FHIR R4 requires of these elements: the code that decides is of them."""
 
 
 def encounter(records: DataFrame) -> DataFrame:
@@ -59,7 +66,7 @@ def condition(records: DataFrame) -> DataFrame:
         F.coalesce(r["abatementDateTime"], r["abatementPeriod"]["end"]),
     )
     recorded_at = at(r["recordedDate"])
-    verification = first_coding(r["verificationStatus"])["code"]
+    verification = coding_of(r["verificationStatus"], CONDITION_VERIFICATION)["code"]
     return select(
         records,
         r["subject"]["key"].alias("patient_key"),
@@ -67,7 +74,7 @@ def condition(records: DataFrame) -> DataFrame:
         *code_columns("", r["code"]),
         codings(r["code"]),
         first_coding(first(r["category"]))["code"].alias("category_code"),
-        first_coding(r["clinicalStatus"])["code"].alias("clinical_status"),
+        coding_of(r["clinicalStatus"], CONDITION_CLINICAL)["code"].alias("clinical_status"),
         verification.alias("verification_status"),
         at(onset).alias("onset_at"),
         onset["precision"].alias("onset_precision"),
@@ -119,7 +126,7 @@ def allergy_intolerance(records: DataFrame) -> DataFrame:
     r = F.col("r")
     onset = F.coalesce(r["onsetDateTime"], r["onsetPeriod"]["start"])
     recorded_at = at(r["recordedDate"])
-    verification = first_coding(r["verificationStatus"])["code"]
+    verification = coding_of(r["verificationStatus"], ALLERGY_VERIFICATION)["code"]
     reactions = F.transform(
         r["reaction"],
         lambda x: F.struct(
@@ -138,7 +145,7 @@ def allergy_intolerance(records: DataFrame) -> DataFrame:
         r["type"].alias("allergy_type"),
         r["category"].alias("categories"),
         r["criticality"].alias("criticality"),
-        first_coding(r["clinicalStatus"])["code"].alias("clinical_status"),
+        coding_of(r["clinicalStatus"], ALLERGY_CLINICAL)["code"].alias("clinical_status"),
         verification.alias("verification_status"),
         at(onset).alias("onset_at"),
         onset["precision"].alias("onset_precision"),

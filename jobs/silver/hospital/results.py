@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from jobs.harmonise.model import LOINC
 from jobs.silver.columns import (
     at,
     code_columns,
@@ -27,14 +28,17 @@ Value = Callable[[str], Column]
 
 
 def observation(records: DataFrame) -> DataFrame:
-    """One row per received Observation, its components as an array; known when issued, else when it took effect."""
+    """One row per received Observation, its components as an array; known when issued, else when it took effect.
+
+    Of several codes the one of LOINC is taken, as of the results that messages tell (dbt/macros/told_results.sql).
+    """
     r = F.col("r")
     start = F.coalesce(r["effectiveDateTime"], r["effectiveInstant"], r["effectivePeriod"]["start"])
     end_at, issued_at = at(r["effectivePeriod"]["end"]), at(r["issued"])
     components = F.transform(
         r["component"],
         lambda c: F.struct(
-            *code_columns("", c["code"]),
+            *code_columns("", c["code"], LOINC),
             *_value(lambda name: c[name]),
             first_coding(first(c["interpretation"]))["code"].alias("interpretation_code"),
             first_coding(c["dataAbsentReason"])["code"].alias("data_absent_reason"),
@@ -46,7 +50,7 @@ def observation(records: DataFrame) -> DataFrame:
         r["encounter"]["key"].alias("encounter_key"),
         r["status"].alias("status"),
         first_coding(first(r["category"]))["code"].alias("category_code"),
-        *code_columns("", r["code"]),
+        *code_columns("", r["code"], LOINC),
         codings(r["code"]),
         at(start).alias("effective_at"),
         start["precision"].alias("effective_precision"),

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from jobs.sources import load
-from tests.support.exports import one_of_each
-from tests.support.lake import TestLake, instant, totals
+from tests.support.exports import LOINC, META, ONE_OF_EACH, one_of_each
+from tests.support.lake import Export, TestLake, instant, totals
 
+TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
+LOCAL = "urn:example:ehr"
 ENTITIES = (
     "procedure",
     "allergy_intolerance",
@@ -30,7 +32,9 @@ def fed(lake: TestLake) -> TestLake:
 
 
 def row(lake: TestLake, entity: str) -> dict[str, Any]:
-    [found] = lake.rows(f"select * from silver.hospital__{entity} where not is_deleted")
+    [found] = lake.rows(
+        f"select * from silver.hospital__{entity} where not is_deleted and source = 'hospital_north'"
+    )
     return found
 
 
@@ -77,3 +81,87 @@ def test_no_words_and_no_serial_number_enter(fed: TestLake) -> None:
     for entity in ENTITIES:
         for schema in ("bronze", "silver"):
             assert "Canary" not in str(fed.rows(f"select * from {schema}.hospital__{entity}"))
+
+
+def coded(*codings: tuple[str | None, str]) -> dict[str, Any]:
+    return {"coding": [{"system": system, "code": code} for system, code in codings]}
+
+
+def variants(resource: str, **variants: dict[str, Any]) -> list[dict[str, Any]]:
+    """A small record of the type for each id, with other elements."""
+    [record] = ONE_OF_EACH[resource]
+    return [
+        {"resourceType": resource, "meta": META, **record, **changes, "id": id_}
+        for id_, changes in variants.items()
+    ]
+
+
+def statuses(system: str) -> dict[str, dict[str, Any]]:
+    """Verification statuses that a house tells beside, before and without the code that FHIR requires."""
+    return {
+        "refuted": {"verificationStatus": coded((LOCAL, "R"), (system, "refuted"))},
+        "mistaken": {"verificationStatus": coded((LOCAL, "E"), (system, "entered-in-error"))},
+        "confirmed": {"verificationStatus": coded((system, "confirmed"), (LOCAL, "entered-in-error"))},
+        "unlisted": {"verificationStatus": coded((None, "provisional"), (LOCAL, "P"))},
+    }
+
+
+@pytest.fixture(scope="module")
+def varied(fed: TestLake) -> TestLake:
+    files = {
+        "Condition": variants("Condition", **statuses(f"{TERMINOLOGY}/condition-ver-status")),
+        "AllergyIntolerance": variants(
+            "AllergyIntolerance", **statuses(f"{TERMINOLOGY}/allergyintolerance-verification")
+        ),
+        "Observation": variants(
+            "Observation",
+            local_first={"code": coded((LOCAL, "HB"), (LOINC, "718-7"))},
+            in_parts={
+                "code": coded((LOCAL, "LYTES")),
+                "component": [
+                    {"code": coded((LOCAL, "NA"), (LOINC, "2951-2")), "valueInteger": 140},
+                    {"code": coded((LOCAL, "ODD"), (LOCAL, "EVEN")), "valueInteger": 2},
+                ],
+            },
+            implausible={
+                "code": coded((LOCAL, "UA"), (LOINC, "3084-1")),
+                "valueQuantity": {"value": 1350, "code": "mg/dL"},
+            },
+        ),
+    }
+    receipts = fed.ingest("hospital_harbour", Export(instant("2026-01-01"), files))
+    assert totals(receipts) == {"received": 11, "published": 8, "deleted": 2, "quarantined": 1}
+    return fed
+
+
+@pytest.mark.parametrize("entity", ["condition", "allergy_intolerance"])
+def test_the_code_of_the_required_system_decides_wherever_it_stands(varied: TestLake, entity: str) -> None:
+    found = varied.rows(
+        f"select verification_status, is_entered_in_error from silver.hospital__{entity}"
+        " where source = 'hospital_harbour' order by verification_status"
+    )
+    assert [tuple(row.values()) for row in found] == [
+        ("confirmed", False),
+        ("entered-in-error", True),
+        ("provisional", False),
+        ("refuted", False),
+    ]
+
+
+def test_a_measurement_has_its_code_of_loinc_wherever_it_stands(varied: TestLake) -> None:
+    panel, result = varied.rows(
+        "select code_system, code, codings, components from silver.hospital__observation"
+        " where source = 'hospital_harbour' order by code desc"
+    )
+    assert (result["code_system"], result["code"]) == (LOINC, "718-7")
+    assert [coding["code"] for coding in result["codings"]] == ["HB", "718-7"]
+    assert (panel["code_system"], panel["code"]) == (LOCAL, "LYTES")
+    assert [(part["code_system"], part["code"]) for part in panel["components"]] == [
+        (LOINC, "2951-2"),
+        (LOCAL, "ODD"),
+    ]
+
+
+def test_limits_hold_for_a_measurement_whose_code_of_loinc_stands_second(varied: TestLake) -> None:
+    [rejected] = varied.rows("select rule from quality.quarantine where source = 'hospital_harbour'")
+    assert rejected["rule"] == "implausible_value"
