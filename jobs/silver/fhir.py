@@ -119,6 +119,7 @@ class Resource(Shape):
 
 
 class Address(Shape):
+    use: str | None = None
     postalCode: str | None = None
 
     def __post_init__(self) -> None:

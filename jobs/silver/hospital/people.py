@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.silver.columns import (
@@ -30,7 +30,7 @@ def patient(records: DataFrame) -> DataFrame:
         F.coalesce(r["deceasedBoolean"], r["deceasedDateTime"].isNotNull()).alias("is_deceased"),
         at(r["deceasedDateTime"]).alias("deceased_at"),
         r["deceasedDateTime"]["precision"].alias("deceased_precision"),
-        first(r["address"])["postalCode"].alias("postal_district"),
+        _home(r["address"])["postalCode"].alias("postal_district"),
         identifier_keys(r).alias("identifier_keys"),
         keys(F.transform(r["link"], lambda x: x["other"])).alias("linked_keys"),
         is_entered_in_error=F.lit(False),
@@ -75,3 +75,13 @@ def practitioner_role(records: DataFrame) -> DataFrame:
         valid_from=started_at,
         known_at=F.lit(None).cast("timestamp"),
     )
+
+
+def _home(addresses: Column) -> Column:
+    """The first home address with a postal code, else the first with one that is not old, as the vault chooses
+    (``jobs.identity.demographics``).
+    """
+    coded = F.filter(addresses, lambda x: x["postalCode"].isNotNull())
+    at_home = F.filter(coded, lambda x: x["use"] == "home")
+    present = F.filter(coded, lambda x: x["use"].isNull() | (x["use"] != "old"))
+    return F.coalesce(first(at_home), first(present))

@@ -87,6 +87,10 @@ def coded(*codings: tuple[str | None, str]) -> dict[str, Any]:
     return {"coding": [{"system": system, "code": code} for system, code in codings]}
 
 
+def address(use: str | None, postal_code: str | None = None) -> dict[str, Any]:
+    return {"use": use, "postalCode": postal_code}
+
+
 def variants(resource: str, **variants: dict[str, Any]) -> list[dict[str, Any]]:
     """A small record of the type for each id, with other elements."""
     [record] = ONE_OF_EACH[resource]
@@ -109,6 +113,14 @@ def statuses(system: str) -> dict[str, dict[str, Any]]:
 @pytest.fixture(scope="module")
 def varied(fed: TestLake) -> TestLake:
     files = {
+        "Patient": variants(
+            "Patient",
+            at_home={
+                "address": [address("old", "10115"), address("work", "30159"), address("home", "20095")]
+            },
+            uncoded_home={"address": [address("old", "10115"), address("home"), address(None, "30159")]},
+            moved_out={"address": [address("old", "10115")]},
+        ),
         "Condition": variants("Condition", **statuses(f"{TERMINOLOGY}/condition-ver-status")),
         "AllergyIntolerance": variants(
             "AllergyIntolerance", **statuses(f"{TERMINOLOGY}/allergyintolerance-verification")
@@ -130,8 +142,15 @@ def varied(fed: TestLake) -> TestLake:
         ),
     }
     receipts = fed.ingest("hospital_harbour", Export(instant("2026-01-01"), files))
-    assert totals(receipts) == {"received": 11, "published": 8, "deleted": 2, "quarantined": 1}
+    assert totals(receipts) == {"received": 14, "published": 11, "deleted": 2, "quarantined": 1}
     return fed
+
+
+def test_the_postal_district_is_that_of_the_home_and_never_of_an_old_address(varied: TestLake) -> None:
+    found = varied.rows(
+        "select postal_district from silver.hospital__patient where source = 'hospital_harbour'"
+    )
+    assert sorted(str(patient["postal_district"]) for patient in found) == ["200", "301", "None"]
 
 
 @pytest.mark.parametrize("entity", ["condition", "allergy_intolerance"])
