@@ -12,7 +12,12 @@ role as (
         count(*) over (partition by practitioner_key) as role_count,
         row_number() over (
             partition by practitioner_key
-            order by is_current desc, started_at desc, version_at desc, practitioner_role_key asc
+            order by
+                (is_current and ended_at is null) desc,
+                is_current desc,
+                started_at desc,
+                version_at desc,
+                practitioner_role_key asc
         ) as place
     from {{ ref('int_practitioner_role__resolved') }}
 ),

@@ -276,6 +276,14 @@ SILVER = {
             "is_active": False,
             "started_at": "2025-06-01",
         },
+        {
+            "practitioner_role_key": "ended",
+            "practitioner_key": "doctor",
+            "organization_key": "elsewhere",
+            "specialty_code": "surgery",
+            "started_at": "2025-03-01",
+            "ended_at": "2025-05-01",
+        },
     ],
     "device": [
         {"device_key": "pump", "status": "active", "type_code": "430033006", "location_key": "bed"},

@@ -315,7 +315,7 @@ def test_plans_and_administrations(built: tuple[City, gold.GoldResult]) -> None:
 def test_practitioners_devices_and_schedules(built: tuple[City, gold.GoldResult]) -> None:
     columns = ("practitioner_key", "is_current", "specialty_code", "facility_key", "role_count")
     assert built[0].rows("dim_practitioner", *columns) == {
-        ("doctor", True, "cardiology", "ward", 2),
+        ("doctor", True, "cardiology", "ward", 3),
         ("retired", False, None, None, 0),
     }
     columns = ("device_key", "person_key", "location_key", "facility_key", "is_facility_resolved")
