@@ -50,7 +50,7 @@ performer as (
         from administration
             lateral view posexplode(performer_keys) exploded as position, alias_key
     ) as numbered
-    inner join {{ ref('int_practitioner__aliased') }} as practitioner
+    inner join {{ ref('int_performer__aliased') }} as practitioner
         on numbered.alias_key = practitioner.alias_key
     group by numbered.medication_administration_key
 ),

@@ -38,7 +38,7 @@ performer as (
         from procedure
             lateral view posexplode(performer_keys) exploded as position, alias_key
     ) as numbered
-    inner join {{ ref('int_practitioner__aliased') }} as practitioner
+    inner join {{ ref('int_performer__aliased') }} as practitioner
         on numbered.alias_key = practitioner.alias_key
     group by numbered.procedure_key
 )

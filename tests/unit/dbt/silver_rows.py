@@ -178,7 +178,7 @@ SILVER = {
             "status": "completed",
             "code": "4A023N7",
             "performed_at": "2026-03-02 09:00",
-            "performer_keys": ["stranger", "license"],
+            "performer_keys": ["stranger", "present"],
         },
         {"procedure_key": "at_bed", "patient_key": "p1", "status": "stopped", "location_key": "bed"},
         {"procedure_key": "refused", "patient_key": "p1", "status": "not-done"},
@@ -208,7 +208,7 @@ SILVER = {
             "status": "final",
             "code": "24323-8",
             "result_keys": ["sodium", "pressure", "lost", "sodium"],
-            "performer_keys": ["doctor"],
+            "performer_keys": ["former"],
         },
         {"diagnostic_report_key": "image", "patient_key": "p1", "status": "preliminary"},
         {
@@ -241,7 +241,7 @@ SILVER = {
             "medication_key": "m1",
             "dose_number": 40.0,
             "dose_unit": "mg",
-            "performer_keys": ["doctor"],
+            "performer_keys": ["present"],
         },
         {
             "medication_administration_key": "dangling",
