@@ -100,10 +100,13 @@ def variants(resource: str, **variants: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def statuses(system: str) -> dict[str, dict[str, Any]]:
-    """Verification statuses that a house tells beside, before and without the code that FHIR requires."""
+def statuses(system: str, clinical: str) -> dict[str, dict[str, Any]]:
+    """Statuses that a house tells beside, before and without the code that FHIR requires."""
     return {
-        "refuted": {"verificationStatus": coded((LOCAL, "R"), (system, "refuted"))},
+        "refuted": {
+            "verificationStatus": coded((LOCAL, "R"), (system, "refuted")),
+            "clinicalStatus": coded((LOCAL, "I"), (clinical, "inactive")),
+        },
         "mistaken": {"verificationStatus": coded((LOCAL, "E"), (system, "entered-in-error"))},
         "confirmed": {"verificationStatus": coded((system, "confirmed"), (LOCAL, "entered-in-error"))},
         "unlisted": {"verificationStatus": coded((None, "provisional"), (LOCAL, "P"))},
@@ -121,9 +124,15 @@ def varied(fed: TestLake) -> TestLake:
             uncoded_home={"address": [address("old", "10115"), address("home"), address(None, "30159")]},
             moved_out={"address": [address("old", "10115")]},
         ),
-        "Condition": variants("Condition", **statuses(f"{TERMINOLOGY}/condition-ver-status")),
+        "Condition": variants(
+            "Condition",
+            **statuses(f"{TERMINOLOGY}/condition-ver-status", f"{TERMINOLOGY}/condition-clinical"),
+        ),
         "AllergyIntolerance": variants(
-            "AllergyIntolerance", **statuses(f"{TERMINOLOGY}/allergyintolerance-verification")
+            "AllergyIntolerance",
+            **statuses(
+                f"{TERMINOLOGY}/allergyintolerance-verification", f"{TERMINOLOGY}/allergyintolerance-clinical"
+            ),
         ),
         "Observation": variants(
             "Observation",
@@ -156,14 +165,14 @@ def test_the_postal_district_is_that_of_the_home_and_never_of_an_old_address(var
 @pytest.mark.parametrize("entity", ["condition", "allergy_intolerance"])
 def test_the_code_of_the_required_system_decides_wherever_it_stands(varied: TestLake, entity: str) -> None:
     found = varied.rows(
-        f"select verification_status, is_entered_in_error from silver.hospital__{entity}"
+        f"select verification_status, clinical_status, is_entered_in_error from silver.hospital__{entity}"
         " where source = 'hospital_harbour' order by verification_status"
     )
     assert [tuple(row.values()) for row in found] == [
-        ("confirmed", False),
-        ("entered-in-error", True),
-        ("provisional", False),
-        ("refuted", False),
+        ("confirmed", None, False),
+        ("entered-in-error", None, True),
+        ("provisional", None, False),
+        ("refuted", "inactive", False),
     ]
 
 
