@@ -70,6 +70,7 @@ SPARK_SCHEMA = (
 )
 
 TOMBSTONE_HASH = "deleted"
+_UNMODELLED = (None,) * 9
 
 _Found = tuple[int, bytes | None, tuple[Any, ...]]
 """Number of a record, its bytes, and its columns of SCHEMA from ``key`` on."""
@@ -187,7 +188,7 @@ class RecordReader:
                 raw = strict.parse(line)
                 if raw.get("resourceType") != resource_type:
                     raise Rejected("wrong_resource_type", f"the file is declared to hold {resource_type}")
-                yield number, line, judge(line)
+                yield number, line, judge(raw, line or b"")
             except Rejected as rejected:
                 yield number, line, _rejection(rejected, self._key_of(raw, resource_type))
 
@@ -260,7 +261,7 @@ class RecordReader:
             return _rejection(Rejected(read.rule, read.reason), read.key)
         record = read.record
         if record is None:
-            return _unmodelled(None)
+            return _UNMODELLED
         try:
             version = self._placed(record.version_us, record.version_us, record.message_us)
         except Rejected as rejected:
@@ -304,13 +305,16 @@ class RecordReader:
     def _line_hash(self, line: bytes | None) -> str | None:
         return None if line is None else hashlib.blake2b(line, digest_size=16, key=self.line_key).hexdigest()
 
-    def _modelled(self, resource_type: str, sent_us: int) -> Callable[[bytes | None], tuple[Any, ...]]:
+    def _modelled(
+        self, resource_type: str, sent_us: int
+    ) -> Callable[[dict[str, Any], bytes], tuple[Any, ...]]:
         decode = self.scrubber.decoder(fhir.SHAPES[resource_type])
         keys = self.pseudonyms.keyer(resource_type)
 
-        def judge(line: bytes | None) -> tuple[Any, ...]:
+        def judge(raw: dict[str, Any], line: bytes) -> tuple[Any, ...]:
+            strict.refuse_modifiers(raw, line)
             try:
-                resource = decode(line or b"")
+                resource = decode(line)
             except msgspec.DecodeError as error:
                 is_value = isinstance(error.__cause__, ValueError)
                 raise Rejected("invalid_value" if is_value else "wrong_type", str(error)) from None
@@ -405,5 +409,5 @@ def _rejection(rejected: Rejected, key: str | None = None) -> tuple[Any, ...]:
     return (key, None, None, None, None, None, *rejected.args, None)
 
 
-def _unmodelled(line: bytes | None) -> tuple[Any, ...]:
-    return (None,) * 9
+def _unmodelled(raw: dict[str, Any], line: bytes) -> tuple[Any, ...]:
+    return _UNMODELLED

@@ -14,6 +14,9 @@ from jobs.lake import lines
 from jobs.lake.references import Addresses, Target
 
 DELETION_BUNDLE = "Bundle"
+_MODIFIERS = ("modifierExtension", "implicitRules")
+_SIGNS_OF_MODIFIERS = (*(name.encode() for name in _MODIFIERS), b"\\u00")
+"""What a line that names a modifier holds, its name written with escapes or without."""
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -63,6 +66,28 @@ def parse(line: bytes | None) -> dict[str, Any]:
     if encoded != line and encoded.count(b'"') != line.count(b'"'):
         raise Rejected("duplicate_key", "an object names the same key twice")
     return raw
+
+
+def refuse_modifiers(raw: dict[str, Any], line: bytes) -> None:
+    """Raises Rejected for a resource that bears a modifier, itself or in an element inside it.
+
+    A modifier may turn what its element says into the opposite, so who does not know it must not read past it, and
+    Citywell knows none. Source: https://hl7.org/fhir/R4/extensibility.html#modifierExtension and
+    https://hl7.org/fhir/R4/resource-definitions.html#Resource.implicitRules.
+    """
+    if not any(sign in line for sign in _SIGNS_OF_MODIFIERS):
+        return
+    elements: list[Any] = [raw]
+    while elements:
+        element = elements.pop()
+        if isinstance(element, dict):
+            if any(element.get(name) for name in _MODIFIERS):
+                raise Rejected(
+                    "unknown_modifier", "a modifier extension or implicit rules change what it means"
+                )
+            elements.extend(element.values())
+        elif isinstance(element, list):
+            elements.extend(element)
 
 
 def source_id(raw: dict[str, Any], resource_type: str) -> str | None:

@@ -64,6 +64,10 @@ QUARANTINED = {
         "wrong_resource_type",
     ),
     "missing id": (msgspec.json.encode({k: v for k, v in GOOD.items() if k != "id"}), "missing_id"),
+    "a modifier extension": (
+        observation(modifierExtension=[{"url": "urn:negated", "valueBoolean": True}]),
+        "unknown_modifier",
+    ),
     "unparsable date": (observation(effectiveDateTime="yesterday"), "invalid_value"),
     "empty date": (observation(effectiveDateTime=""), "invalid_value"),
     "digits of another script": (observation(effectiveDateTime="٢٠٢٥-01-01"), "invalid_value"),

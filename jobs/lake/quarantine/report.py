@@ -25,6 +25,7 @@ _OF_LINES = {
     "missing_id": "an id",
     "wrong_resource_type": "the resource type that the file is declared to hold",
     "invalid_deletion": "a Bundle of entries DELETE Type/id of this server",
+    "unknown_modifier": "a resource without modifier extensions and implicit rules",
     "version_in_future": "a version dated no later than the delivery",
     "wrong_cell_count": "as many cells as the header has",
     "unbalanced_quote": "quotes that are closed (RFC 4180)",

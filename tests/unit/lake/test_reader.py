@@ -46,6 +46,12 @@ def organisations(count: int) -> list[dict[str, object]]:
     return [{"resourceType": "Organization", "id": f"o{n}", "name": "x" * 1_000} for n in range(count)]
 
 
+def rules_of(records: RecordReader, *resources: dict[str, object]) -> list[str | None]:
+    file = land(records, *resources)
+    batches = records.rows(file, str(resources[0]["resourceType"]))
+    return [rule for batch in batches for rule in batch["rule"].to_pylist()]
+
+
 def test_a_batch_is_full_with_its_rows_or_its_bytes(
     records: RecordReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,3 +80,28 @@ def test_deletions_come_in_batches_too(records: RecordReader, monkeypatch: pytes
     batches = list(records.deletions(land(records, *[bundle] * 5)))
     assert [len(batch) for batch in batches] == [4, 4, 2]
     assert lines_of(batches) == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+
+
+def test_what_bears_a_modifier_that_nobody_here_knows_is_no_record(records: RecordReader) -> None:
+    plan = {"resourceType": "CarePlan", "id": "c1", "status": "active", "intent": "plan"}
+    modifier = [{"url": "urn:negated", "valueBoolean": True}]
+    within: list[dict[str, object]] = [
+        {"modifierExtension": modifier},
+        {"activity": [{"detail": {"status": "in-progress", "modifierExtension": modifier}}]},
+        {"contained": [{"resourceType": "Task", "modifierExtension": modifier}]},
+        {"implicitRules": "urn:rules"},
+    ]
+    assert rules_of(records, *({**plan, **part} for part in within)) == ["unknown_modifier"] * 4
+    without = [{"modifierExtension": []}, {"implicitRules": None}, {"description": "no modifierExtension"}]
+    assert rules_of(records, *({**plan, **part} for part in without)) == [None] * 3
+    task = {"resourceType": "Task", "id": "t1", "modifierExtension": modifier}
+    assert rules_of(records, task) == [None], "what is not modelled is only counted"
+
+
+def test_a_modifier_is_found_however_its_name_is_written(records: RecordReader) -> None:
+    path = Path(records.reading.landing_dir) / "escaped.cwl"
+    line = rb'{"resourceType": "Device", "id": "d1", "modifier\u0045xtension": [{"url": "urn:negated"}]}'
+    with landing.LandingWriter(path, records.landing_key) as writer:
+        writer.write(line + b"\n")
+    [batch] = records.rows(File(path.name, "output", 0), "Device")
+    assert batch["rule"].to_pylist() == ["unknown_modifier"]
