@@ -16,6 +16,7 @@
             not is_withdrawn
             and status not in ('draft', 'cancelled')
             and intent not in ('proposal', 'plan', 'option')
+            and not coalesce(is_prohibited, false)
     ),
 
     medication as (

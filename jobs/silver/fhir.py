@@ -225,6 +225,7 @@ class Observation(Resource):
 class MedicationRequest(Resource):
     status: str | None = None
     intent: str | None = None
+    doNotPerform: bool | None = None
     medicationCodeableConcept: CodeableConcept | None = None
     medicationReference: Ref | None = None
     subject: Ref | None = None
@@ -245,6 +246,7 @@ class Immunization(Resource):
     encounter: Ref | None = None
     occurrenceDateTime: DateTime | None = None
     recorded: DateTime | None = None
+    isSubpotent: bool | None = None
 
 
 class Organization(Resource):
@@ -336,6 +338,7 @@ class CarePlanActivityDetail(Shape):
     kind: str | None = None
     code: CodeableConcept | None = None
     status: str | None = None
+    doNotPerform: bool | None = None
 
 
 class CarePlanActivity(Shape):

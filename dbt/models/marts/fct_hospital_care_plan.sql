@@ -1,7 +1,13 @@
 with
 
 care_plan as (
-    select *
+    select
+        *,
+        filter(
+            activities,
+            x -> coalesce(x.status, '') not in ('cancelled', 'entered-in-error')
+            and not coalesce(x.is_prohibited, false)
+        ) as meant_activities
     from {{ ref('stg_hospital__care_plan') }}
     where
         not is_withdrawn
@@ -62,8 +68,8 @@ select
     care_plan.created_precision,
     condition.condition_codes,
     cast(greatest(coalesce(size(care_plan.addressed_keys), 0), 0) as int) as addressed_count,
-    array_join(transform(care_plan.activities, x -> x.code), ',') as activity_codes,
-    cast(greatest(coalesce(size(care_plan.activities), 0), 0) as int) as activity_count,
+    array_join(transform(care_plan.meant_activities, x -> x.code), ',') as activity_codes,
+    cast(greatest(coalesce(size(care_plan.meant_activities), 0), 0) as int) as activity_count,
     coalesce(patient.is_person_current, false) as is_person_resolved,
     {{ is_resolved('care_plan.encounter_key', 'encounter.encounter_key') }} as is_encounter_resolved,
     care_plan.known_from,

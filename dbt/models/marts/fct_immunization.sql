@@ -29,6 +29,7 @@ select
     immunization.occurred_at,
     immunization.occurred_precision,
     immunization.recorded_at,
+    immunization.is_subpotent,
     coalesce(patient.is_person_current, false) as is_person_resolved,
     {{ is_resolved('immunization.encounter_key', 'encounter.encounter_key') }} as is_encounter_resolved,
     immunization.known_from,

@@ -16,6 +16,7 @@ select
     occurred_at,
     occurred_precision,
     recorded_at,
+    is_subpotent,
     version_at,
     known_from,
     available_at,

@@ -11,6 +11,7 @@ select
     encounter_key,
     status,
     intent,
+    is_prohibited,
     code_system,
     code,
     code_display,

@@ -171,6 +171,7 @@ def care_plan(records: DataFrame) -> DataFrame:
             *code_columns("", x["detail"]["code"]),
             x["detail"]["kind"].alias("kind"),
             x["detail"]["status"].alias("status"),
+            x["detail"]["doNotPerform"].alias("is_prohibited"),
             x["reference"]["key"].alias("reference_key"),
         ),
     )

@@ -150,6 +150,7 @@ SILVER = {
         {"medication_request_key": "referring", "medication_key": "m1", **ORDERED},
         {"medication_request_key": "dangling", "medication_key": "m2", **ORDERED},
         {"medication_request_key": "draft", "code": "A10BA02", **ORDERED, "status": "draft"},
+        {"medication_request_key": "prohibited", "code": "A10BA02", **ORDERED, "is_prohibited": True},
         {"medication_request_key": "proposed", "code": "A10BA02", **ORDERED, "intent": "proposal"},
     ],
     "immunization": [
@@ -161,6 +162,7 @@ SILVER = {
             "code": "140",
             "occurred_at": "2026-03-02",
             "occurred_precision": "day",
+            "is_subpotent": True,
         },
         {"immunization_key": "refused", "patient_key": "p1", "status": "not-done", "code": "140"},
         {
@@ -225,7 +227,14 @@ SILVER = {
             "status": "active",
             "intent": "plan",
             "addressed_keys": ["c2", "c1", "refuted"],
-            "activities": [{"code": "60112009"}, {"kind": "Task"}, {"code": "exercise"}],
+            "activities": [
+                {"code": "60112009"},
+                {"kind": "Task"},
+                {"code": "exercise", "status": "in-progress", "is_prohibited": False},
+                {"code": "fasting", "is_prohibited": True},
+                {"code": "bathing", "status": "cancelled"},
+                {"code": "surgery", "status": "entered-in-error"},
+            ],
             "author_key": "license",
         },
         {"care_plan_key": "bare", "patient_key": "p2", "status": "revoked", "intent": "order"},

@@ -268,8 +268,10 @@ def test_superseded_versions(built: tuple[City, gold.GoldResult]) -> None:
 
 
 def test_immunizations(built: tuple[City, gold.GoldResult]) -> None:
-    columns = ("immunization_key", "person_key", "code", "occurred_at", "occurred_precision")
-    assert built[0].rows("fct_immunization", *columns) == {("given", "p1", "140", at("2026-03-02"), "day")}
+    columns = ("immunization_key", "person_key", "code", "occurred_at", "occurred_precision", "is_subpotent")
+    assert built[0].rows("fct_immunization", *columns) == {
+        ("given", "p1", "140", at("2026-03-02"), "day", True)
+    }
 
 
 def test_procedures_and_allergies(built: tuple[City, gold.GoldResult]) -> None:

@@ -31,9 +31,9 @@ def fed(lake: TestLake) -> TestLake:
     return lake
 
 
-def row(lake: TestLake, entity: str) -> dict[str, Any]:
+def row(lake: TestLake, entity: str, source: str = "hospital_north") -> dict[str, Any]:
     [found] = lake.rows(
-        f"select * from silver.hospital__{entity} where not is_deleted and source = 'hospital_north'"
+        f"select * from silver.hospital__{entity} where source = '{source}' and not is_deleted"
     )
     return found
 
@@ -193,3 +193,28 @@ def test_a_measurement_has_its_code_of_loinc_wherever_it_stands(varied: TestLake
 def test_limits_hold_for_a_measurement_whose_code_of_loinc_stands_second(varied: TestLake) -> None:
     [rejected] = varied.rows("select rule from quality.quarantine where source = 'hospital_harbour'")
     assert rejected["rule"] == "implausible_value"
+
+
+def changed(resource: str, **changes: object) -> dict[str, Any]:
+    """The record of a type in ``one_of_each`` with other members."""
+    return {"resourceType": resource, "meta": META, **ONE_OF_EACH[resource][0], **changes}
+
+
+@pytest.fixture(scope="module")
+def modified(lake: TestLake) -> TestLake:
+    activities = [{"detail": {"status": "scheduled", "doNotPerform": flag}} for flag in (True, False)]
+    files = {
+        "MedicationRequest": [changed("MedicationRequest", doNotPerform=True)],
+        "Immunization": [changed("Immunization", isSubpotent=True)],
+        "CarePlan": [changed("CarePlan", activity=activities)],
+    }
+    receipts = lake.ingest("hospital_harbour", Export(instant("2026-01-02"), files))
+    assert totals(receipts) == {"received": 3, "published": 3}
+    return lake
+
+
+def test_what_turns_a_record_round_is_kept_with_it(modified: TestLake) -> None:
+    assert row(modified, "medication_request", "hospital_harbour")["is_prohibited"] is True
+    assert row(modified, "immunization", "hospital_harbour")["is_subpotent"] is True
+    activities = row(modified, "care_plan", "hospital_harbour")["activities"]
+    assert [activity["is_prohibited"] for activity in activities] == [True, False]
