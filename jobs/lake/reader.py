@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.identity.pseudonyms import Pseudonymiser, load_key
-from jobs.lake import landing, lines, strict
+from jobs.lake import contained, landing, lines, strict
 from jobs.lake.formats import delimited
 from jobs.lake.formats.flat import Flat, FlatReader, Wire
 from jobs.lake.formats.hl7v2 import Pieces
@@ -314,7 +314,7 @@ class RecordReader:
         def judge(raw: dict[str, Any], line: bytes) -> tuple[Any, ...]:
             strict.refuse_modifiers(raw, line)
             try:
-                resource = decode(line)
+                resource = decode(contained.inlined(raw, line))
             except msgspec.DecodeError as error:
                 is_value = isinstance(error.__cause__, ValueError)
                 raise Rejected("invalid_value" if is_value else "wrong_type", str(error)) from None

@@ -26,6 +26,7 @@ _OF_LINES = {
     "wrong_resource_type": "the resource type that the file is declared to hold",
     "invalid_deletion": "a Bundle of entries DELETE Type/id of this server",
     "unknown_modifier": "a resource without modifier extensions and implicit rules",
+    "contained_not_read": "results as records of their own, a contained Medication once and with its code",
     "version_in_future": "a version dated no later than the delivery",
     "wrong_cell_count": "as many cells as the header has",
     "unbalanced_quote": "quotes that are closed (RFC 4180)",

@@ -105,3 +105,43 @@ def test_a_modifier_is_found_however_its_name_is_written(records: RecordReader) 
         writer.write(line + b"\n")
     [batch] = records.rows(File(path.name, "output", 0), "Device")
     assert batch["rule"].to_pylist() == ["unknown_modifier"]
+
+
+MEDICATION = {
+    "resourceType": "Medication",
+    "id": "m",
+    "code": {"coding": [{"system": "atc", "code": "C03CA01"}]},
+}
+
+
+def given(*contained: dict[str, object]) -> dict[str, object]:
+    return {
+        "resourceType": "MedicationAdministration",
+        "id": "a1",
+        "contained": list(contained),
+        "medicationReference": {"reference": "#m"},
+        "dosage": {"dose": {"value": 40.50, "unit": "mg"}},
+    }
+
+
+def test_a_contained_medication_gives_its_code(records: RecordReader) -> None:
+    line = json.dumps(given({**MEDICATION, "id": "other", "code": {}}, MEDICATION)).replace("40.5", "40.50")
+    path = Path(records.reading.landing_dir) / "digits.cwl"
+    with landing.LandingWriter(path, records.landing_key) as writer:
+        writer.write(line.encode() + b"\n")
+    [batch] = records.rows(File(path.name, "output", 0), "MedicationAdministration")
+    [record] = map(json.loads, batch["record"].to_pylist())
+    assert record["medicationCodeableConcept"] == MEDICATION["code"]
+    assert "medicationReference" not in record
+    assert record["dosage"]["dose"]["value"] == "40.50"
+
+
+def test_what_is_contained_and_not_read_leaves_no_gap_untold(records: RecordReader) -> None:
+    uncoded = {"resourceType": "Medication", "id": "m"}
+    of_another_type = {**MEDICATION, "resourceType": "Substance"}
+    administrations = [given(), given(uncoded), given(of_another_type), given(MEDICATION, MEDICATION)]
+    assert rules_of(records, *administrations) == ["contained_not_read"] * 4
+    report = {"resourceType": "DiagnosticReport", "id": "r1"}
+    results = ([{"reference": "Observation/o1"}, {"reference": "#o"}], [{"reference": "Observation/o1"}])
+    reports = [{**report, "result": result} for result in results]
+    assert rules_of(records, *reports) == ["contained_not_read", None]
