@@ -96,9 +96,12 @@ class Ratio(Shape):
 
 class SampledData(Shape):
     origin: Quantity | None = None
+    factor: Number = ABSENT
     data: str | None = None
 
     def __post_init__(self) -> None:
+        if self.factor is not ABSENT:
+            self.factor = _digits(self.factor)
         if self.data is not None and not re.fullmatch(r"[0-9EULe.+\- ]*", self.data):
             raise ValueError("sampled data holds something other than numbers and E, U, L")
 

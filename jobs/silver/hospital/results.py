@@ -13,6 +13,7 @@ from jobs.silver.columns import (
     code_columns,
     coding_parts,
     codings,
+    double,
     first,
     first_coding,
     first_codings,
@@ -101,10 +102,16 @@ def diagnostic_report(records: DataFrame) -> DataFrame:
 def _value(value: Value) -> list[Column]:
     """The value of an Observation or a component: its type and, by type, number, code, boolean, bounds.
 
-    ``value_text`` keeps the digits as written. A Quantity's comparator (<, <=, >=, >) is kept beside the number.
+    ``value_text`` keeps the digits as written. The comparator (<, <=, >=, >) of a Quantity or of a numerator is kept
+    beside the number. Withheld are a ratio whose denominator has a comparator, which would bound it the other way
+    round, and sampled data whose numbers are to be multiplied by a factor other than 1: no column says so.
+    https://hl7.org/fhir/R4/datatypes.html#Ratio, https://hl7.org/fhir/R4/datatypes.html#SampledData
     """
     quantity, concept = value("valueQuantity"), value("valueCodeableConcept")
-    bounds, ratio, sampled = value("valueRange"), value("valueRatio"), value("valueSampledData")
+    bounds = value("valueRange")
+    ratio = F.when(value("valueRatio")["denominator"]["comparator"].isNull(), value("valueRatio"))
+    factor = double(value("valueSampledData")["factor"])
+    sampled = F.when(factor.isNull() | (factor == 1), value("valueSampledData"))
     kinds = {
         "quantity": quantity,
         "codeable_concept": concept,
@@ -113,6 +120,8 @@ def _value(value: Value) -> list[Column]:
         "range": bounds,
         "ratio": ratio,
         "sampled_data": sampled,
+        "ratio_withheld": value("valueRatio"),
+        "sampled_data_withheld": value("valueSampledData"),
         "string_withheld": value("valueString"),
         "date_time_withheld": value("valueDateTime"),
         "time_withheld": value("valueTime"),
@@ -127,7 +136,7 @@ def _value(value: Value) -> list[Column]:
         F.coalesce(
             quantity["value"], integer.cast("string"), ratio["numerator"]["value"], sampled["data"]
         ).alias("value_text"),
-        quantity["comparator"].alias("value_comparator"),
+        F.coalesce(quantity["comparator"], ratio["numerator"]["comparator"]).alias("value_comparator"),
         unit(quantity, bounds["low"], bounds["high"], ratio["numerator"], sampled["origin"]).alias("unit"),
         first_coding(concept)["system"].alias("value_code_system"),
         first_coding(concept)["code"].alias("value_code"),

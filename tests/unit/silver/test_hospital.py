@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from jobs.sources import load
-from tests.support.exports import LOINC, META, ONE_OF_EACH, one_of_each
+from tests.support.exports import CLINICAL, LOINC, META, ONE_OF_EACH, concept, one_of_each
 from tests.support.lake import Export, TestLake, instant, totals
 
 TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
@@ -200,6 +200,22 @@ def changed(resource: str, **changes: object) -> dict[str, Any]:
     return {"resourceType": resource, "meta": META, **ONE_OF_EACH[resource][0], **changes}
 
 
+def samples(**factor: float) -> dict[str, Any]:
+    return {"valueSampledData": {"origin": {"value": 0, "code": "mV"}, "data": "200 210", **factor}}
+
+
+VALUES: dict[str, dict[str, Any]] = {
+    "exact": {"valueRatio": {"numerator": {"value": 1}, "denominator": {"value": 40}}},
+    "bounded": {"valueRatio": {"numerator": {"value": 1, "comparator": "<"}, "denominator": {"value": 40}}},
+    "bounded below": {
+        "valueRatio": {"numerator": {"value": 1}, "denominator": {"value": 40, "comparator": "<"}}
+    },
+    "samples": samples(),
+    "samples as they are": samples(factor=1.0),
+    "scaled samples": samples(factor=0.005),
+}
+
+
 @pytest.fixture(scope="module")
 def modified(lake: TestLake) -> TestLake:
     activities = [{"detail": {"status": "scheduled", "doNotPerform": flag}} for flag in (True, False)]
@@ -207,9 +223,13 @@ def modified(lake: TestLake) -> TestLake:
         "MedicationRequest": [changed("MedicationRequest", doNotPerform=True)],
         "Immunization": [changed("Immunization", isSubpotent=True)],
         "CarePlan": [changed("CarePlan", activity=activities)],
+        "Observation": [
+            changed("Observation", id=name, valueQuantity=None, code=concept(CLINICAL, name), **value)
+            for name, value in VALUES.items()
+        ],
     }
     receipts = lake.ingest("hospital_harbour", Export(instant("2026-01-02"), files))
-    assert totals(receipts) == {"received": 3, "published": 3}
+    assert totals(receipts) == {"received": 3 + len(VALUES), "published": 3 + len(VALUES)}
     return lake
 
 
@@ -218,3 +238,20 @@ def test_what_turns_a_record_round_is_kept_with_it(modified: TestLake) -> None:
     assert row(modified, "immunization", "hospital_harbour")["is_subpotent"] is True
     activities = row(modified, "care_plan", "hospital_harbour")["activities"]
     assert [activity["is_prohibited"] for activity in activities] == [True, False]
+
+
+def test_a_number_is_told_with_what_bounds_and_scales_it_or_is_withheld(modified: TestLake) -> None:
+    columns = "value_type, value_number, value_comparator, value_text, value_denominator, unit"
+    rows = modified.rows(
+        f"select code, {columns} from silver.hospital__observation where source = 'hospital_harbour'"
+    )
+    nothing = (None,) * 5
+    sampled = ("sampled_data", 0.0, None, "200 210", None, "mV")
+    assert {row["code"]: tuple(row.values())[1:] for row in rows} == {
+        "exact": ("ratio", 1.0, None, "1", 40.0, None),
+        "bounded": ("ratio", 1.0, "<", "1", 40.0, None),
+        "bounded below": ("ratio_withheld", *nothing),
+        "samples": sampled,
+        "samples as they are": sampled,
+        "scaled samples": ("sampled_data_withheld", *nothing),
+    }
