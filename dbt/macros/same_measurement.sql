@@ -13,7 +13,13 @@
     coalesce(concept, concat(coalesce(code_system, ''), '|', code)) as analyte,
     case
         when value_type = 'ratio'
-            then concat('ratio ', cast(value_number as string), ':', cast(value_denominator as string))
+            then concat(
+                'ratio ',
+                coalesce(value_comparator, ''),
+                cast(value_number as string),
+                ':',
+                cast(value_denominator as string)
+            )
         when value_type = 'range' then concat('range ', cast(value_low as string), '-', cast(value_high as string))
         when value_as_sent is not null
             then concat(coalesce(value_comparator, ''), cast(round(value_as_sent, 6) as string))

@@ -60,8 +60,9 @@
         result.kind as value_type,
         case when result.kind in ('quantity', 'ratio') then result.value_number end as value_number,
         case when result.kind in ('quantity', 'ratio') then result.value_text end as value_text,
-        case when result.kind = 'quantity' and result.value_comparator <> '=' then result.value_comparator end
-            as value_comparator,
+        case
+            when result.kind in ('quantity', 'ratio') and result.value_comparator <> '=' then result.value_comparator
+        end as value_comparator,
         result.unit,
         {{ told_system('result.value_system') }} as value_code_system,
         result.value_code,

@@ -82,6 +82,7 @@ RESULTS: Sequence[Row] = (
          value_code="detected"),
     told("below", CRP, 0.5, "mg/L", "08 08:00", value_comparator="<", flags=["L", "N"]),
     told("titre", "5048-4", 1.0, None, "02 08:00", section="IMM", **TITRE),
+    told("low titre", "5048-4", 1.0, None, "03 08:00", section="IMM", value_comparator="<", **TITRE),
     # The laboratory names the patient by its own number first; and by one that was merged.
     told("of the laboratory", SODIUM, 139.0, "mmol/L", "09 08:00", source="events_laboratory",
          patient_key="own", patient_keys=["own", "m1"]),
@@ -106,6 +107,8 @@ OBSERVATIONS: Sequence[Row] = (
     recorded("r behind", POTASSIUM, 4.4, "mmol/L", "04 07:00", usable_at="2026-03-04 20:00"),
     recorded("r day", SODIUM, 141.0, "mmol/L", "07", effective_precision="day"),
     recorded("r titre", "5048-4", None, None, "02 08:00", value_type="ratio", value_number=1.0,
+             value_denominator=128.0),
+    recorded("r low titre", "5048-4", None, None, "03 08:00", value_type="ratio", value_number=1.0,
              value_denominator=128.0),
     recorded("r other patient", SODIUM, 140.0, "mmol/L", "02 08:00", patient_key="t2"),
 )  # fmt: skip

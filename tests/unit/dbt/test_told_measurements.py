@@ -40,6 +40,7 @@ HL7 = {
     ("of the day-0", "of the day", "hl7", "someone", "sodium", 141.0, "mmol/L", "final"),
     ("local-0", "local", "hl7", "someone", None, None, None, "final"),
     ("below-0", "below", "hl7", "someone", "c_reactive_protein", 0.5, "mg/L", "final"),
+    ("low titre-0", "low titre", "hl7", "someone", None, None, None, "final"),
     ("of the laboratory-0", "of the laboratory", "hl7", "someone", "sodium", 139.0, "mmol/L", "final"),
     ("second number-0", "second number", "hl7", "someone", "sodium", 137.0, "mmol/L", "final"),
     ("of a stranger-0", "of a stranger", "hl7", "m9", "sodium", 137.0, "mmol/L", "final"),
@@ -53,6 +54,7 @@ FHIR = {
     ("r behind-0", "behind", "both", "someone", "potassium", 4.4, "mmol/L", "final"),
     ("r day-0", None, "fhir", "someone", "sodium", 141.0, "mmol/L", "final"),
     ("r titre-0", "titre", "both", "someone", None, None, None, "final"),
+    ("r low titre-0", None, "fhir", "someone", None, None, None, "final"),
     ("r other patient-0", None, "fhir", "t2", "sodium", 140.0, "mmol/L", "final"),
 }
 COLUMNS = ("measurement_key", "result_key", "told_by", "person_key", "concept", "value_canonical")
@@ -84,6 +86,7 @@ TWICE = {
     ("behind", "r behind", 0, "same"),
     ("titre", "r titre", 0, "same"),
     ("otherwise", "r otherwise", 0, "other_value"),
+    ("low titre", "r low titre", 0, "other_value"),
 }
 
 
