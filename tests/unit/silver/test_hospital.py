@@ -243,7 +243,8 @@ def test_what_turns_a_record_round_is_kept_with_it(modified: TestLake) -> None:
 def test_a_number_is_told_with_what_bounds_and_scales_it_or_is_withheld(modified: TestLake) -> None:
     columns = "value_type, value_number, value_comparator, value_text, value_denominator, unit"
     rows = modified.rows(
-        f"select code, {columns} from silver.hospital__observation where source = 'hospital_harbour'"
+        f"select code, {columns} from silver.hospital__observation "
+        f"where source = 'hospital_harbour' and code in {tuple(VALUES)}"
     )
     nothing = (None,) * 5
     sampled = ("sampled_data", 0.0, None, "200 210", None, "mV")
