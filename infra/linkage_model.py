@@ -21,10 +21,12 @@ import pyarrow.parquet as pq
 from infra.city.city import City
 from infra.city.habits import HOSPITALS
 from infra.city.options import Options
+from jobs.errors import CitywellError
 from jobs.identity import vault
 from jobs.identity.demographics import of_patient
 from jobs.identity.linkage import labelled, models, scoring
 from jobs.identity.linkage.clusters import Thresholds
+from jobs.identity.linkage.records import RECORD_SCHEMA
 from jobs.identity.linkage.running import everybody
 from jobs.identity.pseudonyms import Pseudonymiser, load_key
 from jobs.settings import settings
@@ -36,7 +38,14 @@ TRAINED_ON, JUDGED_ON = 11, 12
 
 def city_people(root: Path) -> tuple[pa.Table, dict[str, int]]:
     """The Patients of a city (RECORD_SCHEMA, keys ``source|id``), as they are last served, and the person of each by
-    the answer key."""
+    the answer key. Raises CitywellError when ``root`` has no such city."""
+    key_file = root / "answer_key" / "persons.parquet"
+    if not key_file.is_file():
+        raise CitywellError(
+            "There is no answer key of a simulated city",
+            where=str(key_file),
+            do="name the city's directory, `city` in the data directory, or leave the answer key out",
+        )
     newest: dict[str, tuple[str, ...]] = {}
     for habits in HOSPITALS:
         for path in sorted((root / "segments").glob(f"*/{habits.name}/Patient.ndjson")):
@@ -44,11 +53,11 @@ def city_people(root: Path) -> tuple[pa.Table, dict[str, int]]:
                 patient = msgspec.json.decode(line)
                 said = of_patient(patient, habits.source)._asdict()
                 key = f"{habits.source}|{patient['id']}"
-                fields = (said[name] for name in scoring.RECORD_SCHEMA.names[2:])
+                fields = (said[name] for name in RECORD_SCHEMA.names[2:])
                 newest[key] = (key, habits.source, *fields)
     columns = zip(*newest.values(), strict=True)
-    records = pa.table([pa.array(c, pa.string()) for c in columns], schema=scoring.RECORD_SCHEMA)
-    rows = pq.read_table(root / "answer_key" / "persons.parquet").to_pylist()
+    records = pa.table([pa.array(c, pa.string()) for c in columns], schema=RECORD_SCHEMA)
+    rows = pq.read_table(key_file).to_pylist()
     truth = {f"{row['source']}|{row['patient_id']}": row["person_id"] for row in rows}
     return records, {key: truth[key] for key in newest}
 

@@ -25,6 +25,7 @@ from jobs.crash import crash_here
 from jobs.identity import vault
 from jobs.identity.linkage import models, scoring, settling
 from jobs.identity.linkage.audit import Because
+from jobs.identity.linkage.records import RECORD_SCHEMA
 from jobs.identity.linkage.settling import Settled
 from jobs.identity.linkage.stored import PairKey, Told
 
@@ -140,7 +141,7 @@ def _records(conn: vault.Connection) -> tuple[pa.Table, list[str]]:
         "create temporary table being_linked on commit drop as "
         "select patient_key, digest from vault.demographics where not is_linked"
     )
-    names = scoring.RECORD_SCHEMA.names
+    names = RECORD_SCHEMA.names
     copied = io.BytesIO()
     with (
         conn.cursor() as cursor,
@@ -154,13 +155,13 @@ def _records(conn: vault.Connection) -> tuple[pa.Table, list[str]]:
     changed = [row[0] for row in conn.execute("select patient_key from being_linked order by 1")]
     copied.seek(0)
     if not copied.getbuffer().nbytes:
-        return scoring.RECORD_SCHEMA.empty_table(), changed
+        return RECORD_SCHEMA.empty_table(), changed
     table = pc_csv.read_csv(
         copied,
         read_options=pc_csv.ReadOptions(column_names=names),
         parse_options=pc_csv.ParseOptions(newlines_in_values=True),
         convert_options=pc_csv.ConvertOptions(
-            column_types=scoring.RECORD_SCHEMA, strings_can_be_null=False, quoted_strings_can_be_null=False
+            column_types=RECORD_SCHEMA, strings_can_be_null=False, quoted_strings_can_be_null=False
         ),
     )
     return table, changed

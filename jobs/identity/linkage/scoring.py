@@ -2,50 +2,23 @@
 
 Flow: demographics -> records with derived columns -> blocking -> Splink's match weight, without the prior for the
 population -> per pair what speaks against it. Match weights are log2 Bayes factors plus the log2 of the model's prior.
-
-Blocking rules hold the work down: each is an equality, and a value that more than MOST_IN_BLOCK records share (a
-placeholder such as ``000000``) is crowded and makes no pairs. When a value becomes crowded, or no longer is, all who
-have it are scored anew, so that pairs do not depend on the order in which records came.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from jobs.errors import CitywellError
 from jobs.identity.demographics import is_valid_national_id
 from jobs.identity.linkage.clusters import Pair, Patient
+from jobs.identity.linkage.records import BLOCKS, database, derive
 
-RECORD_SCHEMA = pa.schema(
-    [
-        (name, pa.string())
-        for name in (
-            "patient_key",
-            "source",
-            "house",
-            "record_number",
-            "given",
-            "family",
-            "birth_date",
-            "sex",
-            "national_id",
-            "phone",
-            "email",
-            "postal_code",
-            "street",
-        )
-    ]
-)
-"""Grain: one described patient. Empty texts where not known."""
 PAIR_SCHEMA = pa.schema(
     [
         ("key_a", pa.string()),
@@ -61,31 +34,9 @@ names (neither the given nor the family name of the one can be held against that
 
 TERMS = ("given1", "family")
 """Columns whose frequent values count less."""
-MOST_IN_BLOCK = 100
 LEAST_SHARE_WITH_ID = 0.2
 LEAST_PAIRS_PER_RECORD, MOST_PAIRS_PER_RECORD = 0.01, 2.0
 MOST_PRIOR = 0.05
-BLOCKS = (
-    "national_id",
-    "phone",
-    "email",
-    "record",
-    "home_given",
-    "birth_given",
-    "birth_family",
-    "birth_second",
-    "birth_name_set",
-    "name_year",
-    "name_set_year",
-    "name_monthday",
-)
-_THREADS = 2
-PLACEHOLDERS = (
-    *("baby", "babyboy", "babygirl", "boy", "girl", "infant", "neonate", "newborn", "twin", "triplet"),
-    *("unknown", "unnamed"),
-)
-"""Words that stand for the given name of somebody who has none yet: hospitals name newborns so, with the mother's name
-or a letter beside (The Joint Commission, R3 Report 17, Distinct Newborn Identification Requirement, 2018)."""
 
 # What holds of two given names that may be one: a typing slip, an initial, a pet name, a second name used first.
 _GIVEN_VARIANT = """(
@@ -226,8 +177,8 @@ def score(
     changed: only pairs with one of these patients, or of a block that was crowded when the others were scored
     (``crowded``) and is not now, or the other way round; by default all.
     """
-    with _database() as db:
-        _derive(db, records, changed, crowded)
+    with database() as db:
+        derive(db, records, changed, crowded)
         keys = db.execute("select patient_key from records where is_changed order by 1").fetchall()
         now_crowded = db.execute("select block, value from crowded order by 1, 2").fetchall()
         return Scored(_pairs(db, model, least_weight), [row[0] for row in keys], now_crowded)
@@ -241,8 +192,8 @@ def train(records: pa.Table, *, seed: int = 1, max_pairs: float = 2e6) -> dict[s
     """
     from splink import DuckDBAPI, Linker
 
-    with _database() as db:
-        _derive(db, records)
+    with database() as db:
+        derive(db, records)
         api = DuckDBAPI(connection=db)
         linker = Linker(api.register("records", table_name="people"), untrained(), log_level=logging.ERROR)
         linker.training.estimate_u_using_random_sampling(max_pairs=max_pairs, seed=seed)
@@ -274,8 +225,8 @@ def calibrated(records: pa.Table, settings: Mapping[str, Any], pairs_per_record:
     The latter from the pairs with one valid national id and birth date, as far as records have an id; where hardly any
     has one, from ``pairs_per_record``, what there was where the model was trained.
     """
-    with _database() as db:
-        _derive(db, records)
+    with database() as db:
+        derive(db, records)
         terms = {
             column: dict(
                 db.execute(
@@ -392,153 +343,6 @@ order by key_a, key_b
 def _sides(condition: str) -> str:
     """A condition over columns ``x_l`` and ``x_r`` as one over ``l.x`` and ``r.x``."""
     return re.sub(r"\b([a-z_0-9]+)_([lr])\b", r"\2.\1", condition)
-
-
-@contextmanager
-def _discreet() -> Iterator[None]:
-    """What DuckDB, or Splink in its place, says of a failed statement quotes values; people and logs get the kind of
-    error alone."""
-    from splink.internals.exceptions import SplinkException
-
-    try:
-        yield
-    except (duckdb.Error, SplinkException) as error:
-        raise CitywellError(
-            f"Pairs of records cannot be scored ({type(error.__cause__ or error).__name__})",
-            where="linkage, in memory",
-            do="run again; with little memory free, free some first",
-        ) from None
-
-
-@contextmanager
-def _database() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB in memory that touches no file and no network."""
-    with (
-        _discreet(),
-        duckdb.connect(
-            ":memory:",
-            config={
-                "threads": _THREADS,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-            },
-        ) as db,
-    ):
-        yield db
-
-
-def _derive(
-    db: duckdb.DuckDBPyConnection,
-    records: pa.Table,
-    changed: Sequence[str] | None = None,
-    was_crowded: Sequence[tuple[str, str]] = (),
-) -> None:
-    """Table ``records``: RECORD_SCHEMA with nulls for what is not known, derived columns and the values of BLOCKS.
-    Table ``crowded``: block and value."""
-    valid = [is_valid_national_id(value) for value in records["national_id"].to_pylist()]
-    db.register("given_records", records.append_column("is_valid_id", pa.array(valid, pa.bool_())))
-    db.register("given_changed", pa.table({"patient_key": pa.array(list(changed or ()), pa.string())}))
-    db.register("nicknames", _nicknames())
-    db.execute(_DERIVED.format(all=changed is None, placeholders=list(PLACEHOLDERS)))
-    crowded = " union all ".join(
-        f"select '{block}' as block, {block}_raw as value from derived where {block}_raw is not null "  # noqa: S608
-        f"group by {block}_raw having count(*) > {MOST_IN_BLOCK}"
-        for block in BLOCKS
-    )
-    db.execute(f"create table crowded as {crowded}")
-    blocks = {row[0] for row in db.execute("select distinct block from crowded").fetchall()}
-    was = [pa.array([row[place] for row in was_crowded], pa.string()) for place in (0, 1)]
-    db.register("was_crowded", pa.table(was, names=["block", "value"]))
-    db.execute(
-        "create table crossed as (from crowded except from was_crowded) "
-        "union all (from was_crowded except from crowded)"
-    )
-    crossed = {row[0] for row in db.execute("select distinct block from crossed").fetchall()}
-    is_changed = " or ".join(
-        [
-            "is_changed",
-            *(
-                f"coalesce({block}_raw in (select value from crossed where block = '{block}'), false)"  # noqa: S608
-                for block in BLOCKS
-                if block in crossed
-            ),
-        ]
-    )
-    limited = ", ".join(
-        f"case when {block}_raw in (select value from crowded where block = '{block}') then null "  # noqa: S608
-        f"else {block}_raw end as {block}_block"
-        if block in blocks
-        else f"{block}_raw as {block}_block"
-        for block in BLOCKS
-    )
-    db.execute(
-        f"create table records as select * exclude ({', '.join(f'{b}_raw' for b in BLOCKS)}) "  # noqa: S608
-        f"replace ({is_changed} as is_changed), {limited} from derived"
-    )
-    db.execute("drop table derived")
-
-
-_DERIVED = """
-create table derived as
-with split as (
-    select
-        patient_key,
-        source,
-        nullif(house, '') as house,
-        nullif(record_number, '') as record_number,
-        nullif(split_part(given, ' ', 1), '') as given1,
-        nullif(split_part(given, ' ', 2), '') as given2,
-        nullif(family, '') as family,
-        nullif(birth_date, '') as birth_date,
-        nullif(sex, '') as sex,
-        nullif(national_id, '') as national_id,
-        case when is_valid_id then national_id end as valid_id,
-        split_part(national_id, ':', 1) as id_scheme,
-        nullif(phone, '') as phone,
-        nullif(email, '') as email,
-        case when postal_code <> '' and street <> '' then postal_code || ' ' || street end as home,
-        list_has_any(string_split(given, ' '), {placeholders}) as is_placeholder,
-        {all} or patient_key in (select patient_key from given_changed) as is_changed
-    from given_records
-),
-
-roots as (
-    select called, list(distinct name order by name) as root from nicknames group by called
-)
-
-select
-    split.*,
-    coalesce(roots.root, []) as root,
-    regexp_full_match(given1, '[a-z0-9]+') as given1_is_latin,
-    regexp_full_match(family, '[a-z0-9 ]+') as family_is_latin,
-    try_cast(birth_date[1:4] as integer) as birth_year,
-    case when length(birth_date) = 10 then try_cast(birth_date as date) end as birth_day,
-    case
-        when length(birth_date) = 10 then birth_date[1:4] || '-' || birth_date[9:10] || '-' || birth_date[6:7]
-    end as birth_flipped,
-    national_id as national_id_raw,
-    phone as phone_raw,
-    email as email_raw,
-    house || '|' || record_number as record_raw,
-    home || '|' || given1[1:1] as home_given_raw,
-    birth_date || '|' || given1[1:2] as birth_given_raw,
-    birth_date || '|' || family[1:2] as birth_family_raw,
-    birth_date || '|' || coalesce(given2, given1) as birth_second_raw,
-    birth_date || '|' || least(given1[1:1], family[1:1]) || greatest(given1[1:1], family[1:1]) as birth_name_set_raw,
-    given1 || '|' || family || '|' || birth_date[1:4] as name_year_raw,
-    least(given1, family) || '|' || greatest(given1, family) || '|' || birth_date[1:3] as name_set_year_raw,
-    family || '|' || given1[1:1] || '|' || birth_date[6:10] as name_monthday_raw
-from split
-left join roots on split.given1 = roots.called
-"""
-
-
-def _nicknames() -> pa.Table:
-    """name, called: a name is called itself too."""
-    text = resources.files("jobs.identity.linkage").joinpath("nicknames.txt").read_text()
-    rows = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
-    pairs = [(name, called) for name, *short in rows for called in (name, *short)]
-    return pa.table({"name": [p[0] for p in pairs], "called": [p[1] for p in pairs]})
 
 
 def _comparison(name: str, is_null: str, *levels: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 
 from infra.stack.postgres import Cluster
 from jobs.identity import vault
+from tests.unit.identity.described import others, register
 
 
 @pytest.fixture
@@ -33,3 +34,10 @@ def vault_linker(postgres: Cluster, vault_owner: vault.Connection) -> Iterator[v
     """Linkage's connection to that vault."""
     with psycopg.connect(postgres.dsn("vault", vault.LINKER_ROLE), autocommit=True) as conn:
         yield conn
+
+
+@pytest.fixture
+def people(vault_client: vault.Connection) -> vault.Connection:
+    """The jobs' connection to a vault of 300 people who are nobody else."""
+    register(vault_client, others())
+    return vault_client

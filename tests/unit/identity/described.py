@@ -20,6 +20,8 @@ ANNA = {
     "postal_code": "C05 41A",
     "street": "12 Mill Lane, Flat 3",
 }
+MOVED = {"phone": "+1-909-555-0900", "postal_code": "C11 20B", "street": "7 Dock Row"}
+NORTH, HARBOUR, UNIVERSITY = "hospital_north", "hospital_harbour", "hospital_university"
 FILLERS = 300
 
 
@@ -32,8 +34,11 @@ def key(number: int) -> str:
     return f"{number:032x}"
 
 
+A, B, C, D = (key(n) for n in (1, 2, 3, 4))
+
+
 def patient(
-    number: int, house: str = "hospital_north", *, day: int = 0, version: int | None = None, **said: str
+    number: int, house: str = NORTH, *, day: int = 0, version: int | None = None, **said: str
 ) -> Identity:
     """A patient first seen on a day, described by ``said`` (see ``normalised``) in a version of a day."""
     seen_at = MONDAY + timedelta(days=day)
@@ -43,7 +48,7 @@ def patient(
     return Identity(key(number), "k1", house, "Patient", f"id-{number}", seen_at, described)
 
 
-def others(count: int = FILLERS, house: str = "hospital_north") -> list[Identity]:
+def others(count: int = FILLERS, house: str = NORTH) -> list[Identity]:
     """People who are nobody else: names have frequencies, and the model something to be fitted to."""
     given = ("Ada", "Bea", "Carl", "Dora", "Emil", "Finn", "Gus", "Hilda", "Ivan", "Jon", "Klara", "Leo")
     family = ("Ash", "Brook", "Cliff", "Dale", "Elm", "Ford", "Grove", "Hill", "Isle", "Knoll", "Lake")
