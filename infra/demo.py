@@ -9,17 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 from rich.console import Console
 
+from infra import city_clock
 from infra.airflow_client import AirflowClient
 from infra.cli.board import RunBoard, StackBoard
 from infra.stack import lifecycle
-from jobs.errors import CitywellError
 from jobs.lake import control
 from jobs.settings import Settings
 from jobs.sources import load_all
@@ -48,7 +47,7 @@ def run(config: Settings, console: Console) -> None:
         _run(airflow, "train", conf, console, seconds)
     from infra.report import gather, render  # imports an engine's client
 
-    report = gather(as_of=_clock(config), stages=seconds)
+    report = gather(as_of=city_clock.read(config), stages=seconds)
     _tell(config, report, render(report, report_path(config)), console)
 
 
@@ -69,7 +68,7 @@ def write_report(config: Settings, out: Path | None) -> Path:
     """The City report, one HTML page, of what is published now; by default at ``report_path``."""
     from infra.report import gather, render
 
-    return render(gather(as_of=_clock(config), stages={}), out or report_path(config))
+    return render(gather(as_of=city_clock.read(config), stages={}), out or report_path(config))
 
 
 def report_path(config: Settings) -> Path:
@@ -100,31 +99,13 @@ def _endpoints(config: Settings) -> list[str]:
 
 def _next_instant(config: Settings) -> datetime:
     """The city's clock, moved on by a day when the lake has seen this moment already."""
-    now = _clock(config)
+    now = city_clock.read(config)
     with control.connect() as connection:
         control.migrate(connection)
         marks = [control.watermark(connection, name) for name in _endpoints(config)]
     if any(mark is not None and mark.transaction_time >= now for mark in marks):
-        _city(config, "POST", "/city/advance", {"days": 1})
-        now = _clock(config)
+        return city_clock.advance(config, days=1)
     return now
-
-
-def _clock(config: Settings) -> datetime:
-    return datetime.fromisoformat(_city(config, "GET", "/city/clock")["now"]).astimezone(UTC)
-
-
-def _city(config: Settings, method: str, path: str, body: object = None) -> dict[str, str]:
-    try:
-        answer = httpx.request(method, config.city_url + path, json=body, timeout=300, trust_env=False)
-        found: dict[str, str] = answer.raise_for_status().json()
-    except httpx.HTTPError as error:
-        raise CitywellError(
-            f"the city does not answer ({type(error).__name__})",
-            where=config.city_url + path,
-            do="`citywell up`, or see the log of city that `citywell status` names",
-        ) from error
-    return found
 
 
 def _tell(config: Settings, report: ReportData, page: Path, console: Console) -> None:

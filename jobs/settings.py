@@ -10,6 +10,7 @@ import os
 import re
 from difflib import get_close_matches
 from functools import lru_cache
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -39,7 +40,9 @@ class Settings(BaseSettings):
     home: Path = Field(
         PROJECT_DIR / ".citywell", description="data directory: landing, lake, keys, logs, servers"
     )
-    host: str = Field("127.0.0.1", description="address every server binds to")
+    host: str = Field(
+        "127.0.0.1", description="IPv4 address of this machine; every server binds to it, and is found by it"
+    )
     engine: Literal["sail", "spark"] = Field(
         "sail", validation_alias=AliasChoices("CITYWELL_ENGINE", "ENGINE"), description="Spark Connect engine"
     )
@@ -97,12 +100,26 @@ class Settings(BaseSettings):
         """Servers and tasks run in directories of their own."""
         return path and path.expanduser().resolve()
 
+    @field_validator("host")
+    @classmethod
+    def _one_address(cls, host: str) -> str:
+        """Servers are told to each other by it, and PostgreSQL lets in who comes from it."""
+        try:
+            is_one = not IPv4Address(host).is_unspecified
+        except ValueError:
+            is_one = False
+        if not is_one:
+            raise ValueError(f"{host!r} is not one IPv4 address of this machine, such as 127.0.0.1")
+        return host
+
     @field_validator("home")
     @classmethod
     def _plain(cls, path: Path) -> Path:
         """Sail (0.7.2) writes a table whose path holds any other character into another directory."""
         if odd := _NOT_PLAIN.search(str(path)):
-            raise ValueError(f"no {odd[0]!r} may be in the path of the data directory, {path}")
+            raise ValueError(
+                f"no {odd[0]!r} may be in the path of the data directory, {path}; set CITYWELL_HOME to another"
+            )
         return path
 
     @property

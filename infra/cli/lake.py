@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra.cli.dates import instant
+from infra.cli.dates import DEFAULT, instant_or_now
 
 if TYPE_CHECKING:
     import psycopg
@@ -30,7 +30,7 @@ order by 1
 
 def ingest(
     name: Annotated[str, typer.Argument(metavar="SOURCE", help="A source (hospital) or one endpoint of it.")],
-    date: Annotated[str | None, typer.Option(help="Logical instant of the batch. Default: now.")] = None,
+    date: Annotated[str | None, typer.Option(help=f"Logical instant of the batch. {DEFAULT}")] = None,
     full: Annotated[
         bool,
         typer.Option(
@@ -49,7 +49,7 @@ def ingest(
     from jobs.errors import CitywellError
     from jobs.sources import load_all
 
-    as_of = instant(date) or datetime.now(UTC).replace(microsecond=0).isoformat()
+    as_of = instant_or_now(date)
     source = load_all().get(name)
     endpoints = [n for n, e in source.endpoints.items() if not e.on_demand] if source is not None else [name]
     failed = []
@@ -80,7 +80,7 @@ def maintain() -> None:
 
 
 def watch(
-    date: Annotated[str | None, typer.Option(help="As of which instant. Default: now.")] = None,
+    date: Annotated[str | None, typer.Option(help=f"As of which instant. {DEFAULT}")] = None,
 ) -> None:
     """Whether every source delivers in time, and about as much as usual. Exit code 1 when one does not.
 
@@ -92,8 +92,7 @@ def watch(
     from infra.cli.listing import print_list
     from jobs import watch as job
 
-    as_of = datetime.fromisoformat(instant(date) or datetime.now(UTC).replace(microsecond=0).isoformat())
-    found = job.run(as_of)
+    found = job.run(datetime.fromisoformat(instant_or_now(date)))
     rows = [(d.source, d.verdict, _minute(d.newest_at), d.received, d.usual, d.words) for d in found]
     print_list(Console(), ("endpoint", "verdict", "newest", "records", "usual", ""), rows)
     if any(each.verdict != "good" for each in found):

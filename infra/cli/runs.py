@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from infra.cli.dates import DEFAULT, instant_or_now
+
 
 def run(
     dag: Annotated[
@@ -17,7 +19,7 @@ def run(
     date: Annotated[
         str | None,
         typer.Option(
-            help="What the run is for: 2026-01-31 or 2026-01-31T04:30:00Z. Default: now. Maintenance is of now alone."
+            help=f"What the run is for: 2026-01-31 or 2026-01-31T04:30:00Z. {DEFAULT} Maintenance is of now alone."
         ),
     ] = None,
     follow: Annotated[
@@ -33,17 +35,20 @@ def run(
 
     from infra.airflow_client import AirflowClient
     from infra.cli.board import RunBoard
-    from infra.cli.dates import instant
 
-    as_of = instant(date)
-    if as_of and dag == "maintain":
+    if date and dag == "maintain":
         raise typer.BadParameter("maintenance goes by the wall clock: leave --date out")
+    conf = {} if dag == "maintain" else {"as_of": instant_or_now(date)}
     console = Console()
     with AirflowClient.of_stack() as airflow:
         airflow.wait_for_dag(dag)
-        started = airflow.trigger(dag, {"as_of": as_of} if as_of else {})
-        with RunBoard(console) as board:
-            for ended in airflow.follow(started, board.changed, minutes * 60):
-                board.succeeded(ended, airflow.address(ended))
-                if not follow:
-                    break
+        started = airflow.trigger(dag, conf)
+        try:
+            with RunBoard(console) as board:
+                for ended in airflow.follow(started, board.changed, minutes * 60):
+                    board.succeeded(ended, airflow.address(ended))
+                    if not follow:
+                        break
+        except KeyboardInterrupt:
+            console.print(f"\nThe run goes on in Airflow: {airflow.address(started)}", soft_wrap=True)
+            raise

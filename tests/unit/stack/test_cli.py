@@ -208,6 +208,13 @@ def test_a_data_directory_whose_path_the_engine_would_change_is_refused(odd, mon
     assert f"no {odd!r} may be" in refused.value.what
 
 
+@pytest.mark.parametrize("host", ["localhost", "0.0.0.0", "::1"])
+def test_a_host_is_one_address_of_this_machine(host, tmp_path):
+    ended = citywell("status", CITYWELL_HOME=str(tmp_path), CITYWELL_HOST=host)
+    assert ended.returncode == 1
+    assert f"{host!r} is not one IPv4 address of this machine" in ended.stderr
+
+
 @pytest.mark.parametrize("port", ["0", "65536", "-1"])
 def test_a_port_is_one(port, tmp_path):
     ended = citywell("status", CITYWELL_HOME=str(tmp_path), CITYWELL_ENGINE_PORT=port)
