@@ -27,7 +27,7 @@ practitioner as (
     select
         alias_key,
         practitioner_key
-    from {{ ref('int_practitioner__aliased') }}
+    from {{ ref('int_performer__aliased') }}
 ),
 
 addressed as (

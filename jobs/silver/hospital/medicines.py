@@ -78,14 +78,19 @@ def immunization(records: DataFrame) -> DataFrame:
 
 
 def medication_administration(records: DataFrame) -> DataFrame:
-    """One row per received MedicationAdministration, coded inline or by reference; known when it is over."""
+    """One row per received MedicationAdministration, coded inline or by reference; known when it is over.
+
+    A rate of which a part has a comparator (``<``) bounds the speed alone, which no column says, and is withheld.
+    """
     r = F.col("r")
     start, end = (
         F.coalesce(r["effectiveDateTime"], r["effectivePeriod"]["start"]),
         r["effectivePeriod"]["end"],
     )
     dosage = r["dosage"]
-    rate, ratio = dosage["rateQuantity"], dosage["rateRatio"]
+    rate, parts = dosage["rateQuantity"], [dosage["rateRatio"][part] for part in ("numerator", "denominator")]
+    is_exact = F.coalesce(*(part["comparator"] for part in parts)).isNull()
+    numerator, denominator = (F.when(is_exact, part) for part in parts)
     return select(
         records,
         r["subject"]["key"].alias("patient_key"),
@@ -103,10 +108,10 @@ def medication_administration(records: DataFrame) -> DataFrame:
         number(dosage["dose"]).alias("dose_number"),
         dosage["dose"]["value"].alias("dose_text"),
         unit(dosage["dose"]).alias("dose_unit"),
-        F.coalesce(number(rate), number(ratio["numerator"])).alias("rate_number"),
-        unit(rate, ratio["numerator"]).alias("rate_unit"),
-        number(ratio["denominator"]).alias("rate_denominator"),
-        unit(ratio["denominator"]).alias("rate_denominator_unit"),
+        F.coalesce(number(rate), number(numerator)).alias("rate_number"),
+        unit(rate, numerator).alias("rate_unit"),
+        number(denominator).alias("rate_denominator"),
+        unit(denominator).alias("rate_denominator_unit"),
         *code_columns("route", dosage["route"]),
         first_coding(dosage["method"])["code"].alias("method_code"),
         first_coding(dosage["site"])["code"].alias("site_code"),

@@ -305,7 +305,7 @@ def test_plans_and_administrations(built: tuple[City, gold.GoldResult]) -> None:
     columns = ("care_plan_key", "practitioner_key", "condition_codes", "addressed_count", "activity_codes")
     assert built[0].rows("fct_hospital_care_plan", *columns, "activity_count") == {
         ("heart", "doctor", "I50.9,J44.9", 3, "60112009,exercise", 3),
-        ("bare", None, None, 0, None, 0),
+        ("bare", "doctor", None, 0, None, 0),
     }
     columns = ("medication_administration_key", "code_system", "code", "dose_number", "practitioner_key")
     assert built[0].rows("fct_medication_administration", *columns) == {

@@ -216,6 +216,18 @@ VALUES: dict[str, dict[str, Any]] = {
 }
 
 
+def rate(**bound: str) -> dict[str, Any]:
+    return {
+        "rateRatio": {
+            "numerator": {"value": 5, "code": "mL"},
+            "denominator": {"value": 1, "code": "h", **bound},
+        }
+    }
+
+
+RATES = {"steady": rate(), "at most": rate(comparator=">")}
+
+
 @pytest.fixture(scope="module")
 def modified(lake: TestLake) -> TestLake:
     activities = [{"detail": {"status": "scheduled", "doNotPerform": flag}} for flag in (True, False)]
@@ -227,9 +239,20 @@ def modified(lake: TestLake) -> TestLake:
             changed("Observation", id=name, valueQuantity=None, code=concept(CLINICAL, name), **value)
             for name, value in VALUES.items()
         ],
+        "MedicationAdministration": [
+            changed(
+                "MedicationAdministration",
+                id=name,
+                medicationReference=None,
+                medicationCodeableConcept=concept(CLINICAL, name),
+                dosage=dosage,
+            )
+            for name, dosage in RATES.items()
+        ],
     }
+    count = 3 + len(VALUES) + len(RATES)
     receipts = lake.ingest("hospital_harbour", Export(instant("2026-01-02"), files))
-    assert totals(receipts) == {"received": 3 + len(VALUES), "published": 3 + len(VALUES)}
+    assert totals(receipts) == {"received": count, "published": count}
     return lake
 
 
@@ -255,4 +278,15 @@ def test_a_number_is_told_with_what_bounds_and_scales_it_or_is_withheld(modified
         "samples": sampled,
         "samples as they are": sampled,
         "scaled samples": ("sampled_data_withheld", *nothing),
+    }
+
+
+def test_a_speed_that_is_only_bounded_is_withheld(modified: TestLake) -> None:
+    rows = modified.rows(
+        "select code, rate_number, rate_unit, rate_denominator, rate_denominator_unit "
+        f"from silver.hospital__medication_administration where code in {tuple(RATES)}"
+    )
+    assert {row["code"]: tuple(row.values())[1:] for row in rows} == {
+        "steady": (5.0, "mL", 1.0, "h"),
+        "at most": (None, None, None, None),
     }
