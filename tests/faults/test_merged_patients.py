@@ -29,6 +29,7 @@ PEOPLE = {
     "N9": ("Berta", "Holm", "1944-01-02", "0000000078-78"),
     "H9": ("Berta", "Holm", "1944-01-02", "0000000078-78"),
     "N5": ("Carla", "Okafor", "1972-11-30", ""),
+    "N6": ("Edda", "Brook", "1955-05-21", ""),
     "N7": ("Dora", "Lindqvist", "1990-07-17", ""),
 }
 """Who has which number."""
@@ -233,11 +234,12 @@ def test_a_merge_waits_for_its_patient_and_outlives_the_record_that_was_given_up
 
 
 def test_a_link_of_a_patients_record_is_heeded_as_long_as_it_is_there(house: House) -> None:
+    house.records(files={"Patient": [patient("N6")]})
     before = house.lake.rows(LINKS)
     link = [{"other": {"reference": "Patient/n1"}, "type": "replaced-by"}]
-    house.records(files={"Patient": [patient("N5", version="2026-01-05", link=link)]})
-    assert house.are_one("n1", "n5")
-    house.records(files={"Patient": [patient("N5", version="2026-01-06")]})
+    house.records(files={"Patient": [patient("N6", version="2026-01-05", link=link)]})
+    assert house.are_one("n1", "n6")
+    house.records(files={"Patient": [patient("N6", version="2026-01-06")]})
     assert house.lake.rows(LINKS) == before
 
 
