@@ -45,7 +45,7 @@ def answer(request):
     if request.url.path.endswith("taskInstances"):
         print("begun", flush=True)
         return httpx.Response(200, json={"task_instances": []})
-    return httpx.Response(200, json={"access_token": "t", "is_paused": False, **RUN})
+    return httpx.Response(200, json={"access_token": "t", "dags": [{"dag_id": "score"}], **RUN})
 
 airflow_client.AirflowClient.of_stack = classmethod(
     lambda cls: cls("http://airflow", "admin", "p", transport=httpx.MockTransport(answer))
