@@ -103,6 +103,10 @@ class Fates:
     delivered: np.ndarray
     keeps_older: np.ndarray
 
+    def without(self) -> np.ndarray:
+        """Row numbers of the records whose first version stays the only one."""
+        return np.flatnonzero((self.changed == NEVER) & (self.deleted == NEVER))
+
 
 def fates(
     rng: np.random.Generator, recorded: np.ndarray, eligible: np.ndarray, factor: float, least: int

@@ -283,7 +283,8 @@ class SegmentWriter:
             )
         made = written(table, partial(WRITERS["Encounter"], scribe))
         made.stays[: len(rows)] = f.keeps_older
-        return self._dirtied("Encounter", scribe.habits, made, ids, f, recorded, harmless)
+        spoilable = np.intersect1d(harmless, f.without(), assume_unique=True)
+        return self._dirtied("Encounter", scribe.habits, made, ids, f, recorded, spoilable)
 
     def _clinical(self, type_: str, scribe: Scribe, t: Columns) -> tuple[Lines, list[Deletion]]:
         """Records that hang on encounters, with versions, deletions and dirt."""
@@ -308,8 +309,7 @@ class SegmentWriter:
         table = stacked([t, changed, again(t, f.revived, 2)])
         made = written(table, partial(WRITERS[type_], scribe))
         made.stays[:rows] = f.keeps_older
-        fateless = np.flatnonzero((f.changed == NEVER) & (f.deleted == NEVER))
-        return self._dirtied(type_, scribe.habits, made, ids, f, t["recorded"], fateless)
+        return self._dirtied(type_, scribe.habits, made, ids, f, t["recorded"], f.without())
 
     def _fates(self, recorded: np.ndarray, eligible: np.ndarray, promises: bool = False) -> dirt.Fates:
         """Fates of records; with ``promises`` the coming day brings a change, a deletion and a late record."""

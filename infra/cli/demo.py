@@ -61,7 +61,7 @@ def report(
 
 
 def evaluate() -> None:
-    """Compare the lake with what the simulator planted; each line: name value unit target pass|short.
+    """Compare the lake with what the simulator planted; each line: name value unit target pass|short of cases.
 
     Exit code 1 when a figure falls short.
     """

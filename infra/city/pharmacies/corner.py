@@ -13,14 +13,13 @@ import numpy as np
 
 from infra.city import drops
 from infra.city.dirt import pick
-from infra.city.ids import hashed
 from infra.city.known_as import KnownAs, known_as
 from infra.city.lived import Lived, chosen
 from infra.city.local_time import dates, local_minutes, with_offset
 from infra.city.pharmacies import articles
 from infra.city.pharmacies.articles import ARTICLES
 from infra.city.pharmacies.chain import lots, price_rows
-from infra.city.pharmacies.key import record_names
+from infra.city.pharmacies.key import file_seen_ms, record_names
 from infra.city.pharmacies.shelves import SUPPLIERS, Shelves
 from infra.city.pharmacies.shops import (
     ANKER,
@@ -34,7 +33,7 @@ from infra.city.pharmacies.shops import (
 from infra.city.population import DAY_MS, NEVER
 from infra.city.simulation import Columns
 
-LATE_FILE_RATE, WRONG_FOOTER_RATE = 0.05, 0.02
+WRONG_FOOTER_RATE = 0.02
 CELL_RATES = {
     "bad_date": 0.001,
     "quantity_in_words": 0.001,
@@ -244,10 +243,8 @@ class _File:
 
     def __init__(self, lived: Lived, rng: np.random.Generator, manner: Manner, label: str) -> None:
         self.lived, self.rng, self.manner, self.label = lived, rng, manner, label
-        place = hashed(lived.seed, 60 + manner.shop, np.array([lived.today]))[0] % np.uint64(1000)
-        may_be_late = not lived.is_history and lived.dirt > 0
-        self.is_late = may_be_late and place < np.uint64(int(LATE_FILE_RATE * 1000 * min(lived.dirt, 5.0)))
-        self.seen_ms = lived.now_ms + DAY_MS * self.is_late
+        self.seen_ms = file_seen_ms(lived, manner.shop)
+        self.is_late = self.seen_ms > lived.now_ms
 
     def write(self, table: str, columns: list[list[str]]) -> None:
         self._save(table, drops.csv_lines(self.manner.headers[table], columns, self.manner.delimiter), set())
@@ -306,7 +303,7 @@ class _File:
             raw = raw.replace(good, good[:-1] + b"\x81", 1)
         if self.is_late:
             self.lived.truth.plant(CORNER, table, name, "late_file", self.seen_ms)
-        drops.drop_path(self.lived.folder, CORNER, name, is_late=bool(self.is_late)).write_bytes(raw)
+        drops.drop_path(self.lived.folder, CORNER, name, is_late=self.is_late).write_bytes(raw)
 
 
 def _dispenses(seed: int, manner: Manner, t: Columns, known: KnownAs) -> tuple[list[str], list[list[str]]]:

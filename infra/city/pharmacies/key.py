@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from infra.city.habits import HOSPITALS
-from infra.city.ids import record_ids
+from infra.city.ids import hashed, record_ids
 from infra.city.lived import Lived, chosen
 from infra.city.pharmacies.articles import ARTICLES
 from infra.city.pharmacies.chain import FIRST_ID, visible_ms
 from infra.city.pharmacies.sales import REVERSAL, SALE, TWIN
-from infra.city.pharmacies.shops import KEEPER, SHOPS, customer_numbers, prescription_numbers
+from infra.city.pharmacies.shops import ANKER, KEEPER, LINDEN, SHOPS, customer_numbers, prescription_numbers
+from infra.city.population import DAY_MS
 from infra.city.simulation import Columns
 
+LATE_FILE_RATE = 0.05
 RECEIPT_PREFIXES = {"linden": "L", "anker": "A"}
 _KINDS = np.array(["sale", "twin", "reversal"], dtype=object)
 _ENDPOINTS = np.array([shop.endpoint for shop in SHOPS], dtype=object)
@@ -28,11 +30,18 @@ def record_names(t: Columns, numbers: np.ndarray) -> np.ndarray:
     return np.array(names, dtype=object)
 
 
+def file_seen_ms(lived: Lived, shop: int) -> int:
+    """When the files of an independent pharmacy's stretch are there: at its end, or, now and then, a day late."""
+    place = hashed(lived.seed, 60 + shop, np.array([lived.today]))[0] % np.uint64(1000)
+    rate = 0.0 if lived.is_history else LATE_FILE_RATE * min(lived.dirt, 5.0)
+    return lived.now_ms + DAY_MS * int(place < np.uint64(int(rate * 1000)))
+
+
 def note(lived: Lived, sold: Columns, known: np.ndarray) -> np.ndarray:
     """Note every dispense and each customer seen for the first time; ``known`` are the customers noted before, as
     ``person * 6 + keeper * 2 + card``. Returns all that are known now."""
     first = chosen(sold, sold["version"] == 1)
-    seen = visible_ms(first, lived)
+    seen = _seen_ms(first, lived)
     ids, keeper = record_names(first, first["number"]), KEEPER[first["shop"]]
     customers = np.array(customer_numbers(lived.seed, first["person"], keeper, first["card"]), dtype=object)
     customers[first["person"] < 0] = None
@@ -73,14 +82,14 @@ def note(lived: Lived, sold: Columns, known: np.ndarray) -> np.ndarray:
 def _note_changes(lived: Lived, sold: Columns) -> None:
     """Wrong quantities with their correction, and deletions."""
     second = chosen(sold, sold["version"] > 1)
-    ids = record_names(second, second["number"])
+    ids, seen = record_names(second, second["number"]), _seen_ms(second, lived)
     for row, id_ in enumerate(ids.tolist()):
-        is_deleted, at = second["deleted"][row] == 1, int(second["changed"][row])
+        is_deleted, at = second["deleted"][row] == 1, int(seen[row])
         source, true = _ENDPOINTS[second["shop"][row]], second["true_quantity"][row]
         kind = "deleted" if is_deleted else "corrected"
         lived.truth.plant(source, "dispense", id_, kind, at, None, None if is_deleted else true)
     wrong = chosen(sold, (sold["version"] == 1) & (sold["quantity"] != sold["true_quantity"]))
-    seen = visible_ms(wrong, lived)
+    seen = _seen_ms(wrong, lived)
     for row, id_ in enumerate(record_names(wrong, wrong["number"]).tolist()):
         source, served, true = (
             _ENDPOINTS[wrong["shop"][row]],
@@ -88,6 +97,14 @@ def _note_changes(lived: Lived, sold: Columns) -> None:
             wrong["true_quantity"][row],
         )
         lived.truth.plant(source, "dispense", id_, "wrong_quantity", int(seen[row]), served, true)
+
+
+def _seen_ms(t: Columns, lived: Lived) -> np.ndarray:
+    """When others see each row of ``sales.rows``: in the chain's database, or with the file it stands in."""
+    seen = visible_ms(t, lived)
+    for shop in (LINDEN, ANKER):
+        seen = np.where(t["shop"] == shop, file_seen_ms(lived, shop), seen)
+    return seen
 
 
 def _note_customers(lived: Lived, first: Columns, seen: np.ndarray, known: np.ndarray) -> np.ndarray:

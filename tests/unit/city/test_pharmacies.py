@@ -260,3 +260,20 @@ def test_a_day_drops_its_files_once_and_columns_drift_when_told(home: Path, city
 
 def read_header(path: Path, encoding: str) -> str:
     return path.read_bytes().split(b"\n")[0].decode(encoding)
+
+
+def test_a_sale_is_visible_once_its_file_is_there(tmp_path: Path) -> None:
+    city = City.open(tmp_path / "city", replace(SMALL, years=0.1, dirt=5.0))
+    for _ in range(8):
+        city.advance(1)
+        drops = tmp_path / "city/drops/pharmacy_corner"
+        told = {
+            line.partition(delimiter)[0]
+            for shop, delimiter in (("linden", ","), ("anker", ";"))
+            for path in drops.glob(f"dispense_{shop}_*")
+            for line in path.read_bytes().decode("cp1252", "replace").splitlines()
+        }
+        visible = {r["dispense_id"] for r in key(tmp_path, "dispenses") if r["source"] == "pharmacy_corner"}
+        assert visible <= told
+    city.close()
+    assert any(r["kind"] == "late_file" for r in key(tmp_path, "planted")), "one was late"

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from infra.city.city import City
 from infra.city.dirt import CORRUPT_KINDS, ODDITY_KINDS, SLIPS, corrupt
 from infra.city.habits import HOSPITALS
 from infra.city.surroundings import housing_feed
+from tests.unit.city.conftest import SMALL
 from tests.unit.city.served import resources
 from tests.unit.city.test_population import key
 
@@ -175,12 +177,22 @@ def test_each_kind_of_corruption_breaks_a_line_and_stays_one_line(kind: str) -> 
 
 
 def test_corrupt_lines_are_served_as_the_key_says(made_home: Path) -> None:
-    rows = key(made_home, "corrupt_lines")
-    assert {r["kind"] for r in rows} == set(CORRUPT_KINDS)
+    assert {r["kind"] for r in key(made_home, "corrupt_lines")} == set(CORRUPT_KINDS)
+    assert_corrupt_lines_are_served(made_home)
+
+
+def test_corrupt_lines_of_a_dirty_city_are_served_too(tmp_path: Path) -> None:
+    """A line that is spoilt is replaced or deleted by no later version before an export has it."""
+    City.open(tmp_path / "city", replace(SMALL, dirt=20.0)).close()
+    assert_corrupt_lines_are_served(tmp_path)
+
+
+def assert_corrupt_lines_are_served(home: Path) -> None:
+    rows = key(home, "corrupt_lines")
     for habits in HOSPITALS:
         wanted = {r["line_sha256"]: r["resource_type"] for r in rows if r["source"] == habits.source}
         for type_ in set(wanted.values()):
-            digests = {hashlib.sha256(line).hexdigest() for line in lines_of(made_home, habits.name, type_)}
+            digests = {hashlib.sha256(line).hexdigest() for line in lines_of(home, habits.name, type_)}
             assert {d for d, t in wanted.items() if t == type_} <= digests
 
 

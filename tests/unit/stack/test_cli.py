@@ -11,8 +11,10 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
+from infra import evaluate
 from infra.cli.app import app
 from infra.cli.dates import instant
+from infra.evaluate import Line
 from infra.stack import lifecycle
 from infra.stack.postgres import Cluster, free_port
 from infra.stack.services import services
@@ -79,6 +81,18 @@ def test_dates(written, meant):
 def test_a_date_that_is_none_is_told():
     with pytest.raises(CitywellError, match=r"'31\.1\.26' is not a date"):
         instant("31.1.26")
+
+
+@pytest.mark.parametrize(("is_met", "code"), [(True, 0), (False, 1)])
+def test_a_figure_that_falls_short_is_told_by_the_exit_code(is_met, code, monkeypatch):
+    lines = [Line("one", 1, "share", ">=1", True, 7), Line("other", 3, "values", "==0", is_met)]
+    monkeypatch.setattr(evaluate, "evaluate", lambda: iter(lines))
+    told = CliRunner().invoke(app, ["evaluate"])
+    assert told.exit_code == code
+    assert told.output.splitlines() == [
+        "one 1 share >=1 pass of 7",
+        f"other 3 values ==0 {'pass' if is_met else 'short'}",
+    ]
 
 
 @pytest.mark.parametrize("command", [("report",), ("quarantine", "report", "hospital_north")], ids=" ".join)

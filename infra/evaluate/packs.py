@@ -37,12 +37,13 @@ _CORNER = {"L": "pharmacy_linden", "A": "pharmacy_anker"}
 
 @dataclass(frozen=True)
 class Found:
-    """exact, knowable, true: packs of the pairs that gold has exactly, of those that are knowable, and of all. off:
-    pairs that gold has not exactly, by cause.
+    """pairs: how many there are. exact, knowable, true: packs of those that gold has exactly, of those that are
+    knowable, and of all. off: pairs that gold has not exactly, by cause.
     inferred, inferred_right, prescribed: dispenses with a request that was inferred, those where it is the true one,
     and all that have a true one.
     """
 
+    pairs: int
     exact: int
     knowable: int
     true: int
@@ -92,7 +93,7 @@ def compare(spark: SparkSession, folder: Path, seen: Mapping[str, pa.Scalar], ke
             planted = next((cause for cause in CAUSES if cause in packs.planted), None)
             off[planted or (UNEXPLAINED if is_linked_right else LINKAGE)] += 1
     knowable, true = sum(p.knowable for p in sold.values()), sum(p.true for p in sold.values())
-    return Found(exact, knowable, true, dict(off), *_requests(spark, records, key))
+    return Found(len(sold), exact, knowable, true, dict(off), *_requests(spark, records, key))
 
 
 def _visible(path: Path, seen: Mapping[str, pa.Scalar]) -> list[dict[str, Any]]:

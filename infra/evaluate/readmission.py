@@ -1,0 +1,45 @@
+"""What the model has learnt, and what hospitals hold of its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from infra.evaluate.figures import HOSPITALS, Line, Seen, is_published, none_of
+from jobs.sources import load as load_source
+from jobs.writeback import tasks
+
+MOST_AUROC_GAP = 0.03
+
+
+def figures(key: Path, seen: Seen) -> Iterator[Line]:
+    """Nothing before somebody is scored."""
+    if not is_published("scores.risk"):
+        return
+    yield _champion(key)
+    yield _written_back(max(at.as_py() for at in seen.values()))
+
+
+def _champion(key: Path) -> Line:
+    """How much AUROC the champion leaves to the true risk. Test people of a small city are few: the interval's low end
+    is what is judged."""
+    from ml.readmission.evaluate import champion_against_truth
+
+    gap = champion_against_truth(answer_key=key).gap
+    return Line(
+        "readmission_auroc_gap",
+        round(gap.value, 4),
+        f"AUROC({gap.low:.3f}..{gap.high:.3f})",
+        f"low<={MOST_AUROC_GAP}",
+        gap.low <= MOST_AUROC_GAP,
+    )
+
+
+def _written_back(at: datetime) -> Line:
+    """Reads the RiskAssessments of the city's own hospitals back: a directory served as one more has no answer key, and
+    is there for the time of its demo only."""
+    given = [name for name, endpoint in load_source(HOSPITALS).endpoints.items() if endpoint.on_demand]
+    found = tasks.verify_hospitals(at.isoformat(), but=given).values()
+    unlike = sum(one.expected - one.matching for one in found)
+    return none_of("risk_assessments_unlike_scores", unlike, "scores", sum(one.expected for one in found))
