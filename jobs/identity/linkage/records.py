@@ -81,13 +81,15 @@ def _discreet() -> Iterator[None]:
 
 @contextmanager
 def database() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB in memory that touches no file and no network."""
+    """A DuckDB in memory that touches no file and no network: it spills nothing, and what does not fit into memory
+    fails. Raises CitywellError, also for what fails in the block."""
     with (
         _discreet(),
         duckdb.connect(
             ":memory:",
             config={
                 "threads": _THREADS,
+                "temp_directory": "",
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
             },

@@ -7,8 +7,10 @@ import json
 import random
 import string
 import traceback
+from pathlib import Path
 
 import psycopg
+import pyarrow as pa
 import pytest
 
 from jobs.errors import CitywellError
@@ -384,3 +386,28 @@ def test_errors_of_scoring_hold_no_value(people: vault.Connection, vault_linker:
     told = "".join(traceback.format_exception(raised.value)).lower()
     assert "anna" not in told
     assert "could not convert" not in told
+
+
+def test_with_little_memory_scoring_fails_and_spills_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What does not fit into memory is names and phones, in clear."""
+    monkeypatch.chdir(tmp_path)
+    named = {name: [f"canary{name}{n}" for n in range(200_000)] for name in ("patient_key", "given", "phone")}
+    unknown = [""] * 200_000
+    people = pa.table({name: named.get(name, unknown) for name in records.RECORD_SCHEMA.names})
+    spilt: list[str] = []
+
+    def derive() -> None:
+        with records.database() as db:
+            db.execute("set memory_limit = '20MB'")
+            try:
+                records.derive(db, people)
+            finally:
+                spilt.extend(file.name for file in tmp_path.rglob("*"))
+
+    with pytest.raises(CitywellError, match="cannot be scored \\(OutOfMemoryException\\)") as raised:
+        derive()
+    assert spilt == []
+    assert "little memory" in raised.value.do
+    assert "canary" not in "".join(traceback.format_exception(raised.value))
