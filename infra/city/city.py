@@ -47,6 +47,8 @@ from infra.city.vocabulary import CHRONIC_KEYS
 from jobs.errors import CitywellError
 
 FORMAT = 4
+ELDEST_FACT_DAYS = 40 * 365
+"""Before a city's first day: nothing that anybody tells is older, but births."""
 
 
 class _Memory(msgspec.Struct):
@@ -315,6 +317,7 @@ class City:
         seed, people, numbers = self.options.seed, self.world.people, self._planted()
         who = identities(seed, numbers, people.sex[numbers], people.moves[numbers], numbers)
         kinds: dict[str, list[str]] = {
+            "birth_dates": [],
             "family_names": who.family,
             "full_names": [],
             "phones": who.phone,
@@ -349,14 +352,21 @@ class City:
         seed, people, planted = self.options.seed, self.world.people, self._planted()
         who = identities(seed, numbers, people.sex[numbers], people.moves[numbers], planted)
         persons = Persons.of(people, numbers, planted, self.options.first_day)
-        written = registered(habits, seed, persons, who, again=is_again).identity
+        known = registered(habits, seed, persons, who, again=is_again)
+        written = known.identity
         for g, f in zip(written.given, written.family, strict=True):
             kinds["family_names"].append(g if "zq" in g else f)
+        kinds["birth_dates"] += [text for text in known.birth if self._is_of_a_birth_alone(text)]
         kinds["full_names"] += written.full_names()
         kinds["phones"] += written.phone
         kinds["streets"] += written.street
         kinds["emails"] += [text for text in written.email if text]
         kinds["national_ids"] += [text for text in written.national_id if text]
+
+    def _is_of_a_birth_alone(self, date: str) -> bool:
+        """Whether nothing but a birth is of that day. The first of a month is left out: it may stand for the month."""
+        eldest = np.datetime64(self.options.first_day, "D") - ELDEST_FACT_DAYS
+        return len(date) == len("YYYY-MM-DD") and date < str(eldest) and not date.endswith("-01")
 
 
 def _written(now_ms: int) -> str:

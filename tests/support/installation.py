@@ -31,15 +31,23 @@ def installed(**settings: str) -> Iterator[Installation]:
 
 
 class Installation:
-    """Nothing of it runs before the first ``citywell("up")`` or ``citywell("demo")``."""
+    """Nothing of it runs before the first ``citywell("up")`` or ``citywell("demo")``.
+
+    elsewhere: its temporary directory, and the directory in which a person works with it.
+    """
 
     def __init__(self, home: Path, **settings: str) -> None:
         self.home = home
+        self.elsewhere = (home.parent / "tmp", home.parent / "work")
+        for place in self.elsewhere:
+            place.mkdir()
+            place.chmod(0o1777)
         self.ports = {name: free_port() for name in SERVERS}
         self.environment = {
             **os.environ,
             **{f"CITYWELL_{name}_PORT": str(port) for name, port in self.ports.items()},
             "CITYWELL_HOME": str(home),
+            "TMPDIR": str(self.elsewhere[0]),
             **settings,
         }
 
@@ -57,4 +65,11 @@ class Installation:
         return self._run([sys.executable, "-c", code])
 
     def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command,
+            cwd=self.elsewhere[1],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
