@@ -43,6 +43,7 @@ def admission(records: DataFrame) -> DataFrame:
         r["birth_date"]["month"].cast("int").alias("birth_month"),
         r["is_deceased"].alias("is_deceased"),
         at(r["deceased_at"]).alias("deceased_at"),
+        r["deceased_at"]["precision"].alias("deceased_precision"),
         *(r[name].alias(name) for name in names),
         at(r["admitted_at"]).alias("admitted_at"),
         r["admitted_at"]["precision"].alias("admitted_precision"),

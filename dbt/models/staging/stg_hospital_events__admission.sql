@@ -20,6 +20,7 @@ select
     birth_month,
     is_deceased,
     deceased_at,
+    deceased_precision,
     class_code,
     location_unit,
     location_room,

@@ -22,6 +22,7 @@ def message(kind: str, control: str, *segments: str, at: str = "20260102103000")
 
 
 PERSON = "PID|1||N1^^^NORTH^MR||Canary^Ada||19500317|F|||1 Street^^Citywell^^C05 41B||+1-555"
+DEAD = PERSON + "|" * 16 + "202601|Y"
 _STAY = {
     1: "1", 2: "I", 3: "MEDICINE^12^2^NORTH", 4: "E", 6: "EMERGENCY^^^NORTH", 14: "emd", 19: "V1^^^NORTH^VN",
     44: "20260102093000",
@@ -35,8 +36,8 @@ def result(value: str, status: str) -> str:
 
 
 MESSAGES = [
-    message("ADT^A01", "1", "EVN||20260102103100", PERSON, STAY),
-    message("ADT^A01", "1", "EVN||20260102103100", PERSON, STAY),
+    message("ADT^A01", "1", "EVN||20260102103100", DEAD, STAY),
+    message("ADT^A01", "1", "EVN||20260102103100", DEAD, STAY),
     message("ORU^R01", "2", PERSON, STAY, GLUCOSE, result("130", "P")),
     message("ORU^R01", "3", PERSON, STAY, GLUCOSE.replace("102500", "112500"), result("131", "F")),
     message(
@@ -69,6 +70,7 @@ def test_a_visit_and_a_patient_have_the_pseudonyms_of_the_house(filled: TestLake
     assert row["visit_key"] == house.key("identifier", f"{VISIT}|V1")
     assert (row["trigger"], row["class_code"], row["location_unit"]) == ("A01", "I", "MEDICINE")
     assert str(row["admitted_at"])[:16] == "2026-01-02 09:30"
+    assert (row["is_deceased"], row["deceased_precision"]) == (True, "month")
     assert "Canary" not in str(row)
 
 
