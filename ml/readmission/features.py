@@ -12,8 +12,8 @@ then. What is corrected, deleted or received later moves nothing. Windows are ha
 What is dated to the day, month or year alone, or to a period, is in a window when it ends in it: a value of the day of
 discharge may be the readmission's. Only of what names the stay itself is it enough to begin in it.
 
-Sex and date of birth are taken from the person's record as it is now: they are facts of birth, and a changed
-address must not make them unknown.
+Sex and date of birth are taken from the person's records as they are now (``gold.dim_person``): they are facts of
+birth, and a changed address must not make them unknown.
 
 Every value is a plain double (0 or 1 for flags), null where unknown, or a short code. Everything is one plan: the index
 stays joined once with each fact and aggregated with conditions. Encounters that are not over are no facts.

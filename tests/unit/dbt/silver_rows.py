@@ -19,11 +19,31 @@ SILVER = {
             "birth_month": 3,
             "postal_district": "100",
         },
-        {"patient_key": "p2", "birth_year": 2001, "is_deceased": True, "deceased_at": "2026-03-20"},
+        {
+            "patient_key": "p2",
+            "birth_year": 2001,
+            "is_deceased": True,
+            "deceased_at": "2026-03-20",
+            "deceased_precision": "day",
+            "identifier_keys": ["number"],
+        },
+        {"patient_key": "p2_elsewhere", "source": "hospital_harbour", "version_at": "2026-03-25"},
         {"patient_key": "deleted", "is_deleted": True, "month": "deleted"},
     ],
     "person_link": [
-        {"patient_key": key, "person_key": key, "linked_at": "2026-04-01"} for key in ("p1", "p2", "deleted")
+        {"patient_key": patient, "person_key": person, "linked_at": "2026-04-01"}
+        for patient, person in (("p1", "p1"), ("p2", "p2"), ("p2_elsewhere", "p2"), ("deleted", "deleted"))
+    ],
+    "hospital_events__admission": [
+        {
+            "source": "events_north",
+            "admission_key": "death",
+            "trigger": "A31",
+            "patient_key": "number",
+            "is_deceased": True,
+            "deceased_at": "2026-03-20 14:30",
+            "deceased_precision": "second",
+        }
     ],
     "organization": [
         {"organization_key": "ward", "name": "Ward", "type_code": "dept", "identifier_keys": ["ward-number"]},

@@ -86,11 +86,13 @@ def test_persons(built: tuple[City, gold.GoldResult]) -> None:
         "birth_year",
         "birth_month",
         "is_deceased",
+        "deceased_at",
         "postal_district",
     )
+    died_at = at("2026-03-20 14:30")
     assert built[0].rows("dim_person", *columns) == {
-        ("p1", "p1", "female", 1950, 3, False, "100"),
-        ("p2", "p2", "unknown", 2001, None, True, None),
+        ("p1", "p1", "female", 1950, 3, False, None, "100"),
+        ("p2", "p2_elsewhere", "unknown", 2001, None, True, died_at, None),
     }
 
 

@@ -243,6 +243,66 @@ def test_a_record_and_messages_of_one_visit_are_one_encounter(told: City) -> Non
     )  # fmt: skip
 
 
+def test_a_death_stands_until_messages_take_it_back(told: City) -> None:
+    """In the order they were sent, whatever order they come in, and as if built anew. Harbour's days begin at midnight
+    UTC, those of its messages in Berlin."""
+    dead, alive = {"is_deceased": True}, {"is_deceased": False}
+    at_five = {"deceased_at": "2026-03-10 05:00", "deceased_precision": "second"}
+    of_day = {"deceased_at": "2026-03-09 23:00", "deceased_precision": "day"}
+    nothing, unknown, known = (
+        (False, None, None),
+        (True, None, None),
+        (True, at("2026-03-10 05:00"), "second"),
+    )
+    cases: dict[str, tuple[Sequence[Row], tuple[Any, ...]]] = {
+        "silent": ([{}], nothing),
+        "dead": ([dead, {}], unknown),
+        "dated": ([at_five, {}], known),
+        "dated once": ([{**dead, **at_five}, dead], known),
+        "alive": ([dead, alive], nothing),
+        "taken back": ([{**dead, **at_five}, {"nulled": ["is_deceased", "deceased_at"]}], nothing),
+        "undated": ([{**dead, **at_five}, {"nulled": ["deceased_at"], **dead}], unknown),
+        "dead again": ([at_five, alive, dead], unknown),
+        "deleted": ([dead, {"is_deleted": True, **alive}], unknown),
+        "merged": (
+            [{"patient_key": "old", **dead}, {"trigger": "A40", "prior_patient_keys": ["old"]}],
+            unknown,
+        ),
+        "stranger": ([{"patient_key": "nobody's", **dead}], nothing),
+        "elsewhere": ([{"source": "events_harbour", **of_day}], (True, at("2026-03-10"), "day")),
+        "other house": ([{"source": "events_university", **dead}], nothing),
+    }
+    messages = [
+        {
+            **said("A31", None, f"10 {10 + hour}:00", admission_key=f"{case} {hour}", patient_key=case),
+            **words,
+        }
+        for case, (tellings, _) in cases.items()
+        for hour, words in enumerate(tellings)
+    ]
+    told.put(
+        patient=[
+            {
+                "patient_key": f"patient {case}",
+                "source": "hospital_harbour" if case == "elsewhere" else "hospital_north",
+                "identifier_keys": [case],
+            }
+            for case in cases
+        ]
+    )
+    people, columns = "+dim_person,resource_type:model", ("is_deceased", "deceased_at", "deceased_precision")
+    for arrived in (messages[1::2], messages[::-1]):
+        told.put(hospital_events__admission=arrived)
+        told.build(people)
+    assert told.rows("dim_person", "patient_key", *columns) == {
+        (f"patient {case}", *expected) for case, (_, expected) in cases.items()
+    }
+    rows = told.rows("dim_person")
+    told.put(hospital_events__admission=messages)
+    told.build(people, full_refresh=True)
+    assert told.rows("dim_person") == rows
+
+
 def test_a_day_that_messages_tell_is_a_day_of_the_house(told: City) -> None:
     """In Berlin, where the messages come from, a day begins at 23:00 UTC; the house's days begin at midnight UTC."""
     harbour = {"source": "events_harbour", "patient_key": "m3", "class_code": "I"}
