@@ -83,10 +83,17 @@ with measured as (
     group by source, code
 ),
 
+patient as (
+    select p.source, coalesce(l.person_key, p.patient_key) as person_key
+    from silver.hospital__patient as p
+    left join silver.person_link as l on p.patient_key = l.patient_key
+    where not (coalesce(p.is_deleted, false) or coalesce(p.is_entered_in_error, false))
+),
+
 people as (
     select source, count(distinct person_key) as of_people
     from (
-        select source, person_key from gold.dim_person
+        select source, person_key from patient
         union all
         select source, person_key from gold.fct_measurement where told_by in ('fhir', 'both')
     )
@@ -97,6 +104,7 @@ select m.source, m.code, m.display, m.people, p.of_people
 from measured as m
 inner join people as p on m.source = p.source
 """
+"""A person counts in every hospital that has a record of them."""
 _NEWEST_SCORES = """
 select source, band, reasons, person_key from (
     select *, row_number() over (partition by person_key, target order by as_of desc, risk_key) as place
@@ -173,7 +181,9 @@ def collect(
             )
         ),
         activity=tuple(Activity(**row) for row in rows(_ACTIVITY, "gold.agg_facility_daily")),
-        coverage=_coverage(rows(_COVERAGE, "gold.fct_measurement", "gold.dim_person")),
+        coverage=_coverage(
+            rows(_COVERAGE, "gold.fct_measurement", "silver.hospital__patient", "silver.person_link")
+        ),
         model=model,
         scored=tuple(Scored(**row) for row in rows(_SCORED, "scores.risk")),
         reasons=tuple(Reason(**row) for row in rows(_REASONS, "scores.risk")),
