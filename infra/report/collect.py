@@ -105,30 +105,19 @@ from measured as m
 inner join people as p on m.source = p.source
 """
 """A person counts in every hospital that has a record of them."""
-_NEWEST_SCORES = """
-select source, band, reasons, person_key from (
-    select *, row_number() over (partition by person_key, target order by as_of desc, risk_key) as place
-    from (
-        select *, row_number() over (partition by risk_key order by scored_at desc, batch_id desc) as issue
-        from scores.risk
-    )
-    where issue = 1 and status = 'active' and expires_at > (select max(s.as_of) from scores.risk as s)
-)
-where place = 1
-"""
-"""The score in force of each person: neither withdrawn nor expired."""
-_SCORED = f"select source, band, count(*) as people from ({_NEWEST_SCORES}) group by source, band"  # noqa: S608
-_REASONS = f"""
+_SCORED = "select source, band, count(*) as people from ({in_force}) group by source, band"
+_REASONS = """
 select coalesce(reason.feature, reason.label) as label, count(distinct person_key) as people
 from (
     select
         person_key,
         explode(from_json(reasons, 'array<struct<feature: string, label: string, effect: string>>')) as reason
-    from ({_NEWEST_SCORES})
+    from ({in_force})
 )
 where coalesce(reason.effect, 'raises') = 'raises'
 group by coalesce(reason.feature, reason.label)
-"""  # noqa: S608
+"""
+_SCORE_TABLES = ("scores.risk", "gold.fct_encounter", "gold.dim_facility")
 
 
 def gather(*, as_of: datetime, stages: Mapping[str, float]) -> ReportData:
@@ -158,7 +147,10 @@ def collect(
     model: Model | None,
     served: int | None = None,
 ) -> ReportData:
-    """The figures of the tables in ``versions``, registered in ``spark``, and of the control database."""
+    """The figures of the tables in ``versions``, registered in ``spark``, and of the control database.
+
+    Scores are those in force at ``as_of``, as serving has them.
+    """
 
     def rows(query: str, *tables: str) -> list[dict[str, Any]]:
         if not set(tables) <= set(versions):
@@ -166,6 +158,7 @@ def collect(
         return spark.sql(query).toArrow().to_pylist()
 
     shown = sorted(name for name in versions if name.startswith(_SHOWN_SCHEMAS))
+    in_force = serving.newest_query(as_of)
     return ReportData(
         as_of=as_of,
         made_at=datetime.now(UTC),
@@ -185,8 +178,8 @@ def collect(
             rows(_COVERAGE, "gold.fct_measurement", "silver.hospital__patient", "silver.person_link")
         ),
         model=model,
-        scored=tuple(Scored(**row) for row in rows(_SCORED, "scores.risk")),
-        reasons=tuple(Reason(**row) for row in rows(_REASONS, "scores.risk")),
+        scored=tuple(Scored(**row) for row in rows(_SCORED.format(in_force=in_force), *_SCORE_TABLES)),
+        reasons=tuple(Reason(**row) for row in rows(_REASONS.format(in_force=in_force), *_SCORE_TABLES)),
         written=_written(conn),
         served=served,
         stages=dict(stages),

@@ -184,8 +184,12 @@ def newest(spark: SparkSession, as_of: datetime) -> pa.Table:
 
     An older instant than that of the newest score counts as that one: a run repeated later brings nothing back.
     """
-    moment = f"{as_of.astimezone(UTC):%Y-%m-%d %H:%M:%S.%fZ}"
-    return spark.sql(_NEWEST.format(as_of=moment)).toArrow().select(list(COLUMNS))
+    return spark.sql(newest_query(as_of)).toArrow().select(list(COLUMNS))
+
+
+def newest_query(as_of: datetime) -> str:
+    """SQL over ``scores.risk``, ``gold.fct_encounter`` and ``gold.dim_facility`` whose rows ``newest`` gives."""
+    return _NEWEST.format(as_of=f"{as_of.astimezone(UTC):%Y-%m-%d %H:%M:%S.%fZ}")
 
 
 def load(conn: Connection, scores: pa.Table, *, run_id: str, data_versions: Mapping[str, int]) -> LoadResult:

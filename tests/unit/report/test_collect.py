@@ -10,9 +10,9 @@ import pytest
 from infra.report.collect import collect, parse_model
 from infra.report.model import Activity, Coverage, Estimate, Flow, Group, Reason, ReportData, Scored, Written
 from jobs.lake import catalog, control, engine, tables
-from jobs.writeback import fhir
+from jobs.writeback import fhir, serving
 
-AS_OF = datetime(2026, 1, 2, tzinfo=UTC)
+AS_OF = datetime(2026, 1, 3, tzinfo=UTC)
 TABLES = {
     "gold.dim_person": """
         select * from values ('p1', 'hospital_north'), ('p2', 'hospital_north'), ('p4', 'hospital_harbour')
@@ -45,10 +45,16 @@ TABLES = {
             ('f1', 'hospital_north', date '2025-11-02', 4, 0, 6),
             ('m1', 'pharmacy_chain', date '2025-11-02', null, null, null)
         as t (facility_key, source, date, arrivals, admissions, occupancy)""",
+    "gold.dim_facility": """
+        select * from values ('f1', 'Ward One', true) as t (facility_key, name, is_current)""",
+    "gold.fct_encounter": """
+        select * from values ('stay-r3', 'f1', 'p2'), ('stay-r7', 'f1', 'p2')
+        as t (encounter_key, facility_key, person_key)""",
     "scores.risk": """
         select
-            *, 'hospital_north' as source, 'readmission_30d' as target, as_of + interval 30 days as expires_at,
-            timestamp '2026-01-01 00:00:00' + make_dt_interval(day) as scored_at
+            *, person_key as patient_key, 'stay-' || risk_key as encounter_key, 'hospital_north' as source,
+            'readmission_30d' as target, 0.5D as probability, 'readmission_30d' as model_name, '1' as model_version,
+            as_of + interval 30 days as expires_at, timestamp '2026-01-01 00:00:00' + make_dt_interval(day) as scored_at
         from values
             ('r1', 'p1', timestamp '2026-01-01 00:00:00', 0, 'active', 'high', '[{"label": "many", "effect": 1}]'),
             ('r2', 'p1', timestamp '2026-01-02 00:00:00', 0, 'active', 'low', '[]'),
@@ -58,7 +64,9 @@ TABLES = {
             ),
             ('r4', 'p3', timestamp '2026-01-02 00:00:00', 0, 'active', 'high', '[]'),
             ('r4', 'p3', timestamp '2026-01-02 00:00:00', 1, 'withdrawn', 'high', '[]'),
-            ('r5', 'p4', timestamp '2025-11-02 00:00:00', 0, 'active', 'high', '[]')
+            ('r5', 'p4', timestamp '2025-11-02 00:00:00', 0, 'active', 'high', '[]'),
+            ('r6', 'p5', timestamp '2025-12-03 12:00:00', 0, 'active', 'high', '[]'),
+            ('r7', 'p6', timestamp '2026-01-01 00:00:00', 0, 'active', 'high', '[]')
         as t (risk_key, person_key, as_of, day, status, band, reasons)""",
 }
 
@@ -97,6 +105,15 @@ def test_only_the_score_in_force_of_a_person_counts(collected: ReportData) -> No
     assert collected.reasons == (Reason("age", 1),)
 
 
+def test_the_report_and_serving_have_the_same_scores_in_force(collected: ReportData) -> None:
+    """Expired is what is over at the report's instant; whose a stay is may be known better than when it was scored."""
+    with engine.session() as spark:
+        catalog.register(spark, collected.versions)
+        served = serving.newest(spark, AS_OF)
+    assert set(served["person_key"].to_pylist()) == {"p1", "p2"}
+    assert sum(row.people for row in collected.scored) == served.num_rows
+
+
 def test_a_measurement_counts_a_person_once(collected: ReportData) -> None:
     assert set(collected.coverage) == {
         Coverage("hospital_north", "Glucose (2345-7)", 2, 3),
@@ -117,9 +134,11 @@ def test_a_table_that_is_not_published_leaves_its_section_empty(collected: Repor
     assert collected.quarantine == ()
     assert collected.tables == {
         "gold.agg_facility_daily": 4,
+        "gold.dim_facility": 1,
         "gold.dim_person": 3,
+        "gold.fct_encounter": 2,
         "gold.fct_measurement": 6,
-        "scores.risk": 6,
+        "scores.risk": 8,
         "silver.hospital__patient": 6,
         "silver.person_link": 5,
     }
