@@ -4,8 +4,9 @@ Flow: published batches without a profile -> for each of their tables, the rows 
 the rules, and of measurements what gold makes of them -> counts, shares and moments by column -> quality.profile, one
 slice a batch. A batch is profiled once.
 
-Nothing in it tells of a person: pseudonyms are counted alone, and values are named where they are codes that at least
-FEWEST rows share.
+Nothing in it tells of a person: pseudonyms are counted alone, values are named where they are codes that at least
+FEWEST rows share, and moments are those of at least FEWEST values. A minimum or maximum is one row's own value, however
+many there are: of ``health`` columns neither is told.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from jobs.sources.tables import Column as Declared
 
 PROFILE = "quality.profile"
 FEWEST = 10
-"""Values that fewer rows of a batch share are not named."""
+"""Values that fewer rows of a batch share are not named; of fewer values there are no moments."""
 MOST_NAMED = 20
 _MOST_BATCHES = 10_000
 _FACTS = "gold.fct_measurement"
@@ -86,7 +87,7 @@ def update(spark: SparkSession, gold: Mapping[str, int]) -> int | None:
 
 def profile(rows: DataFrame, columns: Mapping[str, Declared]) -> list[Row]:
     """One row per column of ``rows``: how many rows and nulls, how many values (roughly), the moments of numbers and
-    the most frequent codes. Empty where there are no rows.
+    the most frequent codes, as far as they tell of nobody. Empty where there are no rows.
 
     columns: what is declared of each column to look at; those missing in ``rows`` are left out.
     """
@@ -135,10 +136,15 @@ def _sums(name: str, declared: Declared) -> list[Column]:
     found = [F.count(column).alias(f"{name}:there")]
     if not declared.type.startswith(("array", "struct", "map")):
         found.append(F.approx_count_distinct(column.cast("string")).alias(f"{name}:distinct"))
-    if declared.type in _NUMBERS:
+    if declared.type in _NUMBERS and declared.sensitivity != "pseudonym":
         number = column.cast("double")
-        moments = {"min": F.min, "max": F.max, "mean": F.avg, "std": F.stddev_samp}
-        found += [moment(number).alias(f"{name}:{word}") for word, moment in moments.items()]
+        moments = {"mean": F.avg, "std": F.stddev_samp}
+        if declared.sensitivity == "none":
+            moments |= {"min": F.min, "max": F.max}
+        are_many = F.count(column) >= FEWEST
+        found += [
+            F.when(are_many, moment(number)).alias(f"{name}:{word}") for word, moment in moments.items()
+        ]
     return found
 
 

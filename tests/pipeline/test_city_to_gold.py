@@ -245,7 +245,8 @@ def test_every_batch_is_profiled_and_names_nothing_rare(city_lake: TestLake) -> 
     received = found["bronze.hospital__observation", "received", "value_number"]
     kept = found["bronze.hospital__observation", "published", "value_number"]
     assert received["row_count"] > kept["row_count"] > kept["null_count"] > 0
-    assert received["minimum"] < received["mean"] < received["maximum"]
+    assert (received["minimum"], received["maximum"]) == (None, None)
+    assert min(received["mean"], received["standard_deviation"]) > 0
     canonical = found["gold.fct_measurement", "published", "unit_canonical"]["top_values"]
     assert {"kg", "mm[Hg]", "mg/dL"} <= {one["value"] for one in canonical}
     named = [one for row in rows for one in row["top_values"] or ()]
