@@ -55,7 +55,8 @@ def model_card(
             ],
         ),
         f"No person is in both parts. The test part begins at {str(trained.cut)[:10]}; every training label was known "
-        "before. Table versions: "
+        "before. Who is tested on goes by the patient, so that no linkage turns what was learnt from into a test. "
+        "Table versions: "
         + ", ".join(f"{table} {version}" for table, version in sorted(data_versions.items()))
         + ".",
         _table(("cohort", "rows"), sorted((cohort or {}).items())) if cohort else "",

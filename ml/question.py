@@ -60,7 +60,7 @@ class Cases:
 
     x: n rows of a question's features. y: 0 or 1. person: whose case it is. at: when the question was asked
     (datetime64, UTC), where known. groups: name -> n values, such as sex and age band, for which results are shown
-    apart.
+    apart. patient: whose record it is, where linkage may make several patients one person, or take them apart again.
     """
 
     x: pd.DataFrame
@@ -68,6 +68,7 @@ class Cases:
     person: np.ndarray
     groups: Mapping[str, np.ndarray]
     at: np.ndarray | None = field(default=None)
+    patient: np.ndarray | None = field(default=None)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -80,4 +81,5 @@ class Cases:
             person=self.person[rows],
             groups={name: values[rows] for name, values in self.groups.items()},
             at=None if self.at is None else self.at[rows],
+            patient=None if self.patient is None else self.patient[rows],
         )

@@ -4,12 +4,14 @@ Flow: ``split`` (no person in both parts, the test part later) -> ``compare`` (f
 cross-validation on the training part) -> ``choose`` -> threshold and bands from the out-of-fold probabilities of the
 training part -> fit on the whole training part -> ``evaluate`` on the test part, once.
 
-The split. A hash of question and person puts three people of ten into the test bucket, for good: a later model
-is tested on people that no earlier one has learnt from, so champion and challenger can be compared on them. The
-test part is the test people's latest discharges (the last 40 % of all); the training part is the other people's
-discharges whose label was known before the first of those. What is neither (test people's early discharges, the
-others' late ones) is left out: that is the price of testing on new people in a later time at once. The model
-that is tested is the model that is used; it is not refitted on the test part.
+The split. A hash of question and patient puts three patients of ten into the test bucket, for good: what linkage makes
+of patients changes, their keys do not. Test people are those all of whose patients are in it. A later model is tested
+on patients that no earlier one has learnt from, so champion and challenger can be compared on them. The test part is
+the test people's latest discharges (the last 40 % of all); the training part is the discharges of patients outside the
+bucket whose label was known before the first of those. What is neither (test people's early discharges, the others'
+late ones, those of test patients who are one person with patients outside the bucket) is left out: that is the price
+of testing on new people in a later time at once. The model that is tested is the model that is used; it is not refitted
+on the test part.
 """
 
 from __future__ import annotations
@@ -154,17 +156,20 @@ def split(question: Question, cases: Cases) -> Split:
     cut = np.quantile(cases.at.astype("datetime64[us]").astype("int64"), 1 - TEST_TIME)
     cut_at = np.datetime64(int(cut), "us")
     horizon = np.timedelta64(question.horizon_days, "D")
-    is_test_person = np.array([in_test_bucket(question, person) for person in cases.person])
+    patients = cases.person if cases.patient is None else cases.patient
+    is_learnt_from = np.array([not in_test_bucket(question, patient) for patient in patients])
+    others = set(cases.person[is_learnt_from].tolist())
+    is_test_person = np.array([person not in others for person in cases.person])
     return Split(
-        train=np.flatnonzero(~is_test_person & (cases.at + horizon <= cut_at)),
+        train=np.flatnonzero(is_learnt_from & (cases.at + horizon <= cut_at)),
         test=np.flatnonzero(is_test_person & (cases.at >= cut_at)),
         cut=cut_at,
     )
 
 
-def in_test_bucket(question: Question, person: object) -> bool:
-    """Whether a person is a test person of ``question``: always the same answer."""
-    digest = hashlib.sha256(f"{question.name}|{person}".encode()).digest()
+def in_test_bucket(question: Question, patient: object) -> bool:
+    """Whether a patient is in the test bucket of ``question``: always the same answer."""
+    digest = hashlib.sha256(f"{question.name}|{patient}".encode()).digest()
     return int.from_bytes(digest[:8], "big") < TEST_PEOPLE * 2**64
 
 

@@ -52,8 +52,9 @@ def compare(y: np.ndarray, probability: np.ndarray, truth: np.ndarray, person: n
 def champion_against_truth(as_of: datetime | str | None = None, answer_key: Path | None = None) -> Comparison:
     """Compare the champion with the truth on the test part of the features built for ``as_of``, or the latest ones.
 
-    Test people are so for good: no champion has learnt from them. answer_key: the city's directory of that name.
-    Raises CitywellError when there is no champion or no answer key, or when the key does not fit the discharges.
+    No champion has learnt from a patient of the test part, whatever linkage has made of them since. answer_key: the
+    city's directory of that name. Raises CitywellError when there is no champion or no answer key, or when the key does
+    not fit the discharges.
     """
     holder = registry.champion(TARGET)
     if holder is None:

@@ -354,6 +354,7 @@ def cases(table: pa.Table) -> Cases:
         person=frame["person_key"].to_numpy(),
         groups={"sex": frame["sex"].to_numpy(), "age": frame["age_band"].to_numpy()},
         at=frame["discharged_at"].dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(),
+        patient=frame["patient_key"].to_numpy(),
     )
 
 

@@ -43,6 +43,22 @@ def test_a_test_person_stays_one_whatever_else_is_in_the_data() -> None:
     assert {p for p in CASES.person if training.in_test_bucket(other, p)} != people
 
 
+@pytest.mark.parametrize("is_linked", [False, True], ids=["then taken apart", "then linked"])
+def test_nobody_who_was_learnt_from_is_tested_after_linkage(is_linked: bool) -> None:
+    """Every second patient is one person with the one before."""
+    apart = replace(CASES, patient=CASES.person)
+    linked = replace(apart, person=np.array([f"p{int(p[1:]) // 2 * 2}" for p in CASES.person]))
+    before, after = (apart, linked) if is_linked else (linked, apart)
+    learnt = before.take(training.split(toy.QUESTION, before).train)
+    parts = training.split(toy.QUESTION, after)
+    train, test = after.take(parts.train), after.take(parts.test)
+    assert test.patient is not None
+    assert learnt.patient is not None
+    assert len(test) > 50
+    assert not set(test.patient) & set(learnt.patient)
+    assert not set(test.person) & set(train.person)
+
+
 def test_what_is_learnt_beats_chance_and_comes_near_the_truth(trained: training.Trained) -> None:
     truth = toy.true_risk(trained.test.x)
     gap = metrics.difference(
