@@ -1,7 +1,8 @@
 """The model card: what a model is for, what it was made from, how good it is and where it must not be used.
 
 After M. Mitchell et al., "Model Cards for Model Reporting", FAT* 2019. Holds aggregates only; groups with fewer than
-ten events are left out, and the others' counts are rounded, so that nothing can be told by subtraction.
+ten events are left out, and the others' counts are rounded, so that nothing can be told by subtraction. So are those
+of the cohort, where counts below five are withheld.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from jobs.writeback.disclosure import shown
+from jobs.writeback.disclosure import SMALLEST_SHOWN, shown
 from ml import models
 from ml.metrics import Result
 from ml.question import Cases
@@ -59,7 +60,7 @@ def model_card(
         "Table versions: "
         + ", ".join(f"{table} {version}" for table, version in sorted(data_versions.items()))
         + ".",
-        _table(("cohort", "rows"), sorted((cohort or {}).items())) if cohort else "",
+        _table(("cohort", "rows, to the nearest five"), _cohort(cohort)) if cohort else "",
         "## Choice of the model",
         "Cross-validation on the training part, five folds, no person in two folds; the simplest family whose AUROC is "
         "within one standard error of the best. The test part was used once, for the model chosen.",
@@ -86,6 +87,11 @@ def model_card(
     if definition:
         sections += ["## Definition", definition.strip()]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _cohort(counts: Mapping[str, int]) -> list[tuple[object, ...]]:
+    told = {name: shown(count) for name, count in sorted(counts.items())}
+    return [(name, f"<{SMALLEST_SHOWN}" if count is None else count) for name, count in told.items()]
 
 
 def _part(name: str, cases: Cases) -> tuple[object, ...]:

@@ -30,6 +30,7 @@ from sklearn.pipeline import Pipeline
 from jobs.crash import crash_here
 from jobs.errors import CitywellError
 from jobs.settings import settings
+from jobs.writeback.disclosure import shown
 from ml import explain, models
 from ml.card import model_card
 from ml.metrics import Estimate, Evaluation
@@ -143,7 +144,7 @@ def register(
             _log_data(mlflow, data_versions)
             mlflow.log_params(_params(trained))
             mlflow.log_metrics(_test_metrics(trained.evaluation))
-            mlflow.log_dict(asdict(trained.evaluation), "evaluation.json")
+            mlflow.log_dict(_told(trained.evaluation), "evaluation.json")
             card = model_card(
                 trained, as_of=as_of, data_versions=data_versions, definition=definition, cohort=cohort
             )
@@ -328,6 +329,17 @@ def _params(trained: Trained) -> dict[str, Any]:
         "test_cases": len(trained.test),
         "test_events": int(trained.test.y.sum()),
     }
+
+
+def _told(evaluation: Evaluation) -> dict[str, Any]:
+    """``evaluation`` with the counts of its groups as they may be shown.
+
+    From exact ones the count of a group that is left out would follow by subtraction.
+    """
+    told = asdict(evaluation)
+    for group in told["groups"]:
+        group.update({name: shown(group[name]) for name in ("cases", "people", "events")})
+    return told
 
 
 def _test_metrics(evaluation: Evaluation) -> dict[str, float]:

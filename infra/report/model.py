@@ -85,7 +85,7 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class Group:
-    """The model on the test cases of one group, such as sex = female."""
+    """The model on the test cases of one group, such as sex = female; cases and events to the nearest five."""
 
     group: str
     level: str

@@ -38,6 +38,15 @@ METRIC_NAMES = {
     "calibration_error": "Calibration error",
     "calibration_in_the_large": "Predicted minus observed",
 }
+OF_PEOPLE = frozenset(
+    {
+        "gold.dim_person",
+        "silver.hospital__patient",
+        "silver.person_link",
+        "silver.wearables__participant",
+    }
+)
+"""Tables with a row for each person, or for each of a person's records at the houses: their rows are people."""
 _TEMPLATES = Path(__file__).parent
 _RULES_SHOWN = 12
 _REASONS_SHOWN = 8
@@ -59,6 +68,7 @@ def render(data: ReportData, path: Path) -> Path:
         data=data,
         style=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
         outcomes=OUTCOMES,
+        of_people=OF_PEOPLE,
         totals={name: sum(getattr(f, name) for f in data.flows) for name in ("received", *OUTCOMES)},
         flows=_flows(data.flows),
         quarantine=_quarantine(data),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from jobs.errors import CitywellError
+from jobs.writeback.disclosure import shown
 from ml import explain, gate, models, registry, training
 from ml.training import Trained
 from tests.unit.ml import toy
@@ -33,7 +34,7 @@ def register(trained: Trained, uri: str, key: str) -> registry.Version:
         data_versions=VERSIONS,
         key=key,
         definition="What is asked.",
-        cohort={"index stays": 12},
+        cohort={"index stays": 3012, "of these followed by death": 3},
         uri=uri,
     )
 
@@ -102,12 +103,21 @@ def test_what_is_logged_can_be_found_again(
     assert "nan" not in card
     rounded = [line.split(" | ")[1:3] for line in card.splitlines() if line.startswith(("| sex=", "| age="))]
     assert all(int(count) % 5 == 0 for counts in rounded for count in counts)
-    evaluation = json.loads((artifacts / "evaluation.json").read_text())
-    assert evaluation["overall"]["events"] == sum(
-        g["events"] for g in evaluation["groups"] if g["group"].startswith("sex")
-    )
+    assert "| index stays | 3010 |\n| of these followed by death | <5 |" in card
     assert (artifacts / "reliability.png").read_bytes().startswith(b"\x89PNG")
     assert "signature" in (artifacts / "model" / "MLmodel").read_text()
+
+
+def test_no_left_out_group_follows_from_what_is_logged(artifacts: Path, trained: Trained) -> None:
+    """Of the other groups the counts are rounded: subtracted from those of all they tell of nobody."""
+    evaluation = json.loads((artifacts / "evaluation.json").read_text())
+    exact = {group.group: group for group in trained.evaluation.groups}
+    assert evaluation["overall"]["events"] == trained.evaluation.overall.events
+    assert len(evaluation["groups"]) == len(exact)
+    for told in evaluation["groups"]:
+        for name in ("cases", "people", "events"):
+            assert told[name] == shown(getattr(exact[told["group"]], name))
+    assert any(told["cases"] != exact[told["group"]].cases for told in evaluation["groups"])
 
 
 def test_a_training_is_found_by_what_went_into_it(version: registry.Version, mlflow_uri: str) -> None:

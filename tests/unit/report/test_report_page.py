@@ -50,8 +50,8 @@ MODEL = Model(
 )
 FULL = replace(
     EMPTY,
-    tables={"gold.dim_person": 1234},
-    versions={"gold.dim_person": 7},
+    tables={"gold.dim_person": 1234, "gold.fct_encounter": 2003, "silver.wearables__participant": 3},
+    versions={"gold.dim_person": 7, "gold.fct_encounter": 8, "silver.wearables__participant": 2},
     flows=(
         Flow("hospital_north", "Patient", 1200, published=1190, quarantined=3, duplicate=7),
         Flow("hospital_harbour", "AllergyIntolerance", 50, unmodelled=50),
@@ -155,6 +155,13 @@ def test_small_numbers_of_people_are_withheld(tmp_path: Path) -> None:
     assert "0.999" not in seen
     assert "0.987" not in seen
     assert "too few" in seen
+
+
+def test_of_a_table_whose_rows_are_people_no_exact_count_is_shown(tmp_path: Path) -> None:
+    seen = text(page(FULL, tmp_path))
+    assert "gold.dim_person 1,235 7" in seen
+    assert "silver.wearables__participant <5 2" in seen
+    assert "gold.fct_encounter 2,003 8" in seen
 
 
 def test_a_share_observed_tells_of_no_small_number(tmp_path: Path) -> None:
