@@ -11,7 +11,7 @@ told as (
         on
             told.house = numbered.source
             and told.visit_key = numbered.visit_key
-    where told.status in ('in-progress', 'finished')
+    where told.superseded_at is null and told.status in ('in-progress', 'finished')
     group by told.visit_key
 ),
 

@@ -1,4 +1,5 @@
--- One row per visit that messages tell of, put together in the messages' order whatever order they came in.
+-- What messages tell of a visit, put together in the messages' order whatever order they came in. A row lasts from when
+-- one became usable until the next did (`superseded_at`); the first is of the time before (`usable_at` null), empty.
 with
 
 message as (
@@ -130,10 +131,61 @@ placed as (
     from of_visit
 ),
 
+moment as (
+    select
+        house,
+        visit_key,
+        usable_at,
+        lead(usable_at) over (partition by house, visit_key order by usable_at asc nulls first) as superseded_at
+    from (
+        select distinct
+            house,
+            visit_key,
+            instant as usable_at
+        from placed
+            lateral view explode(array(usable_at, cast(null as timestamp))) exploded as instant
+    ) as instants
+),
+
+told_by_then as (
+    select
+        moment.house,
+        moment.visit_key,
+        moment.usable_at,
+        moment.superseded_at,
+        placed.trigger,
+        placed.nulled,
+        placed.patient_key,
+        placed.told_status,
+        placed.told_class,
+        placed.admission_type,
+        placed.admit_source,
+        placed.discharge_disposition,
+        placed.location_unit,
+        placed.reason_code,
+        placed.admitted_at,
+        placed.admitted_precision,
+        placed.discharged_at,
+        placed.discharged_precision,
+        placed.expected_at,
+        placed.opened_at,
+        placed.known_from,
+        placed.available_at,
+        placed.place
+    from moment
+    left join placed
+        on
+            moment.house = placed.house
+            and moment.visit_key = placed.visit_key
+            and moment.usable_at >= placed.usable_at
+),
+
 folded as (
     select
         house,
         visit_key,
+        usable_at,
+        superseded_at,
         max_by(patient_key, place) as patient_key,
         max_by(told_status, case when told_status is not null then place end) as told_status,
         max(case when trigger in ('A02', 'A06', 'A07') then 1 else 0 end) as is_moved,
@@ -152,10 +204,9 @@ folded as (
         min(opened_at) as opened_at,
         min(available_at) as first_known_at,
         max(available_at) as available_at,
-        max(known_from) as known_from,
-        max(usable_at) as usable_at
-    from placed
-    group by house, visit_key
+        max(known_from) as known_from
+    from told_by_then
+    group by house, visit_key, usable_at, superseded_at
 ),
 
 judged as (
@@ -196,7 +247,8 @@ select
     judged.first_known_at,
     judged.known_from,
     judged.available_at,
-    judged.usable_at
+    judged.usable_at,
+    judged.superseded_at
 from judged
 left join merged
     on

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from infra.engine.launch import Engine
+from jobs.lake import tables
+from ml.readmission import cohort
 from tests.unit.dbt.city import City, Row, a_city, at
 
 ENCOUNTERS = "+fct_encounter,resource_type:model"
@@ -372,13 +374,96 @@ def test_an_end_is_before_the_start_where_no_instant_of_it_is_not(told: City) ->
     }
 
 
-def test_what_the_record_said_stands_until_messages_add_to_it(told: City) -> None:
-    told.put(encounter=RECORDS)
-    told.build("+fct_encounter_superseded,resource_type:model")
-    columns = ("encounter_key", "status", "ended_at", "usable_at", "superseded_at", "superseded_by")
+def test_what_was_said_stands_until_record_or_messages_say_more(told: City) -> None:
+    """What messages told before there was a record is no version of it; an end that was taken back stood till then."""
+    earlier = [record("r_kept", "kept", "in-progress", version_at="2026-03-02", usable_at="2026-03-05 12:00")]
+    told.put({"encounter": earlier}, encounter=RECORDS)
+    result = told.build("+fct_encounter +fct_encounter_superseded")
+    assert {test.status for test in result.tests} == {"pass", "warn"}
+    columns = (
+        "encounter_key",
+        "told_by",
+        "status",
+        "ended_at",
+        "usable_at",
+        "superseded_at",
+        "superseded_by",
+    )
+    received, ended, reopened, left = (
+        at(f"2026-03-{when}") for when in ("03 02:00", "03 09:00", "03 09:40", "04 10:10")
+    )
+    too_early = at("2026-03-03 10:00")
     assert told.rows("fct_encounter_superseded", *columns) == {
-        ("r_stay", "in-progress", None, at("2026-03-03 02:00"), at("2026-03-04 10:10"), "hl7"),
+        ("r_stay", "both", "in-progress", None, received, ended, "hl7"),
+        ("r_stay", "both", "finished", ended, ended, reopened, "hl7"),
+        ("r_stay", "both", "in-progress", None, reopened, left, "hl7"),
+        ("r_planned", "hl7", "finished", too_early, too_early, at("2026-03-03 10:30"), "hl7"),
+        ("r_kept", "both", "in-progress", None, at("2026-03-05 12:00"), at("2026-03-06"), "fhir"),
     }
+
+
+VERSIONS = f"{ENCOUNTERS} +fct_encounter_superseded,resource_type:model"
+GOING_ON = record("r", "v", "in-progress", usable_at="2026-03-02 12:00")
+LEFT = [
+    said("A01", "v", "02 08:10", class_code="I", **begun("02 08:00")),
+    said("A03", "v", "04 10:10", discharge_disposition="01", **over("04 10:00")),
+]
+SAYS_MORE = said("A08", "v", "05 09:00", discharge_disposition="62", location_unit="EAST")
+TAKES_BACK = said("A13", "v", "05 09:00", **NULL_END)
+LEFT_AGAIN = said("A03", "v", "06 18:00", **over("06 17:30"))
+ARRIVED = record(
+    "r", "v", "finished", ended_at="2026-03-04 09:55", ended_precision="second", discharge_disposition_code="snf",
+    version_at="2026-03-07 02:00", usable_at="2026-03-07 02:00", known_from="2026-03-07 02:00",
+)  # fmt: skip
+
+
+def case(city: City, as_of: str) -> dict[str, Any]:
+    """The one index stay of an instant, and the stay that its features see."""
+    instant = at(as_of).replace(tzinfo=UTC)
+    person, current, superseded = (
+        tables.read(city.spark, f"gold.{model}", lake=city.lake)
+        for model in ("dim_person", "fct_encounter", "fct_encounter_superseded")
+    )
+    encounter = cohort.versions(current, superseded)
+    index = cohort.index_stays(cohort.stays(encounter, instant), encounter, person, instant)
+    cases = index.where("exclusion is null").select("person_key", "encounter_key", "as_of")
+    (row,) = cohort.stays_of_cases(cases, encounter).collect()
+    return dict(row.asDict(recursive=True))
+
+
+def test_a_discharge_counts_from_the_message_whatever_comes_after(told: City) -> None:
+    """The stay that is scored then is the one that features see once its record has the discharge."""
+    told.put(encounter=[GOING_ON], hospital_events__admission=LEFT)
+    told.build(f"{VERSIONS} +dim_person,resource_type:model")
+    scored = case(told, "2026-03-04 12:00")
+    assert scored["case"]["as_of"] == at("2026-03-04 10:10")
+    assert (scored["is_index"], scored["discharged_at"]) == (True, at("2026-03-04 10:00"))
+    assert scored["discharge_disposition_code"] == "home"
+
+    told.put({"encounter": [GOING_ON]}, encounter=[ARRIVED], hospital_events__admission=[*LEFT, SAYS_MORE])
+    told.build(VERSIONS)
+    for as_of in ("2026-03-04 12:00", "2026-03-06", "2026-03-08"):
+        assert case(told, as_of) == scored
+    assert told.rows("fct_encounter", "discharge_disposition_code", "end_told_by") == {("snf", "fhir")}
+
+    models = ("fct_encounter", "fct_encounter_superseded")
+    rows = [told.rows(model) for model in models]
+    told.build(VERSIONS, full_refresh=True)
+    assert [told.rows(model) for model in models] == rows
+
+
+def test_a_discharge_that_was_taken_back_counts_from_when_it_was_told_again(told: City) -> None:
+    """By a message; or, where the telling itself was withdrawn, by the record."""
+    told.put(
+        {"encounter": [GOING_ON]},
+        encounter=[{**ARRIVED, **ENDED}],
+        hospital_events__admission=[*LEFT, TAKES_BACK, LEFT_AGAIN],
+    )
+    told.build(f"{VERSIONS} +dim_person,resource_type:model")
+    assert case(told, "2026-03-08")["case"]["as_of"] == at("2026-03-06 18:00")
+    told.put(hospital_events__admission=[LEFT[0], {**LEFT[1], "is_entered_in_error": True}])
+    told.build(VERSIONS)
+    assert case(told, "2026-03-08")["case"]["as_of"] == at("2026-03-07 02:00")
 
 
 def test_the_visits_of_a_whole_city_are_folded(told: City) -> None:
@@ -404,7 +489,7 @@ def test_told_encounters_are_the_same_on_sail_and_spark(
     for engine in (sail_engine, spark_engine):
         with a_city(engine, tmp_path / engine.remote.rpartition(":")[2]) as city:
             city.put(patient=PATIENTS, encounter=RECORDS, hospital_events__admission=MESSAGES)
-            city.build(f"{ENCOUNTERS} +fct_encounter_superseded,resource_type:model")
+            city.build(VERSIONS)
             rows.append((city.rows("fct_encounter"), city.rows("fct_encounter_superseded")))
     assert rows[0] == rows[1]
     assert all(rows[0])

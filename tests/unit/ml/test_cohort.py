@@ -335,17 +335,22 @@ def test_the_end_of_data_is_each_sources_own(spark: SparkSession) -> None:
 
 
 def test_what_only_messages_tell_is_no_stay_before_its_record_arrives(spark: SparkSession) -> None:
-    """It is no return either; an end told by messages is one, and is not where the source's data ends."""
+    """It is no return either; an end told by messages is one, and is not where the source's data ends. Nor does it move
+    when the record has it."""
     table = """
     person | key   | from       | to         | usable     | superseded | told_by | end_told_by
     a      | e1    | 2025-06-01 | -          | 2025-06-01 | 2025-06-05 | fhir    | -
     a      | e1    | 2025-06-01 | 2025-06-05 | 2025-06-05 | -          | both    | hl7
+    c      | e2    | 2025-06-01 | -          | 2025-06-01 | 2025-06-03 | fhir    | -
+    c      | e2    | 2025-06-01 | 2025-06-03 | 2025-06-03 | 2025-06-05 | both    | hl7
+    c      | e2    | 2025-06-01 | 2025-06-03 | 2025-06-05 | 2025-06-07 | both    | hl7
+    c      | e2    | 2025-06-01 | 2025-06-03 | 2025-06-07 | -          | both    | fhir
     a      | visit | 2025-06-20 | 2025-06-21 | 2025-06-21 | -          | hl7     | hl7
     b      | other | 2025-06-03 | 2025-06-04 | 2025-06-04 | -          | fhir    | fhir
     """
     encounter = gold.encounter_versions(spark, [gold.encounter(**row) for row in gold.text_table(table)])
     stays = cohort.stays(encounter, AS_OF)
     discharged = {row["encounter_key"]: f"{row['told_at']:%Y-%m-%d}" for row in stays.collect()}
-    assert discharged == {"e1": "2025-06-05", "other": "2025-06-04"}
+    assert discharged == {"e1": "2025-06-05", "e2": "2025-06-03", "other": "2025-06-04"}
     (end,) = cohort.data_end(encounter, AS_OF).collect()
     assert f"{end['data_end_at']:%Y-%m-%d}" == "2025-06-04"

@@ -251,6 +251,27 @@ def test_a_stay_that_moves_to_another_patient_is_scored_there_and_back(
     assert standing() == {was: ("active", None), "p0": ("withdrawn", "moved")}
 
 
+def test_a_discharge_that_a_message_told_is_scored_once(scored: dict[str, Any], lake: TestLake) -> None:
+    """As gold has it before and after its record arrives."""
+    told_at, arrived_at = AS_OF + timedelta(days=3), AS_OF + timedelta(days=4)
+    stay = gold.encounter(
+        key="told", person="p1", **{"from": "2025-12-28", "to": "2026-01-03T20:00"}, usable="2026-01-04"
+    )
+    by_message = {**stay, "told_by": "both", "end_told_by": "hl7"}
+    rows = city(PEOPLE)
+    publish({**rows, "encounters": [*rows["encounters"], by_message]})
+    readmission.score(told_at + timedelta(hours=1))
+    query = "select as_of, probability, status from scores.risk where encounter_key = 'told'"
+    [once] = lake.rows(query)
+    assert once["as_of"].replace(tzinfo=UTC) == told_at
+
+    rows["encounters"].append({**stay, "usable_at": arrived_at})
+    publish(rows, [gold.superseded(by_message, "2026-01-05")])
+    for moment in (arrived_at, arrived_at + timedelta(hours=1)):
+        readmission.score(moment)
+        assert lake.rows(query) == [once]
+
+
 def scored_stay(lake: TestLake, but: str) -> str:
     """The first scored stay of a patient other than ``but``."""
     [row] = lake.rows(
