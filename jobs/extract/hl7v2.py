@@ -1,8 +1,8 @@
 """HL7 v2 messages: what the listener has journalled since the last time, and batch files not seen before.
 
-A journal's segments are removed only once the batch that holds their messages has been judged, and is sure to be
-published; or has failed, which somebody was told. What a run landed that was killed before comes with the next batch
-too: should both be loaded, the second counts as duplicates.
+A journal's segments are removed only once a batch that holds their messages has been judged, and is sure to be
+published. What a run landed that was killed, that failed, or whose batch the checks refused, comes with the next batch
+too, as a file does: should both be loaded, the second counts as duplicates.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from jobs.sources import Hl7Endpoint
 
 _RELEASED_BATCHES = 50
 """Newest batches whose segments are looked for."""
-_SETTLED = ("judged", "published", "failed")
+_SETTLED = ("judged", "published")
 
 
 def extract(
@@ -36,7 +36,7 @@ def extract(
     places: Places | None = None,
     clock: Clock = SYSTEM_CLOCK,
 ) -> ExtractResult:
-    """Lands the messages that came since the last batch. Raises CitywellError when a journal is damaged."""
+    """Lands the messages that no batch before it is sure to publish. Raises CitywellError when a journal is damaged."""
     places = places or Places.of_settings()
     journal = journal_dir(places.landing_dir, endpoint.name)
 

@@ -801,6 +801,8 @@ CATALOGUE: tuple[Fault, ...] = (
                         for point in ("stage:patient", "judged", "record:quality.quarantine")
                     ),
                     "contract/test_writers.py::test_an_engine_that_is_down_is_named_at_once",
+                    "faults/test_servers_down.py::"
+                    "test_a_message_of_an_hour_without_an_engine_is_published_with_those_of_the_next",
                 ),
             ),
             (102, "MLflow down", ("unit/ml/test_registry.py::test_an_mlflow_that_is_down_is_named",)),
@@ -962,6 +964,8 @@ CATALOGUE: tuple[Fault, ...] = (
                 "checks that fail",
                 (
                     f"{LOADS}test_the_verdict_on_a_refused_batch_is_published_and_replaced_by_the_next",
+                    f"{LOADS}test_refused_messages_come_again_with_later_ones_until_the_declaration_tolerates_them",
+                    f"{LOADS}test_a_refused_file_comes_again_until_it_is_replaced",
                     "pipeline/test_dags.py::test_a_bad_batch_stops_its_hospital_alone[sail]",
                 ),
             ),

@@ -11,12 +11,12 @@ import pytest
 from infra.engine.launch import Engine
 from infra.stack.postgres import Cluster
 from jobs import ingest
-from jobs.extract.mllp import Entry, Kind, journal_dir, sealed
-from jobs.extract.mllp.journal import Journal
-from jobs.lake import control, landing
+from jobs.extract.mllp import sealed
+from jobs.lake import control
 from jobs.settings import settings
 from jobs.sources import load as load_source
 from tests.support.exports import one_of_each
+from tests.support.hl7 import arrival, journalled
 from tests.support.kills import Killer
 from tests.support.lake import instant, use_home
 from tests.support.promises import assert_promises
@@ -104,12 +104,7 @@ def test_a_message_of_a_killed_run_is_published_once_by_whichever_run_comes_next
 ) -> None:
     lake = use_home(monkeypatch, tmp_path, postgres, sail_engine.remote)
     (settings().city_dir / "drops" / "hl7" / "north").mkdir(parents=True)
-    head = "MSH|^~\\&|NGADT|NORTH|LAKE|CITY|20260110003000||ADT^A04|M1|P|2.5.1"
-    body = f"{head}\rPID|1||N1^^^NORTH^MR\rPV1|1|O\r".encode()
-    place = journal_dir(settings().landing_dir, "events_north")
-    journal = Journal(place, landing.load_key(settings().keys_dir / "landing.key"))
-    journal.write([Entry(1, Kind.MESSAGE, body)])
-    journal.close()
+    place = journalled("events_north", arrival(1))
 
     _assert_published_once("events_north", killer, point)
     for table in ("hospital_events__admission", "hospital_events__admission_history"):

@@ -14,13 +14,16 @@ from psycopg import sql
 
 from infra.engine import sail
 from infra.engine.launch import Engine
-from infra.stack.postgres import SUPERUSER, Cluster, throwaway
+from infra.stack.postgres import SUPERUSER, Cluster, free_port, throwaway
+from jobs import ingest
 from jobs.errors import CitywellError
+from jobs.extract.mllp import sealed
 from jobs.lake.load import load, steps
 from jobs.settings import settings
 from tests.faults.conftest import NORTH
 from tests.support.disk import fill
 from tests.support.exports import random_histories
+from tests.support.hl7 import arrival, journalled
 from tests.support.lake import Export, TestLake, instant, use_home
 from tests.support.promises import assert_promises, contents
 
@@ -104,6 +107,28 @@ def test_the_engine_is_killed(
     load(batch_id)
     assert_promises()
     settings.cache_clear()
+
+
+def test_a_message_of_an_hour_without_an_engine_is_published_with_those_of_the_next(
+    lake: TestLake, monkeypatch: pytest.MonkeyPatch, sail_engine: Engine
+) -> None:
+    (settings().city_dir / "drops" / "hl7" / "north").mkdir(parents=True)
+    first, second, third = (f"2026-01-10T0{hour}:05:00Z" for hour in (4, 5, 6))
+    journalled("events_north", arrival(1))
+    monkeypatch.setenv("CITYWELL_ENGINE_PORT", str(free_port()))
+    settings.cache_clear()
+    for _ in range(2):
+        with pytest.raises(CitywellError, match="no engine answers"):
+            ingest.ingest("events_north", first)
+    monkeypatch.setenv("CITYWELL_ENGINE_PORT", sail_engine.remote.rpartition(":")[2])
+    settings.cache_clear()
+    journal = journalled("events_north", arrival(2))
+    assert ingest.ingest("events_north", second)["published"] == 2
+    assert ingest.ingest("events_north", third)["received"] == 0
+    assert sealed(journal) == []
+    assert ingest.ingest("events_north", first)["duplicate"] == 1
+    assert len(lake.rows("select 1 from silver.hospital_events__admission")) == 2
+    assert_promises()
 
 
 @contextmanager

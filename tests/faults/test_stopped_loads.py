@@ -11,7 +11,9 @@ import pytest
 
 from infra.engine.launch import Engine
 from infra.stack.postgres import Cluster
+from jobs import ingest
 from jobs.errors import CitywellError
+from jobs.extract.mllp import sealed
 from jobs.lake import load as lake_load
 from jobs.lake import tables
 from jobs.lake.load import staging, work
@@ -19,7 +21,9 @@ from jobs.lake.load.work import Work
 from jobs.settings import settings
 from jobs.sources import find_endpoint
 from tests.support.exports import ONE_OF_EACH, one_of_each
+from tests.support.hl7 import arrival, journalled
 from tests.support.lake import Export, TestLake, instant, totals, use_home
+from tests.support.promises import assert_promises
 
 SOURCE = "hospital_north"
 
@@ -120,10 +124,60 @@ def test_the_verdict_on_a_refused_batch_is_published_and_replaced_by_the_next(
     with pytest.raises(CitywellError, match="row rules reject at most"):
         lake.ingest(SOURCE, export)
     assert [row["success"] for row in lake.rows(verdict)] == [False]
-    source, endpoint = find_endpoint(SOURCE)
-    lenient = source.model_copy(
-        update={"checks": source.checks.model_copy(update={"tolerated_quarantined": 50})}
-    )
-    monkeypatch.setattr(work, "find_endpoint", lambda name: (lenient, endpoint))
+    tolerate_fifty(monkeypatch, SOURCE)
     lake.ingest(SOURCE, export)
     assert [row["success"] for row in lake.rows(verdict)] == [True]
+
+
+def tolerate_fifty(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """From now on the declaration of an endpoint tolerates 50 rejected records."""
+    source, endpoint = find_endpoint(name)
+    checks = source.checks.model_copy(update={"tolerated_quarantined": 50})
+    lenient = source.model_copy(update={"checks": checks})
+    monkeypatch.setattr(work, "find_endpoint", lambda _: (lenient, endpoint))
+
+
+def refused(endpoint: str, as_of: str) -> str:
+    """What to do about a batch that the checks refuse."""
+    with pytest.raises(CitywellError, match="row rules reject at most") as told:
+        ingest.ingest(endpoint, as_of)
+    return told.value.do
+
+
+def test_refused_messages_come_again_with_later_ones_until_the_declaration_tolerates_them(
+    lake: TestLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (settings().city_dir / "drops" / "hl7" / "north").mkdir(parents=True)
+    journalled("events_north", *(arrival(number, born="unknown") for number in range(21)))
+    assert "let `checks` tolerate the rejected ones" in refused("events_north", "2026-01-10T04:05:00Z")
+    journal = journalled("events_north", arrival(21))
+    refused("events_north", "2026-01-10T05:05:00Z")
+    tolerate_fifty(monkeypatch, "events_north")
+    loaded = ingest.ingest("events_north", "2026-01-10T06:05:00Z")
+    assert (loaded["received"], loaded["published"], loaded["quarantined"]) == (22, 1, 21)
+    assert ingest.ingest("events_north", "2026-01-10T07:05:00Z")["received"] == 0
+    assert sealed(journal) == []
+    assert len(lake.rows("select 1 from silver.hospital_events__admission")) == 1
+    assert_promises()
+
+
+def test_a_refused_file_comes_again_until_it_is_replaced(lake: TestLake) -> None:
+    file = settings().city_dir / "drops" / "energy" / "consumption_0110.csv"
+    file.parent.mkdir(parents=True)
+    days = [f"{day:02}.01.2026" for day in range(1, 12)]
+
+    def drop(meters: str) -> None:
+        rows = "".join(f"CW02;{day};100,0;1;{meters}\n" for day in days)
+        header = "Netzgebiet;Datum;Strom_kWh;Wärme_kWh;Zählpunkte"
+        file.write_bytes(f"{header}\n{rows}#ENDE;{len(days)}\n".encode("iso-8859-15"))
+        os.utime(file, (instant("2026-01-12T01:00").timestamp(),) * 2)
+
+    drop("many")
+    assert "a file comes again with every batch until it is replaced" in refused(
+        "energy_grid", "2026-01-12T04:20:00Z"
+    )
+    refused("energy_grid", "2026-01-13T04:20:00Z")
+    drop("4")
+    assert ingest.ingest("energy_grid", "2026-01-14T04:20:00Z")["published"] == len(days)
+    assert len(lake.rows("select 1 from silver.energy__consumption")) == len(days)
+    assert_promises()

@@ -1,8 +1,14 @@
-"""The dialects of the simulated city's HL7 senders, as their endpoints declare them."""
+"""The dialects of the simulated city's HL7 senders, as their endpoints declare them; messages in a journal."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from jobs.extract.mllp import Entry, Kind, journal_dir
+from jobs.extract.mllp.journal import Journal
 from jobs.identity.pseudonyms import Pseudonymiser
+from jobs.lake import landing
+from jobs.settings import settings
 from jobs.silver.hl7v2 import Dialect, Recorder
 
 NATIONAL = "https://id.city.example/national"
@@ -36,3 +42,18 @@ def recorder(sender: str, key: bytes) -> Recorder:
     }
     own = f"hospital_{sender}" if sender in AUTHORITIES else f"events_{sender}"
     return Recorder(Pseudonymiser(key, own), dialect(sender), houses)
+
+
+def journalled(endpoint: str, *bodies: bytes) -> Path:
+    """Messages to an endpoint, received and acknowledged; its journal."""
+    place = journal_dir(settings().landing_dir, endpoint)
+    journal = Journal(place, landing.load_key(settings().keys_dir / "landing.key"))
+    journal.write([Entry(1, Kind.MESSAGE, body) for body in bodies])
+    journal.close()
+    return place
+
+
+def arrival(number: int, *, born: str = "") -> bytes:
+    """An ADT^A04 of the north hospital, told apart by ``number``. born: PID-7."""
+    head = f"MSH|^~\\&|NGADT|NORTH|LAKE|CITY|20260110003000||ADT^A04|M{number}|P|2.5.1"
+    return f"{head}\rPID|1||N{number}^^^NORTH^MR||||{born}\rPV1|1|O\r".encode()

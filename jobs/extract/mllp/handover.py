@@ -7,7 +7,7 @@
 
 A segment never changes, and its landing file is named after it and written whole or not at all. So a batch that is
 killed anywhere and run again lands the same files. What a batch has judged must be released before the next one seals:
-the names of its files say what (``segment_number``), as often as needed.
+the names of its files say what (``segment_number``), as often as needed. What is not released is landed again then.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def segment_number(file: str) -> int | None:
 
 
 def release(journal: Path, numbers: Iterable[int]) -> None:
-    """Removes sealed segments whose batch has its manifest; those that are gone already are passed over."""
+    """Removes sealed segments that a batch has judged; those that are gone already are passed over."""
     wanted = set(numbers)
     for segment in sealed(journal):
         if segment.number in wanted:

@@ -21,6 +21,14 @@ from jobs.settings import settings
 if TYPE_CHECKING:
     from expectations import Validation, ValidationOutcome, ValidationRow
 
+_SAME_SPAN = "the watermark has stayed, so the same span is asked for"
+_COMES_AGAIN = {
+    "files": "a file comes again with every batch until it is replaced, or a batch with it is accepted",
+    "hl7v2": "messages come again with every batch until one is accepted; where they were sent wrong, let `checks` "
+    "tolerate the rejected ones, which are quarantined then, and have them sent anew",
+}
+"""How what was refused is told again, by protocol."""
+
 VALIDATIONS = "quality.validations"
 VALIDATION_SCHEMA = pa.schema(
     [
@@ -97,7 +105,7 @@ def accept(work: Work, outcome: ValidationOutcome) -> None:
             f"{len(outcome.failures)} checks failed: {failed}",
             where=f"batch {work.batch.batch_id}",
             do="look at the Data Docs; mend the declaration and run it again, or have the source mended and ingest "
-            "it with a later --date: the watermark has stayed, so the same span is asked for",
+            f"it with a later --date: {_COMES_AGAIN.get(work.endpoint.protocol, _SAME_SPAN)}",
         )
 
 
