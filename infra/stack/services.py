@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from infra.city.messages.voices import VOICES
 from infra.engine import sail
 from infra.engine.launch import Command
 from infra.stack import airflow, health, osuser, postgres, schemas
@@ -203,6 +204,7 @@ def _city(config: Settings) -> Service:
 
         ensure_sign_in_keys(config)
 
+    listened = hl7_ports(config)
     program = Program(
         name="city",
         command=[
@@ -210,8 +212,9 @@ def _city(config: Settings) -> Service:
             *("--admission-factor", str(config.city_admission_factor)),
             *(
                 word
-                for name, port in hl7_ports(config).items()
-                for word in ("--hl7", f"{name.removeprefix('events_')}={config.host}:{port}")
+                for voice in VOICES
+                if voice.source in listened
+                for word in ("--hl7", f"{voice.name}={config.host}:{listened[voice.source]}")
             ),
         ],
         directory=config.city_dir,
