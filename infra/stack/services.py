@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -33,12 +34,12 @@ CITY_ONLY = frozenset(
 
 def services(config: Settings) -> tuple[Service, ...]:
     """Every service, each behind those it waits for."""
-    database = cluster(config)
+    database, listened = cluster(config), hl7_ports(config)
     return (
         _postgres(config, database),
         _engine(config),
-        _listener(config),
-        _city(config),
+        *([_listener(config, listened)] if listened else []),
+        _city(config, listened),
         *([] if config.mlflow_tracking_uri else [_mlflow(config, database)]),
         _airflow(config, database),
     )
@@ -164,7 +165,7 @@ def _engine_command(config: Settings) -> Command:
     )
 
 
-def _listener(config: Settings) -> Service:
+def _listener(config: Settings, listened: Mapping[str, int]) -> Service:
     """What receives hospitals' messages as they are sent; each endpoint has a port of its own."""
 
     def prepare(tell: Tell) -> None:
@@ -172,18 +173,18 @@ def _listener(config: Settings) -> Service:
 
         ensure_lake_keys(config)
 
-    ports = hl7_ports(config)
+    ports = listened.values()
     program = Program(
         name="listener",
         command=[
             *(sys.executable, "-m", "jobs.extract.mllp"),
-            *(word for name, port in ports.items() for word in ("--listen", f"{name}={port}")),
+            *(word for name, port in listened.items() for word in ("--listen", f"{name}={port}")),
         ],
         directory=config.landing_dir,
-        is_healthy=partial(health.tcp_open, config.host, min(ports.values())),
+        is_healthy=partial(health.tcp_open, config.host, min(ports)),
         environment=settings_environment(config, leave_out=CITY_ONLY),
-        ports=tuple(Port(port, "CITYWELL_HL7_PORT") for port in ports.values()),
-        address=f"{config.host}:{min(ports.values())}-{max(ports.values())}",
+        ports=tuple(Port(port, "CITYWELL_HL7_PORT") for port in ports),
+        address=f"{config.host}:{min(ports)}-{max(ports)}",
     )
     return Service("listener", (program,), prepare=prepare)
 
@@ -198,13 +199,12 @@ def hl7_ports(config: Settings) -> dict[str, int]:
     }
 
 
-def _city(config: Settings) -> Service:
+def _city(config: Settings, listened: Mapping[str, int]) -> Service:
     def prepare(tell: Tell) -> None:
         from infra.stack.keys import ensure_sign_in_keys  # imports much
 
         ensure_sign_in_keys(config)
 
-    listened = hl7_ports(config)
     program = Program(
         name="city",
         command=[

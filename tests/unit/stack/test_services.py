@@ -10,6 +10,7 @@ from infra.city.__main__ import parser
 from infra.city.messages.voices import VOICES
 from infra.stack.model import Program
 from infra.stack.services import services
+from infra.stack.status import status
 from jobs.settings import Settings
 from jobs.sources import reading
 
@@ -52,3 +53,12 @@ def test_the_city_plays_no_sender_but_its_own(events: Path, tmp_path: Path) -> N
     assert senders(stack["city"]) == {voice.name for voice in VOICES}
     assert len(stack["listener"].ports) == len(VOICES) + 1
     assert any(word.startswith("events_example=") for word in stack["listener"].command)
+
+
+def test_where_nobody_sends_over_mllp_there_is_no_listener(events: Path, tmp_path: Path) -> None:
+    lines = events.read_text().splitlines(keepends=True)
+    events.write_text("".join(line for line in lines if "port_offset" not in line))
+    stack = programs(tmp_path)
+    assert senders(stack["city"]) == set()
+    assert "listener" not in stack
+    assert [program.name for program in status(Settings(home=tmp_path))] == list(stack)
