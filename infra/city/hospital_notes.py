@@ -76,7 +76,7 @@ def note_slips(
     for one in slipped:
         row, slip = one.row, one.slip
         measure, value = MEASURES[observations["measure"][row]], float(observations["value"][row])
-        versions = [(value, int(observations["recorded"][row]))]
+        versions = [(value, int(fates.delivered[row]))]
         if fates.changed[row] < NEVER and not fates.is_error[row]:
             second = amended(observations["value"][[row]], observations["measure"][[row]])
             versions.append((float(second[0]), int(fates.changed[row])))

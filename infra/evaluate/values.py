@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, Row, SparkSession
 
-from infra.evaluate.figures import HOSPITALS, Line, Seen, all_of, keys, makers, none_of, share, visible
+from infra.evaluate.figures import (
+    HOSPITALS,
+    Line,
+    Seen,
+    all_of,
+    keys,
+    makers,
+    none_of,
+    seen_until,
+    share,
+    visible,
+)
 from jobs.harmonise.units import conversion, ucum
 
 MOST_GOOD_HELD_BACK = 0.002
@@ -36,7 +46,8 @@ def figures(spark: SparkSession, key: Path, seen: Seen) -> Iterator[Line]:
     slips = _slips(spark, planted)
     wrong = sum(slip.published is not None and not slip.is_right for slip in slips)
     recoverable = [slip for slip in slips if slip.is_recoverable]
-    yield none_of("unit_slips_missing", _missing(spark, planted), "values", len(planted))
+    served = _served(key, seen, planted)
+    yield none_of("unit_slips_missing", _missing(spark, served), "values", len(served))
     yield none_of("unit_slips_published_wrong", wrong, "values", len(slips))
     yield all_of("unit_slips_recovered", sum(slip.is_right for slip in recoverable), len(recoverable))
     readings = _slipped_readings(spark, key)
@@ -56,10 +67,20 @@ def _newest(key: Path, seen: Seen) -> dict[str, dict[str, Any]]:
     return newest
 
 
-def _missing(spark: SparkSession, planted: Mapping[str, object]) -> int:
+def _served(key: Path, seen: Seen, planted: Iterable[str]) -> set[str]:
+    """Those that can be told by their key: of the others the line was spoilt, or they were deleted, maybe before we came."""
+    lost = {
+        name
+        for table in ("corrupt_lines", "deleted")
+        for name in keys(visible(key / f"{table}.parquet", seen), "Observation")
+    }
+    return set(planted) - lost
+
+
+def _missing(spark: SparkSession, served: Iterable[str]) -> int:
     """How many were never received: neither a fact, nor withdrawn, nor in quarantine."""
     received = spark.table(f"bronze.{HOSPITALS}__observation")
-    return _listed(spark, planted).join(received, "observation_key", "left_anti").count()
+    return _listed(spark, served).join(received, "observation_key", "left_anti").count()
 
 
 def _slips(spark: SparkSession, planted: Mapping[str, dict[str, Any]]) -> list[_Fact]:
@@ -86,7 +107,10 @@ def _slips(spark: SparkSession, planted: Mapping[str, dict[str, Any]]) -> list[_
 def _slipped_readings(spark: SparkSession, key: Path) -> dict[str, _Fact]:
     """Readings at home in another unit than their label's, by key, with what gold says of them. What no device can
     have measured was rejected at load, and some people's readings have left with their consent."""
-    planted = pq.read_table(key / "planted.parquet")
+    seen = seen_until("wearables")
+    if not seen:
+        return {}
+    planted = visible(key / "planted.parquet", seen)
     slips = planted.filter(
         pc.and_(pc.equal(planted["table"], "readings"), pc.equal(planted["kind"], "unit_slip"))
     )
@@ -149,5 +173,5 @@ def _good_values(spark: SparkSession, slipped: list[str]) -> Iterator[Line]:
     yield none_of("good_values_changed", changed, "values", kept + changed + lost)
 
 
-def _listed(spark: SparkSession, names: Mapping[str, object]) -> DataFrame:
+def _listed(spark: SparkSession, names: Iterable[str]) -> DataFrame:
     return spark.createDataFrame([(name,) for name in names], "observation_key string")
