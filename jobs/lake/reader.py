@@ -194,12 +194,15 @@ class RecordReader:
 
     def _objects(self, file: File, resource_type: str, flat: FlatReader) -> Iterator[_Found]:
         """Number, bytes and columns of each flat JSON object."""
+        firsts = _firsts(file)
         for number, line in self._lines(file.name):
             is_object = False
             try:
                 strict.parse(line)
                 is_object = True
-                yield number, line, self._flat(resource_type, flat.of_line(line or b""), file.sent_us)
+                first = firsts.get(number, number)
+                found = self._flat(resource_type, flat.of_line(line or b""), file.sent_us, first)
+                yield number, line, found
             except Rejected as rejected:
                 source_id = flat.id_of_line(line or b"") if is_object else None
                 yield number, line, _rejection(rejected, self._flat_key(resource_type, source_id))
@@ -210,7 +213,7 @@ class RecordReader:
         """Number, bytes and columns of each row of cells."""
         frames = landing.read_frames(Path(self.reading.landing_dir) / file.name, self.landing_key)
         told: dict[str, str] = msgspec.json.decode(file.told)
-        firsts = msgspec.json.decode(file.firsts, type=dict[int, int])
+        firsts = _firsts(file)
         for row in delimited.Table(frames, form).rows():
             if isinstance(row.cells, Rejected):
                 yield row.number, row.raw, _rejection(row.cells)
@@ -224,7 +227,7 @@ class RecordReader:
                 key = self._flat_key(resource_type, flat.id_of_cells(cells))
                 yield row.number, row.raw, _rejection(rejected, key)
 
-    def _flat(self, resource_type: str, flat: Flat, sent_us: int, row: int = 0) -> tuple[Any, ...]:
+    def _flat(self, resource_type: str, flat: Flat, sent_us: int, row: int) -> tuple[Any, ...]:
         """Columns of a flat record; of two in one file that name no instant, the later ``row`` is the newer version."""
         key = self.pseudonyms.key(resource_type, flat.source_id)
         version = self._placed(sent_us, flat.version_us, row if flat.version_us is None else 0)
@@ -396,6 +399,11 @@ def _read(
                     yield rows if resource_type == DELETION_BUNDLE else rows.filter(is_wanted)
             else:
                 yield from reader.rows(file, resource_type)
+
+
+def _firsts(file: File) -> dict[int, int]:
+    """The numbers that the repaired rows of ``file`` had at first, by their numbers in it."""
+    return msgspec.json.decode(file.firsts, type=dict[int, int])
 
 
 def _array(name: str, values: Sequence[Any]) -> pa.Array:

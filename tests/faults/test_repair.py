@@ -235,6 +235,22 @@ def test_a_repaired_row_keeps_its_place_among_the_rows_of_its_file(lake: TestLak
     assert lake.rows(current) == [{"dialysis_households": 11}]
 
 
+def test_a_repaired_object_keeps_its_place_among_the_lines_of_its_file(lake: TestLake) -> None:
+    told = {"pollutant": "pm2_5", "hour": "2025-12-31T20:00:00Z", "unit": "ug/m3", "status": "provisional"}
+    values = {"R0": (1.0, -999, 3.0), "R1": (3.0, -999, 1.0), "R2": (1.0, 2.0, -999), "R3": (2.0, 1.0, -999)}
+    lines = [
+        {**told, "station": station, "value": value, "updated_at": None}
+        for station, sent in values.items()
+        for value in sent
+    ]
+    lake.ingest("air_city", Export(instant("2026-06-01"), {"Reading": lines}))
+    path = worklist_of(lake, "air_city", lambda sent: sent.replace("-999", "9.0"))
+    [loaded] = quarantine.repair(path, at=instant("2026-06-02"))
+    assert totals(loaded.receipts) == {"received": 4, "published": 2, "superseded": 2}
+    rows = lake.rows("select value from silver.air_quality__reading order by station_id")
+    assert [row["value"] for row in rows] == [3.0, 1.0, 9.0, 9.0]
+
+
 def test_a_record_mended_over_several_lines_comes_back_as_one(lake: TestLake) -> None:
     source = "hospital_given"
     bad = [{**GOOD, "id": f"m{n}", "gender": "f"} for n in range(2)]

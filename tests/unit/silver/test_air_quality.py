@@ -91,3 +91,17 @@ def test_a_station_has_its_place(filled: TestLake) -> None:
     (row,) = filled.rows("select * from silver.air_quality__station")
     assert (row["longitude"], row["latitude"], row["district_code"]) == (8.70972, 52.35671, "CW05")
     assert row["since_date"].isoformat() == "2015-01-01"
+
+
+def test_of_two_versions_that_name_no_instant_the_later_in_the_delivery_stands(filled: TestLake) -> None:
+    twice = [
+        reading("20", value, station=f"N{n}", updated_at=None)
+        for n, values in enumerate([(1.0, 2.0), (2.0, 1.0), (3.0, 4.0), (4.0, 3.0)])
+        for value in values
+    ]
+    counted = totals(filled.ingest("air_city", Export(instant("2026-01-06"), {"Reading": twice})))
+    assert counted == {"received": 8, "published": 4, "superseded": 4}
+    rows = filled.rows(
+        "select value from silver.air_quality__reading where station_id like 'N%' order by station_id"
+    )
+    assert [row["value"] for row in rows] == [2.0, 1.0, 4.0, 3.0]
