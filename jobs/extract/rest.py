@@ -120,8 +120,8 @@ class _Service:
 
     def lines(self, feed: RestFeed, table: Table, since: datetime | None, seen: _Seen) -> Iterator[bytes]:
         """The records of a feed as lines, a page at a time; counts them in ``seen``."""
-        for page in self.pages(feed, since):
-            if seen.records == 0 and seen.total is None:
+        for number, page in enumerate(self.pages(feed, since)):
+            if number == 0:
                 seen.total = _number(page.told(feed.total))
                 seen.answered_at = self._instant(page, feed)
             seen.records += len(page.records)
@@ -129,7 +129,11 @@ class _Service:
             yield b"".join(record + b"\n" for record in page.records)
 
     def pages(self, feed: RestFeed, since: datetime | None) -> Iterator[_Page]:
-        """The pages of a feed, one after another."""
+        """The pages of a feed, one after another; an empty one is not the last where it names another.
+
+        Raises CitywellError for pages in a circle.
+        """
+        asked: set[str] = set()
         url, params = f"{self.endpoint.base_url}{feed.path}", dict(feed.params)
         if feed.since_param and since is not None:
             earlier = since - timedelta(hours=feed.overlap_hours)
@@ -142,11 +146,14 @@ class _Service:
             page = self._page(feed, url, params)
             yield page
             match feed.pages:
-                case CursorPages(param=param, next=member):
-                    cursor = page.told(member)
-                    if cursor is None or not page.records:
+                case CursorPages(param=param) | HeaderPages(param=param):
+                    cursor = _cursor(page, feed.pages)
+                    if not cursor:
                         return
-                    params = {**params, param: str(cursor)}
+                    if cursor in asked:
+                        raise self._turns_in_a_circle(feed)
+                    asked.add(cursor)
+                    params = {**params, param: cursor}
                 case NumberedPages(param=param, first=first, pages=member):
                     number = int(params[param]) + 1
                     if number - first >= (_number(page.told(member)) or 0):
@@ -157,17 +164,19 @@ class _Service:
                     if link is None:
                         return
                     url, params = self._own(web.joined(url, link[1])), {}
-                case HeaderPages(header=header, param=param):
-                    after = page.headers.get(header)
-                    if not after or not page.records:
-                        return
-                    params = {**params, param: after}
                 case _:
                     return
         raise CitywellError(
             f"{feed.path} has more than {self.endpoint.max_pages} pages",
             where=self.where(feed),
             do="raise max_pages in the source definition if that is as it should be; else the pages go in a circle",
+        )
+
+    def _turns_in_a_circle(self, feed: RestFeed) -> CitywellError:
+        return CitywellError(
+            f"A page of {feed.path} names a page as the next that was asked for already",
+            where=self.where(feed),
+            do="ask the service's owner: each page has to name another, and the last one none",
         )
 
     def _page(self, feed: RestFeed, url: str, params: dict[str, str]) -> _Page:
@@ -249,6 +258,12 @@ def _service(
         headers[endpoint.auth.header] = endpoint.auth.prefix + _secret(keys_dir / endpoint.auth.secret_file)
     with web.new_client(endpoint.base_url, transport) as client:
         yield _Service(endpoint, client, clock, until, headers)
+
+
+def _cursor(page: _Page, pages: CursorPages | HeaderPages) -> str:
+    """What a page says to ask the next one with; empty on the last."""
+    named = page.told(pages.next) if isinstance(pages, CursorPages) else page.headers.get(pages.header)
+    return str(named) if named else ""
 
 
 def _secret(path: Path) -> str:

@@ -165,7 +165,7 @@ class FhirEndpoint(Endpoint):
 
 
 class CursorPages(Declared):
-    """The answer names a cursor, which goes with the next request; the last answer names none."""
+    """The answer names a cursor, which goes with the next request; the last answer's is missing, null or empty."""
 
     kind: Literal["cursor"]
     param: str = "cursor"
@@ -188,7 +188,7 @@ class LinkedPages(Declared):
 
 
 class HeaderPages(Declared):
-    """A header of the answer holds what the next request asks to go on after."""
+    """A header of the answer holds what the next request asks to go on after; the last answer's is missing or empty."""
 
     kind: Literal["header"]
     header: str

@@ -223,8 +223,40 @@ def test_a_service_that_does_not_answer_is_named(
     assert "clinic" in error.value.where
 
 
-def test_pages_in_a_circle_end(service: Service, desk: Callable[..., Desk]) -> None:
-    service.answer = lambda _path, _query: page("a", next="2")
+@pytest.mark.parametrize("kind", ["cursor", "header"])
+@pytest.mark.parametrize("last", ["", None])
+def test_only_a_page_that_names_no_other_is_the_last(
+    service: Service, desk: Callable[..., Desk], kind: str, last: str | None
+) -> None:
+    sent: dict[str | None, tuple[str, str | None]] = {None: ("a", "2"), "2": ("", "3"), "3": ("b", last)}
+
+    def answer(_path: str, query: dict[str, str]) -> Answer:
+        ids, following = sent[query.get("after")]
+        if kind == "cursor":
+            return page(*ids, next=following)
+        return 200, {} if following is None else {"X-After": following}, lines(*ids)
+
+    service.answer = answer
+    feeds: dict[str, dict[str, Any]] = {
+        "cursor": {"records": "items", "pages": {"kind": "cursor", "next": "next", "param": "after"}},
+        "header": {"form": "lines", "pages": {"kind": "header", "header": "X-After", "param": "after"}},
+    }
+    at_desk = desk(**feeds[kind])
+    assert at_desk.content(at_desk.extract()) == [lines("a", "b")]
+    assert len(service.seen) == 3
+
+
+@pytest.mark.parametrize("ids", ["a", ""])
+def test_a_cursor_that_comes_again_is_told(service: Service, desk: Callable[..., Desk], ids: str) -> None:
+    service.answer = lambda _path, query: page(*ids, next={"2": "3"}.get(query.get("cursor", ""), "2"))
+    with pytest.raises(CitywellError, match="asked for already") as told:
+        desk(records="items", pages={"kind": "cursor", "next": "next"}).extract()
+    assert "clinic" in told.value.where
+    assert len(service.seen) == 3
+
+
+def test_more_pages_than_declared_end(service: Service, desk: Callable[..., Desk]) -> None:
+    service.answer = lambda _path, query: page("a", next=query.get("cursor", "") + "2")
     with pytest.raises(CitywellError, match="more than 20 pages"):
         desk(records="items", pages={"kind": "cursor", "next": "next"}).extract()
 
