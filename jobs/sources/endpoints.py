@@ -217,6 +217,11 @@ class Feed(Declared):
         default=frozenset(),
         description="fields that the endpoint does not send; one that comes all the same is announced and left out",
     )
+    identity: tuple[str, ...] = Field(
+        default=(),
+        description="the fields that tell one record of this feed from another, where its owner has a key of its own; "
+        "by default the table's",
+    )
 
 
 class RestFeed(Feed):

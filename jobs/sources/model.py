@@ -86,7 +86,11 @@ class Source(Declared):
                     raise ValueError(
                         f"endpoints.{name}.feeds.{entity}: without {', '.join(both)}, yet it says how they come"
                     )
-                if needed := sorted(feed.without & set(self.tables[entity].identity)):
+                if unknown := sorted(set(feed.identity) - set(fields)):
+                    raise ValueError(
+                        f"endpoints.{name}.feeds.{entity}.identity: no fields: {', '.join(unknown)}"
+                    )
+                if needed := sorted(feed.without & set(feed.identity or self.tables[entity].identity)):
                     raise ValueError(
                         f"endpoints.{name}.feeds.{entity}.without: records are told apart by {', '.join(needed)}"
                     )

@@ -93,13 +93,19 @@ class Wire:
     """None for JSON."""
     without: frozenset[str] = frozenset()
     """The fields that the endpoint does not send: none of them is read."""
+    identity: tuple[str, ...] = ()
+    """The fields that tell its records apart, where they are others than the table's."""
 
 
 def wires(source: Source, endpoint: AnyEndpoint) -> dict[str, Wire]:
     """How ``endpoint`` sends flat records, by resource type; empty for a FHIR server."""
     return {
         source.tables[entity].resource: Wire(
-            source.tables[entity], feed.names, feed.csv if isinstance(feed, FileFeed) else None, feed.without
+            source.tables[entity],
+            feed.names,
+            feed.csv if isinstance(feed, FileFeed) else None,
+            feed.without,
+            feed.identity,
         )
         for entity, feed in getattr(endpoint, "feeds", {}).items()
     }
@@ -116,7 +122,7 @@ class FlatReader:
         fields = {name: field for name, field in (table.fields or {}).items() if name not in wire.without}
         self._sent_as = {name: sent_as.get(name, name) for name in fields}
         self._fields = [(name, self._sent_as[name], field) for name, field in fields.items()]
-        self._identity = [(name, fields[name]) for name in table.identity]
+        self._identity = {name: fields[name] for name in wire.identity or table.identity}
         self._date = lru_cache(_REMEMBERED)(self._date_of)
         self._moment = lru_cache(_REMEMBERED)(self._moment_of)
 
@@ -170,7 +176,9 @@ class FlatReader:
 
     def _source_id(self, sent: Mapping[str, Any], value: Value) -> str | None:
         try:
-            return _BETWEEN.join(self._part_of_id(name, field, sent, value) for name, field in self._identity)
+            return _BETWEEN.join(
+                self._part_of_id(name, field, sent, value) for name, field in self._identity.items()
+            )
         except (TypeError, ValueError):
             return None
 
@@ -197,13 +205,13 @@ class FlatReader:
 
     def _flat(self, sent: Mapping[str, Any], value: Value) -> Flat:
         if self._holds(self.table.deleted, sent, value):
-            named = {*self.table.identity, self.table.version}
+            named = {*self._identity, self.table.version}
             kept = self._members([each for each in self._fields if each[0] in named], sent, value)
         else:
             kept = self._members(self._fields, sent, value)
         source_id = self._source_id(sent, value)
         if source_id is None:
-            words = f"without {', '.join(self.table.identity)} it cannot be told from others"
+            words = f"without {', '.join(self._identity)} it cannot be told from others"
             raise Rejected("missing_id", words)
         version = kept.get(self.table.version) if self.table.version else None
         version_us = None if version is None else version["at"]

@@ -219,3 +219,38 @@ def test_three_keepers_have_one_set_of_tables(lake: TestLake) -> None:
         ("pharmacy_chain", "Dispense", 6, "not_before:posted_at"),
         ("pharmacy_linden", "Dispense", 3, "invalid_value:unit_price"),
     ]
+
+
+def test_a_row_of_the_chain_is_the_one_of_its_own_key(lake: TestLake) -> None:
+    (counted,), (listed,) = CHAIN["Stock"], CHAIN["Price"]
+    counted, listed = counted | {"article_no": "22222222"}, listed | {"article_no": "22222222"}
+    first = {
+        "Stock": [counted | {"stock_id": 21}, counted | {"stock_id": 23, "lot": "L2", "quantity": 9}],
+        "Price": [listed | {"price_id": 21}],
+    }
+    lake.ingest("pharmacy_chain", Export(instant("2026-02-01"), first))
+    # In one transaction, whose begin dates all its changes.
+    now = {"changed_at": "2026-02-01T09:00:00+00:00"}
+    second = {
+        "Stock": [
+            counted | {"stock_id": 21, "is_deleted": True} | now,
+            counted | {"stock_id": 22, "quantity": 7} | now,
+            counted | {"stock_id": 23, "lot": "L3", "quantity": 9} | now,
+        ],
+        "Price": [
+            listed | {"price_id": 21, "is_deleted": True} | now,
+            listed | {"price_id": 22, "price": 12.5} | now,
+        ],
+    }
+    found = totals(lake.ingest("pharmacy_chain", Export(instant("2026-02-02"), second)))
+    assert found == {"received": 5, "published": 3, "deleted": 2}
+    stock = lake.rows(
+        "select lot, quantity from silver.pharmacy__stock "
+        "where article_no = '22222222' and not is_deleted order by lot"
+    )
+    assert [tuple(row.values()) for row in stock] == [("L1234-07", 7), ("L3", 9)]
+    prices = lake.rows(
+        "select price from silver.pharmacy__price where article_no = '22222222' and not is_deleted"
+    )
+    assert [row["price"] for row in prices] == [12.5]
+    assert len(lake.rows("select * from silver.pharmacy__stock where is_deleted")) == 1

@@ -206,6 +206,21 @@ def test_a_feed_is_without_fields_that_no_record_needs(
 
 
 @pytest.mark.parametrize(
+    ("identity", "message"),
+    [("shelf", "stock.identity: no fields: shelf"), ("atc_code", "records are told apart by atc_code")],
+)
+def test_a_feed_tells_its_records_apart_by_fields_that_it_sends(
+    tmp_path: Path, identity: str, message: str
+) -> None:
+    data = yaml.safe_load((sources.reading.DIRECTORY / "pharmacy.yml").read_text())
+    data["endpoints"]["pharmacy_chain"]["feeds"]["stock"]["identity"] = [identity]
+    path = tmp_path / "pharmacy.yml"
+    path.write_text(yaml.safe_dump(data))
+    with pytest.raises(CitywellError, match=message):
+        sources.load_file(path)
+
+
+@pytest.mark.parametrize(
     ("tells", "message"),
     [
         ("(?P<day>[0-9", "no regular expression"),
