@@ -108,6 +108,11 @@ class Field(Declared):
     of: ResourceType | None = Described(
         default=None, description="what a reference points at, within this source"
     )
+    within: Name | None = Described(
+        default=None,
+        description="the field that says whose numbers those of a reference are, such as the hospital of a member of "
+        "staff; the record it points at has both as its identity, in that order",
+    )
     optional: bool = Described(
         default=False,
         description="whether a JSON object may come without it; columns are there, or in a feed's `without`",
@@ -121,6 +126,8 @@ class Field(Declared):
     def _is_consistent(self) -> Self:
         if (self.type == "reference") != (self.of is not None):
             raise ValueError("of is for references, and each names one")
+        if self.within is not None and self.type != "reference":
+            raise ValueError("within is for references")
         if self.second is not None and self.type != "date_time":
             raise ValueError("second is for instants")
         return self
@@ -210,10 +217,9 @@ class Table(Declared):
             raise ValueError("fields and identity belong together: which of the fields tell records apart?")
         if (self.fields is None) != (self.shape != "fields"):
             raise ValueError("shape: fields and the fields belong together")
-        seconds = {field.second.field for field in (self.fields or {}).values() if field.second}
-        named = {*self.identity, *seconds, self.version, self.deleted.field if self.deleted else None} - {
-            None
-        }
+        fields = (self.fields or {}).values()
+        others = {name for f in fields for name in (f.within, f.second.field if f.second else None)}
+        named = {*self.identity, *others, self.version, self.deleted.field if self.deleted else None} - {None}
         if unknown := sorted(str(name) for name in named - set(self.fields or ())):
             raise ValueError(f"not declared as fields: {', '.join(unknown)}")
         return self

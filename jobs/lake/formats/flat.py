@@ -6,7 +6,7 @@ names, whatever the sender calls them:
 * ``date_time``: microseconds since 1970 UTC, the precision it was written with and, of a partial one, where it ends;
 * ``birth_date``: year and month, never the day;
 * ``postal_district``: the first characters of a postal code;
-* ``reference``: the pseudonym of what it names;
+* ``reference``: the pseudonym of what it names, ``within`` whom it is numbered;
 * ``decimal``: its digits, as text; ``date``: a full day, ISO; ``integer``: of 32 bits; text and boolean as they are.
 """
 
@@ -148,9 +148,8 @@ class FlatReader:
         person, fields = self.table.person, self.table.fields or {}
         if person is None or flat.is_deleted:
             return None
-        own = self._said(person.key, sent, value)
-        kind = fields[person.key].of
-        if own is None or kind is None:
+        own, field = self._said(person.key, sent, value), fields[person.key]
+        if own is None or field.of is None:
             return None
         named = person.model_dump(exclude={"key", "is_linked"}, exclude_none=True)
         said = {
@@ -163,7 +162,7 @@ class FlatReader:
                 said["birth_date"] = self._date(said["birth_date"])
             except ValueError:
                 del said["birth_date"]
-        return Whose(kind, _plain(own), flat.version_us, said)
+        return Whose(field.of, self._named(field, own, sent, value), flat.version_us, said)
 
     def id_of_line(self, line: bytes) -> str | None:
         """By which id the source knows a rejected JSON object; None where that cannot be told."""
@@ -191,12 +190,12 @@ class FlatReader:
             return ""
         match field.type:
             case "date" | "integer":
-                return str(self._kept(field, found, False))
+                return str(self._kept(field, found, sent, value))
             case "decimal":
-                number = Decimal(self._kept(field, found, False))
+                number = Decimal(self._kept(field, found, sent, value))
                 return str(number.normalize(_EXACT)) if number else "0"
             case "date_time":
-                moment = self._kept(field, found, self._holds(field.second, sent, value))
+                moment = self._kept(field, found, sent, value)
                 return "/".join(str(moment[end]) for end in ("at", "until") if end in moment)
             case _ if isinstance(found, list | dict):
                 raise TypeError("expected one value")
@@ -229,7 +228,7 @@ class FlatReader:
             if found is None or field.type == "withheld":
                 continue
             try:
-                kept[name] = self._kept(field, found, self._holds(field.second, sent, value))
+                kept[name] = self._kept(field, found, sent, value)
             except TypeError as error:
                 raise Rejected(f"wrong_type:{name}", f"{name}: {error}") from None
             except ValueError as error:
@@ -247,7 +246,14 @@ class FlatReader:
         found = self._said(when.field, sent, value)
         return found is not None and (when.values is None or _plain(found) in map(_plain, when.values))
 
-    def _kept(self, field: Field, found: Any, is_second: bool) -> Any:
+    def _named(self, field: Field, found: Any, sent: Mapping[str, Any], value: Value) -> str:
+        """The id of what a reference names. Raises TypeError, ValueError where it does not say within whom."""
+        if field.within is None:
+            return _plain(found)
+        whom = (self.table.fields or {})[field.within]
+        return _BETWEEN.join((self._part_of_id(field.within, whom, sent, value), _plain(found)))
+
+    def _kept(self, field: Field, found: Any, sent: Mapping[str, Any], value: Value) -> Any:
         """What is kept of a value. Raises TypeError for another kind of value, ValueError for one that is none."""
         match field.type:
             case "text":
@@ -261,7 +267,7 @@ class FlatReader:
             case "date":
                 return _full_day(self._date(_text(found)))
             case "date_time":
-                return self._moment(_text(found), is_second)
+                return self._moment(_text(found), self._holds(field.second, sent, value))
             case "birth_date":
                 year, month, precision = instants.parse_month(self._date(_text(found)))
                 return {"year": year, "month": month, "precision": precision}
@@ -269,7 +275,7 @@ class FlatReader:
                 return _text(found).strip()[:POSTAL_DISTRICT_CHARACTERS]
             case "reference":
                 assert field.of is not None
-                return self.pseudonyms.key(field.of, _plain(found))
+                return self.pseudonyms.key(field.of, self._named(field, found, sent, value))
 
     def _date_of(self, text: str) -> str:
         """An ISO date, or what precedes a month or day that is not known. Raises ValueError as ``instants.parse``."""

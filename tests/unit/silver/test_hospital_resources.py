@@ -61,8 +61,8 @@ def test_each_table_has_its_records(lake: TestLake) -> None:
     counted = totals(lake.ingest("resources_city", day("north", "2026-01-01")))
     assert counted == {"received": 16, "published": 12, "superseded": 1, "quarantined": 3}
     again = totals(lake.ingest("resources_city", day("harbour", "2026-01-02")))
-    # Told again are who works there, the shifts and the operations; all else is of a hospital and a day.
-    assert again["quarantined"] == 3
+    # The numbers are the same, and everything is the other hospital's own.
+    assert again == counted
 
     beds = lake.rows(
         "select hospital_id, bed_id, state, report_date from silver.hospital_resources__bed order by 1"
@@ -81,20 +81,28 @@ def test_each_table_has_its_records(lake: TestLake) -> None:
         ("north", "Outpatients", False, 0),
     ]
     shifts = lake.rows(
-        "select r.ward, r.is_sick, s.full_time_share from silver.hospital_resources__roster r "
-        "left join silver.hospital_resources__staff s using (source, staff_key) order by 1, 2"
+        "select r.hospital_id, s.hospital_id as of_hospital, r.ward, r.is_sick, s.full_time_share "
+        "from silver.hospital_resources__roster r left join silver.hospital_resources__staff s "
+        "using (source, staff_key) order by 1, 3, 4"
     )
     assert [tuple(row.values()) for row in shifts] == [
-        ("Medicine", False, 0.75),
-        ("Medicine", True, None),
-        ("Surgery", False, 0.75),
+        row
+        for house in ("harbour", "north")
+        for row in (
+            (house, house, "Medicine", False, 0.75),
+            (house, None, "Medicine", True, None),
+            (house, house, "Surgery", False, 0.75),
+        )
     ]
     operations = lake.rows(
-        "select state, cast(actual_start_at as string) as began from silver.hospital_resources__session order by 1"
+        "select hospital_id, state, cast(actual_start_at as string) as began "
+        "from silver.hospital_resources__session order by 1, 2"
     )
-    assert [(row["state"], row["began"] and row["began"][:16]) for row in operations] == [
-        ("cancelled", None),
-        ("done", "2025-12-31 08:10"),
+    assert [(row["hospital_id"], row["state"], row["began"] and row["began"][:16]) for row in operations] == [
+        ("harbour", "cancelled", None),
+        ("harbour", "done", "2025-12-31 08:10"),
+        ("north", "cancelled", None),
+        ("north", "done", "2025-12-31 08:10"),
     ]
     kept = lake.rows("select * from silver.hospital_resources__staff")
     assert not any(word in str(kept) for word in ("Elmford", "Ada", "example", "NS-0"))

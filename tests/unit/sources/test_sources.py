@@ -221,6 +221,22 @@ def test_a_feed_tells_its_records_apart_by_fields_that_it_sends(
 
 
 @pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ({"type": "reference", "of": "Staff", "within": "house"}, "not declared as fields: house"),
+        ({"type": "text", "within": "hospital"}, "within is for references"),
+    ],
+)
+def test_a_reference_is_numbered_within_a_field(tmp_path: Path, field: dict[str, str], message: str) -> None:
+    data = yaml.safe_load((sources.reading.DIRECTORY / "hospital_resources.yml").read_text())
+    data["tables"]["roster"]["fields"]["staff_no"] = field
+    path = tmp_path / "hospital_resources.yml"
+    path.write_text(yaml.safe_dump(data))
+    with pytest.raises(CitywellError, match=message):
+        sources.load_file(path)
+
+
+@pytest.mark.parametrize(
     ("tells", "message"),
     [
         ("(?P<day>[0-9", "no regular expression"),
