@@ -112,3 +112,18 @@ def test_each_table_has_its_records(lake: TestLake) -> None:
         ("DrugStock", 3, "range:quantity"),
         ("Equipment", 3, "value_set:ward"),
     ]
+
+
+def test_a_file_sent_again_corrects_the_rows_that_it_names(lake: TestLake) -> None:
+    header, row = "ward,bed_id,kind,state,since,as_of\n", "Heart,{},standard,{},,2026-02-01T00:00:00Z\n"
+    name = {"Bed": "beds_north_2026-02-01.csv"}
+    for at, beds in (
+        ("2026-02-02", (("B1", "occupied"), ("B2", "occupied"))),
+        ("2026-02-03", (("B1", "free"),)),
+    ):
+        report = header + "".join(row.format(*bed) for bed in beds)
+        lake.ingest("resources_city", Export(instant(at), {"Bed": report.encode()}, origins=name))
+    beds = lake.rows(
+        "select bed_id, state, is_deleted from silver.hospital_resources__bed where ward = 'Heart' order by 1"
+    )
+    assert [tuple(bed.values()) for bed in beds] == [("B1", "free", False), ("B2", "occupied", False)]
