@@ -49,4 +49,6 @@ def test_every_source_has_its_line() -> None:
     _, _, below = (PROJECT_DIR / "README.md").read_text().partition("| source | how it comes |")
     table, _, _ = below.partition("\n\n")
     missing = [name for name in reading.load_all() if f"`{name}`" not in table]
-    assert not missing, f"add to the table of sources in README.md how it comes and what it carries: {missing}"
+    assert not missing, (
+        f"add to the table of sources in README.md how it comes and what it carries: {missing}"
+    )
