@@ -167,7 +167,7 @@ def _column_checks(name: str, column: Column) -> list[Check]:
                 max_value=column.max,
             )
         )
-    if column.not_before is not None:
+    if isinstance(column.not_before, str) and not column.tolerance_min:
         exact = {"row_condition": f"{column.precision} = 'second'", "condition_parser": "spark"}
         checks.append(
             _check(

@@ -3,12 +3,13 @@
 A row takes the first rule it breaks, in the order of the declaration. Names follow Kahn et al., "A Harmonized Data
 Quality Assessment Terminology and Framework for the Secondary Use of EHR Data" (eGEMs 2016): completeness (required),
 value conformance (value_set), atemporal plausibility (range, implausible_value, unexpected_unit), temporal plausibility
-(not_before).
+(not_before, not_after).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -69,6 +70,8 @@ def expectation(table: Table, rule: str) -> str:
         return f"a number from {' to '.join(ends)}"
     if kind == "not_before":
         return f"a time no earlier than {column.not_before}"
+    if kind == "not_after":
+        return f"a time no later than {column.not_after}"
     return f"a value for {name}: {column.description}"
 
 
@@ -117,9 +120,18 @@ def _column_rules(table: Table) -> list[tuple[Column, str, str]]:
         elif column.max is not None:
             rules.append((value > column.max, f"range:{name}", f"{name} is above {column.max:.15g}"))
         if column.not_before:
-            is_before = _latest(value, column.precision) < F.col(column.not_before)
-            rules.append((is_before, f"not_before:{name}", f"{name} is before {column.not_before}"))
+            bound = column.not_before
+            earliest = F.lit(bound) if isinstance(bound, date) else F.col(bound)
+            is_before = _later(_latest(value, column.precision), column.tolerance_min) < earliest
+            rules.append((is_before, f"not_before:{name}", f"{name} is before {bound}"))
+        if column.not_after:
+            is_after = value > _later(F.col(column.not_after), column.tolerance_min)
+            rules.append((is_after, f"not_after:{name}", f"{name} is after {column.not_after}"))
     return rules
+
+
+def _later(moment: Column, minutes: int) -> Column:
+    return moment + F.expr(f"interval {minutes} minutes") if minutes else moment
 
 
 def _latest(value: Column, precision: str | None) -> Column:

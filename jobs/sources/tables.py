@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Any, Literal, Self
 
 from pydantic import Field as Described
@@ -27,13 +28,21 @@ class Column(Declared):
     values: tuple[str, ...] | None = Described(default=None, description="the allowed values, null aside")
     min: float | None = None
     max: float | None = None
-    not_before: Name | None = Described(
-        default=None, description="a column of the same table that is no later than this one"
+    not_before: Name | date | None = Described(
+        default=None, description="a column of the same table, or a day, that is no later than this one"
+    )
+    not_after: Name | None = Described(
+        default=None, description="a column of the same table that is no earlier than this one"
+    )
+    tolerance_min: int = Described(
+        default=0,
+        ge=0,
+        description="minutes by which it may be before or after that all the same, as clocks differ",
     )
     precision: Name | None = Described(
         default=None, description="the column of the same table that says how precisely this one was written"
     )
-    source: str | None = Described(default=None, description="where values, min or max come from")
+    source: str | None = Described(default=None, description="where values and bounds come from")
     on_bad: Literal["quarantine"] = "quarantine"
 
     @model_validator(mode="after")
@@ -46,6 +55,10 @@ class Column(Declared):
             raise ValueError("min and max are for numeric columns")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError("min is above max")
+        if (self.not_before or self.not_after) and self.type not in ("date", "timestamp"):
+            raise ValueError("not_before and not_after are for dates and instants")
+        if self.tolerance_min and not (self.not_before or self.not_after):
+            raise ValueError("tolerance_min is for not_before and not_after")
         return self
 
 
@@ -241,7 +254,12 @@ class Table(Declared):
     @model_validator(mode="after")
     def _names_its_own_columns(self) -> Self:
         known = {self.key, *self.columns, *RECORD_COLUMNS}
-        of_columns = {name for c in self.columns.values() for name in (c.not_before, c.precision)}
+        of_columns = {
+            name
+            for c in self.columns.values()
+            for name in (c.not_before, c.not_after, c.precision)
+            if not isinstance(name, date)
+        }
         person = self.consent.person if self.consent else None
         named = {self.version_column, self.month_column, person, *of_columns} - {None}
         if unknown := sorted(str(name) for name in named - known):

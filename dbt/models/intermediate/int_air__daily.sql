@@ -1,4 +1,5 @@
--- One row per air station, pollutant and day of the city with readings.
+-- One row per air station, pollutant and day of the city with readings; told_until is when the last hour is over, but
+-- never later than it was known.
 with
 
 reading as (
@@ -8,7 +9,8 @@ reading as (
         pollutant,
         observed_at,
         {{ city_date('observed_at') }} as date,
-        value
+        value,
+        known_from
     from {{ ref('stg_air_quality__reading') }}
     where not is_withdrawn and value is not null
 ),
@@ -51,7 +53,7 @@ daily as (
         date,
         {{ exact_mean('value') }} as mean_value,
         count(*) as hour_count,
-        max(observed_at) as last_observed_at
+        max(least(observed_at + interval 1 hour, known_from)) as told_until
     from reading
     group by source, station_id, pollutant, date
 )
@@ -64,7 +66,7 @@ select
     daily.mean_value,
     case when daily.pollutant = 'o3' then highest.max_8h end as max_8h,
     cast(daily.hour_count as int) as hours_present,
-    daily.last_observed_at
+    daily.told_until
 from daily
 left join highest
     on

@@ -1,4 +1,5 @@
--- One row per day of the city, from the first with readings of its stations to the last that is over.
+-- One row per day of the city, from the first with readings of its stations to the last that is over. A day with fewer
+-- than 18 hours begins nothing: a station with a wrong clock would stretch all that is told by day.
 with
 
 near as (
@@ -15,7 +16,8 @@ reading as (
         source,
         station_id,
         date,
-        last_observed_at
+        hours_present,
+        told_until
     from {{ ref('int_air__daily') }}
     union all
     select
@@ -23,14 +25,15 @@ reading as (
         source,
         station_id,
         date,
-        last_observed_at
+        hours_present,
+        told_until
     from {{ ref('int_weather__daily') }}
 ),
 
 span as (
     select
-        min(reading.date) as first_date,
-        date_sub({{ city_date('max(reading.last_observed_at) + interval 1 hour') }}, 1) as last_date
+        min(case when reading.hours_present >= 18 then reading.date end) as first_date,
+        date_sub({{ city_date('max(reading.told_until)') }}, 1) as last_date
     from reading
     inner join near
         on

@@ -1,4 +1,5 @@
 -- One row per weather station and day of the city with readings. What has fewer than 18 hours is null.
+-- told_until is when the last hour is over, but never later than it was known.
 with
 
 hourly as (
@@ -6,6 +7,7 @@ hourly as (
         source,
         station_id,
         observed_at,
+        max(known_from) as known_from,
         max(case when parameter = 'temperature' then value end) as temperature_cel,
         max(case when parameter = 'humidity' then value end) as humidity_pct,
         max(case when parameter = 'wind_speed' then value end) as wind_m_s,
@@ -45,6 +47,6 @@ select
     case when count(wind_m_s) >= 18 then {{ exact_mean('wind_m_s') }} end as wind_m_s,
     case when count(precipitation_mm) >= 18 then {{ exact_sum('precipitation_mm') }} end as precipitation_mm,
     cast(count(temperature_cel) as int) as hours_present,
-    max(observed_at) as last_observed_at
+    max(least(observed_at + interval 1 hour, known_from)) as told_until
 from felt
 group by source, station_id, date

@@ -12,5 +12,6 @@ select
     observed_at,
     value,
     unit,
+    known_from,
     {{ is_withdrawn() }} as is_withdrawn
 from record

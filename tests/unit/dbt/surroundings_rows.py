@@ -1,4 +1,4 @@
-"""A small city's stations, roads, grid and housing register: one day of air is missing."""
+"""A small city's stations, roads, grid and housing register: one day of air is missing, and one clock went wrong."""
 
 from __future__ import annotations
 
@@ -28,6 +28,17 @@ def _readings(name: str, code: str, by_day: dict[int, float]) -> list[dict[str, 
     ]
 
 
+def _of_a_wrong_clock(observed_at: str) -> dict[str, Any]:
+    return {
+        "reading_key": observed_at,
+        "station_id": "S",
+        "pollutant": "pm2_5",
+        "observed_at": observed_at,
+        "value": 1.0,
+        "known_from": "2026-03-03 23:30",
+    }
+
+
 _STATION = {
     "station_key": "s",
     "station_id": "S",
@@ -39,7 +50,11 @@ _AREA = {"postal_district": "100", "postal_district_name": "Market", "latitude":
 
 SURROUNDINGS: dict[str, list[dict[str, Any]]] = {
     "air_quality__station": [_STATION],
-    "air_quality__reading": _readings("pollutant", "pm2_5", {0: 10.0, 1: 20.0}),
+    "air_quality__reading": [
+        *_readings("pollutant", "pm2_5", {0: 10.0, 1: 20.0}),
+        _of_a_wrong_clock("1970-01-01"),
+        _of_a_wrong_clock("2126-01-01"),
+    ],
     "weather__station": [_STATION],
     "weather__reading": _readings("parameter", "temperature", {0: 5.0, 1: 5.0, 2: 5.0}),
     "transport__ambulance_run": [

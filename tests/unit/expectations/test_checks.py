@@ -23,6 +23,12 @@ def test_every_declaration_of_a_column_becomes_a_check() -> None:
     assert ("expect_column_pair_values_a_to_be_greater_than_b", "ended_at,started_at") in found
 
 
+def test_what_is_held_against_a_day_or_with_a_tolerance_is_left_to_the_row_rules() -> None:
+    source = sources.load("air_quality")
+    found = {check.expectation for check in derived(source.tables["reading"], source.checks)}
+    assert "expect_column_pair_values_a_to_be_greater_than_b" not in found
+
+
 @pytest.mark.parametrize("path", sorted(SUITES.glob("*.yml")), ids=lambda path: path.stem)
 def test_a_written_suite_names_a_declared_table_and_its_columns(path: Path) -> None:
     source, _, entity = path.stem.partition("__")

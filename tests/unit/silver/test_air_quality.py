@@ -45,6 +45,8 @@ FIRST = [
     reading("19", 8.0),
     reading("18", 8.0, pollutant="radon"),
     {**reading("17", 8.0), "hour": "31/12/2025 17h"},
+    {**reading("16", 8.0), "hour": "1970-01-01T00:00:00Z"},
+    {**reading("15", 8.0), "hour": "2126-01-01T00:00:00Z"},
 ]
 REVISION = [reading("20", 12.9, status="validated", updated_at="2026-01-04T09:10:00Z")]
 
@@ -53,7 +55,7 @@ REVISION = [reading("20", 12.9, status="validated", updated_at="2026-01-04T09:10
 def filled(lake: TestLake) -> TestLake:
     first = Export(instant("2026-01-01"), {"Station": [STATION], "Reading": FIRST})
     counted = totals(lake.ingest("air_city", first))
-    assert counted == {"received": 9, "published": 4, "duplicate": 1, "quarantined": 4}
+    assert counted == {"received": 11, "published": 4, "duplicate": 1, "quarantined": 6}
     counted = totals(lake.ingest("air_city", Export(instant("2026-01-05"), {"Reading": REVISION})))
     assert counted == {"received": 1, "published": 1}
     return lake
@@ -84,6 +86,8 @@ def test_what_is_no_reading_is_named(filled: TestLake) -> None:
         (4, "unexpected_unit"),
         (7, "value_set:pollutant"),
         (8, "invalid_value:hour"),
+        (9, "not_before:observed_at"),
+        (10, "not_after:observed_at"),
     ]
 
 

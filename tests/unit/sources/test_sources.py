@@ -81,6 +81,12 @@ SLIPS = {
     ),
     "an unknown type": (("tables", "patient", "columns", "sex", "type"), "text", "columns.sex"),
     "limits on text": (("tables", "patient", "columns", "sex", "min"), 1, "numeric"),
+    "a first day of text": (("tables", "patient", "columns", "sex", "not_before"), "valid_from", "for dates"),
+    "a tolerance of nothing": (
+        ("tables", "patient", "columns", "age", "tolerance_min"),
+        5,
+        "tolerance_min is for",
+    ),
     "limits turned round": (("tables", "patient", "columns", "age", "max"), -1, "min is above max"),
     "an unknown sensitivity": (
         ("tables", "patient", "columns", "sex", "sensitivity"),
