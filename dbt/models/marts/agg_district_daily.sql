@@ -35,6 +35,15 @@ encounter as (
         and (is_inpatient or class_code = 'EMER')
 ),
 
+-- As for ambulances: before and after it no hospital has told anything.
+encounter_span as (
+    select
+        min(started_date) as first_date,
+        max(started_date) as last_date
+    from {{ ref('fct_encounter') }}
+    where started_at <= known_from
+),
+
 -- A part of an emergency encounter or stay that is counted is not counted again.
 event as (
     select
@@ -142,8 +151,14 @@ select
         exposed.{{ column }},
     {%- endfor %}
     cast(coalesce(people.residents, 0) as int) as residents,
-    cast(coalesce(people.emergency_arrivals, 0) as int) as emergency_arrivals,
-    cast(coalesce(people.admissions, 0) as int) as admissions,
+    {%- for column in ['emergency_arrivals', 'admissions'] %}
+        cast(
+            case
+                when exposed.date between encounter_span.first_date and encounter_span.last_date
+                    then coalesce(people.{{ column }}, 0)
+            end as int
+        ) as {{ column }},
+    {%- endfor %}
     cast(
         case
             when
@@ -161,6 +176,7 @@ left join people
     on exposed.kind = people.kind and exposed.code = people.code and exposed.date = people.date
 left join resourced
     on exposed.kind = resourced.kind and exposed.code = resourced.code and exposed.date = resourced.date
+cross join encounter_span
 cross join ambulance_span
 left join ambulance
     on exposed.kind = 'district' and exposed.code = ambulance.code and exposed.date = ambulance.date
