@@ -8,7 +8,9 @@ person as (
         person_key,
         postal_district,
         coalesce(make_date(birth_year, coalesce(birth_month, 1), 1), date '1900-01-01') as born_from,
-        case when is_deceased then {{ city_date('deceased_at') }} end as died_date
+        case
+            when is_deceased then {{ last_local_date('deceased_at', 'deceased_precision', 'source') }}
+        end as died_date
     from {{ ref('dim_person') }}
 ),
 
