@@ -100,8 +100,8 @@ class When(Declared):
 class Field(Declared):
     """One member of a record as it is sent. What no field names stays out of the lake.
 
-    text, integer, decimal (its digits are kept), boolean and date (ISO) as they are; date_time as instant and
-    precision, birth_date as year and month; postal_district as the first characters of a postal code (HIPAA Safe
+    text, integer, decimal (its digits are kept), boolean and date (ISO) as they are; date_time as instant, which is
+    more than a date, birth_date as year and month; postal_district as the first characters of a postal code (HIPAA Safe
     Harbor, 45 CFR 164.514(b)(2)(i)(B)); reference as the pseudonym of the ``of`` it names. What is withheld is
     known to be sent and stays out, such as a name, which is for the vault alone.
     """

@@ -3,7 +3,7 @@
 A flat record is a JSON object or a row of cells. What comes out is JSON of the declared fields alone, under their own
 names, whatever the sender calls them:
 
-* ``date_time``: microseconds since 1970 UTC, the precision it was written with and, of a partial one, where it ends;
+* ``date_time``: microseconds since 1970 UTC; a day, month or year is none;
 * ``birth_date``: year and month, never the day;
 * ``postal_district``: the first characters of a postal code;
 * ``reference``: the pseudonym of what it names, ``within`` whom it is numbered;
@@ -47,7 +47,7 @@ SQL_TYPES = {
     "decimal": "string",
     "boolean": "boolean",
     "date": "string",
-    "date_time": "struct<at:bigint,until:bigint,precision:string>",
+    "date_time": "struct<at:bigint>",
     "birth_date": "struct<year:bigint,month:bigint,precision:string>",
     "postal_district": "string",
     "reference": "string",
@@ -195,8 +195,7 @@ class FlatReader:
                 number = Decimal(self._kept(field, found, sent, value))
                 return str(number.normalize(_EXACT)) if number else "0"
             case "date_time":
-                moment = self._kept(field, found, sent, value)
-                return "/".join(str(moment[end]) for end in ("at", "until") if end in moment)
+                return str(self._kept(field, found, sent, value)["at"])
             case _ if isinstance(found, list | dict):
                 raise TypeError("expected one value")
             case _:
@@ -288,15 +287,17 @@ class FlatReader:
         instants.parse_month(text)
         return text
 
-    def _moment_of(self, text: str, is_second: bool) -> dict[str, Any]:
+    def _moment_of(self, text: str, is_second: bool) -> dict[str, int]:
         form = self.form.date_time if self.form else None
         if form:
             try:
                 text = datetime.strptime(text, form).isoformat()
             except ValueError:
                 raise ValueError(f"not a time as {form}") from None
-        at, until, precision = instants.parse(text, self.zone, is_second=is_second)
-        return {"at": at, **({} if until is None else {"until": until}), "precision": precision}
+        at, until, _ = instants.parse(text, self.zone, is_second=is_second)
+        if until is not None:
+            raise ValueError("a date without a time of day")
+        return {"at": at}
 
 
 Value = Callable[[Any], Any]

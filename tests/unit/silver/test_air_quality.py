@@ -47,6 +47,7 @@ FIRST = [
     {**reading("17", 8.0), "hour": "31/12/2025 17h"},
     {**reading("16", 8.0), "hour": "1970-01-01T00:00:00Z"},
     {**reading("15", 8.0), "hour": "2126-01-01T00:00:00Z"},
+    {**reading("14", 8.0), "hour": "2025"},
 ]
 REVISION = [reading("20", 12.9, status="validated", updated_at="2026-01-04T09:10:00Z")]
 
@@ -55,7 +56,7 @@ REVISION = [reading("20", 12.9, status="validated", updated_at="2026-01-04T09:10
 def filled(lake: TestLake) -> TestLake:
     first = Export(instant("2026-01-01"), {"Station": [STATION], "Reading": FIRST})
     counted = totals(lake.ingest("air_city", first))
-    assert counted == {"received": 11, "published": 4, "duplicate": 1, "quarantined": 6}
+    assert counted == {"received": 12, "published": 4, "duplicate": 1, "quarantined": 7}
     counted = totals(lake.ingest("air_city", Export(instant("2026-01-05"), {"Reading": REVISION})))
     assert counted == {"received": 1, "published": 1}
     return lake
@@ -88,6 +89,7 @@ def test_what_is_no_reading_is_named(filled: TestLake) -> None:
         (8, "invalid_value:hour"),
         (9, "not_before:observed_at"),
         (10, "not_after:observed_at"),
+        (11, "invalid_value:hour"),
     ]
 
 
