@@ -59,6 +59,7 @@ CHAIN = {
         sale(10000003, changed_at=LATER, is_deleted=True),
         sale(10000004, article_no="99999990", days_supply=None, customer_no=None, prescription_no=None),
         sale(10000005, dispensed_at="2026-12-31T13:05:00+00:00"),
+        sale(10000006, changed_at="2025-12-31T13:00:00+00:00"),
     ],
     "Price": [
         {
@@ -165,7 +166,7 @@ def names(shop: str) -> dict[str, str]:
 def test_three_keepers_have_one_set_of_tables(lake: TestLake) -> None:
     now = instant("2026-01-02")
     chain = totals(lake.ingest("pharmacy_chain", Export(now, CHAIN)))
-    assert chain == {"received": 11, "published": 7, "superseded": 1, "deleted": 2, "quarantined": 1}
+    assert chain == {"received": 12, "published": 8, "superseded": 1, "deleted": 2, "quarantined": 1}
     files = {resource: sent(text) for resource, text in ANKER.items()}
     anker = totals(lake.ingest("pharmacy_anker", Export(now, files, origins=names("anker"))))
     assert anker == {"received": 15, "published": 7, "superseded": 1, "duplicate": 1, "quarantined": 6}
@@ -183,6 +184,7 @@ def test_three_keepers_have_one_set_of_tables(lake: TestLake) -> None:
         ("pharmacy_anker", "anker", 1, False),
         ("pharmacy_anker", "anker", -1, True),
         ("pharmacy_chain", "hafen", -1, True),
+        ("pharmacy_chain", "hafen", 1, False),
         ("pharmacy_chain", "hafen", 1, False),
         ("pharmacy_chain", "hafen", 1, False),
         ("pharmacy_linden", "linden", 1, False),
