@@ -26,6 +26,7 @@ from jobs.crash import crash_here
 from jobs.errors import CitywellError
 from jobs.settings import settings
 
+DATABASE = "serving"
 OWNER_ROLE = "serving"
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -57,7 +58,7 @@ revoke all on schema public from public;
 create table if not exists serving.risk (
     person_key text not null,
     target text not null,
-    risk_key text not null unique,
+    risk_key text not null,
     patient_key text not null,
     source text not null,
     encounter_key text,
@@ -73,6 +74,10 @@ create table if not exists serving.risk (
     expires_at timestamptz not null,
     primary key (person_key, target)
 );
+-- Checked when a load ends: within one, the score of a stay that is now another person's may stand with both.
+alter table serving.risk
+    drop constraint if exists risk_risk_key_key,
+    add constraint risk_risk_key_key unique (risk_key) deferrable initially deferred;
 comment on table serving.risk is
     'One row per person and target: the newest risk score that is neither withdrawn nor expired.';
 
@@ -162,13 +167,15 @@ class LoadResult:
 
 
 def connect() -> Connection:
-    """A connection to ``serving`` as its owner. Raises CitywellError when it cannot be reached."""
+    """A connection to ``serving`` as its owner, in autocommit. Raises CitywellError when it cannot be reached."""
     try:
-        return psycopg.connect(settings().postgres_dsn("serving", OWNER_ROLE), connect_timeout=10)
+        return psycopg.connect(
+            settings().postgres_dsn(DATABASE, OWNER_ROLE), autocommit=True, connect_timeout=10
+        )
     except (psycopg.OperationalError, FileNotFoundError) as error:
         raise CitywellError(
             f"The serving database does not answer ({type(error).__name__}).",
-            where=f"PostgreSQL at {settings().host}:{settings().postgres_port}, database serving",
+            where=postgres.where(DATABASE),
             do="Run `citywell status`; start the stack with `citywell up`.",
         ) from None
 
@@ -192,11 +199,12 @@ def newest_query(as_of: datetime) -> str:
     return _NEWEST.format(as_of=f"{as_of.astimezone(UTC):%Y-%m-%d %H:%M:%S.%fZ}")
 
 
+@postgres.discreet(DATABASE)
 def load(conn: Connection, scores: pa.Table, *, run_id: str, data_versions: Mapping[str, int]) -> LoadResult:
     """Make ``serving.risk`` equal to ``scores`` (COLUMNS) and record the load, in one transaction.
 
     The same scores again change nothing; no scores empty the table. data_versions: the table versions they
-    were read at.
+    were read at. Raises CitywellError when the database fails; the table is then as it was.
     """
     names = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
     with conn.transaction(), conn.cursor() as cursor:

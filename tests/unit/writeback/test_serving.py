@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +11,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 
+from jobs.errors import CitywellError
 from jobs.writeback import serving
 from jobs.writeback.disclosure import shown
 
@@ -75,10 +77,59 @@ def test_a_load_adds_updates_and_removes(serving_as: Connect) -> None:
 def test_a_load_that_fails_leaves_the_table_as_it_was(serving_as: Connect) -> None:
     owner = serving_as("serving")
     load(owner, score(1))
-    with pytest.raises(psycopg.errors.CheckViolation):
+    with pytest.raises(CitywellError, match="CheckViolation"):
         load(owner, score(2), score(3, probability=1.5), run_id="run-2")
     assert owner.execute("select person_key from serving.risk").fetchall() == [("person-1",)]
     assert owner.execute("select run_id from serving.load").fetchall() == [("run-1",)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "changed"),
+    [
+        ({1: 1, 2: 2}, {9: 1, 2: 2}, 2),
+        ({5: 5, 2: 2}, {1: 5, 2: 2}, 2),
+        ({1: 1, 2: 2}, {1: 2}, 2),
+        ({1: 1, 2: 2}, {2: 1}, 2),
+        ({1: 2}, {1: 1, 2: 2}, 2),
+        ({2: 1}, {1: 1, 2: 2}, 2),
+        ({1: 1, 2: 2}, {1: 2, 2: 1}, 2),
+    ],
+    ids=["later", "earlier", "merged", "merged, older score", "split", "split, older score", "swapped"],
+)
+def test_a_stay_may_turn_out_to_be_another_persons(
+    serving_as: Connect, before: dict[int, int], after: dict[int, int], changed: int
+) -> None:
+    """Scores by person."""
+    owner = serving_as("serving")
+    load(owner, *_of(before))
+    assert load(owner, *_of(after), run_id="run-2") == serving.LoadResult(rows=len(after), changed=changed)
+    held = owner.execute("select person_key, risk_key from serving.risk").fetchall()
+    assert sorted(held) == [(f"person-{person}", f"risk-{stay}") for person, stay in sorted(after.items())]
+
+
+def _of(stays: dict[int, int]) -> list[dict[str, Any]]:
+    return [score(stay, person_key=f"person-{person}") for person, stay in stays.items()]
+
+
+def test_a_table_of_an_earlier_version_takes_such_a_stay_too(serving_as: Connect) -> None:
+    owner = serving_as("serving")
+    owner.execute("alter table serving.risk drop constraint risk_risk_key_key, add unique (risk_key)")
+    owner.execute("update migration set sha256 = 'of an earlier version'")
+    load(owner, *_of({1: 1}))
+    serving.migrate(owner)
+    load(owner, *_of({9: 1}), run_id="run-2")
+    assert owner.execute("select person_key, risk_key from serving.risk").fetchall() == [
+        ("person-9", "risk-1")
+    ]
+
+
+def test_two_people_with_one_score_are_refused_and_no_key_is_told(serving_as: Connect) -> None:
+    owner = serving_as("serving")
+    load(owner, score(1))
+    with pytest.raises(CitywellError, match="UniqueViolation") as raised:
+        load(owner, *_of({1: 1, 2: 1}), run_id="run-2")
+    assert "risk-1" not in "".join(traceback.format_exception(raised.value))
+    assert owner.execute("select person_key from serving.risk").fetchall() == [("person-1",)]
 
 
 def test_when_all_scores_have_expired_the_table_is_empty(serving_as: Connect) -> None:
