@@ -73,7 +73,7 @@ class Delivery:
 
 
 def run(as_of: datetime) -> list[Delivery]:
-    """Look at every endpoint that has expectations, publish what is found, tell what is not as expected."""
+    """Look at every scheduled endpoint that has expectations, publish what is found, tell what is not as expected."""
     with control.connect() as conn:
         control.migrate(conn)
         found = look(conn, as_of)
@@ -90,8 +90,9 @@ def run(as_of: datetime) -> list[Delivery]:
 
 
 def look(conn: Connection, as_of: datetime) -> list[Delivery]:
-    """Every endpoint that has expectations, and how its newest delivery stands to them at ``as_of``."""
-    endpoints = [e for source in load_all().values() for e in source.endpoints.values()]
+    """Every endpoint that has expectations and is not on demand, and how its newest delivery stands to them at
+    ``as_of``."""
+    endpoints = [e for source in load_all().values() for e in source.endpoints.values() if not e.on_demand]
     return [_judged(conn, endpoint, as_of) for endpoint in endpoints if endpoint.expected]
 
 

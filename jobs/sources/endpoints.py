@@ -33,7 +33,8 @@ class Endpoint(Declared):
     name: Name
     description: Sentence
     on_demand: bool = Field(
-        default=False, description="left out of schedules; runs when somebody asks for it"
+        default=False,
+        description="left out of schedules and of what is watched; runs when somebody asks for it",
     )
     time_zone: TimeZone = Field(description="IANA zone of times without an offset and of partial dates")
     expected: Expected | None = None

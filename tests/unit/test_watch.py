@@ -105,6 +105,20 @@ def test_every_source_of_the_schedule_is_watched(lake: TestLake) -> None:
     assert {found.source for found in watch.run(FIRST)} == scheduled
 
 
+def test_a_source_on_demand_is_not_expected_although_it_once_was(
+    lake: TestLake, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared = load_all()
+    air = declared["air_quality"]
+    rare = air.endpoints[AIR].model_copy(update={"on_demand": True})
+    assert rare.expected
+    declared |= {air.name: air.model_copy(update={"endpoints": air.endpoints | {AIR: rare}})}
+    monkeypatch.setattr(watch, "load_all", lambda: declared)
+    deliver(FIRST, 1000)
+    assert AIR not in {found.source for found in watch.run(FIRST + timedelta(days=9))}
+    assert AIR not in {message["where"] for message in webhook.messages}
+
+
 def test_what_was_found_can_be_read(lake: TestLake) -> None:
     deliver(FIRST, 1000)
     watch.run(FIRST)
