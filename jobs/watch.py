@@ -25,26 +25,35 @@ SCHEMA = (
     "usual bigint, words string"
 )
 USUAL_OF = 14
-"""Deliveries whose median is the usual number: two weeks of a daily feed."""
+"""Spans whose median is the usual number: two weeks of a daily or hourly feed."""
 FEWEST = 3
-"""Of fewer deliveries nothing is usual yet."""
+"""Of fewer spans nothing is usual yet."""
 
 _NEWEST = """
-select b.transaction_time, b.is_full, coalesce(sum(r.received), 0)::bigint
-from batch as b left join receipt as r using (batch_id)
-where b.source = %s and b.status = 'published' and b.is_complete and b.transaction_time <= %s
-group by b.batch_id
-order by b.transaction_time desc
+select transaction_time, is_full
+from batch
+where source = %s and status = 'published' and is_complete and transaction_time <= %s
+order by transaction_time desc
 limit 1
 """
-_BEFORE = """
-select sum(r.received)::bigint
-from batch as b inner join receipt as r using (batch_id)
-where b.source = %s and b.status = 'published' and b.is_complete and not b.is_full and b.transaction_time < %s
-group by b.batch_id
-having sum(r.received) > 0
-order by b.transaction_time desc
-limit %s
+# A span begins an hour late, for a daily delivery that comes sooner than the day before.
+_SPANS = """
+with delivery as (
+    select
+        floor(extract(epoch from %(newest)s - b.transaction_time + interval '1 hour') / 3600 / %(hours)s) as span,
+        r.received
+    from batch as b left join receipt as r using (batch_id)
+    where
+        b.source = %(source)s and b.status = 'published' and b.is_complete and not b.is_full
+        and b.transaction_time <= %(newest)s
+)
+
+select coalesce(sum(received), 0)::bigint
+from delivery
+group by span
+having span = 0 or sum(received) > 0
+order by span
+limit %(spans)s
 """
 _HAS_COME = """
 select exists (
@@ -58,8 +67,9 @@ select exists (
 class Delivery:
     """What an endpoint has delivered, as of ``watched_at``. age_hours: since the instant its newest delivery is of.
 
-    usual: median number of records of the deliveries before; null while there are too few, or the newest was a full
-    one.
+    received: number of records in the span that ends with the newest delivery: a day, or as many whole days as one
+    may be expected within; null where that one was full. usual: median of the spans before, null while there are too
+    few.
     """
 
     watched_at: datetime
@@ -103,11 +113,11 @@ def _judged(conn: Connection, endpoint: Endpoint, as_of: datetime) -> Delivery:
     if found is None or not has_come or not has_come[0]:
         words = "nothing complete has ever come" if found is None else "no record has ever come"
         return Delivery(as_of, endpoint.name, "never", None, None, None, None, words)
-    newest_at, is_full, count = found
+    newest_at, is_full = found
     age_hours = round((as_of - newest_at).total_seconds() / 3600, 1)
-    received = None if is_full else count
-    usual = None if is_full else _usual(conn, endpoint.name, newest_at)
     allowed = endpoint.expected.within_hours
+    hours = 24 * max(1, int(allowed // 24))
+    received, usual = (None, None) if is_full else _came(conn, endpoint.name, newest_at, hours)
     verdict: Literal["good", "late", "thin"] = "good"
     words = "as expected"
     if age_hours > allowed:
@@ -116,12 +126,15 @@ def _judged(conn: Connection, endpoint: Endpoint, as_of: datetime) -> Delivery:
             f"the newest delivery is {age_hours:g} h old; one is expected within {allowed:g} h",
         )
     elif received is not None and usual is not None and received < endpoint.expected.least_share * usual:
-        verdict, words = "thin", f"{received} records came; {usual} are usual"
+        verdict, words = "thin", f"{received} records came in {hours} h; {usual} are usual"
     return Delivery(as_of, endpoint.name, verdict, newest_at, age_hours, received, usual, words)
 
 
-def _usual(conn: Connection, source: str, newest_at: datetime) -> int | None:
-    """The median number of records of the deliveries before the newest; empty ones are none: what has fallen silent is
-    as unusual on its tenth day as on its first."""
-    before = [count for (count,) in conn.execute(_BEFORE, (source, newest_at, USUAL_OF)).fetchall()]
-    return round(median(before)) if len(before) >= FEWEST else None
+def _came(conn: Connection, source: str, newest_at: datetime, hours: int) -> tuple[int, int | None]:
+    """The number of records that came in the ``hours`` up to ``newest_at``, and the median of such spans before.
+
+    Empty ones are none: what has fallen silent is as unusual on its tenth day as on its first.
+    """
+    values = {"source": source, "newest": newest_at, "hours": hours, "spans": 1 + USUAL_OF}
+    received, *before = [count for (count,) in conn.execute(_SPANS, values).fetchall()]
+    return received, round(median(before)) if len(before) >= FEWEST else None

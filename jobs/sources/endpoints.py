@@ -23,7 +23,8 @@ class Expected(Declared):
         default=0.5,
         gt=0,
         le=1,
-        description="a delivery of fewer records than this share of the usual number is thin",
+        description="a day, or as many whole days as within_hours has, with fewer records than this share of the usual "
+        "number is thin",
     )
 
 
