@@ -96,6 +96,12 @@ def ingest_each(endpoints: Sequence[str], as_of: str, *, full: bool = False) -> 
     return done
 
 
+def loaded(endpoints: Sequence[str], as_of: str) -> list[str]:
+    """Those of ``endpoints`` that have been loaded for the logical instant ``as_of``, whatever became of the others."""
+    with control.connect() as conn:
+        return control.published_of(conn, endpoints, _instant(as_of))
+
+
 def _unexpected(name: str, error: Exception) -> CitywellError:
     what = f"unexpected {type(error).__name__}"
     return CitywellError(what, where=name, do="look at the task's log, then run again")

@@ -237,6 +237,36 @@ def test_a_day_of_the_city_goes_on_without_the_system_that_is_down(airflow, lake
     )
 
 
+def test_a_day_on_which_something_is_down_in_every_lane_goes_on_with_the_rest(
+    airflow, lake, told, monkeypatch
+):
+    down = {"weather_city", "transport_city"}
+
+    def extract(name: str, _: str, full: bool) -> dict[str, str]:
+        if name in down:
+            raise CitywellError("It does not answer", where=f"{name} (https://…)", do="Ask its people")
+        return {"batch_id": lake.land(name, Export(instant("2026-01-04"), {"Reading": []}))}
+
+    monkeypatch.setattr(ingest, "extract", extract)
+    fourth, endpoints = "2026-01-04T00:00:00+00:00", ["air_city", "weather_city", "transport_city"]
+    run = airflow.run("ingest_city", {"as_of": fourth, "endpoints": endpoints})
+    assert (run.tasks["other_systems [0]"], run.tasks["other_systems [1]"]) == ("failed", "failed")
+    assert (run.state, run.tasks["announce"], run.announced) == ("failed", "success", {CITY: fourth})
+    assert run.results["announce"] == ["air_city"]
+    assert {message["where"] for message in told} == {f"{name} (https://…)" for name in down}
+
+
+def test_a_day_on_which_nothing_was_loaded_is_not_announced(airflow, told, monkeypatch):
+    def extract(name: str, _: str, full: bool) -> dict[str, str]:
+        raise CitywellError("It does not answer", where=name, do="Ask its people")
+
+    monkeypatch.setattr(ingest, "extract", extract)
+    endpoints = [NORTH, "air_city", "weather_city"]
+    run = airflow.run("ingest_city", {"as_of": "2026-01-05T00:00:00+00:00", "endpoints": endpoints})
+    assert (run.state, run.tasks["announce"], run.announced) == ("failed", "skipped", {})
+    assert {message["where"] for message in told} == set(endpoints)
+
+
 def test_gold_is_built_for_the_instant_of_the_ingest_that_set_it_off(modelled, lake):
     assert (modelled.state, modelled.announced) == ("success", {GOLD: FIRST})
     assert lake.rows("select count(*) as people from gold.dim_person") == [{"people": 1}]

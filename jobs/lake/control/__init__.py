@@ -17,6 +17,7 @@ from jobs.lake.control.batch import batches as batches
 from jobs.lake.control.batch import get_batch as get_batch
 from jobs.lake.control.batch import mark_failed as mark_failed
 from jobs.lake.control.batch import open_batch as open_batch
+from jobs.lake.control.batch import published_of as published_of
 from jobs.lake.control.batch import set_judged as set_judged
 from jobs.lake.control.batch import set_landed as set_landed
 from jobs.lake.control.batch import set_status as set_status

@@ -114,6 +114,15 @@ def unpublished(conn: Connection, *, status: BatchStatus | None = None) -> list[
         ).fetchall()
 
 
+def published_of(conn: Connection, sources: Sequence[str], as_of: datetime) -> list[str]:
+    """Those of ``sources`` whose batch for ``as_of`` is published, by name."""
+    found = conn.execute(
+        "select source from batch where batch_id = any(%s) and status = 'published' order by source",
+        ([batch_id(source, as_of) for source in sources],),
+    )
+    return [source for (source,) in found]
+
+
 def set_landed(conn: Connection, name: str, transaction_time: datetime, *, is_complete: bool) -> None:
     """Records that the files of an export have landed, the instant they describe, and whether none is missing."""
     change: LiteralString = "status = 'landed', failure = null, transaction_time = %s, is_complete = %s"
