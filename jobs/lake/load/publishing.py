@@ -95,8 +95,10 @@ def _merge_links(work: Work, persons: pa.Table) -> int | None:
     if not persons.num_rows:
         return None
     rows = work.spark.createDataFrame(persons)
-    return tables.merge_newest(
-        work.spark, LINKS, rows, key=["patient_key"], order=["linked_at"], partition="source"
+    return tables.retrying(
+        lambda: tables.merge_newest(
+            work.spark, LINKS, rows, key=["patient_key"], order=["linked_at"], partition="source"
+        )
     )
 
 

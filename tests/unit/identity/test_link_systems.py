@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from jobs.identity import vault
 from jobs.identity.linkage import task
+from jobs.lake.load import load
+from jobs.lake.tables import merging
 from jobs.settings import settings
+from tests.contract.workers import PATIENCE_S, held_back
 from tests.support.lake import Export, TestLake, instant
 
 NATIONAL_ID = "0123456789-40"
@@ -88,3 +96,36 @@ def test_staff_are_no_people_in_care(lake: TestLake) -> None:
     lake.ingest("resources_city", export)
     assert len(lake.rows("select * from silver.hospital_resources__staff")) == 1
     assert described() == before
+
+
+def test_two_systems_publish_their_links_at_once(
+    lake: TestLake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The first one's merge is held until the second's has been committed."""
+    at, gate = instant("2026-02-01"), tmp_path / "gate"
+    lake.ingest("housing_city", Export(at - timedelta(days=1), {"Residence": [RESIDENCE]}))
+    resident = {**RESIDENCE, "id": "RS-2", "national_id": "0123456790-41", "family_name": "Zweig"}
+    housing = lake.land("housing_city", Export(at, {"Residence": [resident]}))
+    participant = {**PARTICIPANT, "participant_id": "p-2", "family_name": "Vole"}
+    wearables = lake.land("wearables_city", Export(at, {"Participant": [participant]}))
+    run_merge = merging._run_merge
+
+    def held(spark: Any, statement: str, source: Any, table: str, *rest: Any) -> None:
+        is_first = table == task.LINKS and not Path(f"{gate}.reached").exists()
+        run_merge(spark, statement, held_back(source, gate) if is_first else source, table, *rest)
+
+    monkeypatch.setattr(merging, "_run_merge", held)
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(load, housing)
+        deadline = time.monotonic() + PATIENCE_S
+        while not Path(f"{gate}.reached").exists():
+            assert not late.done(), late.exception()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        load(wearables)
+        gate.touch()
+        late.result(PATIENCE_S)
+    with psycopg.connect(settings().postgres_dsn("vault", vault.OWNER_ROLE)) as conn:
+        linked = conn.execute("select patient_key from vault.person_link order by patient_key").fetchall()
+    published = lake.rows("select patient_key from silver.person_link order by patient_key")
+    assert [row["patient_key"] for row in published] == [key for (key,) in linked]
