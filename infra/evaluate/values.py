@@ -68,7 +68,7 @@ def _newest(key: Path, seen: Seen) -> dict[str, dict[str, Any]]:
 
 
 def _served(key: Path, seen: Seen, planted: Iterable[str]) -> set[str]:
-    """Those that can be told by their key: of the others the line was spoilt, or they were deleted, maybe before we came."""
+    """Those that can be told by their key: others were spoilt, or deleted, maybe before we came."""
     lost = {
         name
         for table in ("corrupt_lines", "deleted")
