@@ -271,13 +271,13 @@ def test_a_path_and_an_address_can_be_copied(command, terminal, tmp_path):
     ended = citywell(
         *command,
         CITYWELL_HOME=str(home),
-        CITYWELL_HOST="a-host-of-a-long-name.example",
+        CITYWELL_HOST="127.111.222.133",
         COLUMNS="80",
         **terminal,
     )
     wanted = {
         "status": f"{home}/logs/postgres.log",
-        "source": "http://a-host-of-a-long-name.example:8600/university/fhir",
+        "source": "http://127.111.222.133:8600/university/fhir",
     }[command[0]]
     assert wanted in ended.stdout, ended.stdout + ended.stderr
     assert ended.stdout.startswith(
