@@ -19,7 +19,7 @@ TIMEOUT_S = 10
 _REFUSED = """
 select source, count(*), string_agg(distinct concat_ws(' ', 'HTTP ' || last_status, last_reason), '; ')
 from writeback
-where state = 'refused'
+where state = 'refused' and source = any(%s)
 group by source
 order by source
 """
@@ -53,7 +53,8 @@ def failed(place: Place, error: BaseException | None) -> bool:
 
 
 def refused(place: Place) -> bool:
-    """Tell, hospital by hospital, how many risk scores it refuses and with which codes; whether all were told."""
+    """Tell, hospital by hospital of those declared, how many risk scores it refuses and with which codes; whether all
+    were told."""
     if settings().webhook_url is None:
         return False
     do = "Ask the hospital what the codes mean; each run of writeback tries again"
@@ -69,11 +70,13 @@ def not_as_expected(source: str, verdict: str, words: str) -> bool:
 
 
 def _refusals() -> Iterator[tuple[str, str]]:
+    from jobs.sources import load_all
     from jobs.writeback import fhir  # imports much, and a failure must be told without it
 
+    declared = [name for source in load_all().values() for name in source.endpoints]
     with control.connect() as conn:
         fhir.migrate(conn)
-        for source, scores, codes in conn.execute(_REFUSED):
+        for source, scores, codes in conn.execute(_REFUSED, (declared,)):
             yield source, f"{scores} risk scores were refused ({codes})"
 
 

@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 from jobs.errors import CitywellError
 from jobs.identity import vault
 from jobs.lake import catalog, control, engine
+from jobs.sources import load_all
 from jobs.writeback import fhir, serving
 
 log = logging.getLogger(__name__)
@@ -111,4 +112,9 @@ def scored_lake() -> Iterator[tuple[SparkSession, Mapping[str, int]]]:
 
 
 def _sources(spark: SparkSession) -> list[str]:
-    return sorted(row[0] for row in spark.sql(f"select distinct source from {SCORES}").collect())  # noqa: S608
+    """The hospitals that have scores. One that is no longer declared is left out, and the log says so."""
+    scored = {row[0] for row in spark.sql(f"select distinct source from {SCORES}").collect()}  # noqa: S608
+    declared = {name for source in load_all().values() for name in source.endpoints}
+    for source in sorted(scored - declared):
+        log.warning("%s is no longer declared: its risk scores are not sent", source)
+    return sorted(scored & declared)

@@ -117,16 +117,16 @@ def test_a_hospital_that_is_down_fails_the_step_and_says_why(scored: None, simul
     assert tasks.to_hospitals(AS_OF)[SOURCE]["sent"] == PATIENTS
 
 
-def test_sources_that_cannot_be_served_hold_up_nobody_else(
+def test_a_hospital_that_cannot_be_served_holds_up_nobody_else(
     scored: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One is no longer declared, one has no key; the one that is well comes last."""
+    """It has no key; the one that is well comes last."""
     with control.connect() as conn:
         conn.execute("drop table if exists writeback")
-    _publish({"clinic_closed": ["f" * 32], "hospital_harbour": ["e" * 32]}, "others")
-    monkeypatch.setattr(tasks, "_sources", lambda spark: ["clinic_closed", "hospital_harbour", SOURCE])
+    _publish({"hospital_harbour": ["e" * 32]}, "others")
+    monkeypatch.setattr(tasks, "_sources", lambda spark: ["hospital_harbour", SOURCE])
     try:
-        with pytest.raises(CitywellError, match=r"clinic_closed.*hospital_harbour: The key") as raised:
+        with pytest.raises(CitywellError, match="hospital_harbour: The key") as raised:
             tasks.to_hospitals(AS_OF)
     finally:
         tables.delete_slice("scores.risk", {tables.BATCH_COLUMN: "others"})
@@ -134,6 +134,18 @@ def test_sources_that_cannot_be_served_hold_up_nobody_else(
     with control.connect() as conn:
         rows = conn.execute("select source, state, count(*) from writeback group by 1, 2 order by 2")
         assert rows.fetchall() == [("hospital_harbour", "pending", 1), (SOURCE, "sent", PATIENTS)]
+
+
+def test_a_hospital_that_is_no_longer_declared_fails_nothing(
+    scored: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    _publish({"clinic_closed": ["f" * 32]}, "others")
+    try:
+        assert tasks.to_hospitals(AS_OF) == {SOURCE: {"sent": PATIENTS, "refused": 0, "pending": 0}}
+        assert set(tasks.verify_hospitals(AS_OF)) == {SOURCE}
+    finally:
+        tables.delete_slice("scores.risk", {tables.BATCH_COLUMN: "others"})
+    assert "clinic_closed is no longer declared: its risk scores are not sent" in caplog.text
 
 
 def test_without_scores_it_says_what_to_run(scored: None) -> None:
