@@ -305,7 +305,7 @@ def _written(conn: control.Connection) -> tuple[Written, ...]:
     fhir.migrate(conn)
     counts: dict[str, dict[str, int]] = {}
     for source, state, scores in conn.execute(
-        "select source, state, count(*) from writeback group by source, state"
+        "select source, state, count(*) from writeback where state <> 'expired' group by source, state"
     ):
         counts.setdefault(source, {"sent": 0, "refused": 0, "pending": 0})[state] = scores
     return tuple(Written(source, **states) for source, states in sorted(counts.items()))

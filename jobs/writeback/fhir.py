@@ -6,7 +6,7 @@ conditional update ``PUT RiskAssessment?identifier=urn:citywell:risk|<risk_key>`
 The identifier stands for person, target and encounter. So a repeated send finds what the first one made, a
 newer score replaces the older one (a withdrawn one becomes ``entered-in-error``), and a run that was killed
 at any point is simply run again. A score whose content has been sent is not sent again. What a hospital
-refuses stays queued and is tried by the next run, after what has not been tried yet.
+refuses stays queued and is tried by the next run, after what has not been tried yet; until it expires.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
 from typing import Literal
 
 import httpx
@@ -58,7 +59,7 @@ create table if not exists writeback (
     risk_key text primary key,
     source text not null,
     digest text not null,
-    state text not null check (state in ('pending', 'sent', 'refused')),
+    state text not null,
     attempts integer not null default 0,
     last_status integer,
     last_reason text,
@@ -66,9 +67,12 @@ create table if not exists writeback (
     version text,
     updated_at timestamptz not null default now()
 );
+alter table writeback
+    drop constraint if exists writeback_state_check,
+    add constraint writeback_state_check check (state in ('pending', 'sent', 'refused', 'expired'));
 create index if not exists writeback_due on writeback (source, state);
 comment on table writeback is 'One row per score for a hospital: whether its newest content has arrived
-there.';
+there, or need not any more.';
 """
 
 _NEWEST = """
@@ -80,7 +84,12 @@ from (
     from scores.risk
     where source = '{source}'
 )
-where place = 1
+where
+    place = 1
+    and (
+        status = 'withdrawn'
+        or expires_at > greatest(timestamp '{as_of}', (select max(s.as_of) from scores.risk as s))
+    )
 """
 
 
@@ -119,10 +128,12 @@ def migrate(conn: control.Connection) -> None:
     postgres.migrate(conn, "writeback", _DDL.encode())
 
 
-def newest(spark: SparkSession, source: str) -> list[Score]:
-    """The newest score of every risk key of ``source``, from the published ``scores.risk``."""
+def newest(spark: SparkSession, source: str, as_of: datetime) -> list[Score]:
+    """The newest score of every risk key of ``source`` in the published ``scores.risk``, where it is withdrawn or has
+    not expired at ``as_of``. An older instant than that of the newest score counts as that one."""
     find_endpoint(source)
-    rows = spark.sql(_NEWEST.format(source=source)).toArrow().sort_by("risk_key").to_pylist()
+    moment = f"{as_of.astimezone(UTC):%Y-%m-%d %H:%M:%S.%fZ}"
+    rows = spark.sql(_NEWEST.format(source=source, as_of=moment)).toArrow().sort_by("risk_key").to_pylist()
     return [Score(**{field.name: row[field.name] for field in fields(Score)}) for row in rows]
 
 
@@ -136,7 +147,8 @@ def write_back(
     run_id: str,
     clock: Clock = SYSTEM_CLOCK,
 ) -> WritebackResult:
-    """Send what ``source`` does not hold yet of ``scores``; count its scores by state.
+    """Send what ``source`` does not hold yet of ``scores``, which are all of its that hold or are withdrawn; count its
+    scores by state.
 
     Every outcome is recorded before this returns. Nothing is raised for what a hospital refuses, or when it
     is down or the key to it is missing: see ``trouble``. ``conn`` is in autocommit. Raises CitywellError when
@@ -147,6 +159,7 @@ def write_back(
     with control.lock(conn, f"writeback {source}"):
         scores = _without_never_sent(conn, source, scores)
         _queue(conn, source, scores)
+        _expire(conn, source, scores)
         crash_here("writeback:queued")
         due = _due(conn, source, scores)
         if due:
@@ -385,9 +398,18 @@ def _queue(conn: control.Connection, source: str, scores: Sequence[Score]) -> No
             "insert into writeback as held (risk_key, source, digest, state) values (%s, %s, %s, 'pending') "
             "on conflict (risk_key) do update set digest = excluded.digest, state = 'pending', attempts = 0, "
             "last_status = null, last_reason = null, updated_at = now() "
-            "where held.digest <> excluded.digest",
+            "where held.digest <> excluded.digest or held.state = 'expired'",
             rows,
         )
+
+
+def _expire(conn: control.Connection, source: str, scores: Sequence[Score]) -> None:
+    """What has not arrived and is none of ``scores`` any more need not arrive."""
+    conn.execute(
+        "update writeback set state = 'expired', updated_at = now() "
+        "where source = %s and state in ('pending', 'refused') and risk_key <> all(%s)",
+        (source, [score.risk_key for score in scores]),
+    )
 
 
 def _without_never_sent(conn: control.Connection, source: str, scores: Sequence[Score]) -> list[Score]:

@@ -34,7 +34,7 @@ def to_serving(as_of: str) -> dict[str, Any]:
 
 
 def to_hospitals(as_of: str) -> dict[str, Any]:
-    """Send each hospital its scores. Returns states by source.
+    """Send each hospital its scores that hold at ``as_of``, and what was withdrawn. Returns states by source.
 
     A hospital that is down, or whose key is missing, holds up nobody else: when all have been tried, the sources in
     trouble are named in one CitywellError. What a hospital refuses is logged and tried by the next run.
@@ -48,9 +48,8 @@ def to_hospitals(as_of: str) -> dict[str, Any]:
     ):
         for source in _sources(spark):
             try:
-                result = fhir.write_back(
-                    source, fhir.newest(spark, source), conn=conn, vault_conn=vault_conn, run_id=as_of
-                )
+                scores = fhir.newest(spark, source, datetime.fromisoformat(as_of))
+                result = fhir.write_back(source, scores, conn=conn, vault_conn=vault_conn, run_id=as_of)
             except CitywellError as error:
                 troubles[source] = error
                 continue
@@ -74,9 +73,12 @@ def verify_hospitals(as_of: str, *, but: Collection[str] = ()) -> dict[str, fhir
 
     Raises CitywellError when one does not answer.
     """
+    moment = datetime.fromisoformat(as_of)
     with scored_lake() as (spark, _), vault.connect() as vault_conn:
         return {
-            source: fhir.verify(source, fhir.newest(spark, source), vault_conn=vault_conn, run_id=as_of)
+            source: fhir.verify(
+                source, fhir.newest(spark, source, moment), vault_conn=vault_conn, run_id=as_of
+            )
             for source in _sources(spark)
             if source not in but
         }

@@ -37,7 +37,7 @@ VERIFY = """
 from dataclasses import asdict
 import json
 from jobs.writeback import tasks
-print(json.dumps({source: asdict(seen) for source, seen in tasks.verify_hospitals("test").items()}))
+print(json.dumps({source: asdict(seen) for source, seen in tasks.verify_hospitals("2026-01-01T00:00:00Z").items()}))
 """
 
 

@@ -88,6 +88,7 @@ def test_refused_scores_are_told_by_hospital(
         ("3", "hospital_north", "sent", 201, None),
         ("4", "hospital_harbour", "refused", None, "the vault knows no such patient of this hospital"),
         ("5", "hospital_university", "pending", None, "no answer"),
+        ("7", "hospital_north", "expired", 410, "gone"),
         ("6", "hospital_no_longer_declared", "refused", 422, "business-rule"),
     ]
     with psycopg.connect(postgres.dsn("control", "control"), autocommit=True) as conn:

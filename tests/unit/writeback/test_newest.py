@@ -78,7 +78,7 @@ def test_an_older_run_repeated_brings_nothing_back(spark: SparkSession) -> None:
 
 
 def test_a_hospital_gets_the_newest_of_each_of_its_stays(spark: SparkSession) -> None:
-    scores = fhir.newest(spark, "hospital_north")
+    scores = fhir.newest(spark, "hospital_north", instant("2026-01-06"))
     assert [(s.risk_key, s.encounter_key, s.probability, s.is_withdrawn) for s in scores] == [
         ("r1", "stay-1", 0.20, False),
         ("r2", "stay-2", 0.30, False),
@@ -87,6 +87,11 @@ def test_a_hospital_gets_the_newest_of_each_of_its_stays(spark: SparkSession) ->
     ]
 
 
+def test_a_hospital_gets_no_expired_score_but_what_was_withdrawn(spark: SparkSession) -> None:
+    scores = fhir.newest(spark, "hospital_north", instant("2026-02-02T12:00"))
+    assert [s.risk_key for s in scores] == ["r2", "r4"]
+
+
 def test_only_a_declared_source_is_asked_for(spark: SparkSession) -> None:
     with pytest.raises(CitywellError, match="No source"):
-        fhir.newest(spark, "x' or '1'='1")
+        fhir.newest(spark, "x' or '1'='1", instant("2026-01-06"))

@@ -146,6 +146,18 @@ def test_a_withdrawn_score_is_entered_in_error_where_it_was_sent_and_nowhere_els
     assert world.verify(sent).different == (sent.risk_key,)
 
 
+def test_a_refused_score_that_has_expired_is_tried_no_more(world: World) -> None:
+    """What was sent and has expired can still be withdrawn."""
+    expired, holds = world.score(1), world.score(2)
+    world.hospital.fault(kind="refuse", times=2)
+    assert world.send(expired, holds) == WritebackResult(sent=0, refused=2, pending=0)
+    assert world.send(holds) == WritebackResult(sent=1, refused=0, pending=0)
+    assert [row[:2] for row in world.states()] == [("expired", 1), ("sent", 2)]
+    assert world.send() == WritebackResult(sent=1, refused=0, pending=0)
+    assert world.send(dataclasses.replace(holds, status="withdrawn")).sent == 1
+    assert [found["status"] for found in world.held(holds)] == ["entered-in-error"]
+
+
 def test_a_refusal_is_recorded_without_values_and_tried_again(world: World) -> None:
     world.hospital.fault(kind="refuse", times=1)
     score = world.score(1)
