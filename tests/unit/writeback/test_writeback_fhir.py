@@ -158,6 +158,16 @@ def test_a_refused_score_that_has_expired_is_tried_no_more(world: World) -> None
     assert [found["status"] for found in world.held(holds)] == ["entered-in-error"]
 
 
+def test_a_table_of_an_earlier_version_takes_expired_scores_too(world: World) -> None:
+    fhir.migrate(world.conn)
+    world.conn.execute("alter table writeback drop constraint writeback_state_check")
+    world.conn.execute("alter table writeback add check (state in ('pending', 'sent', 'refused'))")
+    world.conn.execute("update migration set sha256 = 'of an earlier version' where made = 'writeback'")
+    world.hospital.fault(kind="refuse", times=1)
+    assert world.send(world.score(1)).refused == 1
+    assert world.send() == WritebackResult(sent=0, refused=0, pending=0)
+
+
 def test_a_refusal_is_recorded_without_values_and_tried_again(world: World) -> None:
     world.hospital.fault(kind="refuse", times=1)
     score = world.score(1)
