@@ -128,7 +128,7 @@ PEOPLE: dict[str, Sequence[Row]] = {
     ],
     "encounter": [
         {
-            "encounter_key": "stay",
+            "encounter_key": "told stay",
             "patient_key": "t1",
             "identifier_keys": ["v1"],
             "status": "finished",

@@ -124,7 +124,7 @@ def test_what_messages_and_devices_tell_is_measured(messages: City) -> None:
     assert told_alone > HL7
     columns = ("encounter_key", "is_encounter_resolved", "is_person_resolved", "location_type_code")
     by_key = {row[0]: row[1:] for row in messages.rows("fct_measurement", "measurement_key", *columns)}
-    assert by_key["alone-0"] == ("stay", True, True, "HOSP")
+    assert by_key["alone-0"] == ("told stay", True, True, "HOSP")
     assert by_key["of a stranger-0"] == (None, None, False, "HOSP")
     assert by_key["cuff-1"] == (None, None, True, "PTRES")
     columns = ("measurement_key", "code_system", "code", "value_type", "value_code", "value_comparator")
