@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
-from infra.evaluate.figures import Line, Seen, is_published, makers, none_of, seen_until, visible
+from infra.evaluate.figures import Line, Seen, is_published, listed, makers, none_of, seen_until, visible
 from jobs.sources import load as load_source
 
 SOURCE, PURPOSE = "wearables", "care"
@@ -31,15 +31,13 @@ def figures(spark: SparkSession, key: Path) -> Iterator[Line]:
         table = load_source(SOURCE).tables[entity]
         name = f"silver.{SOURCE}__{entity}"
         wanted = [
-            (making[row["source"]].key(table.resource, row["record_id"].replace("/", "|")),)
+            making[row["source"]].key(table.resource, row["record_id"].replace("/", "|"))
             for row in planted
             if row["table"] == theirs
         ]
         if wanted and is_published(name):
             rows = spark.table(name).where("not is_deleted")
-            found += rows.join(
-                spark.createDataFrame(wanted, f"{table.key} string"), table.key, "left_semi"
-            ).count()
+            found += rows.join(listed(spark, table.key, wanted), table.key, "left_semi").count()
     yield none_of("unconsented_records_published", found, "records", len(planted))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyspark.sql import DataFrame, SparkSession
 
 from jobs.identity.pseudonyms import Pseudonymiser, load_key
 from jobs.lake import control
@@ -87,3 +88,8 @@ def keys(planted: pa.Table, resource_type: str) -> list[str]:
     rows = planted.filter(pc.equal(planted["resource_type"], resource_type)).to_pylist()
     making = makers(row["source"] for row in rows)
     return [making[row["source"]].key(resource_type, row["resource_id"]) for row in rows]
+
+
+def listed(spark: SparkSession, name: str, values: Iterable[str]) -> DataFrame:
+    """One column of keys, to join with."""
+    return spark.createDataFrame([(value,) for value in values], f"{name} string")

@@ -8,9 +8,20 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
-from infra.evaluate.figures import HOSPITALS, Line, Seen, all_of, keys, makers, none_of, share, visible
+from infra.evaluate.figures import (
+    HOSPITALS,
+    Line,
+    Seen,
+    all_of,
+    keys,
+    listed,
+    makers,
+    none_of,
+    share,
+    visible,
+)
 from jobs.lake import control
 from jobs.sources import load as load_source
 
@@ -97,7 +108,7 @@ def _count(spark: SparkSession, entity: str, wanted: Sequence[str], condition: s
         return 0
     table = load_source(HOSPITALS).tables[entity]
     rows = spark.table(f"silver.{HOSPITALS}__{entity}").where(condition)
-    return rows.join(_listed(spark, table.key, wanted), table.key, "left_semi").count()
+    return rows.join(listed(spark, table.key, wanted), table.key, "left_semi").count()
 
 
 def _facts(spark: SparkSession, wanted: Sequence[str], condition: str = "true") -> list[str]:
@@ -105,9 +116,5 @@ def _facts(spark: SparkSession, wanted: Sequence[str], condition: str = "true") 
     if not wanted:
         return []
     rows = spark.table("gold.fct_encounter").where(condition)
-    found = rows.join(_listed(spark, "encounter_key", wanted), "encounter_key", "left_semi")
+    found = rows.join(listed(spark, "encounter_key", wanted), "encounter_key", "left_semi")
     return [row["encounter_key"] for row in found.select("encounter_key").collect()]
-
-
-def _listed(spark: SparkSession, name: str, values: Sequence[str]) -> DataFrame:
-    return spark.createDataFrame([(value,) for value in values], f"{name} string")

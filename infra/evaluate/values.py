@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import Row, SparkSession
 
 from infra.evaluate.figures import (
     HOSPITALS,
@@ -16,6 +16,7 @@ from infra.evaluate.figures import (
     Seen,
     all_of,
     keys,
+    listed,
     makers,
     none_of,
     seen_until,
@@ -80,7 +81,7 @@ def _served(key: Path, seen: Seen, planted: Iterable[str]) -> set[str]:
 def _missing(spark: SparkSession, served: Iterable[str]) -> int:
     """How many were never received: neither a fact, nor withdrawn, nor in quarantine."""
     received = spark.table(f"bronze.{HOSPITALS}__observation")
-    return _listed(spark, served).join(received, "observation_key", "left_anti").count()
+    return listed(spark, "observation_key", served).join(received, "observation_key", "left_anti").count()
 
 
 def _slips(spark: SparkSession, planted: Mapping[str, dict[str, Any]]) -> list[_Fact]:
@@ -90,7 +91,7 @@ def _slips(spark: SparkSession, planted: Mapping[str, dict[str, Any]]) -> list[_
     )
     published = spark.table("gold.fct_measurement").where("component_index = 0")
     found = (
-        facts.join(_listed(spark, planted), "observation_key", "left_semi")
+        facts.join(listed(spark, "observation_key", planted), "observation_key", "left_semi")
         .select("observation_key")
         .join(
             published.select("observation_key", "value_number", "value_canonical"), "observation_key", "left"
@@ -120,7 +121,7 @@ def _slipped_readings(spark: SparkSession, key: Path) -> dict[str, _Fact]:
     making = makers(row["source"] for row in rows)
     by_key = {making[row["source"]].key("HomeReading", row["record_id"]): row for row in rows}
     published = spark.table("gold.fct_measurement").join(
-        _listed(spark, by_key), "observation_key", "left_semi"
+        listed(spark, "observation_key", by_key), "observation_key", "left_semi"
     )
     of_gold = {row["observation_key"]: row for row in published.collect()}
     return {name: _reading(row["served"], row["true"], of_gold.get(name)) for name, row in by_key.items()}
@@ -153,7 +154,7 @@ def _value(row: Row) -> float | None:
 
 def _good_values(spark: SparkSession, slipped: list[str]) -> Iterator[Line]:
     """Values without a slip: the share of them that is held back as suspect, and how many were taken for a slip."""
-    bad = spark.createDataFrame([(name,) for name in slipped], "observation_key string")
+    bad = listed(spark, "observation_key", slipped)
     measured = spark.sql(
         "select observation_key from gold.fct_measurement where value_canonical is not null and harmonisation <> "
         "'recovered' and source <> 'hospital_given'"
@@ -171,7 +172,3 @@ def _good_values(spark: SparkSession, slipped: list[str]) -> Iterator[Line]:
         "good_values_held_back", held, "share", target, held <= MOST_GOOD_HELD_BACK, kept + changed + lost
     )
     yield none_of("good_values_changed", changed, "values", kept + changed + lost)
-
-
-def _listed(spark: SparkSession, names: Iterable[str]) -> DataFrame:
-    return spark.createDataFrame([(name,) for name in names], "observation_key string")
