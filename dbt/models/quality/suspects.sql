@@ -10,24 +10,6 @@
     ('wearables__home_reading', 'home_reading_key'),
 ] %}
 {% set key = ['is_current', 'observation_key', 'content_hash', 'component_index'] %}
-{% set told = [
-    'version_count',
-    'source',
-    'told_by',
-    'concept',
-    'unit',
-    'ucum',
-    'value_number',
-    'value_as_sent',
-    'typical',
-    'varies_by',
-    'is_possible',
-    'is_usual',
-    'low',
-    'high',
-    'usual_low',
-    'usual_high',
-] %}
 with
 
 ranged as (
@@ -59,11 +41,14 @@ witness as (
 
 compared as (
     select
-        unclear.*,
+        unclear.is_current,
+        unclear.observation_key,
+        unclear.content_hash,
+        unclear.component_index,
         witness.share_of_typical,
-        abs(datediff(unclear.effective_at, witness.effective_at)) as days_apart
+        abs(datediff(unclear.effective_at, witness.effective_at)) <= 400 as is_near
     from unclear
-    left join witness
+    inner join witness
         on
             unclear.person_key = witness.person_key
             and unclear.concept = witness.concept
@@ -74,57 +59,74 @@ compared as (
             )
 ),
 
-nearest as (
-    select
-        *,
-        min(coalesce(days_apart, 1000000)) over (partition by {{ key | join(', ') }}) as fewest_days_apart
-    from compared
-),
-
 history as (
     select
-        {{ (key + told) | join(',\n        ') }},
-        sort_array(collect_list(share_of_typical)) as other_values
-    from nearest
-    where days_apart <= 400 or fewest_days_apart > 400
-    group by {{ (key + told) | join(', ') }}
+        {{ key | join(',\n        ') }},
+        sort_array(collect_list(case when is_near then share_of_typical end)) as near_values,
+        sort_array(collect_list(share_of_typical)) as all_values
+    from compared
+    group by {{ key | join(', ') }}
+),
+
+-- The values nearby count, or all where there is none.
+counted as (
+    select
+        {{ key | join(',\n        ') }},
+        case when size(near_values) > 0 then near_values else all_values end as other_values
+    from history
+),
+
+remembered as (
+    select
+        unclear.*,
+        get(counted.other_values, cast((size(counted.other_values) - 1) / 2 as int)) * unclear.typical as median,
+        case when counted.other_values is not null then size(counted.other_values) else 0 end as other_count
+    from unclear
+    left join counted
+        on
+            unclear.observation_key = counted.observation_key
+            and unclear.content_hash = counted.content_hash
+            and unclear.component_index = counted.component_index
+            and unclear.is_current = counted.is_current
 ),
 
 explained as (
     select
-        history.is_current,
-        history.version_count,
-        history.source,
-        history.told_by,
-        history.observation_key,
-        history.content_hash,
-        history.component_index,
-        history.concept,
-        history.unit,
-        history.value_as_sent,
-        history.varies_by,
-        history.is_possible,
-        history.is_usual,
+        remembered.is_current,
+        remembered.version_count,
+        remembered.source,
+        remembered.told_by,
+        remembered.observation_key,
+        remembered.content_hash,
+        remembered.component_index,
+        remembered.concept,
+        remembered.unit,
+        remembered.value_as_sent,
+        remembered.varies_by,
+        remembered.is_possible,
+        remembered.is_usual,
         alternative.meant,
         alternative.factor,
         alternative.addend,
         coalesce(alternative.is_unit, false) as is_unit,
-        get(history.other_values, cast((size(history.other_values) - 1) / 2 as int)) * history.typical as median,
-        size(history.other_values) as other_count,
-        alternative.factor * history.value_number + alternative.addend as value_meant,
+        remembered.median,
+        remembered.other_count,
+        alternative.factor * remembered.value_number + alternative.addend as value_meant,
         coalesce(
-            alternative.factor * history.value_number + alternative.addend between history.low and history.high, false
+            alternative.factor * remembered.value_number + alternative.addend
+            between remembered.low and remembered.high,
+            false
         ) as is_meant_possible,
         coalesce(
-            alternative.factor * history.value_number + alternative.addend
-            between history.usual_low and history.usual_high,
+            alternative.factor * remembered.value_number + alternative.addend
+            between remembered.usual_low and remembered.usual_high,
             false
         ) as is_meant_usual
-    from history
+    from remembered
     left join {{ source('rules', 'alternative') }} as alternative
         on
-            history.concept = alternative.concept
-            and history.ucum = alternative.ucum
+            remembered.concept = alternative.concept
+            and remembered.ucum = alternative.ucum
 ),
 
 -- How many times larger or smaller than the person's median; a value that is not above zero is far from any.
