@@ -4,20 +4,25 @@
     A chain that leads back to its beginning ends before it; one of more than five steps is followed for five.
 -#}
 {% macro chains(steps_in, number, successor) %}
-    {%- for length in range(1, 6) -%}
-        {{ 'union all' if not loop.first }}
+    {%- set steps = range(1, 6) -%}
+    select
+        house,
+        number,
+        goes_on_as,
+        position + 1 as steps
+    from (
         select
             step_1.house,
             step_1.{{ number }} as number,
-            step_{{ length }}.{{ successor }} as goes_on_as,
-            {{ length }} as steps
+            array({% for step in steps %}step_{{ step }}.{{ successor }}{{ ', ' if not loop.last }}{% endfor %}) as successors
         from {{ steps_in }} as step_1
-        {%- for behind in range(2, length + 1) %}
-            inner join {{ steps_in }} as step_{{ behind }}
+        {%- for step in steps[1:] %}
+            left join {{ steps_in }} as step_{{ step }}
                 on
-                    step_{{ behind - 1 }}.house = step_{{ behind }}.house
-                    and step_{{ behind - 1 }}.{{ successor }} = step_{{ behind }}.{{ number }}
-                    and step_1.{{ number }} <> step_{{ behind }}.{{ successor }}
+                    step_{{ step - 1 }}.house = step_{{ step }}.house
+                    and step_{{ step - 1 }}.{{ successor }} = step_{{ step }}.{{ number }}
+                    and step_1.{{ number }} <> step_{{ step }}.{{ successor }}
         {%- endfor %}
-    {% endfor %}
+    ) as chain
+        lateral view posexplode(array_compact(successors)) way as position, goes_on_as
 {% endmacro %}
