@@ -104,14 +104,14 @@ def build(
     select: str | None = None,
     full_refresh: bool = False,
     unit_tests: bool = False,
+    data_tests: bool = True,
 ) -> GoldResult:
     """Build and test the gold tables from the ``silver`` tables registered in ``spark``.
 
     lake_dir: the lake, with or without gold tables. target_dir: dbt's compiled files, manifest and log; kept
-    between builds, it makes them faster. select: a dbt selector, by default everything;
-    ``resource_type:model`` leaves the tests out. full_refresh: build incremental tables anew; implied when
-    the SQL has changed since the last whole build. unit_tests: run dbt's unit tests too, each before its
-    model.
+    between builds, it makes them faster. select: a dbt selector, by default everything. full_refresh: build
+    incremental tables anew; implied when the SQL has changed since the last whole build. unit_tests: run dbt's unit
+    tests too, each before its model. data_tests: run dbt's tests of what was built.
 
     Raises CitywellError naming the models and tests that failed. Nothing is published here either way.
     """
@@ -119,14 +119,24 @@ def build(
     with run.connected():
         fingerprint = logic()
         options = [] if select is None else ["--select", select, "--indirect-selection", "buildable"]
-        if full_refresh or run.logic_seen() != fingerprint:
+        if full_refresh or _logic_seen(lake_dir) != fingerprint:
             options.append("--full-refresh")
-        if not unit_tests:
-            options += ["--exclude-resource-type", "unit_test"]
+        for kind, is_wanted in (("unit_test", unit_tests), ("test", data_tests)):
+            options += [] if is_wanted else ["--exclude-resource-type", kind]
         result = _results(run.invoke("build", *options), target_dir, lake_dir)
         if select is None:
-            run.remember_logic(fingerprint)
+            remember_logic(lake_dir, fingerprint)
     return result
+
+
+def remember_logic(lake_dir: Path, fingerprint: str) -> None:
+    """Note that all gold tables there are in ``lake_dir`` were built by the SQL of ``fingerprint`` (:func:`logic`)."""
+    (lake_dir / SCHEMA / _LOGIC_FILE).write_text(fingerprint)
+
+
+def _logic_seen(lake_dir: Path) -> str | None:
+    noted = lake_dir / SCHEMA / _LOGIC_FILE
+    return noted.read_text() if noted.exists() else None
 
 
 def document(spark: SparkSession, *, lake_dir: Path, target_dir: Path, page: Path) -> None:
@@ -290,18 +300,6 @@ class _Dbt:
                 do=f"read {_log(self.target)}",
             )
         return result
-
-    def logic_seen(self) -> str | None:
-        """The fingerprint of the SQL that the last whole build of this lake ran."""
-        return self._logic_file.read_text() if self._logic_file.exists() else None
-
-    def remember_logic(self, fingerprint: str) -> None:
-        """Keep the fingerprint of the SQL that a whole build ran."""
-        self._logic_file.write_text(fingerprint)
-
-    @property
-    def _logic_file(self) -> Path:
-        return self.lake / SCHEMA / _LOGIC_FILE
 
     @property
     def _scratch(self) -> Path:

@@ -99,8 +99,8 @@ def test_every_test_passes_and_what_cannot_be_told_is_counted(first: gold.GoldRe
 
 def test_building_again_writes_nothing(built: City, first: gold.GoldResult) -> None:
     (built.lake / "gold" / gold._LOGIC_FILE).write_text(gold.logic())
-    models = " ".join(f"+{model},resource_type:model" for model in MARTS)
-    assert built.build(models).versions == first.versions
+    models = " ".join(f"+{model}" for model in MARTS)
+    assert built.build_models(models).versions == first.versions
 
 
 def test_what_counts_is_what_was_handed_out_and_kept(built: City) -> None:
@@ -316,7 +316,7 @@ def test_facilities_and_districts_show_beds_staff_and_stock(built: City) -> None
 def test_a_sale_that_comes_after_its_reversal_is_netted(built: City) -> None:
     """Last: it changes the city."""
     built.put(pharmacy__dispense=[{**row, "is_deleted": False} for row in PHARMACY["pharmacy__dispense"]])
-    built.build("+fct_dispense,resource_type:model")
+    built.build_models("+fct_dispense")
     found = built.rows("fct_dispense", "dispense_key", "quantity", "is_reversed", "is_sale_resolved")
     assert {row for row in found if row[0] in ("deleted", "of_deleted")} == {
         ("deleted", 2, True, None),
@@ -339,7 +339,7 @@ def test_no_more_is_taken_back_than_was_sold(built: City) -> None:
     columns = ("dispense_key", "quantity_posted", "quantity", "quantity_kept", "days_supply", "price_eur")
     for told in (rows, rows[::-1]):
         built.put(pharmacy__dispense=told)
-        built.build("+fct_dispense,resource_type:model")
+        built.build_models("+fct_dispense")
         found = built.rows("fct_dispense", *columns, "is_reversed", "is_repeated")
         assert {row for row in found if row[1] is not None} == {
             ("sale", 2, 2, 0, 60, 25.0, True, False),

@@ -19,7 +19,7 @@ from jobs.lake import tables
 from tests.unit.dbt.city import City, at
 from tests.unit.dbt.surroundings_rows import SURROUNDINGS
 
-MEASUREMENTS = "+fct_measurement,resource_type:model"
+MEASUREMENTS = "+fct_measurement"
 
 
 def measured(key: str, month: str, *, parts: int = 0, patient: str = "p1", **more: Any) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def test_measurements_follow_every_change_and_leave_other_months_alone(
             measured("new", "2026-04"),
         ],
     )
-    city.build(MEASUREMENTS)
+    city.build_models(MEASUREMENTS)
     expected = {
         ("untouched-0", "2026-01", True),
         ("untouched-1", "2026-01", True),
@@ -86,7 +86,7 @@ def test_measurements_follow_every_change_and_leave_other_months_alone(
 
     incremental = city.rows("fct_measurement")
     monkeypatch.setattr(gold, "logic", lambda: "of another release")
-    city.build(MEASUREMENTS)
+    city.build_models(MEASUREMENTS)
     assert city.rows("fct_measurement") == incremental
     assert not kept & city.files("fct_measurement")
 
@@ -110,7 +110,7 @@ def test_persons_that_become_one_and_two_again_touch_their_months_alone(city: Ci
     before, files = {model: city.rows(model) for model in models}, city.files("fct_measurement")
 
     city.put(person_link=links("p1"))
-    city.build("resource_type:model")
+    city.build_models()
     assert city.rows("dim_person", "person_key") == {("p1",)}
     assert city.rows("fct_encounter", "person_key", "patient_key") == {("p1", "p1"), ("p1", "p2")}
     assert city.rows("fct_measurement", "measurement_key", "person_key") == {
@@ -120,7 +120,7 @@ def test_persons_that_become_one_and_two_again_touch_their_months_alone(city: Ci
     assert files & city.files("fct_measurement") == {file for file in files if "month=2026-01" in file}
 
     city.put(person_link=links("p2"))
-    city.build("resource_type:model")
+    city.build_models()
     assert {model: city.rows(model) for model in models} == before
 
 
@@ -142,7 +142,7 @@ def exposed(readings: Mapping[int, float]) -> list[dict[str, Any]]:
 def test_exposures_of_a_day_leave_other_months_and_people_alone(city: City) -> None:
     """New readings replace their month, what changes of a person that person's rows; what a killed build left is made
     good. In the end the table is as if built anew."""
-    models = "+fct_exposure_daily,resource_type:model"
+    models = "+fct_exposure_daily"
     crowd = [{"patient_key": f"c{n}", "postal_district": "100"} for n in range(101)]
     mover = {"patient_key": "p1", "postal_district": "100"}
     born = {"patient_key": "new", "postal_district": "100", "birth_year": 2026, "birth_month": 2}
@@ -155,12 +155,12 @@ def test_exposures_of_a_day_leave_other_months_and_people_alone(city: City) -> N
         ],
     )
     built = city.build().versions
-    assert city.build(models).versions.items() <= built.items()
+    assert city.build_models(models).versions.items() <= built.items()
 
     def written() -> dict[str, int]:
         """Rows that a build wrote, by month."""
         before = city.files("fct_exposure_daily")
-        city.build(models)
+        city.build_models(models)
         months: Counter[str] = Counter()
         for file in city.files("fct_exposure_daily") - before:
             months[file.partition("month=")[2][:7]] += pq.read_metadata(file.removeprefix("file://")).num_rows
@@ -189,7 +189,7 @@ def test_exposures_of_a_day_leave_other_months_and_people_alone(city: City) -> N
     assert written() == {"2026-01": 2, "2026-02": 28, "2026-03": 3}
 
     rows = city.rows("fct_exposure_daily")
-    city.build(models, full_refresh=True)
+    city.build_models(models, full_refresh=True)
     assert city.rows("fct_exposure_daily") == rows
 
 
@@ -253,7 +253,7 @@ def test_people_live_at_the_newest_address_that_lasts_whatever_the_register_says
         register |= {person: registered(random, person) for person in changing}
         stays = [stay for theirs in register.values() for stay in theirs]
         city.put(housing__residence=random.sample(stays, len(stays)))
-        city.build("+fct_exposure_daily,resource_type:model")
+        city.build_models("+fct_exposure_daily")
         assert city.rows("fct_exposure_daily", "person_key", "date", "district_code") == lived(stays, died)
 
 
@@ -261,7 +261,7 @@ def test_a_table_changes_when_a_value_moves_between_its_columns(city: City) -> N
     """Or to another row; and only then."""
     city.build()
     north = {"organization_key": "o1", "name": "North"}
-    facilities = "+dim_facility,resource_type:model"
+    facilities = "+dim_facility"
     versions = set()
     for organizations in (
         [{"organization_key": "o1", "type_code": "North"}, {"organization_key": "o2"}],
@@ -270,7 +270,7 @@ def test_a_table_changes_when_a_value_moves_between_its_columns(city: City) -> N
         [{**north, "organization_key": "o2"}, {"organization_key": "o1"}],
     ):
         city.put(organization=organizations)
-        versions.add(city.build(facilities).versions["gold.dim_facility"])
+        versions.add(city.build_models(facilities).versions["gold.dim_facility"])
     assert len(versions) == 3
     assert city.rows("dim_facility", "facility_key", "name") == {("o1", None), ("o2", "North")}
 
@@ -359,7 +359,7 @@ def codes_known(city: City, moments: Iterable[tuple[str, str]]) -> dict[tuple[st
 
 
 def test_a_type_nobody_sent_is_an_empty_table(city: City) -> None:
-    city.build("+fct_immunization,resource_type:model")
+    city.build_models("+fct_immunization")
     assert city.rows("fct_immunization") == set()
     sent = {table.tableName for table in city.spark.sql("show tables in silver").collect()}
     assert "hospital__immunization" not in sent
@@ -385,7 +385,7 @@ def test_a_model_that_cannot_be_built_is_named(city: City) -> None:
     city.spark.sql("drop table if exists silver.hospital__condition")
     city.spark.sql("create or replace view silver.hospital__condition as select 'secret' as condition_key")
     with pytest.raises(CitywellError, match="model fct_condition ") as caught:
-        city.build("fct_condition,resource_type:model")
+        city.build_models("fct_condition")
     assert "secret" not in str(caught.value)
 
 

@@ -37,7 +37,7 @@ def test_gold_is_the_same_on_sail_and_spark(
                 patient=rows["patient"][:-1],
                 pharmacy__dispense=PHARMACY["pharmacy__dispense"][1:],
             )
-            result = city.build("resource_type:model")
+            result = city.build_models()
             named = [name.partition(".")[::2] for name in result.versions]
             tables[engine] = {model: city.rows(model, schema=schema) for schema, model in named}
     assert tables[sail_engine] == tables[spark_engine]

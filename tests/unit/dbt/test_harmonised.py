@@ -115,7 +115,7 @@ def test_history_decides_in_whatever_order_it_arrives(built: City) -> None:
             for n, kg in enumerate(others)
         ]
         built.put(observation=[*HARMONISED["observation"], *more])
-        built.build("+fct_measurement,resource_type:model")
+        built.build_models("+fct_measurement")
         rows = built.rows("fct_measurement", "measurement_key", "value_canonical", "harmonisation")
         verdicts.append([row[1:] for row in rows if row[0] == "alone and heavy-0"])
     assert verdicts == [[], [(150.0, "as_sent")], [(pytest.approx(68.039, abs=1e-3), "recovered")]]
@@ -147,7 +147,7 @@ def test_an_extreme_value_is_not_taken_for_its_opposite(built: City) -> None:
             for day, number in enumerate([value, *others])
         ]
     )
-    built.build("+fct_measurement,resource_type:model")
+    built.build_models("+fct_measurement")
     published = built.rows("fct_measurement", "observation_key", "value_canonical", "harmonisation")
     held = built.rows("suspects", "observation_key", "rule", "verdict", schema="quality")
     found: dict[str, tuple[float | None, str]] = {

@@ -15,7 +15,7 @@ from jobs.lake import tables
 from ml.readmission import cohort
 from tests.unit.dbt.city import City, Row, a_city, at
 
-ENCOUNTERS = "+fct_encounter,resource_type:model"
+ENCOUNTERS = "+fct_encounter"
 
 
 def said(trigger: str, visit: str | None, day: str, **more: Any) -> Row:
@@ -130,7 +130,7 @@ def test_messages_are_folded_into_visits_in_any_order_of_arrival(told: City) -> 
         shuffled = list(MESSAGES)
         Random(seed).shuffle(shuffled)
         told.put(hospital_events__admission=shuffled)
-        told.build(ENCOUNTERS)
+        told.build_models(ENCOUNTERS)
         assert told.rows("fct_encounter") == before
 
 
@@ -153,7 +153,7 @@ def test_numbers_are_followed_and_messages_of_one_minute_are_put_in_order(told: 
             said("A01", "back_again", "07 10:00", valid_from="2026-03-07 10:00:20", class_code="I"),
         ]
     )
-    told.build(ENCOUNTERS)
+    told.build_models(ENCOUNTERS)
     assert told.rows("fct_encounter", *COLUMNS) == {
         ("link_3", "hl7", "p1", "in-progress", "IMP", None, at("2026-03-05 07:00"), None),
         ("chained", "hl7", "p1", "in-progress", "AMB", None, at("2026-03-05 10:00"), None),
@@ -292,16 +292,16 @@ def test_a_death_stands_until_messages_take_it_back(told: City) -> None:
             for case in cases
         ]
     )
-    people, columns = "+dim_person,resource_type:model", ("is_deceased", "deceased_at", "deceased_precision")
+    people, columns = "+dim_person", ("is_deceased", "deceased_at", "deceased_precision")
     for arrived in (messages[1::2], messages[::-1]):
         told.put(hospital_events__admission=arrived)
-        told.build(people)
+        told.build_models(people)
     assert told.rows("dim_person", "patient_key", *columns) == {
         (f"patient {case}", *expected) for case, (_, expected) in cases.items()
     }
     rows = told.rows("dim_person")
     told.put(hospital_events__admission=messages)
-    told.build(people, full_refresh=True)
+    told.build_models(people, full_refresh=True)
     assert told.rows("dim_person") == rows
 
 
@@ -318,7 +318,7 @@ def test_a_day_that_messages_tell_is_a_day_of_the_house(told: City) -> None:
                  admitted_at="2026-03-02 23:00", discharged_at="2026-03-04 23:00"),
         ]
     )  # fmt: skip
-    told.build(ENCOUNTERS)
+    told.build_models(ENCOUNTERS)
     columns = ("encounter_key", "started_date", "ended_at", "ended_date", "length_of_stay_hours")
     second, third, fourth, fifth = (date(2026, 3, day) for day in (2, 3, 4, 5))
     assert told.rows("fct_encounter", *columns) == {
@@ -402,7 +402,7 @@ def test_what_was_said_stands_until_record_or_messages_say_more(told: City) -> N
     }
 
 
-VERSIONS = f"{ENCOUNTERS} +fct_encounter_superseded,resource_type:model"
+VERSIONS = f"{ENCOUNTERS} +fct_encounter_superseded"
 GOING_ON = record("r", "v", "in-progress", usable_at="2026-03-02 12:00")
 LEFT = [
     said("A01", "v", "02 08:10", class_code="I", **begun("02 08:00")),
@@ -434,21 +434,21 @@ def case(city: City, as_of: str) -> dict[str, Any]:
 def test_a_discharge_counts_from_the_message_whatever_comes_after(told: City) -> None:
     """The stay that is scored then is the one that features see once its record has the discharge."""
     told.put(encounter=[GOING_ON], hospital_events__admission=LEFT)
-    told.build(f"{VERSIONS} +dim_person,resource_type:model")
+    told.build_models(f"{VERSIONS} +dim_person")
     scored = case(told, "2026-03-04 12:00")
     assert scored["case"]["as_of"] == at("2026-03-04 10:10")
     assert (scored["is_index"], scored["discharged_at"]) == (True, at("2026-03-04 10:00"))
     assert scored["discharge_disposition_code"] == "home"
 
     told.put({"encounter": [GOING_ON]}, encounter=[ARRIVED], hospital_events__admission=[*LEFT, SAYS_MORE])
-    told.build(VERSIONS)
+    told.build_models(VERSIONS)
     for as_of in ("2026-03-04 12:00", "2026-03-06", "2026-03-08"):
         assert case(told, as_of) == scored
     assert told.rows("fct_encounter", "discharge_disposition_code", "end_told_by") == {("snf", "fhir")}
 
     models = ("fct_encounter", "fct_encounter_superseded")
     rows = [told.rows(model) for model in models]
-    told.build(VERSIONS, full_refresh=True)
+    told.build_models(VERSIONS, full_refresh=True)
     assert [told.rows(model) for model in models] == rows
 
 
@@ -459,10 +459,10 @@ def test_a_discharge_that_was_taken_back_counts_from_when_it_was_told_again(told
         encounter=[{**ARRIVED, **ENDED}],
         hospital_events__admission=[*LEFT, TAKES_BACK, LEFT_AGAIN],
     )
-    told.build(f"{VERSIONS} +dim_person,resource_type:model")
+    told.build_models(f"{VERSIONS} +dim_person")
     assert case(told, "2026-03-08")["case"]["as_of"] == at("2026-03-06 18:00")
     told.put(hospital_events__admission=[LEFT[0], {**LEFT[1], "is_entered_in_error": True}])
-    told.build(VERSIONS)
+    told.build_models(VERSIONS)
     assert case(told, "2026-03-08")["case"]["as_of"] == at("2026-03-07 02:00")
 
 
@@ -474,7 +474,7 @@ def test_the_visits_of_a_whole_city_are_folded(told: City) -> None:
             *(said("A03", visit, "03 09:00", **over("03 09:00")) for visit in visits),
         ]
     )
-    told.build(ENCOUNTERS)
+    told.build_models(ENCOUNTERS)
     (statuses,) = {row[1:] for row in told.rows("fct_encounter", "encounter_key", "status", "ended_at")}
     assert statuses == ("finished", at("2026-03-03 09:00"))
     assert len(told.rows("fct_encounter", "encounter_key")) == len(visits)
@@ -489,7 +489,7 @@ def test_told_encounters_are_the_same_on_sail_and_spark(
     for engine in (sail_engine, spark_engine):
         with a_city(engine, tmp_path / engine.remote.rpartition(":")[2]) as city:
             city.put(patient=PATIENTS, encounter=RECORDS, hospital_events__admission=MESSAGES)
-            city.build(VERSIONS)
+            city.build_models(VERSIONS)
             rows.append((city.rows("fct_encounter"), city.rows("fct_encounter_superseded")))
     assert rows[0] == rows[1]
     assert all(rows[0])

@@ -31,7 +31,7 @@ from tests.unit.dbt.messenger_rows import (
 MEASUREMENTS = (
     "+fct_measurement +fct_measurement_superseded +unmapped +fct_lifestyle_daily +fct_questionnaire"
 )
-MODELS = "+fct_measurement,resource_type:model +fct_measurement_superseded,resource_type:model"
+MODELS = "+fct_measurement +fct_measurement_superseded"
 HL7 = {
     ("alone-0", "alone", "hl7", "someone", "c_reactive_protein", 120.0, "mg/L", "final"),
     ("otherwise-0", "otherwise", "hl7", "someone", "potassium", 4.1, "mmol/L", "final"),
@@ -183,20 +183,20 @@ def test_the_order_of_arrival_makes_no_difference(messages: City) -> None:
     tables = (("fct_measurement", "gold"), ("fct_measurement_superseded", "gold"), ("told_twice", "quality"))
     before = [messages.rows(name, schema=schema) for name, schema in tables]
     put(messages, observations=OBSERVATIONS, results=[])
-    messages.build(MODELS)
+    messages.build_models(MODELS)
     assert {row[2] for row in published(messages)} == {"fhir", "wearables"}
     shuffled = list(OBSERVATIONS), list(RESULTS)
     for rows in shuffled:
         Random(1).shuffle(rows)
     put(messages, observations=shuffled[0], results=shuffled[1])
-    messages.build(MODELS)
+    messages.build_models(MODELS)
     assert [messages.rows(name, schema=schema) for name, schema in tables] == before
 
 
 def test_a_late_patient_is_found_and_withdrawn_consent_takes_readings_away(messages: City) -> None:
     patients = [*PEOPLE["patient"], {"patient_key": "p9", "identifier_keys": ["m9"]}]
     messages.put(patient=patients, wearables__consent=[consent("wearer", False), consent("refuser", True)])
-    messages.build(MODELS)
+    messages.build_models(MODELS)
     rows = published(messages)
     assert {row[0] for row in rows if row[2] == "wearables"} == {"of a refuser-0"}
     (stranger,) = (row for row in rows if row[1] == "of a stranger")
@@ -214,7 +214,7 @@ def test_a_day_that_a_result_tells_is_a_day_of_the_house(messages: City) -> None
             told("second", SODIUM, 141.0, "mmol/L", "02 23:00", **harbour),
         ],
     )
-    messages.build("+fct_measurement,resource_type:model")
+    messages.build_models("+fct_measurement")
     rows = messages.rows("fct_measurement", "result_key", "effective_at")
     assert {row for row in rows if row[0] is not None} == {
         ("day", at("2026-03-03")),
