@@ -38,6 +38,8 @@ FOLDS = 5
 FEWEST_TRAINING_EVENTS = 50
 FEWEST_TEST_EVENTS = 10
 
+Folds = list[tuple[np.ndarray, np.ndarray]]
+
 
 @dataclass(frozen=True)
 class Refusal:
@@ -198,16 +200,28 @@ def compare(
     first_settings_only: bool = False,
 ) -> list[Candidate]:
     """Every setting of every family in cross-validation, with the same folds: no person is in two of them."""
-    folds = list(
-        StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(
-            training.x, training.y, training.person
-        )
-    )
+    parts = folds(training, seed=seed)
     return [
-        _cross_validate(question, training, folds, name, setting, seed)
+        _cross_validate(question, training, parts, name, setting, seed)
         for name in families
         for setting in models.family(name).settings[: 1 if first_settings_only else None]
     ]
+
+
+def folds(cases: Cases, *, seed: int = 0) -> Folds:
+    """FOLDS pairs of rows to fit on and rows held out, with like shares of events; no person is in two folds."""
+    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    return list(splitter.split(cases.x, cases.y, cases.person))
+
+
+def out_of_fold(pipeline: Pipeline, cases: Cases, parts: Folds) -> np.ndarray:
+    """Probability of the event for each case, from a copy of ``pipeline`` fitted on the folds without its person."""
+    probability = np.empty(len(cases))
+    for fit_rows, held_out in parts:
+        part = cases.take(fit_rows)
+        fitted = models.fit(pipeline, part.x, part.y, part.person)
+        probability[held_out] = models.predict(fitted, cases.x.iloc[held_out])
+    return probability
 
 
 def choose(candidates: Sequence[Candidate]) -> Candidate:
@@ -241,29 +255,18 @@ def draw_lines(question: Question, out_of_fold: np.ndarray, y: np.ndarray) -> Li
 
 
 def _cross_validate(
-    question: Question,
-    training: Cases,
-    folds: Sequence[tuple[np.ndarray, np.ndarray]],
-    name: str,
-    setting: Setting,
-    seed: int,
+    question: Question, training: Cases, parts: Folds, name: str, setting: Setting, seed: int
 ) -> Candidate:
-    pipeline = models.build(name, question, setting, seed)
-    probability = np.empty(len(training))
-    aurocs = []
     began = time.perf_counter()
-    for fit_rows, held_out in folds:
-        part = training.take(fit_rows)
-        fitted = models.fit(pipeline, part.x, part.y, part.person)
-        probability[held_out] = models.predict(fitted, training.x.iloc[held_out])
-        aurocs.append(float(roc_auc_score(training.y[held_out], probability[held_out])))
+    probability = out_of_fold(models.build(name, question, setting, seed), training, parts)
+    seconds = time.perf_counter() - began
     whole = np.ones((1, len(training)))
     return Candidate(
         family=name,
         setting=setting,
-        fold_auroc=tuple(aurocs),
+        fold_auroc=tuple(float(roc_auc_score(training.y[rows], probability[rows])) for _, rows in parts),
         log_loss=float(log_loss(training.y, probability)),
         calibration_error=float(metrics.calibration_error(training.y, probability, whole)[0]),
-        seconds=time.perf_counter() - began,
+        seconds=seconds,
         out_of_fold=probability,
     )

@@ -56,6 +56,7 @@ def test_the_champion_knows_what_can_be_known_and_the_hospitals_have_its_scores(
     scored_city: TestLake,
 ) -> None:
     lines = {line.name: line for line in evaluate.evaluate()}
+    assert lines["readmission_champion"].is_met
     gap = lines["readmission_auroc_gap"]
     assert re.fullmatch(r"AUROC\(-?0\.\d{3}\.\.0\.\d{3}\)", gap.unit)
     assert gap.value < MOST_GAP, "few people to learn from, yet most of what can be known has been learnt"
