@@ -1,4 +1,5 @@
-"""The wire protocol of FHIR Bulk Data Access v2: kick-off, polling, manifest, files; and v3's partial manifests.
+"""The wire protocol of FHIR Bulk Data Access v2: kick-off, polling, the manifest's pages, files; and v3's partial
+manifests.
 
 Sources: https://hl7.org/fhir/uv/bulkdata/STU2/export.html, and for partial manifests version 3 of that page ("Response
 - In-Progress Status", "Manifest Link"). Nothing here knows batches or landing. Messages name the endpoint, never a link
@@ -9,30 +10,25 @@ from __future__ import annotations
 
 import logging
 import re
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import httpx
-from pydantic import BaseModel, Field, ValidationError
 
 from jobs.errors import CitywellError
-from jobs.extract import web
+from jobs.extract import bulk_manifest, web
+from jobs.extract.bulk_manifest import BulkManifest, Link, Page
+from jobs.extract.gzipped import ungzipped
 from jobs.extract.smart_auth import SmartClient, load_key
 from jobs.extract.waiting import SYSTEM_CLOCK, Clock, Transient, back_off_s, poll_wait_s, retry_after_s
-from jobs.lake.landing import FileKind
 from jobs.sources import FhirEndpoint, SmartSignIn
 
 log = logging.getLogger(__name__)
 
 _POLL_FIRST_S, _POLL_LONGEST_S = 1.0, 30.0
 _POLL_FAILURES = 8
-_CLOCKS_APART = timedelta(days=1)
-"""A day more, for servers that tell local time as UTC."""
 _GONE = (404, 410)
 _LINK_EXPIRED = (401, 403, 404, 410)
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -40,8 +36,6 @@ _MOST_REDIRECTS = 10
 _NDJSON_TYPES = ("json", "octet-stream", "text/plain", "gzip")
 """Parts of the content types under which NDJSON is sent. Any other is a page of a proxy or a sign-in, whatever the
 status says."""
-_PLAIN_PIECE = 1 << 20
-_GZIP = b"\x1f\x8b"
 _PERCENT = re.compile(r"\d{1,3}(\.\d+)?\s*%")
 _ISSUE_CODE = re.compile(r"[a-z-]{1,30}")
 
@@ -56,49 +50,6 @@ class LinkExpired(Exception):
 
 class FileRefused(Exception):
     """The server answers a link in a way that trying again will not mend."""
-
-
-@dataclass(frozen=True)
-class Link:
-    """One file of a manifest."""
-
-    kind: FileKind
-    resource_type: str
-    url: str
-    count: int | None
-
-
-@dataclass(frozen=True)
-class BulkManifest:
-    """What an export offers. ``needs_token`` says whether the links ask for our token.
-
-    One that is not done offers the first of its links: those that follow only ever come after them.
-    """
-
-    transaction_time: datetime
-    needs_token: bool | None
-    links: tuple[Link, ...]
-    is_done: bool
-
-
-class _File(BaseModel):
-    type: str = ""
-    url: str
-    count: int | None = Field(default=None, ge=0)
-
-
-class _Next(BaseModel):
-    relation: str = ""
-    url: str = ""
-
-
-class _Document(BaseModel):
-    transactionTime: datetime
-    requiresAccessToken: bool | None = None
-    output: list[_File] = []
-    deleted: list[_File] | None = None
-    error: list[_File] | None = None
-    link: list[_Next] | None = None
 
 
 class BulkClient:
@@ -315,18 +266,18 @@ class BulkClient:
         partial = self._partial_page(response)
         return None if partial is None else self._manifest(partial, status_url, is_done=False)
 
-    def _partial_page(self, response: httpx.Response) -> _Document | None:
+    def _partial_page(self, response: httpx.Response) -> Page | None:
         """The page that an answer "in progress" has in its body, where we said that we would take one."""
         if response.status_code != 202 or not self.endpoint.partial_manifests:
             return None
         try:
-            return _Document.model_validate_json(response.content)
-        except ValidationError:
+            return bulk_manifest.page(response.content, self.where)
+        except CitywellError:
             return None
 
-    def _manifest(self, page: _Document, status_url: str, *, is_done: bool) -> BulkManifest:
+    def _manifest(self, page: Page, status_url: str, *, is_done: bool) -> BulkManifest:
         pages = [page]
-        while following := _next_page(pages[-1], status_url):
+        while following := pages[-1].following(status_url):
             if len(pages) >= self.endpoint.max_manifest_pages:
                 raise CitywellError(
                     f"The export's manifest has more than {len(pages)} pages",
@@ -351,50 +302,21 @@ class BulkClient:
                 raise ExportGone(f"a page of the manifest is missing (HTTP {response.status_code})")
             pages.append(self._page(response))
         return BulkManifest(
-            transaction_time=self._not_to_come(self._instant(pages[0].transactionTime)),
+            transaction_time=bulk_manifest.made_at(pages[0], self.endpoint, self.clock.now()),
             needs_token=pages[0].requiresAccessToken,
-            links=tuple(link for page in pages for link in _links(page, status_url)),
+            links=tuple(link for page in pages for link in page.links(status_url)),
             is_done=is_done,
         )
 
-    def _not_to_come(self, moment: datetime) -> datetime:
-        """``moment``. Raises CitywellError for one well ahead of our clock: whatever changed before it would count as
-        known, and never be asked for again."""
-        if moment > self.clock.now() + _CLOCKS_APART:
-            raise CitywellError(
-                f"The export says that it was made on {moment:%Y-%m-%d}, which is still to come",
-                where=f"{self.endpoint.name}, transactionTime of the manifest",
-                do="ask the hospital to set its server's clock (NTP), or set ours; then run again",
-            )
-        return moment
-
-    def _instant(self, moment: datetime) -> datetime:
-        """In UTC; a time without an offset takes the endpoint's zone."""
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=ZoneInfo(self.endpoint.time_zone))
+    def _page(self, response: httpx.Response) -> Page:
         try:
-            return moment.astimezone(UTC)
-        except OverflowError:
-            raise self._not_understood("transactionTime: beyond the calendar") from None
-
-    def _page(self, response: httpx.Response) -> _Document:
-        try:
-            return _Document.model_validate_json(response.content)
-        except ValidationError as error:
+            return bulk_manifest.page(response.content, self.where)
+        except CitywellError:
             if codes := issue_codes(response):
                 raise ExportGone(
                     f"the server answered {', '.join(codes)} in the place of a manifest"
                 ) from None
-            problem = error.errors(include_input=False, include_url=False)[0]
-            place = ".".join(map(str, problem["loc"])) or "the document"
-            raise self._not_understood(f"{place}: {problem['type']}") from None
-
-    def _not_understood(self, problem: str) -> CitywellError:
-        return CitywellError(
-            f"The export's manifest cannot be understood: {problem}",
-            where=self.where,
-            do="report it to the maker of the server: Bulk Data Access v2 says what a manifest holds",
-        )
+            raise
 
     def _judge_file(self, response: httpx.Response) -> None:
         status = response.status_code
@@ -444,26 +366,6 @@ def open_client(
         yield BulkClient(endpoint, client, auth, clock)
 
 
-def ungzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """``pieces`` with gzip undone where they begin with its magic number, all members of it.
-
-    By content, not by header, since ``.ndjson.gz`` comes both ways; NDJSON cannot begin so. Raises Transient
-    when the stream is cut off or damaged.
-    """
-    stream = iter(pieces)
-    head = b""
-    for piece in stream:
-        head += piece
-        if len(head) >= len(_GZIP):
-            break
-    if not head.startswith(_GZIP):
-        if head:
-            yield head
-        yield from stream
-        return
-    yield from _gunzip(_chain(head, stream))
-
-
 def issue_codes(response: httpx.Response) -> list[str]:
     """The issue codes of an OperationOutcome. Its texts may quote records and are left alone."""
     try:
@@ -474,49 +376,9 @@ def issue_codes(response: httpx.Response) -> list[str]:
     return [code for code in codes if isinstance(code, str) and _ISSUE_CODE.fullmatch(code)]
 
 
-def _gunzip(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    decoder = None
-    for piece in pieces:
-        rest, is_pending = piece, False
-        while rest or is_pending:
-            decoder = decoder or zlib.decompressobj(zlib.MAX_WBITS | 16)
-            try:
-                plain = decoder.decompress(rest, _PLAIN_PIECE)
-            except zlib.error:
-                raise Transient("the file's gzip stream is damaged") from None
-            if plain:
-                yield plain
-            rest, is_pending = decoder.unconsumed_tail, len(plain) == _PLAIN_PIECE
-            if decoder.eof:
-                rest, is_pending, decoder = decoder.unused_data, False, None
-    if decoder is not None:
-        raise Transient("the file's gzip stream is cut off")
-
-
-def _chain(head: bytes, stream: Iterator[bytes]) -> Iterator[bytes]:
-    yield head
-    yield from stream
-
-
 def _operation(endpoint: FhirEndpoint) -> str:
     return {
         "patient": "Patient/$export",
         "system": "$export",
         "group": f"Group/{endpoint.group_id}/$export",
     }[endpoint.export_level]
-
-
-def _links(page: _Document, status_url: str) -> Iterator[Link]:
-    for kind, files in _kinds(page):
-        for file in files:
-            yield Link(kind, file.type, web.joined(status_url, file.url), file.count)
-
-
-def _kinds(page: _Document) -> tuple[tuple[FileKind, list[_File]], ...]:
-    return ("output", page.output), ("deleted", page.deleted or []), ("error", page.error or [])
-
-
-def _next_page(page: _Document, status_url: str) -> str | None:
-    return next(
-        (web.joined(status_url, x.url) for x in page.link or [] if x.relation == "next" and x.url), None
-    )

@@ -25,13 +25,12 @@ from jobs.crash import crash_here
 from jobs.errors import CitywellError
 from jobs.extract.bulk_client import (
     BulkClient,
-    BulkManifest,
     ExportGone,
     FileRefused,
-    Link,
     LinkExpired,
     open_client,
 )
+from jobs.extract.bulk_manifest import BulkManifest, Link
 from jobs.extract.delivery import ExtractResult, Places, extracted, remove_others
 from jobs.extract.waiting import SYSTEM_CLOCK, Clock, Transient, retrying
 from jobs.lake import control, landing

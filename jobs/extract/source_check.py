@@ -13,7 +13,8 @@ import httpx
 
 from jobs.errors import CitywellError
 from jobs.extract import web
-from jobs.extract.bulk_client import BulkClient, ExportGone, FileRefused, Link, LinkExpired, open_client
+from jobs.extract.bulk_client import BulkClient, ExportGone, FileRefused, LinkExpired, open_client
+from jobs.extract.bulk_manifest import Link
 from jobs.extract.smart_auth import CLOCK_TOLERANCE_S, SmartClient
 from jobs.extract.waiting import SYSTEM_CLOCK, Clock, Transient
 from jobs.lake.lines import split

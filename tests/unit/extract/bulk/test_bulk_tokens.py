@@ -10,6 +10,7 @@ from bulk_server import Answer, BulkServer, FakeClock, File, running
 
 from jobs.errors import CitywellError
 from jobs.extract import bulk_client
+from jobs.extract.bulk_manifest import Link
 from jobs.sources import FhirEndpoint
 
 
@@ -39,8 +40,8 @@ def test_the_token_goes_only_where_it_is_asked_for(north: Installation, server: 
 
 def test_the_token_does_not_leave_the_server_unasked(server: BulkServer, endpoint: FhirEndpoint) -> None:
     client = bulk_client.BulkClient(endpoint, httpx.Client(), None)
-    own = bulk_client.Link("output", "Patient", f"{server.base_url}/files/x", None)
-    foreign = bulk_client.Link("output", "Patient", "http://storage.example/x", None)
+    own = Link("output", "Patient", f"{server.base_url}/files/x", None)
+    foreign = Link("output", "Patient", "http://storage.example/x", None)
     assert client._sends_token(own, None)
     assert not client._sends_token(foreign, None)
     assert client._sends_token(foreign, True)
@@ -95,7 +96,7 @@ def test_a_redirect_without_encryption_is_refused(endpoint: FhirEndpoint) -> Non
 
     safe = endpoint.model_copy(update={"base_url": "https://north.example/fhir"})
     client = bulk_client.BulkClient(safe, httpx.Client(transport=httpx.MockTransport(answer)), None)
-    link = bulk_client.Link("output", "Patient", "https://north.example/f", None)
+    link = Link("output", "Patient", "https://north.example/f", None)
     with pytest.raises(CitywellError, match="without encryption"), client.file(link, needs_token=True):
         pass
     assert asked == ["https://north.example/f"]
