@@ -697,6 +697,11 @@ CATALOGUE: tuple[Fault, ...] = (
                 ("faults/test_repair.py::test_two_repairs_of_one_second_are_both_published[sail]",),
             ),
             (
+                190,
+                "loads of two sources that publish links at once",
+                ("unit/identity/test_link_systems.py::test_two_systems_publish_their_links_at_once",),
+            ),
+            (
                 156,
                 "a batch whose own run is at work",
                 (f"{STOPPED}test_a_batch_whose_own_run_is_at_work_is_left_to_it",),
