@@ -56,7 +56,13 @@ def extract(endpoint_name: str, as_of: str, *, full: bool = False) -> dict[str, 
 
 
 def load(batch_id: str) -> dict[str, Any]:
-    """Load a landed batch; batch_id, source and the sums of its receipts."""
+    """Load a landed batch, and show its checks in Data Docs; batch_id, source and the sums of its receipts."""
+    loaded = _load(batch_id)
+    lake_load.show()
+    return loaded
+
+
+def _load(batch_id: str) -> dict[str, Any]:
     loaded = lake_load.load(batch_id)
     sums: Counter[str] = Counter()
     for receipt in loaded.receipts:
@@ -79,13 +85,14 @@ def ingest_each(endpoints: Sequence[str], as_of: str, *, full: bool = False) -> 
     done, failed = [], []
     for name in endpoints:
         try:
-            done.append(load(extract(name, as_of, full=full)["batch_id"]))
+            done.append(_load(extract(name, as_of, full=full)["batch_id"]))
         except CitywellError as error:
             log.error("%s: %s", name, error)
             failed.append(error)
         except Exception as error:  # noqa: BLE001 (its text may hold values, and it must not stop the others)
             log.error("%s: unexpected %s", name, type(error).__name__)
             failed.append(_unexpected(name, error))
+    lake_load.show()
     if failed:
         raise CitywellError(
             f"{len(failed)} of {len(endpoints)} endpoints failed: "

@@ -61,6 +61,10 @@ _MEASURED = {
 }
 Row = dict[str, Any]
 
+_IS_KEPT = "rule is null and not is_deleted and not is_entered_in_error"
+_STAGES = f"if({_IS_KEPT}, array('received', 'published'), array('received'))"
+"""The stages that a row of bronze has reached."""
+
 
 def update(spark: SparkSession, gold: Mapping[str, int]) -> int | None:
     """Profile every published batch that has none; the version of ``quality.profile``, None while there is none.
@@ -78,57 +82,64 @@ def update(spark: SparkSession, gold: Mapping[str, int]) -> int | None:
     done = _profiled(spark)
     for batch_id, endpoint in wanted.items():
         if batch_id not in done:
-            rows = [row for part in _of_batch(spark, batch_id, endpoint, gold) for row in part]
+            rows = list(_of_batch(spark, batch_id, endpoint, gold))
             if rows:
                 frame = spark.createDataFrame([tuple(row.values()) for row in rows], _SCHEMA)
                 tables.append_batch(spark, PROFILE, frame, batch_id)
     return tables.version(PROFILE)
 
 
-def profile(rows: DataFrame, columns: Mapping[str, Declared]) -> list[Row]:
-    """One row per column of ``rows``: how many rows and nulls, how many values (roughly), the moments of numbers and
-    the most frequent codes, as far as they tell of nobody. Empty where there are no rows.
+def profile(rows: DataFrame, columns: Mapping[str, Declared]) -> dict[str, list[Row]]:
+    """By the value of the column ``stage``: one row per column of ``rows``, with how many rows and nulls, how many
+    values (roughly), the moments of numbers and the most frequent codes, as far as they tell of nobody.
 
     columns: what is declared of each column to look at; those missing in ``rows`` are left out.
     """
     looked_at = {name: declared for name, declared in columns.items() if name in rows.columns}
-    sums = rows.agg(
-        F.count(F.lit(1)).alias("rows"),
-        *(part for name, declared in looked_at.items() for part in _sums(name, declared)),
-    ).first()
-    if sums is None or not sums["rows"]:
-        return []
+    sums = (
+        rows.groupBy("stage")
+        .agg(
+            F.count(F.lit(1)).alias("rows"),
+            *(part for name, declared in looked_at.items() for part in _sums(name, declared)),
+        )
+        .collect()
+    )
+    if not sums:
+        return {}
     named = _top_values(rows, [name for name, declared in looked_at.items() if _is_coded(name, declared)])
-    return [_row(name, sums.asDict(), named.get(name)) for name in looked_at]
+    return {
+        of_stage["stage"]: [
+            _row(name, of_stage.asDict(), named.get((of_stage["stage"], name))) for name in looked_at
+        ]
+        for of_stage in sums
+    }
 
 
-def _of_batch(
-    spark: SparkSession, batch_id: str, endpoint: str, gold: Mapping[str, int]
-) -> Iterator[list[Row]]:
+def _of_batch(spark: SparkSession, batch_id: str, endpoint: str, gold: Mapping[str, int]) -> Iterator[Row]:
     source = next(s for s in load_all().values() if endpoint in s.endpoints)
     for entity, table in source.tables.items():
         bronze = f"bronze.{source.name}__{entity}"
         if not tables.exists(bronze):
             continue
         received = tables.read(spark, bronze).where(F.col("batch_id") == batch_id)
-        kept = received.where("rule is null and not is_deleted and not is_entered_in_error")
-        before = profile(received, table.columns)
-        if not before:
-            continue
-        yield _labelled(before, endpoint, bronze, "received")
-        yield _labelled(profile(kept, table.columns), endpoint, bronze, "published")
-        if _is_measured(source, entity, gold):
+        found = profile(received.withColumn("stage", F.explode(F.expr(_STAGES))), table.columns)
+        yield from _labelled(found, endpoint, bronze)
+        if "published" in found and _is_measured(source, entity, gold):
             facts = tables.read(spark, _FACTS, gold[_FACTS]).where(F.col("source") == endpoint)
-            own = facts.join(kept.select(table.key), table.key, "left_semi")
-            yield _labelled(profile(own, _MEASURED), endpoint, _FACTS, "published")
+            own = facts.join(received.where(_IS_KEPT).select(table.key), table.key, "left_semi")
+            yield from _labelled(
+                profile(own.withColumn("stage", F.lit("published")), _MEASURED), endpoint, _FACTS
+            )
 
 
 def _is_measured(source: Source, entity: str, gold: Mapping[str, int]) -> bool:
     return _FACTS in gold and (source.name, entity) == ("hospital", "observation")
 
 
-def _labelled(rows: list[Row], endpoint: str, table: str, stage: str) -> list[Row]:
-    return [{"source": endpoint, "table_name": table, "stage": stage, **row} for row in rows]
+def _labelled(found: Mapping[str, list[Row]], endpoint: str, table: str) -> Iterator[Row]:
+    for stage, rows in found.items():
+        for row in rows:
+            yield {"source": endpoint, "table_name": table, "stage": stage, **row}
 
 
 def _sums(name: str, declared: Declared) -> list[Column]:
@@ -154,18 +165,18 @@ def _is_coded(name: str, declared: Declared) -> bool:
     return declared.type == "string" and declared.sensitivity != "pseudonym" and is_code
 
 
-def _top_values(rows: DataFrame, names: Sequence[str]) -> dict[str, list[tuple[str, int]]]:
-    """The most frequent values of each column, with how many rows have them."""
+def _top_values(rows: DataFrame, names: Sequence[str]) -> dict[tuple[str, str], list[tuple[str, int]]]:
+    """The most frequent values by stage and column, with how many rows have them."""
     if not names:
         return {}
     pairs = F.array(*(F.struct(F.lit(name).alias("name"), F.col(name).alias("value")) for name in names))
-    counted = rows.select(F.explode(pairs).alias("pair")).groupBy("pair.name", "pair.value")
+    counted = rows.select("stage", F.explode(pairs).alias("pair")).groupBy("stage", "pair.name", "pair.value")
     frequent = counted.agg(F.count(F.lit(1)).alias("row_count")).where(
         F.col("value").isNotNull() & (F.col("row_count") >= FEWEST)
     )
-    found: dict[str, list[tuple[str, int]]] = {}
-    for row in frequent.orderBy("name", F.desc("row_count"), "value").collect():
-        of_column = found.setdefault(row["name"], [])
+    found: dict[tuple[str, str], list[tuple[str, int]]] = {}
+    for row in frequent.orderBy("stage", "name", F.desc("row_count"), "value").collect():
+        of_column = found.setdefault((row["stage"], row["name"]), [])
         if len(of_column) < MOST_NAMED:
             of_column.append((row["value"], row["row_count"]))
     return found

@@ -26,10 +26,10 @@ def moments(
     spark: SparkSession, sensitivity: Sensitivity, values: int, nulls: int = 0
 ) -> tuple[float | None, ...]:
     """MOMENTS of a column that holds 1901, 1902 ... and then nulls."""
-    years = [(1901 + n,) for n in range(values)] + [(None,)] * nulls
-    rows = spark.createDataFrame(years, "year int")
+    years = [(1901 + n, "received") for n in range(values)] + [(None, "received")] * nulls
+    rows = spark.createDataFrame(years, "year int, stage string")
     declared = Column(type="int", description="year of birth", sensitivity=sensitivity)
-    [found] = profile.profile(rows, {"year": declared})
+    [found] = profile.profile(rows, {"year": declared})["received"]
     assert (found["row_count"], found["null_count"]) == (values + nulls, nulls)
     return tuple(found[name] for name in MOMENTS)
 

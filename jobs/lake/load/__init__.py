@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from jobs.lake import control, engine
 from jobs.lake.control import BatchStatus, Receipt
 from jobs.lake.load import checking, judging, publishing, staging, stopped
+from jobs.lake.load.checking import show as show
 from jobs.lake.load.steps import crash_point
 from jobs.lake.load.steps import timed as timed
 from jobs.lake.load.work import Work
@@ -34,12 +35,6 @@ def load(batch_id: str) -> Loaded:
     Raises CitywellError when the batch has not landed, when its checks fail (the batch is then marked failed and its
     source alone stops), or when its receipts do not balance.
     """
-    loaded = _load(batch_id)
-    checking.show()
-    return loaded
-
-
-def _load(batch_id: str) -> Loaded:
     with control.connect() as conn:
         batch = control.get_batch(conn, batch_id)
         with control.source_lock(conn, batch.source):

@@ -8,7 +8,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from jobs.lake.tables.names import literal, quoted
-from jobs.lake.tables.reading import KEY_HASH, all_columns, columns, existing
+from jobs.lake.tables.reading import KEY_HASH, all_columns, existing
 
 
 def create_views(
@@ -18,15 +18,26 @@ def create_views(
 
     where: an SQL condition that the rows shown fulfil.
     """
+    schemas = {table.partition(".")[0] for table in versions}
+    for schema in schemas:
+        spark.sql(f"create schema if not exists {quoted(schema)}")
+    there = {
+        schema: {row.tableName for row in spark.sql(f"show tables in {quoted(schema)}").collect()}
+        for schema in schemas
+    }
     for table, at in versions.items():
         schema, name = table.split(".")
-        base = f"{quoted(schema)}.{quoted(f'{name}__all_versions')}"
-        spark.sql(f"create schema if not exists {quoted(schema)}")
-        spark.sql(f"drop view if exists {quoted(schema)}.{quoted(name)}")
-        spark.sql(f"drop table if exists {base}")
+        base_name = f"{name}__all_versions"
+        base = f"{quoted(schema)}.{quoted(base_name)}"
+        if name in there[schema]:
+            spark.sql(f"drop view if exists {quoted(schema)}.{quoted(name)}")
+        if base_name in there[schema]:
+            spark.sql(f"drop table if exists {base}")
         spark.sql(f"create table {base} using delta location {literal(str(existing(table, lake)))}")
-        hides = KEY_HASH in all_columns(table, lake).names
-        shown = ", ".join(map(quoted, columns(table, lake).names)) if hides else "*"
+        held = all_columns(table, lake).names
+        shown = (
+            ", ".join(quoted(column) for column in held if column != KEY_HASH) if KEY_HASH in held else "*"
+        )
         spark.sql(
             f"create view {quoted(schema)}.{quoted(name)} as "  # noqa: S608
             f"select {shown} from {base} version as of {int(at)}" + (f" where {where}" if where else "")
