@@ -20,6 +20,7 @@ import pyspark
 
 from infra.engine.launch import Command, Engine, free_port, running, worker_env
 from jobs.errors import CitywellError
+from jobs.lake.engine import CALL_SITES
 
 HERE = Path(__file__).resolve().parent
 JARS = HERE / "jars"
@@ -80,6 +81,7 @@ def spark_command(
         "spark.databricks.delta.snapshotPartitions": "2",
         "spark.sql.shuffle.partitions": str(workers),
         "spark.sql.session.timeZone": "UTC",
+        CALL_SITES: "false",
         "spark.connect.execute.manager.detachedTimeout": "30s",
         "spark.ui.enabled": "false",
         "spark.log.level": "OFF",

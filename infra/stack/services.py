@@ -264,10 +264,10 @@ def _airflow(config: Settings, database: Cluster) -> Service:
         airflow.write_configuration(config, database)
         airflow.migrate(config, database, {**common_environment(), **environment}, tell)
 
-    def component(name: str, arguments: list[str], monitored: str, ports: tuple[Port, ...] = ()) -> Program:
+    def component(name: str, command: list[str], monitored: str, ports: tuple[Port, ...] = ()) -> Program:
         return Program(
             name=name,
-            command=[airflow.executable(), *arguments],
+            command=command,
             directory=airflow.directory(config),
             is_healthy=partial(health.airflow_component, config.airflow_url, monitored),
             environment=environment,
@@ -279,9 +279,13 @@ def _airflow(config: Settings, database: Cluster) -> Service:
     return Service(
         "airflow",
         (
-            component("airflow-api", ["api-server"], "metadatabase", api_port),
-            component("airflow-scheduler", ["scheduler", "--skip-serve-logs"], "scheduler"),
-            component("airflow-dags", ["dag-processor"], "dag_processor"),
+            component("airflow-api", [airflow.executable(), "api-server"], "metadatabase", api_port),
+            component(
+                "airflow-scheduler",
+                [sys.executable, "-m", "infra.stack.scheduler", "--skip-serve-logs"],
+                "scheduler",
+            ),
+            component("airflow-dags", [airflow.executable(), "dag-processor"], "dag_processor"),
         ),
         after=("postgres",),
         prepare=prepare,

@@ -39,6 +39,10 @@ PORTABLE_CONFIG = {
 ``try_cast``).
 """
 
+CALL_SITES = "spark.python.sql.dataFrameDebugging.enabled"
+"""PySpark (4.2) notes where each function is called, and to do so looks for IPython anew at each: five seconds of a
+day's loads. Apache Spark takes this setting when it starts alone."""
+
 EngineKind = Literal["sail", "spark"]
 
 _SAID_BY_A_WORKER = re.compile(
@@ -90,6 +94,8 @@ def session(remote: str | None = None, *, name: str | None = None) -> Iterator[S
     try:
         for key, value in PORTABLE_CONFIG.items():
             spark.conf.set(key, value)
+        if spark.conf.get(CALL_SITES, "true") != "false":
+            spark.conf.set(CALL_SITES, "false")
         yield spark
     except Exception as error:
         if is_unavailable(error):
