@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from infra.engine.launch import Engine
 from jobs.errors import CitywellError
-from jobs.lake.engine import describe, engine_kind, kept, session, told
+from jobs.lake.engine import CALL_SITES, describe, engine_kind, kept, session, told
 from tests.contract.workers import blurt, shout, who_works
 
 
@@ -125,3 +125,8 @@ def test_an_answer_that_came_through_damaged_is_asked_for_again(
             with pytest.raises(PySparkException, match="Exception deserializing"):
                 spark.conf.get("spark.sql.session.timeZone")
         assert list(answers) == []
+
+
+def test_no_call_pays_for_noting_where_it_was_made(engine: Engine) -> None:
+    with session(engine.remote) as spark:
+        assert spark.conf.get(CALL_SITES) == "false"

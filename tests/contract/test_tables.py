@@ -81,6 +81,15 @@ def test_a_slice_is_replaced_alone_and_again_alike(spark: SparkSession, lake: Pa
     assert held(spark, LETTERS, lake) == [("z", "1")]
 
 
+@pytest.mark.parametrize("where", [{"batch_id": "2"}, {"letter": "b"}, {"batch_id": "1", "letter": "b"}])
+def test_a_slice_without_rows_takes_none_away(
+    spark: SparkSession, lake: Path, where: dict[str, tables.Value]
+) -> None:
+    version = tables.append_batch(spark, LETTERS, letters(spark, "a"), "1", lake=lake)
+    assert tables.delete_slice(LETTERS, where, lake=lake) == version
+    assert held(spark, LETTERS, lake) == [("a", "1")]
+
+
 def test_a_row_of_another_slice_fails_the_write(spark: SparkSession, lake: Path) -> None:
     tables.append_batch(spark, LETTERS, letters(spark, "a"), "1", lake=lake)
     rows = spark.createDataFrame([("b", "1"), ("secret", "2")], "letter string, batch_id string")
