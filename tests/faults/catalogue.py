@@ -699,7 +699,7 @@ CATALOGUE: tuple[Fault, ...] = (
             (
                 190,
                 "loads of two sources that publish links at once",
-                ("unit/identity/test_link_systems.py::test_two_systems_publish_their_links_at_once",),
+                ("unit/identity/test_link_systems.py::test_two_systems_publish_their_links_at_once[sail]",),
             ),
             (
                 156,
