@@ -29,16 +29,16 @@ def create_views(
         schema, name = table.split(".")
         base_name = f"{name}__all_versions"
         base = f"{quoted(schema)}.{quoted(base_name)}"
-        if name in there[schema]:
-            spark.sql(f"drop view if exists {quoted(schema)}.{quoted(name)}")
         if base_name in there[schema]:
             spark.sql(f"drop table if exists {base}")
-        spark.sql(f"create table {base} using delta location {literal(str(existing(table, lake)))}")
+        spark.sql(
+            f"create table if not exists {base} using delta location {literal(str(existing(table, lake)))}"
+        )
         held = all_columns(table, lake).names
         shown = (
             ", ".join(quoted(column) for column in held if column != KEY_HASH) if KEY_HASH in held else "*"
         )
         spark.sql(
-            f"create view {quoted(schema)}.{quoted(name)} as "  # noqa: S608
+            f"create or replace view {quoted(schema)}.{quoted(name)} as "  # noqa: S608
             f"select {shown} from {base} version as of {int(at)}" + (f" where {where}" if where else "")
         )
