@@ -58,7 +58,7 @@ def extract(endpoint_name: str, as_of: str, *, full: bool = False) -> dict[str, 
 def load(batch_id: str) -> dict[str, Any]:
     """Load a landed batch, and show its checks in Data Docs; batch_id, source and the sums of its receipts."""
     loaded = _load(batch_id)
-    lake_load.show()
+    lake_load.show_checks()
     return loaded
 
 
@@ -92,7 +92,7 @@ def ingest_each(endpoints: Sequence[str], as_of: str, *, full: bool = False) -> 
         except Exception as error:  # noqa: BLE001 (its text may hold values, and it must not stop the others)
             log.error("%s: unexpected %s", name, type(error).__name__)
             failed.append(_unexpected(name, error))
-    lake_load.show()
+    lake_load.show_checks()
     if failed:
         raise CitywellError(
             f"{len(failed)} of {len(endpoints)} endpoints failed: "

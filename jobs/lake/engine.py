@@ -41,7 +41,7 @@ PORTABLE_CONFIG = {
 
 CALL_SITES = "spark.python.sql.dataFrameDebugging.enabled"
 """PySpark (4.2) notes where each function is called, and to do so looks for IPython anew at each: five seconds of a
-day's loads. Apache Spark takes this setting when it starts alone."""
+day's loads. Apache Spark takes this setting only when it starts."""
 
 EngineKind = Literal["sail", "spark"]
 

@@ -697,14 +697,21 @@ CATALOGUE: tuple[Fault, ...] = (
                 ("faults/test_repair.py::test_two_repairs_of_one_second_are_both_published[sail]",),
             ),
             (
-                190,
-                "loads of two sources that publish links at once",
-                ("unit/identity/test_link_systems.py::test_two_systems_publish_their_links_at_once[sail]",),
-            ),
-            (
                 156,
                 "a batch whose own run is at work",
                 (f"{STOPPED}test_a_batch_whose_own_run_is_at_work_is_left_to_it",),
+            ),
+        ],
+    ),
+    *_rows(
+        "concurrency",
+        "a writer held back in the middle while another works",
+        ONE_WINS,
+        [
+            (
+                190,
+                "loads of two sources that publish links at once",
+                ("unit/identity/test_link_systems.py::test_two_systems_publish_their_links_at_once[sail]",),
             ),
         ],
     ),

@@ -97,7 +97,7 @@ class Faults(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patches = pytest.MonkeyPatch()
-        self.patches.setattr(checking, "show", lambda: None)
+        self.patches.setattr(checking, "show_checks", lambda: None)
         self.is_repaired = False
 
     @initialize(history=st.integers(0, HISTORIES - 1))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from jobs.lake import control, engine
 from jobs.lake.control import BatchStatus, Receipt
 from jobs.lake.load import checking, judging, publishing, staging, stopped
-from jobs.lake.load.checking import show as show
+from jobs.lake.load.checking import show_checks as show_checks
 from jobs.lake.load.steps import crash_point
 from jobs.lake.load.steps import timed as timed
 from jobs.lake.load.work import Work

@@ -59,7 +59,7 @@ def begin(work: Work) -> Validation:
     )
 
 
-def show() -> None:
+def show_checks() -> None:
     """Show in Data Docs what was kept for them."""
     from expectations import docs
 
@@ -100,7 +100,7 @@ def accept(work: Work, outcome: ValidationOutcome) -> None:
     if not outcome.passed:
         failed = "; ".join(_said(work, row) for row in outcome.failures[:5])
         work.forget_staged()
-        show()
+        show_checks()
         raise CitywellError(
             f"{len(outcome.failures)} checks failed: {failed}",
             where=f"batch {work.batch.batch_id}",
