@@ -34,7 +34,7 @@ from ml.question import Cases, Question
 
 TEST_PEOPLE = 0.30
 TEST_TIME = 0.40
-FOLDS = 5
+FOLD_COUNT = 5
 FEWEST_TRAINING_EVENTS = 50
 FEWEST_TEST_EVENTS = 10
 
@@ -200,7 +200,7 @@ def compare(
     first_settings_only: bool = False,
 ) -> list[Candidate]:
     """Every setting of every family in cross-validation, with the same folds: no person is in two of them."""
-    parts = folds(training, seed=seed)
+    parts = grouped_folds(training, seed=seed)
     return [
         _cross_validate(question, training, parts, name, setting, seed)
         for name in families
@@ -208,9 +208,9 @@ def compare(
     ]
 
 
-def folds(cases: Cases, *, seed: int = 0) -> Folds:
-    """FOLDS pairs of rows to fit on and rows held out, with like shares of events; no person is in two folds."""
-    splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+def grouped_folds(cases: Cases, *, seed: int = 0) -> Folds:
+    """FOLD_COUNT pairs of rows to fit on and rows held out, with like shares of events; no person is in two folds."""
+    splitter = StratifiedGroupKFold(FOLD_COUNT, shuffle=True, random_state=seed)
     return list(splitter.split(cases.x, cases.y, cases.person))
 
 

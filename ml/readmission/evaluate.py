@@ -21,7 +21,7 @@ from ml import metrics, models, registry
 from ml.metrics import Estimate
 from ml.readmission import pipeline
 from ml.readmission.features import QUESTION, TARGET
-from ml.training import folds, out_of_fold, split
+from ml.training import grouped_folds, out_of_fold, split
 
 LEAST_KNOWN = 0.95
 
@@ -77,7 +77,7 @@ def learnt_against_truth(as_of: datetime | str | None = None, answer_key: Path |
     truth = true_risks(labelled, answer_key)
     is_known = ~np.isnan(truth)
     cases = pipeline.cases(labelled).take(is_known)
-    probability = out_of_fold(model.pipeline, cases, folds(cases))
+    probability = out_of_fold(model.pipeline, cases, grouped_folds(cases))
     return compare(cases.y, probability, truth[is_known], cases.person)
 
 

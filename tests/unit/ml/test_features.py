@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -11,10 +10,7 @@ from typing import Any, cast
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.harmonise.model import analytes
 from ml.readmission import cohort
-from ml.readmission.analytes import ANALYTES
-from ml.readmission.comorbidity import GROUPS
 from ml.readmission.features import GOLD, QUESTION, SUPERSEDED, Facts, build
 from tests.unit.ml import gold
 from tests.unit.ml.test_cohort import AS_OF_OF_A_STAY
@@ -475,38 +471,3 @@ def test_two_groups_of_one_illness_count_once(spark: SparkSession) -> None:
         assert [found[row["person"]][name] for name in names] == [float(str(row[name])) for name in names], (
             row
         )
-
-
-CODES = """
-code    | groups
-I25.2   | heart_attack
-I50.23  | heart_failure
-I13.0   | heart_failure hypertension
-J44.1   | lung
-J45.909 | asthma
-E11.9   | diabetes
-E11.21  | diabetes_complicated
-K70.30  | liver_mild alcohol
-K76.6   | liver_severe
-N18.30  | kidney
-C18.9   | cancer
-C44.9   | -
-C78.00  | metastatic
-E87.1   | fluid
-F32.A   | depression
-Z00.00  | -
-"""
-
-
-@pytest.mark.parametrize("case", gold.text_table(CODES), ids=lambda case: case["code"])
-def test_comorbidity_groups(case: dict[str, str | None]) -> None:
-    plain = str(case["code"]).replace(".", "")
-    found = [group.name for group in GROUPS if re.search(group.pattern, plain)]
-    assert found == (case["groups"] or "").split()
-
-
-def test_analytes_are_concepts_in_the_concepts_own_unit() -> None:
-    assert len({analyte.concept for analyte in ANALYTES}) == len(ANALYTES)
-    for analyte in ANALYTES:
-        assert analyte.low < analyte.high
-        assert analytes()[analyte.concept].unit == analyte.unit
