@@ -61,9 +61,9 @@ def report(
 
 
 def evaluate() -> None:
-    """Compare the lake with what the simulator planted; each line: name value unit target pass|short of cases.
+    """Compare the lake with what the simulator planted; each line: name value unit target pass|short|told of cases.
 
-    Exit code 1 when a figure falls short.
+    Exit code 1 when a figure falls short; a figure that is only told has no target.
     """
     from infra import evaluate as driver
 

@@ -22,10 +22,14 @@ Seen = Mapping[str, pa.Scalar]
 """The transaction time of each endpoint's newest published batch."""
 
 
+UNJUDGED = "-"
+"""The target of a figure that has none."""
+
+
 @dataclass(frozen=True)
 class Line:
-    """One figure: ``name value unit target pass|short of cases``. cases: what it is a figure of, where that is a count
-    of its own."""
+    """One figure: ``name value unit target pass|short of cases``; ``told`` where the target is UNJUDGED. cases: what
+    it is a figure of, where that is a count of its own."""
 
     name: str
     value: float
@@ -35,7 +39,7 @@ class Line:
     cases: int | None = None
 
     def __str__(self) -> str:
-        verdict = "pass" if self.is_met else "short"
+        verdict = "told" if self.target == UNJUDGED else "pass" if self.is_met else "short"
         words = f"{self.name} {self.value:g} {self.unit} {self.target} {verdict}"
         return words if self.cases is None else f"{words} of {self.cases}"
 
@@ -48,6 +52,11 @@ def none_of(name: str, found: int, unit: str, cases: int) -> Line:
 def all_of(name: str, found: int, cases: int) -> Line:
     """A share that must be 1: ``found`` of ``cases``."""
     return Line(name, share(found, cases), "share", ">=1", found == cases, cases)
+
+
+def told(name: str, value: float, unit: str, cases: int) -> Line:
+    """A figure for reading, which nothing is asked of."""
+    return Line(name, value, unit, UNJUDGED, True, cases)
 
 
 def share(part: int, whole: int) -> float:

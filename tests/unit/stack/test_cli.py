@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from infra import evaluate
 from infra.cli.app import app
 from infra.cli.dates import instant
-from infra.evaluate import Line
+from infra.evaluate import Line, figures
 from infra.stack import lifecycle
 from infra.stack.postgres import Cluster, free_port
 from infra.stack.services import services
@@ -85,13 +85,18 @@ def test_a_date_that_is_none_is_told():
 
 @pytest.mark.parametrize(("is_met", "code"), [(True, 0), (False, 1)])
 def test_a_figure_that_falls_short_is_told_by_the_exit_code(is_met, code, monkeypatch):
-    lines = [Line("one", 1, "share", ">=1", True, 7), Line("other", 3, "values", "==0", is_met)]
+    lines = [
+        Line("one", 1, "share", ">=1", True, 7),
+        Line("other", 3, "values", "==0", is_met),
+        figures.told("another", 2, "pairs", 9),
+    ]
     monkeypatch.setattr(evaluate, "evaluate", lambda: iter(lines))
     told = CliRunner().invoke(app, ["evaluate"])
     assert told.exit_code == code
     assert told.output.splitlines() == [
         "one 1 share >=1 pass of 7",
         f"other 3 values ==0 {'pass' if is_met else 'short'}",
+        "another 2 pairs - told of 9",
     ]
 
 
