@@ -90,14 +90,14 @@ def update(spark: SparkSession, gold: Mapping[str, int]) -> int | None:
 
 
 def profile(rows: DataFrame, columns: Mapping[str, Declared]) -> dict[str, list[Row]]:
-    """By the value of the column ``stage``: one row per column of ``rows``, with how many rows and nulls, how many
+    """By the value of the column ``_stage``: one row per column of ``rows``, with how many rows and nulls, how many
     values (roughly), the moments of numbers and the most frequent codes, as far as they tell of nobody.
 
     columns: what is declared of each column to look at; those missing in ``rows`` are left out.
     """
     looked_at = {name: declared for name, declared in columns.items() if name in rows.columns}
     sums = (
-        rows.groupBy("stage")
+        rows.groupBy("_stage")
         .agg(
             F.count(F.lit(1)).alias("rows"),
             *(part for name, declared in looked_at.items() for part in _sums(name, declared)),
@@ -108,8 +108,8 @@ def profile(rows: DataFrame, columns: Mapping[str, Declared]) -> dict[str, list[
         return {}
     named = _top_values(rows, [name for name, declared in looked_at.items() if _is_coded(name, declared)])
     return {
-        of_stage["stage"]: [
-            _row(name, of_stage.asDict(), named.get((of_stage["stage"], name))) for name in looked_at
+        of_stage["_stage"]: [
+            _row(name, of_stage.asDict(), named.get((of_stage["_stage"], name))) for name in looked_at
         ]
         for of_stage in sums
     }
@@ -122,13 +122,13 @@ def _of_batch(spark: SparkSession, batch_id: str, endpoint: str, gold: Mapping[s
         if not tables.exists(bronze):
             continue
         received = tables.read(spark, bronze).where(F.col("batch_id") == batch_id)
-        found = profile(received.withColumn("stage", F.explode(F.expr(_STAGES))), table.columns)
+        found = profile(received.withColumn("_stage", F.explode(F.expr(_STAGES))), table.columns)
         yield from _labelled(found, endpoint, bronze)
         if "published" in found and _is_measured(source, entity, gold):
             facts = tables.read(spark, _FACTS, gold[_FACTS]).where(F.col("source") == endpoint)
             own = facts.join(received.where(_IS_KEPT).select(table.key), table.key, "left_semi")
             yield from _labelled(
-                profile(own.withColumn("stage", F.lit("published")), _MEASURED), endpoint, _FACTS
+                profile(own.withColumn("_stage", F.lit("published")), _MEASURED), endpoint, _FACTS
             )
 
 
@@ -170,13 +170,15 @@ def _top_values(rows: DataFrame, names: Sequence[str]) -> dict[tuple[str, str], 
     if not names:
         return {}
     pairs = F.array(*(F.struct(F.lit(name).alias("name"), F.col(name).alias("value")) for name in names))
-    counted = rows.select("stage", F.explode(pairs).alias("pair")).groupBy("stage", "pair.name", "pair.value")
+    counted = rows.select("_stage", F.explode(pairs).alias("pair")).groupBy(
+        "_stage", "pair.name", "pair.value"
+    )
     frequent = counted.agg(F.count(F.lit(1)).alias("row_count")).where(
         F.col("value").isNotNull() & (F.col("row_count") >= FEWEST)
     )
     found: dict[tuple[str, str], list[tuple[str, int]]] = {}
-    for row in frequent.orderBy("stage", "name", F.desc("row_count"), "value").collect():
-        of_column = found.setdefault((row["stage"], row["name"]), [])
+    for row in frequent.orderBy("_stage", "name", F.desc("row_count"), "value").collect():
+        of_column = found.setdefault((row["_stage"], row["name"]), [])
         if len(of_column) < MOST_NAMED:
             of_column.append((row["value"], row["row_count"]))
     return found

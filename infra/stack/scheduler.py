@@ -2,7 +2,7 @@
 
 Workers are forked from the scheduler, and tasks from workers: what is imported here, a task finds imported. A load
 would spend five seconds of a core on it. Nothing of Citywell's own is among it: a task runs the code that is there when
-it begins.
+it begins. New versions of these packages want the stack down and up again, as new versions of Airflow do.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import re
 import socket
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -41,7 +41,7 @@ PORTABLE_CONFIG = {
 
 CALL_SITES = "spark.python.sql.dataFrameDebugging.enabled"
 """PySpark (4.2) notes where each function is called, and to do so looks for IPython anew at each: five seconds of a
-day's loads. Apache Spark takes this setting only when it starts."""
+day's loads. Apache Spark takes this setting only when it starts; one that was started without it works on as it is."""
 
 EngineKind = Literal["sail", "spark"]
 
@@ -95,7 +95,8 @@ def session(remote: str | None = None, *, name: str | None = None) -> Iterator[S
         for key, value in PORTABLE_CONFIG.items():
             spark.conf.set(key, value)
         if spark.conf.get(CALL_SITES, "true") != "false":
-            spark.conf.set(CALL_SITES, "false")
+            with suppress(PySparkException):
+                spark.conf.set(CALL_SITES, "false")
         yield spark
     except Exception as error:
         if is_unavailable(error):

@@ -68,9 +68,10 @@ def learnt_against_truth(as_of: datetime | str | None = None, answer_key: Path |
     features built for ``as_of``, or the latest ones.
 
     The champion's own test people are a few of a small city, and others in each installation, as pseudonyms are: one
-    model on those says little of how it was made. So the champion's model is fitted anew for each of five folds, and
-    judged on the people it has not seen. answer_key: the city's directory of that name. Raises CitywellError when there
-    is no champion or no answer key, or when the key does not fit the discharges.
+    model on those says little of how it was made. So a model of the champion's family and settings is fitted anew for
+    each of five folds, on more data than the champion had, and judged on the people it has not seen; how the champion
+    itself ranks people is ``champion_on_test``. answer_key: the city's directory of that name. Raises CitywellError
+    when there is no champion or no answer key, or when the key does not fit the discharges.
     """
     model = _champion()
     labelled = pipeline.labelled(pipeline.features(as_of))

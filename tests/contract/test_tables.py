@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -79,6 +80,14 @@ def test_a_slice_is_replaced_alone_and_again_alike(spark: SparkSession, lake: Pa
         assert held(spark, LETTERS, lake) == [("c", "2"), ("z", "1")]
     tables.delete_slice(LETTERS, {"batch_id": "2"}, lake=lake)
     assert held(spark, LETTERS, lake) == [("z", "1")]
+
+
+@pytest.mark.parametrize("batch_id", ["it's 1\\", "50 % of 1:2/3=4"])
+def test_a_slice_of_any_name_is_deleted(spark: SparkSession, lake: Path, batch_id: str) -> None:
+    tables.append_batch(spark, LETTERS, letters(spark, "a"), "1", lake=lake)
+    tables.append_batch(spark, LETTERS, letters(spark, "b"), batch_id, lake=lake)
+    tables.delete_slice(LETTERS, {"batch_id": batch_id}, lake=lake)
+    assert held(spark, LETTERS, lake) == [("a", "1")]
 
 
 @pytest.mark.parametrize("where", [{"batch_id": "2"}, {"letter": "b"}, {"batch_id": "1", "letter": "b"}])
@@ -192,6 +201,20 @@ def test_views_show_published_versions_by_name(engine: Engine, spark: SparkSessi
             ]
 
 
+def test_sessions_register_the_same_tables_at_once(engine: Engine, spark: SparkSession, lake: Path) -> None:
+    names = [f"bronze.letters_{number}" for number in range(4)]
+    versions = {name: tables.append_batch(spark, name, letters(spark, "a"), "1", lake=lake) for name in names}
+
+    def registered(_: int) -> list[list[tuple[Any, ...]]]:
+        with session(engine.remote) as reader:
+            for _ in range(5):
+                tables.create_views(reader, versions, lake=lake)
+            return [[tuple(row) for row in reader.table(name).collect()] for name in names]
+
+    with ThreadPoolExecutor(3) as beside:
+        assert list(beside.map(registered, range(3))) == [[[("a", "1")]] * len(names)] * 3
+
+
 def test_values_of_every_type_come_back(spark: SparkSession, lake: Path) -> None:
     values = (
         "é",
@@ -224,3 +247,15 @@ def test_a_table_name_has_two_parts(spark: SparkSession, lake: Path) -> None:
             tables.read(spark, name, lake=lake)
     with pytest.raises(CitywellError, match="does not exist"):
         tables.read(spark, LETTERS, lake=lake)
+
+
+def test_views_show_the_columns_that_a_table_has_now(engine: Engine, spark: SparkSession, lake: Path) -> None:
+    tables.append_batch(spark, LETTERS, letters(spark, "a"), "1", lake=lake)
+    with session(engine.remote) as reader:
+        tables.create_views(reader, {LETTERS: 1}, lake=lake)
+    rows = spark.createDataFrame([(1, "a")], "pitch int, letter string")
+    writer = rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+    writer.save(str(lake / "bronze" / "letters"))
+    with session(engine.remote) as reader:
+        tables.create_views(reader, {LETTERS: 2}, lake=lake)
+        assert [row.asDict() for row in reader.table(LETTERS).collect()] == [{"pitch": 1, "letter": "a"}]

@@ -22,12 +22,13 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from expectations import docs
 from infra.engine.launch import Engine
 from infra.stack.postgres import Cluster
 from jobs import maintenance
 from jobs.errors import CitywellError
 from jobs.lake import control, engine, quarantine
-from jobs.lake.load import checking, load, steps
+from jobs.lake.load import load, steps
 from jobs.settings import settings as citywell
 from tests.support.exports import random_histories
 from tests.support.kills import Killer
@@ -97,7 +98,7 @@ class Faults(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patches = pytest.MonkeyPatch()
-        self.patches.setattr(checking, "show_checks", lambda: None)
+        self.patches.setattr(docs, "build", lambda docs_dir: None)
         self.is_repaired = False
 
     @initialize(history=st.integers(0, HISTORIES - 1))

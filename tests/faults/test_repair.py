@@ -53,6 +53,7 @@ def test_a_repaired_line_is_published_and_the_first_receipt_stays(lake: TestLake
     assert len(lake.rows("select * from silver.hospital__patient")) == 2
     by_batch = lake.rows("select batch_id, quarantined from quality.receipts order by batch_id")
     assert [row["quarantined"] for row in by_batch] == [1, 0]
+    assert loaded.batch_id in (settings().home / "reports" / "data_docs" / "index.html").read_text()
 
 
 def test_a_repaired_deletion_deletes(lake: TestLake, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def moments(
 ) -> tuple[float | None, ...]:
     """MOMENTS of a column that holds 1901, 1902 ... and then nulls."""
     years = [(1901 + n, "received") for n in range(values)] + [(None, "received")] * nulls
-    rows = spark.createDataFrame(years, "year int, stage string")
+    rows = spark.createDataFrame(years, "year int, _stage string")
     declared = Column(type="int", description="year of birth", sensitivity=sensitivity)
     [found] = profile.profile(rows, {"year": declared})["received"]
     assert (found["row_count"], found["null_count"]) == (values + nulls, nulls)

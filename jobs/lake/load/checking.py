@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,8 @@ from jobs.settings import settings
 
 if TYPE_CHECKING:
     from expectations import Validation, ValidationOutcome, ValidationRow
+
+log = logging.getLogger(__name__)
 
 _SAME_SPAN = "the watermark has stayed, so the same span is asked for"
 _COMES_AGAIN = {
@@ -60,10 +63,17 @@ def begin(work: Work) -> Validation:
 
 
 def show_checks() -> None:
-    """Show in Data Docs what was kept for them."""
+    """Show in Data Docs what was kept for them.
+
+    A site that cannot be written is told in the log alone: ``quality.validations`` holds the same verdicts, and what
+    is not shown now is shown by the next build.
+    """
     from expectations import docs
 
-    docs.build(_docs_dir())
+    try:
+        docs.build(_docs_dir())
+    except Exception as error:  # noqa: BLE001 (its text may hold values)
+        log.error("Data Docs in %s were not built: %s", _docs_dir(), type(error).__name__)
 
 
 def _docs_dir() -> Path:

@@ -26,7 +26,7 @@ from jobs.lake import control, landing, lines, strict
 from jobs.lake.formats import delimited
 from jobs.lake.formats.flat import wires
 from jobs.lake.landing import LandedFile, Repaired
-from jobs.lake.load import Loaded, load
+from jobs.lake.load import Loaded, load, show_checks
 from jobs.lake.quarantine.looking import records
 from jobs.lake.strict import DELETION_BUNDLE, Rejected
 from jobs.private_files import create_private
@@ -172,7 +172,9 @@ def _reload(source: str, rejected_by: str, parts: Sequence[_Part], moment: datet
         with control.source_lock(conn, source):
             batch = control.open_batch(conn, source, _free_second(conn, source, moment))
             _land(conn, batch, parts, origin)
-    return load(batch.batch_id)
+    loaded = load(batch.batch_id)
+    show_checks()
+    return loaded
 
 
 def _land(

@@ -37,3 +37,8 @@ def literal(value: Value) -> str:
     if isinstance(value, date):
         return f"date'{value.isoformat()}'"
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def literal_of_delta_rs(value: Value) -> str:
+    """SQL literal of ``value`` in a predicate of delta-rs, which reads a backslash in a string as itself."""
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else literal(value)

@@ -11,7 +11,7 @@ from deltalake.exceptions import CommitFailedError
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.lake.tables.names import Value, literal, path_of, quoted
+from jobs.lake.tables.names import Value, literal, literal_of_delta_rs, path_of, quoted
 from jobs.lake.tables.reading import (
     all_columns,
     columns_of,
@@ -94,7 +94,9 @@ def delete_slice(table: str, where: Mapping[str, Value], *, lake: Path | None = 
     handle = open_table(table, lake)
     if _is_without(handle, where):
         return handle.version()
-    condition = " and ".join(f"{quoted(column)} = {literal(value)}" for column, value in where.items())
+    condition = " and ".join(
+        f"{quoted(column)} = {literal_of_delta_rs(value)}" for column, value in where.items()
+    )
     try:
         handle.delete(condition)
     except CommitFailedError as error:

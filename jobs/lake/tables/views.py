@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
 from jobs.lake.tables.names import literal, quoted
@@ -17,28 +19,34 @@ def create_views(
     """Make each ``schema.table`` of ``versions`` readable by that name in this session, at that version.
 
     where: an SQL condition that the rows shown fulfil.
+
+    Sessions of Apache Spark share a catalog, so nothing is dropped that another may be reading or about to show: what a
+    view is of has the table's location in its name.
     """
-    schemas = {table.partition(".")[0] for table in versions}
-    for schema in schemas:
+    for schema in {table.partition(".")[0] for table in versions}:
         spark.sql(f"create schema if not exists {quoted(schema)}")
-    there = {
-        schema: {row.tableName for row in spark.sql(f"show tables in {quoted(schema)}").collect()}
-        for schema in schemas
-    }
     for table, at in versions.items():
         schema, name = table.split(".")
-        base_name = f"{name}__all_versions"
-        base = f"{quoted(schema)}.{quoted(base_name)}"
-        if base_name in there[schema]:
-            spark.sql(f"drop table if exists {base}")
-        spark.sql(
-            f"create table if not exists {base} using delta location {literal(str(existing(table, lake)))}"
-        )
+        location = str(existing(table, lake))
+        digest = sha256(location.encode()).hexdigest()[:8]
+        base = f"{quoted(schema)}.{quoted(f'{name}__{digest}__all_versions')}"
+        _make(spark, f"create table if not exists {base} using delta location {literal(location)}")
         held = all_columns(table, lake).names
         shown = (
             ", ".join(quoted(column) for column in held if column != KEY_HASH) if KEY_HASH in held else "*"
         )
-        spark.sql(
+        _make(
+            spark,
             f"create or replace view {quoted(schema)}.{quoted(name)} as "  # noqa: S608
-            f"select {shown} from {base} version as of {int(at)}" + (f" where {where}" if where else "")
+            f"select {shown} from {base} version as of {int(at)}" + (f" where {where}" if where else ""),
         )
+
+
+def _make(spark: SparkSession, statement: str) -> None:
+    """Run it; once more when another session of the catalog made the same at that moment, which it then finds."""
+    try:
+        spark.sql(statement)
+    except AnalysisException as error:
+        if error.getCondition() != "TABLE_OR_VIEW_ALREADY_EXISTS":
+            raise
+        spark.sql(statement)
