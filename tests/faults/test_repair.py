@@ -347,3 +347,21 @@ def test_what_is_no_worklist_is_told(tmp_path: Path) -> None:
     path.write_text('{"sent": 1}\n')
     with pytest.raises(CitywellError, match="no worklist"):
         quarantine.repair(path)
+
+
+def test_a_repair_is_published_though_its_page_cannot_be_written(
+    lake: TestLake, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = {**GOOD, "id": "p7", "gender": "f"}
+    lake.ingest("hospital_university", Export(instant("2026-03-01"), {"Patient": [GOOD, bad]}))
+    index = settings().home / "reports" / "data_docs" / "index.html"
+    index.unlink(missing_ok=True)
+    index.mkdir(parents=True)
+    repaired = tmp_path / "repaired.ndjson"
+    repaired.write_bytes(msgspec.json.encode({**bad, "gender": "female"}))
+    at = instant("2026-03-02")
+    loaded = quarantine.replay(
+        "hospital_university", "Patient", repaired, batch_id="hospital_university.20260301T000000Z", at=at
+    )
+    assert totals(loaded.receipts) == {"received": 1, "published": 1}
+    assert "were not built" in caplog.text
