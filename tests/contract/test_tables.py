@@ -207,8 +207,9 @@ def test_sessions_register_the_same_tables_at_once(engine: Engine, spark: SparkS
 
     def registered(_: int) -> list[list[tuple[Any, ...]]]:
         with session(engine.remote) as reader:
-            for _ in range(5):
+            for name in names * 3:
                 tables.create_views(reader, versions, lake=lake)
+                assert reader.table(name).count() == 1
             return [[tuple(row) for row in reader.table(name).collect()] for name in names]
 
     with ThreadPoolExecutor(3) as beside:

@@ -9,6 +9,7 @@ from pathlib import Path
 from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
+from jobs.lake.engine import engine_kind
 from jobs.lake.tables.names import literal, quoted
 from jobs.lake.tables.reading import KEY_HASH, all_columns, existing
 
@@ -23,6 +24,7 @@ def create_views(
     Sessions of Apache Spark share a catalog, so nothing is dropped that another may be reading or about to show: what a
     view is of has the table's location in its name.
     """
+    is_shared = engine_kind(spark) == "spark"
     for schema in {table.partition(".")[0] for table in versions}:
         spark.sql(f"create schema if not exists {quoted(schema)}")
     for table, at in versions.items():
@@ -30,23 +32,28 @@ def create_views(
         location = str(existing(table, lake))
         digest = sha256(location.encode()).hexdigest()[:8]
         base = f"{quoted(schema)}.{quoted(f'{name}__{digest}__all_versions')}"
-        _make(spark, f"create table if not exists {base} using delta location {literal(location)}")
+        _make_once(spark, f"create table if not exists {base} using delta location {literal(location)}")
         held = all_columns(table, lake).names
         shown = (
             ", ".join(quoted(column) for column in held if column != KEY_HASH) if KEY_HASH in held else "*"
         )
-        _make(
-            spark,
-            f"create or replace view {quoted(schema)}.{quoted(name)} as "  # noqa: S608
-            f"select {shown} from {base} version as of {int(at)}" + (f" where {where}" if where else ""),
-        )
+        query = f"select {shown} from {base} version as of {int(at)}" + (f" where {where}" if where else "")  # noqa: S608
+        _show(spark, f"{quoted(schema)}.{quoted(name)}", query, is_shared=is_shared)
 
 
-def _make(spark: SparkSession, statement: str) -> None:
-    """Run it; once more when another session of the catalog made the same at that moment, which it then finds."""
+def _show(spark: SparkSession, view: str, query: str, *, is_shared: bool) -> None:
+    """Make ``view`` show ``query``. Apache Spark replaces a view by dropping it first, but alters it in one step."""
+    if is_shared:
+        _make_once(spark, f"create view if not exists {view} as {query}")
+        spark.sql(f"alter view {view} as {query}")
+    else:
+        spark.sql(f"create or replace view {view} as {query}")
+
+
+def _make_once(spark: SparkSession, statement: str) -> None:
+    """Run it; two sessions may find at once that there is none, and one of them is told that there is one after all."""
     try:
         spark.sql(statement)
     except AnalysisException as error:
         if error.getCondition() != "TABLE_OR_VIEW_ALREADY_EXISTS":
             raise
-        spark.sql(statement)
