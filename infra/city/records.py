@@ -7,20 +7,20 @@ city of 20,000 people is some two million lines.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
 import numpy as np
 
+from infra.city.fhir_json import as_json, concept
 from infra.city.ids import hashed
+from infra.city.observations import observations
 from infra.city.population import DAY_MS
-from infra.city.scribe import COMPLAINTS, NOTES, Scribe, narrative, visit_numbers
+from infra.city.scribe import COMPLAINTS, NOTES, Scribe, visit_numbers
 from infra.city.simulation import Columns
 from infra.city.vocabulary import (
     ACTIVITIES,
     ADMIT_SOURCES,
     ALLERGENS,
-    AMB,
     ATC,
     BY_MOUTH,
     CARE_PLAN,
@@ -29,55 +29,26 @@ from infra.city.vocabulary import (
     CITY_CODES,
     CLASSES,
     CVX,
-    DIASTOLIC,
     DISPOSITIONS,
     DOSES_MG,
-    EMER,
     EMERGENCY,
     ICD10,
     ICD10_PCS,
     IMP,
     LOINC,
     MANIFESTATIONS,
-    MEASURES,
     MEDICATIONS,
     PRIORITIES,
     PROCEDURES,
     REASONS,
     REPORT,
     SEVERITIES,
-    SMOKING,
-    SYSTOLIC,
     TERMINOLOGY,
     UCUM,
     VACCINES,
     WARDS,
-    Measure,
 )
-
-OUTPATIENTS_WARD, EMERGENCY_WARD, INPATIENT_WARDS = 5, 0, (1, 2, 3, 4)
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _concept(system: str, code: str, display: str = "") -> str:
-    """A CodeableConcept; with a display, that is its text as well."""
-    coding = {"system": system, "code": code, **({"display": display} if display else {})}
-    return _json({"coding": [coding], **({"text": display} if display else {})})
-
-
-def inpatient_wards(seed: int, ordinals: np.ndarray) -> np.ndarray:
-    """Index into WARDS of where each inpatient encounter lies."""
-    place = hashed(seed, 12, ordinals) % np.uint64(len(INPATIENT_WARDS))
-    return np.array(INPATIENT_WARDS)[place.astype(np.int64)]
-
-
-def wards_of(seed: int, class_: np.ndarray, ordinals: np.ndarray) -> np.ndarray:
-    """Index into WARDS of where each encounter takes place."""
-    inpatient = inpatient_wards(seed, ordinals)
-    return np.where(class_ == AMB, OUTPATIENTS_WARD, np.where(class_ == EMER, EMERGENCY_WARD, inpatient))
+from infra.city.wards import wards_of
 
 
 def encounters(scribe: Scribe, t: Columns) -> list[str]:
@@ -91,7 +62,7 @@ def encounters(scribe: Scribe, t: Columns) -> list[str]:
         f'"location":[{{"location":{{"reference":"Location/{id_}","display":"{name}"}}}}],'
         for id_, name in zip(scribe.location_ids.tolist(), WARDS, strict=True)
     ]
-    provider = _json({"reference": f"Organization/{scribe.ward_ids[0]}", "display": scribe.habits.title})
+    provider = as_json({"reference": f"Organization/{scribe.ward_ids[0]}", "display": scribe.habits.title})
     template = (
         '{{"resourceType":"Encounter","id":"{}",{}"identifier":[{{"system":"'
         + f"https://{scribe.habits.name}.city.example/visit"
@@ -163,38 +134,6 @@ def conditions(scribe: Scribe, t: Columns) -> list[str]:
     return [template.format(*row) for row in rows]
 
 
-def observations(scribe: Scribe, t: Columns) -> list[str]:
-    """Observations of every value type; one in forty has a note, one in two hundred says why there is no value."""
-    quirk = (hashed(scribe.seed, 14, t["ordinal"]) % np.uint64(1_000_000)).astype(np.int64)
-    notes, texts = [""] * len(quirk), [""] * len(quirk)
-    noted = np.flatnonzero(quirk % 40 == 0)
-    for i, words in zip(noted.tolist(), scribe.sayings(NOTES, t["person"][noted], quirk[noted]), strict=True):
-        notes[i] = f',"note":[{{"text":"{words}"}}]'
-    if scribe.habits.narrative:
-        for i in np.flatnonzero(quirk % 16 == 3).tolist():
-            texts[i] = f'"text":{_json(narrative(scribe.full_names[t["person"][i]]))},'
-    template = (
-        '{{"resourceType":"Observation","id":"{}",{}{}"status":"{}",{},"subject":{},"encounter":{{"reference":'
-        '"Encounter/{}"}},"effectiveDateTime":"{}","issued":"{}","performer":[{}]{}{}}}'
-    )
-    rows = zip(
-        scribe.ids("Observation", t["ordinal"]),
-        scribe.metas("Observation", t),
-        texts,
-        t["status"].tolist(),
-        [_MEASURES[m] for m in t["measure"].tolist()],
-        scribe.subjects(t["person"]),
-        t["encounter_id"].tolist(),
-        scribe.instants(t["at"]),
-        scribe.instants(t["issued"]),
-        scribe.doctors(t["encounter"]),
-        _values(scribe, t, quirk),
-        notes,
-        strict=True,
-    )
-    return [template.format(*row) for row in rows]
-
-
 def medication_requests(scribe: Scribe, t: Columns) -> list[str]:
     """Prescriptions, with the code inline or by reference as is the hospital's habit."""
     drugs = _drugs(scribe)
@@ -219,7 +158,7 @@ def medication_requests(scribe: Scribe, t: Columns) -> list[str]:
 
 def immunizations(scribe: Scribe, t: Columns) -> list[str]:
     """Vaccinations, given or (status not-done) not."""
-    codes = [_concept(CVX, code, display) for code, display in VACCINES]
+    codes = [concept(CVX, code, display) for code, display in VACCINES]
     template = (
         '{{"resourceType":"Immunization","id":"{}",{}"status":"{}","vaccineCode":{},"patient":{},"encounter":'
         '{{"reference":"Encounter/{}"}},"occurrenceDateTime":"{}","recorded":"{}","primarySource":true,'
@@ -242,7 +181,7 @@ def immunizations(scribe: Scribe, t: Columns) -> list[str]:
 
 def procedures(scribe: Scribe, t: Columns) -> list[str]:
     """Procedures in stays."""
-    codes = [_concept(ICD10_PCS, code, display) for code, display in PROCEDURES]
+    codes = [concept(ICD10_PCS, code, display) for code, display in PROCEDURES]
     template = (
         '{{"resourceType":"Procedure","id":"{}",{}"status":"{}","code":{},"subject":{},"encounter":{{"reference":'
         '"Encounter/{}"}},"performedDateTime":"{}","performer":[{{"actor":{}}}]}}'
@@ -301,7 +240,7 @@ def diagnostic_reports(scribe: Scribe, t: Columns) -> list[str]:
     told = np.flatnonzero(quirk % 20 == 0)
     for i, text in zip(told.tolist(), scribe.sayings(NOTES, t["person"][told], quirk[told]), strict=True):
         words[i] = f',"conclusion":"{text}"'
-    category = _concept(f"{TERMINOLOGY}/v2-0074", "LAB")
+    category = concept(f"{TERMINOLOGY}/v2-0074", "LAB")
     template = (
         '{{"resourceType":"DiagnosticReport","id":"{}",{}"status":"{}","category":[{}],"code":{},"subject":{},'
         '"encounter":{{"reference":"Encounter/{}"}},"effectiveDateTime":"{}","issued":"{}","performer":[{}],'
@@ -312,7 +251,7 @@ def diagnostic_reports(scribe: Scribe, t: Columns) -> list[str]:
         scribe.metas("DiagnosticReport", t),
         t["status"].tolist(),
         [category] * len(counts),
-        [_concept(LOINC, *REPORT)] * len(counts),
+        [concept(LOINC, *REPORT)] * len(counts),
         scribe.subjects(t["person"]),
         t["encounter_id"].tolist(),
         scribe.instants(t["at"]),
@@ -341,7 +280,7 @@ def care_plans(scribe: Scribe, t: Columns) -> list[str]:
         scribe.ids("CarePlan", t["ordinal"]),
         scribe.metas("CarePlan", t),
         t["status"].tolist(),
-        [_concept(CITY_CODES, *CARE_PLAN)] * count,
+        [concept(CITY_CODES, *CARE_PLAN)] * count,
         scribe.subjects(t["person"]),
         t["encounter_id"].tolist(),
         scribe.instants(t["at"]),
@@ -373,7 +312,7 @@ def medication_administrations(scribe: Scribe, t: Columns) -> list[str]:
         t["encounter_id"].tolist(),
         scribe.instants(t["at"]),
         scribe.doctors(t["ordinal"]),
-        [_concept(CITY_CODES, *BY_MOUTH)] * count,
+        [concept(CITY_CODES, *BY_MOUTH)] * count,
         [DOSES_MG[m] for m in t["medication"].tolist()],
         [UCUM] * count,
         strict=True,
@@ -384,9 +323,7 @@ def medication_administrations(scribe: Scribe, t: Columns) -> list[str]:
 def _drugs(scribe: Scribe) -> list[str]:
     """The member that names each of MEDICATIONS."""
     if not scribe.habits.medication_resources:
-        return [
-            f'"medicationCodeableConcept":{_concept(ATC, code, display)}' for code, display in MEDICATIONS
-        ]
+        return [f'"medicationCodeableConcept":{concept(ATC, code, display)}' for code, display in MEDICATIONS]
     return [
         f'"medicationReference":{{"reference":"Medication/{id_}","display":"{display}"}}'
         for id_, (_, display) in zip(scribe.medication_ids.tolist(), MEDICATIONS, strict=True)
@@ -407,61 +344,6 @@ WRITERS: dict[str, Callable[[Scribe, Columns], list[str]]] = {
 }
 
 
-def _values(scribe: Scribe, t: Columns, quirk: np.ndarray) -> list[str]:
-    """The value of each observation as JSON members, beginning with a comma."""
-    values = np.empty(len(quirk), dtype=object)
-    for m in np.unique(t["measure"]).tolist():
-        rows = np.flatnonzero(t["measure"] == m)
-        chosen = {name: t[name][rows] for name in ("value", "second", "decimals", "person", "at")}
-        values[rows] = _values_of(scribe, MEASURES[m], chosen)
-    absent = f',"dataAbsentReason":{_concept(f"{TERMINOLOGY}/data-absent-reason", "unknown")}'
-    values[quirk % 200 == 7] = absent
-    return list(values)
-
-
-def _values_of(scribe: Scribe, measure: Measure, t: Columns) -> list[str]:
-    """Values of one measure, by its value type."""
-    first, second = t["value"].tolist(), t["second"].tolist()
-    unit = f'"unit":"{measure.unit}","system":"{UCUM}","code":"{measure.unit}"'
-    match measure.value_type:
-        case "Quantity":
-            marks = _interpretations(measure, first)
-            return [
-                f',"valueQuantity":{{"value":{v:.{d}f},{unit}}}{mark}'
-                for v, d, mark in zip(first, t["decimals"].tolist(), marks, strict=True)
-            ]
-        case "Components":
-            return [_PRESSURE % (round(a), round(b)) for a, b in zip(first, second, strict=True)]
-        case "CodeableConcept":
-            return [f',"valueCodeableConcept":{_concept(LOINC, *SMOKING[int(v)])}' for v in first]
-        case "boolean":
-            return [f',"valueBoolean":{"true" if v else "false"}' for v in first]
-        case "integer":
-            return [f',"valueInteger":{v:.0f}' for v in first]
-        case "Range":
-            return [
-                f',"valueRange":{{"low":{{"value":{a:.0f},{unit}}},"high":{{"value":{b:.0f},{unit}}}}}'
-                for a, b in zip(first, second, strict=True)
-            ]
-        case "Ratio":
-            return [
-                f',"valueRatio":{{"numerator":{{"value":{a:.0f}}},"denominator":{{"value":{b:.0f}}}}}'
-                for a, b in zip(first, second, strict=True)
-            ]
-        case "dateTime":
-            days = (t["at"] // DAY_MS - t["value"].astype(np.int64)).astype("datetime64[D]")
-            return [f',"valueDateTime":"{day}"' for day in np.datetime_as_string(days).tolist()]
-    return [f',"valueString":"{words}"' for words in scribe.sayings(COMPLAINTS, t["person"], t["value"])]
-
-
-def _interpretations(measure: Measure, values: list[float]) -> list[str]:
-    """``interpretation`` members: H above, L below the reference range, nothing within it or without one."""
-    low, high = measure.low, measure.high
-    if low is None or high is None:
-        return [""] * len(values)
-    return [_MARKS["H"] if v > high else _MARKS["L"] if v < low else "" for v in values]
-
-
 def _hospitalizations() -> dict[tuple[int, int], str]:
     """The ``hospitalization`` member for each admission source and way home, empty where there is neither."""
     members = {}
@@ -469,11 +351,9 @@ def _hospitalizations() -> dict[tuple[int, int], str]:
         for w, way in enumerate(DISPOSITIONS):
             parts = []
             if source:
-                parts.append(f'"admitSource":{_concept(f"{TERMINOLOGY}/admit-source", source)}')
+                parts.append(f'"admitSource":{concept(f"{TERMINOLOGY}/admit-source", source)}')
             if way:
-                parts.append(
-                    f'"dischargeDisposition":{_concept(f"{TERMINOLOGY}/discharge-disposition", way)}'
-                )
+                parts.append(f'"dischargeDisposition":{concept(f"{TERMINOLOGY}/discharge-disposition", way)}')
             members[s, w] = f'"hospitalization":{{{",".join(parts)}}},' if parts else ""
     return members
 
@@ -481,51 +361,35 @@ def _hospitalizations() -> dict[tuple[int, int], str]:
 def _clinical_status(status: str) -> str:
     """``clinicalStatus`` and ``verificationStatus``; a withdrawn condition has no clinical status (FHIR rule con-5)."""
     verified = "entered-in-error" if status == "entered-in-error" else "confirmed"
-    verification = f'"verificationStatus":{_concept(f"{TERMINOLOGY}/condition-ver-status", verified)}'
+    verification = f'"verificationStatus":{concept(f"{TERMINOLOGY}/condition-ver-status", verified)}'
     if status == "entered-in-error":
         return verification
-    return f'"clinicalStatus":{_concept(f"{TERMINOLOGY}/condition-clinical", status)},{verification}'
+    return f'"clinicalStatus":{concept(f"{TERMINOLOGY}/condition-clinical", status)},{verification}'
 
 
 def _allergy_status(status: str) -> str:
     """``clinicalStatus`` and ``verificationStatus``; none of the first where it was a mistake (FHIR rule ait-2)."""
     system, is_error = f"{TERMINOLOGY}/allergyintolerance-", status == "entered-in-error"
-    verified = _concept(f"{system}verification", status if is_error else "confirmed")
-    clinical = "" if is_error else f'"clinicalStatus":{_concept(f"{system}clinical", status)},'
+    verified = concept(f"{system}verification", status if is_error else "confirmed")
+    clinical = "" if is_error else f'"clinicalStatus":{concept(f"{system}clinical", status)},'
     return f'{clinical}"verificationStatus":{verified}'
 
 
-def _measure(m: Measure) -> str:
-    category = _concept(f"{TERMINOLOGY}/observation-category", m.category)
-    return f'"category":[{category}],"code":{_concept(LOINC, m.code, m.display)}'
-
-
-def _component(code: tuple[str, str]) -> str:
-    unit = f'"unit":"mm[Hg]","system":"{UCUM}","code":"mm[Hg]"'
-    return f'{{"code":{_concept(LOINC, *code)},"valueQuantity":{{"value":%d,{unit}}}}}'
-
-
-_PRIORITIES = [_concept(f"{TERMINOLOGY}/v3-ActPriority", p) for p in PRIORITIES]
-_REASONS = [_concept(ICD10, r.code, r.display) for r in REASONS]
-_CHRONIC = [[_concept(ICD10, *code) for code in c.codes] for c in CHRONIC]
+_PRIORITIES = [concept(f"{TERMINOLOGY}/v3-ActPriority", p) for p in PRIORITIES]
+_REASONS = [concept(ICD10, r.code, r.display) for r in REASONS]
+_CHRONIC = [[concept(ICD10, *code) for code in c.codes] for c in CHRONIC]
 _HOSPITALIZATIONS = _hospitalizations()
 _CLINICAL_STATUS = {s: _clinical_status(s) for s in ("active", "resolved", "entered-in-error")}
-_ALLERGENS = [_concept(CITY_CODES, code, display) for code, display, _ in ALLERGENS]
+_ALLERGENS = [concept(CITY_CODES, code, display) for code, display, _ in ALLERGENS]
 _ALLERGY_STATUS = {s: _allergy_status(s) for s in ("active", "resolved", "entered-in-error")}
-_MANIFESTATIONS = [_concept(CITY_CODES, *manifestation) for manifestation in MANIFESTATIONS]
+_MANIFESTATIONS = [concept(CITY_CODES, *manifestation) for manifestation in MANIFESTATIONS]
 _ACTIVITIES = {
     key: ",".join(
-        f'{{"detail":{{"status":"in-progress","code":{_concept(CITY_CODES, *activity)}}}}}'
+        f'{{"detail":{{"status":"in-progress","code":{concept(CITY_CODES, *activity)}}}}}'
         for activity in activities
     )
     for key, activities in ACTIVITIES.items()
 }
 _PROBLEM, _DIAGNOSIS = (
-    _concept(f"{TERMINOLOGY}/condition-category", c) for c in ("problem-list-item", "encounter-diagnosis")
+    concept(f"{TERMINOLOGY}/condition-category", c) for c in ("problem-list-item", "encounter-diagnosis")
 )
-_MEASURES = [_measure(m) for m in MEASURES]
-_PRESSURE = f',"component":[{_component(SYSTOLIC)},{_component(DIASTOLIC)}]'
-_MARKS = {
-    mark: f',"interpretation":[{_concept(f"{TERMINOLOGY}/v3-ObservationInterpretation", mark)}]'
-    for mark in "HL"
-}

@@ -26,7 +26,6 @@ from infra.city.messages.segments import MINUTE_MS, Segments, Visit, diagnosis, 
 from infra.city.messages.voices import LABORATORY, VOICES, Voice, of_hospital
 from infra.city.messages.writing import NULL, Field, Kind, message, stamp
 from infra.city.population import DAY_MS, Identity, People
-from infra.city.records import wards_of
 from infra.city.scribe import record_numbers, visit_numbers
 from infra.city.simulation import Columns
 from infra.city.vocabulary import (
@@ -39,6 +38,7 @@ from infra.city.vocabulary import (
     REASONS,
     WARDS,
 )
+from infra.city.wards import wards_of
 
 HOUR_MS = 3_600_000
 BATCH_DAYS = 14

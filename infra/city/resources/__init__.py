@@ -43,11 +43,11 @@ from infra.city.habits import HOSPITALS, Habits
 from infra.city.lived import Lived
 from infra.city.local_time import dates, utc
 from infra.city.population import DAY_MS
-from infra.city.records import INPATIENT_WARDS
 from infra.city.resources import house
 from infra.city.resources.beds import CLOSED, FREE, OCCUPIED, STATES, Beds, bed_id
 from infra.city.resources.staff import Member, members, roster
 from infra.city.vocabulary import WARDS
+from infra.city.wards import INPATIENT_WARDS
 
 SOURCE, FOLDER = "resources_city", "resources"
 HISTORY_DAYS = 14

@@ -10,10 +10,10 @@ import numpy as np
 from infra.city.habits import HOSPITALS
 from infra.city.lived import Lived, chosen, stacked
 from infra.city.population import DAY_MS
-from infra.city.records import INPATIENT_WARDS, inpatient_wards
 from infra.city.resources.marks import mark
 from infra.city.simulation import Columns
 from infra.city.vocabulary import IMP, WARDS
+from infra.city.wards import INPATIENT_WARDS, inpatient_wards
 
 CLEANING_MS = 2 * 3_600_000
 CLOSED_SHARE = 0.04
