@@ -45,7 +45,8 @@ How it is made, in the order of the way:
     risk         the true 30-day readmission risk, and why it has that form
     clinical     from encounters to conditions, measurements, prescriptions, vaccinations, procedures
     dirt         what goes wrong in the feed
-    scribe, records   FHIR resources as lines, in each hospital's manner
+    wards        which ward a stay or visit is on
+    scribe, records, observations, fhir_json   FHIR resources as lines, in each hospital's manner
     segment      one stretch of calendar as lines, with versions, deletions, dirt and notes for the answer key
     store        segments on disk and what an export of them contains
     messages     what hospitals and a laboratory say of it in HL7 v2, and the senders
