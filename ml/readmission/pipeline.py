@@ -11,7 +11,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib import resources
@@ -26,9 +25,10 @@ from pyspark.sql import functions as F
 
 from jobs.crash import crash_here
 from jobs.errors import CitywellError
-from jobs.lake import catalog, control, engine, tables
+from jobs.lake import engine, tables
 from ml import gate, registry, scoring
 from ml import training as generic
+from ml.lake import Lake, Summary, as_json, instant, opened, written_version
 from ml.question import Cases
 from ml.readmission import cohort
 from ml.readmission.features import GOLD, LABEL, QUESTION, SUPERSEDED, TARGET, Facts, build
@@ -49,26 +49,6 @@ CODE = (
 """What turns gold into a model, files of ``ml``: a change there is a reason to train again."""
 END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
-Summary = dict[str, object]
-
-
-@dataclass(frozen=True)
-class Lake:
-    """A session on the gold tables, the published versions, and the connection to ``control``."""
-
-    spark: SparkSession
-    versions: Mapping[str, int]
-    conn: control.Connection
-
-    @property
-    def gold_versions(self) -> dict[str, int]:
-        """Of the tables that features are made from; superseded versions where there are some."""
-        tables = (*GOLD, *SUPERSEDED.values())
-        return {table: self.versions[table] for table in tables if table in self.versions}
-
-    def facts(self) -> Facts:
-        return Facts.of(self.spark, self.gold_versions)
-
 
 def build_features(as_of: datetime | str) -> Summary:
     """Make the features of every index stay known at ``as_of`` and publish them in ``features.readmission``.
@@ -79,18 +59,20 @@ def build_features(as_of: datetime | str) -> Summary:
     """
     moment = instant(as_of)
     with _lake("features readmission") as lake:
-        facts = lake.facts()
+        facts = Facts.of(lake.spark, lake.inputs)
         all_stays = cohort.stays(facts.encounter, moment)
         index = cohort.index_stays(all_stays, facts.encounter, facts.person, moment)
         rows = (
             build(index, facts)
             .withColumn("built_as_of", F.lit(moment))
-            .withColumn("gold_versions", F.lit(_json(lake.gold_versions)))
+            .withColumn("gold_versions", F.lit(as_json(lake.inputs)))
         )
         slice_of = {"target": TARGET, "build_id": build_id(moment)}
         tables.retrying(lambda: tables.replace_slice(lake.spark, FEATURES, rows, slice_of))
         crash_here("features:written")
-        written = _built(lake.spark, _version(FEATURES)).where(F.col("build_id") == slice_of["build_id"])
+        written = _built(lake.spark, written_version(FEATURES)).where(
+            F.col("build_id") == slice_of["build_id"]
+        )
         excluded, labels = _counts(index, "exclusion"), _counts(written, LABEL)
         try:
             undated = written.where("discharged_at is null").count()
@@ -100,8 +82,8 @@ def build_features(as_of: datetime | str) -> Summary:
             tables.retrying(lambda: tables.delete_slice(FEATURES, slice_of))
             raise
         _drop_old_builds(lake.spark, but=slice_of["build_id"])
-        version = _version(FEATURES)
-        _publish(lake, "features", f"{TARGET} {moment.isoformat()}", {FEATURES: version})
+        version = written_version(FEATURES)
+        lake.publish("features", f"{TARGET} {moment.isoformat()}", {FEATURES: version})
     return {
         "question": TARGET,
         "as_of": moment.isoformat(),
@@ -124,9 +106,7 @@ def train(as_of: datetime | str, candidates: Sequence[str] = CANDIDATES) -> Summ
     moment = instant(as_of)
     with _lake(f"train {TARGET}") as lake:
         table = _read_features(lake, moment)
-        gold_versions = (
-            json.loads(table["gold_versions"][0].as_py()) if table.num_rows else lake.gold_versions
-        )
+        gold_versions = json.loads(table["gold_versions"][0].as_py()) if table.num_rows else lake.inputs
         inputs = {"features": content_digest(table), "code": code_digest()}
         key = registry.training_key(QUESTION, moment, inputs, list(candidates))
         earlier = registry.find_training(QUESTION, key)
@@ -183,19 +163,19 @@ def score(as_of: datetime | str) -> Summary:
                 "reason": "No model has passed the gate yet, so nobody is scored.",
             }
         model = registry.load(holder)
-        facts = lake.facts()
+        facts = Facts.of(lake.spark, lake.inputs)
         standing = engine.kept(standing_of_stays(facts))
         index = engine.kept(open_stays(facts, moment, standing))
         rows = build(index, facts).orderBy("source", "encounter_key").toArrow()
         _require_all(index.count(), rows.num_rows, rows["discharged_at"].null_count)
         scored_at = datetime.now(UTC)
-        chunks = scoring.score(model, QUESTION, rows, data_versions=lake.gold_versions, scored_at=scored_at)
+        chunks = scoring.score(model, QUESTION, rows, data_versions=lake.inputs, scored_at=scored_at)
         scores = pa.concat_tables([scoring.RISK_SCHEMA.empty_table(), *chunks])
-        batch_id = score_batch_id(moment, holder.number, lake.gold_versions)
+        batch_id = score_batch_id(moment, holder.number, lake.inputs)
         withdrawn = withdrawals(lake.spark, standing, moment, scored_at)
         added, version = add_scores(lake.spark, scores, withdrawn, batch_id)
         crash_here("score:appended")
-        _publish(lake, "scores", f"{TARGET} {moment.isoformat()}", {SCORES: version})
+        lake.publish("scores", f"{TARGET} {moment.isoformat()}", {SCORES: version})
     bands = pc.value_counts(scores["band"]).to_pylist()
     return {
         "question": TARGET,
@@ -257,7 +237,7 @@ def add_scores(
     if tables.exists(SCORES):
         held = tables.read(spark, SCORES)
         if not held.where(F.col("batch_id") == batch_id).limit(1).isEmpty():
-            return added, _version(SCORES)
+            return added, written_version(SCORES)
         fresh = _unlike_newest(spark, held, scores).select(scores.schema.names)
     added |= {"active": fresh.num_rows, "withdrawn": withdrawn.num_rows}
     rows = spark.createDataFrame(
@@ -265,7 +245,7 @@ def add_scores(
     )
     tables.create(SCORES, rows.withColumn("batch_id", F.lit(batch_id)).schema, ["batch_id"])
     if not any(added.values()):
-        return added, _version(SCORES)
+        return added, written_version(SCORES)
     return added, tables.retrying(lambda: tables.append_batch(spark, SCORES, rows, batch_id))
 
 
@@ -308,7 +288,7 @@ def withdrawals(
 
 def score_batch_id(as_of: datetime, model_version: str, data_versions: Mapping[str, int]) -> str:
     """Names a scoring by all that goes into it: the same id means the same scores."""
-    digest = hashlib.sha256(_json(data_versions).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(as_json(data_versions).encode()).hexdigest()[:8]
     return f"{TARGET}.{as_of:%Y%m%dT%H%M%SZ}.v{model_version}.{digest}"
 
 
@@ -358,41 +338,10 @@ def cases(table: pa.Table) -> Cases:
     )
 
 
-def instant(as_of: datetime | str) -> datetime:
-    """``as_of`` in UTC. Raises CitywellError for a text that is no instant, or one without a time zone."""
-    try:
-        moment = datetime.fromisoformat(as_of) if isinstance(as_of, str) else as_of
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise CitywellError(
-            "as_of is not an instant with a time zone",
-            where=str(as_of),
-            do="write it as 2026-01-31T00:00:00Z",
-        )
-    return moment.astimezone(UTC)
-
-
 @contextmanager
 def _lake(work: str) -> Iterator[Lake]:
-    """The gold tables at the versions published now; one run at a time does ``work``."""
-    with control.connect() as conn:
-        control.migrate(conn)
-        with control.lock(conn, work):
-            versions = control.current_versions(conn)
-            if missing := [table for table in GOLD if table not in versions]:
-                raise CitywellError(
-                    f"Not published yet: {', '.join(missing)}", where="gold", do="run the transform DAG first"
-                )
-            with engine.session(name=work) as spark:
-                lake = Lake(spark, versions, conn)
-                catalog.register(spark, lake.gold_versions)
-                yield lake
-
-
-def _publish(lake: Lake, kind: str, run_id: str, versions: Mapping[str, int]) -> None:
-    control.publish_tables(lake.conn, kind, run_id, versions)
-    catalog.share(lake.spark, lake.conn)
+    with opened(work, GOLD, tuple(SUPERSEDED.values())) as lake:
+        yield lake
 
 
 def _read_features(lake: Lake, as_of: datetime | None) -> pa.Table:
@@ -421,7 +370,8 @@ def _built(spark: SparkSession, version: int) -> DataFrame:
 def _drop_old_builds(spark: SparkSession, but: str) -> None:
     """Leave the features of the KEPT_BUILDS latest instants, and those ``but`` names."""
     builds = [
-        row["build_id"] for row in _built(spark, _version(FEATURES)).select("build_id").distinct().collect()
+        row["build_id"]
+        for row in _built(spark, written_version(FEATURES)).select("build_id").distinct().collect()
     ]
     for old in sorted(builds, reverse=True)[KEPT_BUILDS:]:
         if old != but:
@@ -480,13 +430,3 @@ def _train_summary(moment: datetime, outcome: str, reason: str, version: registr
 
 def _counts(rows: DataFrame, column: str) -> dict[Any, int]:
     return {row[column]: row["count"] for row in rows.groupBy(column).count().collect()}
-
-
-def _version(table: str) -> int:
-    version = tables.version(table)
-    assert version is not None
-    return version
-
-
-def _json(versions: Mapping[str, int]) -> str:
-    return json.dumps(dict(versions), sort_keys=True)

@@ -17,6 +17,7 @@ from jobs.errors import CitywellError
 from jobs.lake import control, tables
 from jobs.settings import settings
 from ml import readmission, registry
+from ml.lake import Lake
 from ml.readmission import features, pipeline
 from ml.readmission.features import QUESTION
 from tests.support.lake import TestLake
@@ -291,7 +292,7 @@ def test_a_killed_scoring_is_finished_by_the_next(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "_publish", kill)
+        patch.setattr(Lake, "publish", kill)
         with pytest.raises(KeyboardInterrupt):
             readmission.score(later)
     written = tables.version("scores.risk")
