@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 CITY = Asset("citywell://silver")
 """The silver tables of all sources together."""
 GOLD = Asset("citywell://gold")
-CHAMPION = Asset("citywell://models/readmission_30d/champion")
+CHAMPION = Asset("citywell://models/champions")
 SCORES = Asset("citywell://scores/risk")
 
 AS_OF = Param(

@@ -1,4 +1,4 @@
-"""Score the people discharged lately with the champion; without a champion there is nothing to do yet."""
+"""Answer the risk questions that have a champion, for everybody they ask about; without one there is nothing to do."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ import common
 )
 def score() -> None:
     @task
-    def score_people() -> dict[str, object]:
-        from ml import readmission
+    def score_people() -> dict[str, dict[str, object]]:
+        from ml import risk
 
-        return readmission.score(common.as_of())
+        return risk.score(common.as_of())
 
     @task(outlets=[common.SCORES])
-    def announce(scored: dict[str, object]) -> None:
-        if scored["outcome"] != "scored":
+    def announce(scored: dict[str, dict[str, object]]) -> None:
+        if not any(one["outcome"] == "scored" for one in scored.values()):
             raise AirflowSkipException("there is no champion yet")
         common.announce(common.SCORES)
 

@@ -1,4 +1,4 @@
-"""Train and compare models of 30-day unplanned readmission; the gate decides who becomes champion."""
+"""Train and compare the models of every risk question; the gate decides who becomes champion."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import common
     default_args=common.DEFAULT_ARGS,
     params={
         "as_of": common.AS_OF,
+        "questions": Param([], type="array", description="which risk questions; none: all there are"),
         "candidates": Param(
             ["logistic", "hist_gradient_boosting"], type="array", description="model families to compare"
         ),
@@ -28,24 +29,33 @@ import common
 def train() -> None:
     @task
     def build_features() -> dict[str, object]:
-        from ml import readmission
+        from ml import risk
 
-        return readmission.build_features(common.as_of())
+        return risk.build_features(common.as_of())
 
     @task
-    def fit(features: dict[str, object]) -> dict[str, object]:
-        from ml import readmission
+    def questions() -> list[str]:
+        from ml import risk
+
+        return get_current_context()["params"]["questions"] or risk.names()
+
+    @task(map_index_template="{{ task.op_kwargs['question'] }}", max_active_tis_per_dagrun=1)
+    def fit(question: str) -> dict[str, object]:
+        from ml import risk
 
         candidates = tuple(get_current_context()["params"]["candidates"])
-        return readmission.train(common.as_of(), candidates=candidates)
+        return risk.train(question, common.as_of(), candidates=candidates)
 
-    @task(outlets=[common.CHAMPION])
-    def announce(trained: dict[str, object]) -> None:
-        if not trained["is_champion"]:
-            raise AirflowSkipException("the champion stays as it is")
+    @task(outlets=[common.CHAMPION], trigger_rule="all_done")
+    def announce(trained: list[dict[str, object]]) -> None:
+        """A question whose training failed keeps the others' new champions from nobody."""
+        if not any(one["is_champion"] for one in trained):
+            raise AirflowSkipException("the champions stay as they are")
         common.announce(common.CHAMPION)
 
-    announce(fit(build_features()))
+    asked = questions()
+    build_features() >> asked
+    announce(fit.expand(question=asked))
 
 
 train()

@@ -36,7 +36,8 @@ class Question:
 
     name: target and registered model name. title: one sentence for people. horizon_days: the score speaks of
     the days after ``as_of`` up to this many. alert_budget: share of scored cases that a team can act on; the
-    alert line is put where this share of the training cases lies above it.
+    alert line is put where this share of the training cases lies above it. baselines: name of a published score -> the
+    feature that holds it, higher for a higher risk: what a model has to beat.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Question:
     horizon_days: int
     alert_budget: float
     features: tuple[Feature, ...]
+    baselines: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def feature_names(self) -> list[str]:

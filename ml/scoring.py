@@ -65,12 +65,19 @@ RISK_COLUMNS = ", ".join(f"{field.name} {_SQL_TYPES[field.type]}" for field in R
 
 
 def score(
-    model: Model, question: Question, rows: pa.Table, *, data_versions: Mapping[str, int], scored_at: datetime
+    model: Model,
+    question: Question,
+    rows: pa.Table,
+    *,
+    data_versions: Mapping[str, int],
+    scored_at: datetime,
+    valid_days: int,
 ) -> Iterator[pa.Table]:
     """Scores of ``rows``, in RISK_SCHEMA, a chunk at a time.
 
-    rows: source, person_key, patient_key, encounter_key, discharged_at, as_of and the features of
-    ``question``, one row per case. Raises CitywellError when the model wants features that are not there.
+    rows: source, person_key, patient_key, encounter_key (null for a question about a person), starts_at, as_of and the
+    features of ``question``, one row per case. valid_days: a score expires so many days after ``starts_at``. Raises
+    CitywellError when the model wants features that are not there.
     """
     missing = [name for name in model.features if name not in rows.column_names]
     if missing:
@@ -80,16 +87,24 @@ def score(
             do="train again; the gate replaces a champion that cannot score",
         )
     for start in range(0, rows.num_rows, ROWS_AT_ONCE):
-        yield _score_chunk(model, question, rows.slice(start, ROWS_AT_ONCE), data_versions, scored_at)
+        chunk = rows.slice(start, ROWS_AT_ONCE)
+        yield _score_chunk(model, question, chunk, data_versions, scored_at, valid_days)
 
 
-def risk_key(source: str, patient_key: str, target: str, encounter_key: str) -> str:
-    """32 hex digits; the same for every score of one discharge and target, whoever the patient turns out to be."""
-    return hashlib.sha256("|".join((source, patient_key, target, encounter_key)).encode()).hexdigest()[:32]
+def risk_key(source: str, patient_key: str, target: str, encounter_key: str | None) -> str:
+    """32 hex digits; the same for every score of one target and discharge, or patient, whoever that turns out to be."""
+    return hashlib.sha256("|".join((source, patient_key, target, encounter_key or "")).encode()).hexdigest()[
+        :32
+    ]
 
 
 def _score_chunk(
-    model: Model, question: Question, rows: pa.Table, data_versions: Mapping[str, int], scored_at: datetime
+    model: Model,
+    question: Question,
+    rows: pa.Table,
+    data_versions: Mapping[str, int],
+    scored_at: datetime,
+    valid_days: int,
 ) -> pa.Table:
     x = rows.select(list(model.features)).to_pandas()
     probability = models.predict(model.pipeline, x).round(DIGITS)
@@ -99,7 +114,6 @@ def _score_chunk(
     alerts = [i for i, alert in enumerate(is_alert) if alert]
     for i, found in zip(alerts, _explained(model, question, x.iloc[alerts]), strict=True):
         reasons[i] = found
-    discharged = rows["discharged_at"].to_pylist()
     keys = {name: rows[name].to_pylist() for name in ("source", "person_key", "patient_key", "encounter_key")}
     count = rows.num_rows
     return pa.table(
@@ -121,7 +135,7 @@ def _score_chunk(
             "model_version": [model.version.number] * count,
             "data_versions": [json.dumps(dict(data_versions), sort_keys=True)] * count,
             "scored_at": [scored_at] * count,
-            "expires_at": [at + timedelta(days=question.horizon_days) for at in discharged],
+            "expires_at": [at + timedelta(days=valid_days) for at in rows["starts_at"].to_pylist()],
             "status": [ACTIVE] * count,
             "status_reason": [None] * count,
         },

@@ -25,9 +25,9 @@ def figures(key: Path, seen: Seen) -> Iterator[Line]:
 
 def _champion() -> Line:
     """Whether the model in use ranks people at all: the test people of a small city are few."""
-    from ml.readmission.evaluate import champion_on_test
+    from ml.risk.evaluate import READMISSION, champion_on_test
 
-    found = champion_on_test()
+    found = champion_on_test(READMISSION)
     return Line(
         "readmission_champion",
         round(found.value, 4),
@@ -41,7 +41,7 @@ def _learnt(key: Path) -> Line:
     """How much AUROC models made as the champion is leave to the true risk. A small city has few readmissions: the
     interval's low end is what is judged. `python -m tests.bench readmission` judges the gap itself, on a city with
     enough of them."""
-    from ml.readmission.evaluate import learnt_against_truth
+    from ml.risk.evaluate import learnt_against_truth
 
     found = learnt_against_truth(answer_key=key)
     return Line(

@@ -17,9 +17,9 @@ import pytest
 from jobs import ingest, transform
 from jobs.settings import settings
 from jobs.sources import load as load_source
-from ml import metrics, models, readmission, training
-from ml.readmission import evaluate, pipeline
-from ml.readmission.features import QUESTION
+from ml import metrics, models, risk, training
+from ml.risk import evaluate, pipeline
+from ml.risk.readmission_30d import RISK
 from ml.training import Candidate
 from tests.support.city import clock, running_city
 from tests.support.lake import TestLake
@@ -33,12 +33,12 @@ def measure(lake: TestLake) -> Iterator[str]:
     """Lines for the discharges and for the gap between the chosen model and the truth; those that begin with # are for
     reading."""
     as_of = _features(lake)
-    table = pipeline.labelled(pipeline.features(as_of))
-    cases = pipeline.cases(table)
+    table = pipeline.labelled(pipeline.training_rows(RISK.name, as_of))
+    cases = pipeline.cases(RISK, table)
     yield _line(
         "readmission_discharges", f"{len(cases)} stays >={LEAST_DISCHARGES}", len(cases) >= LEAST_DISCHARGES
     )
-    parts = training.split(QUESTION, cases)
+    parts = training.split(RISK.question, cases)
     truth = evaluate.true_risks(table.take(parts.test))
     is_known = ~np.isnan(truth)
     truth = truth[is_known]
@@ -51,11 +51,11 @@ def measure(lake: TestLake) -> Iterator[str]:
     tested: dict[str, np.ndarray] = {}
     for name in models.FAMILIES:
         started = time.monotonic()
-        settings_tried = training.compare(QUESTION, train, [name])
+        settings_tried = training.compare(RISK.question, train, [name])
         candidates += settings_tried
         best = max(settings_tried, key=lambda candidate: candidate.auroc)
-        tested[name] = models.predict(training.fit(QUESTION, train, best), test.x)
-        line = training.draw_lines(QUESTION, best.out_of_fold, train.y).high
+        tested[name] = models.predict(training.fit(RISK.question, train, best), test.x)
+        line = training.draw_lines(RISK.question, best.out_of_fold, train.y).high
         found = metrics.evaluate(test.y, tested[name], test.person, {}, line)
         yield f"# {name}: " + ", ".join(f"{n} {value}" for n, value in found.overall.metrics.items())
         _say(f"{name}: {time.monotonic() - started:.0f} s")
@@ -89,7 +89,7 @@ def _features(lake: TestLake) -> str:
             started = time.monotonic()
             received = ingest.ingest(source, as_of)["received"]
             _say(f"{source}: {received:,} records in {time.monotonic() - started:.0f} s")
-    for name, step in (("gold", transform.run), ("features", readmission.build_features)):
+    for name, step in (("gold", transform.run), ("features", risk.build_features)):
         started = time.monotonic()
         step(as_of)
         _say(f"{name}: {time.monotonic() - started:.0f} s")

@@ -14,8 +14,7 @@ import pytest
 from infra.engine.launch import Engine
 from infra.stack.postgres import Cluster
 from jobs.settings import settings
-from ml import readmission, registry
-from ml.readmission.features import TARGET
+from ml import registry, risk
 from tests.support.lake import TestLake, use_home
 from tests.support.mlflow import tracking_store
 from tests.unit.ml.small_city import city, publish
@@ -27,7 +26,12 @@ STEPS = {
     "train": ["train:logged", "train:registered", "gate:judged", "gate:moved"],
     "score": ["score:appended"],
 }
-ARGUMENTS = {"train": ", candidates=('logistic',)"}
+TARGET = "readmission_30d"
+CALLS = {
+    "build_features": f"risk.build_features({AS_OF.isoformat()!r})",
+    "train": f"risk.train({TARGET!r}, {AS_OF.isoformat()!r}, candidates=('logistic',))",
+    "score": f"risk.score({AS_OF.isoformat()!r})",
+}
 
 
 def open_home(monkeypatch: pytest.MonkeyPatch, home: Path, postgres: Cluster, remote: str) -> TestLake:
@@ -40,15 +44,15 @@ def open_home(monkeypatch: pytest.MonkeyPatch, home: Path, postgres: Cluster, re
 
 def run_all() -> list[Any]:
     return [
-        readmission.build_features(AS_OF)["index_stays"],
-        readmission.train(AS_OF, candidates=("logistic",)),
-        readmission.score(AS_OF)["scored"],
+        risk.build_features(AS_OF)["discharges"]["cases"],
+        risk.train(TARGET, AS_OF, candidates=("logistic",)),
+        risk.score(AS_OF)[TARGET]["scored"],
     ]
 
 
 def contents(lake: TestLake) -> dict[str, Any]:
     """Features, scores, and what MLflow holds: versions with what was decided of them, and runs."""
-    rows = {table: lake.rows(f"select * from {table}") for table in ("features.readmission", "scores.risk")}
+    rows = {table: lake.rows(f"select * from {table}") for table in ("features.discharges", "scores.risk")}
     for row in rows["scores.risk"]:
         del row["scored_at"]
     champion = registry.champion(TARGET)
@@ -75,21 +79,22 @@ def test_models_killed_at_every_step_converge(
 
     lake = open_home(monkeypatch, tmp_path / "killed", postgres, sail_engine.remote)
     for step, points in STEPS.items():
-        call = f"readmission.{step}({AS_OF.isoformat()!r}{ARGUMENTS.get(step, '')})"
         for point in points:
             killed = subprocess.run(
-                [sys.executable, "-c", f"from ml import readmission; {call}"],
+                [sys.executable, "-c", f"from ml import risk; {CALLS[step]}"],
                 env={**os.environ, "CITYWELL_CRASH_AT": point},
                 capture_output=True,
                 text=True,
                 timeout=300,
             )
             assert killed.returncode == 137, f"{point} was not reached: {killed.stderr[-2000:]}"
-        again = getattr(readmission, step)(
-            AS_OF, **({"candidates": ("logistic",)} if step == "train" else {})
-        )
-        if step == "train":
+        if step == "build_features":
+            risk.build_features(AS_OF)
+        elif step == "train":
+            again = risk.train(TARGET, AS_OF, candidates=("logistic",))
             assert again["is_champion"], "so it is announced, whoever made it champion"
+        else:
+            risk.score(AS_OF)
     assert contents(lake) == expected
 
     _, trained, _ = run_all()

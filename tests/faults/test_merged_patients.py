@@ -15,7 +15,7 @@ from jobs.identity.linkage import task
 from jobs.identity.pseudonyms import Pseudonymiser
 from jobs.lake import control
 from jobs.settings import settings
-from ml import readmission
+from ml import risk
 from tests.support.exports import ICD10, LOINC, concept
 from tests.support.lake import PSEUDONYM_KEY, Export, TestLake, instant
 from tests.support.promises import assert_promises
@@ -186,11 +186,11 @@ def state(lake: TestLake) -> dict[str, list[str]]:
     """Gold, features and links as published, after everything was made anew. What features say of the versions of gold
     they were made from moves with every build."""
     transform.run(AS_OF)
-    readmission.build_features(AS_OF)
+    risk.build_features(AS_OF)
     with control.connect() as conn:
         gold = [name for name in control.current_versions(conn) if name.startswith("gold.")]
     found = {name: lake.rows(f"select * from {name}") for name in ("silver.person_link", *gold)}
-    found["features"] = lake.rows("select * from features.readmission")
+    found["features"] = lake.rows("select * from features.discharges")
     for row in found["features"]:
         del row["gold_versions"]
     return {name: sorted(map(str, rows)) for name, rows in found.items()}

@@ -24,7 +24,7 @@ from jobs.identity import linkage
 from jobs.identity.linkage import task
 from jobs.lake import catalog, control, quarantine
 from jobs.settings import settings
-from ml import readmission
+from ml import risk
 from tests.support import search
 from tests.support.city import advance, clock, running_city
 from tests.support.lake import TestLake, use_home
@@ -298,9 +298,9 @@ def test_a_merge_that_is_taken_back_leaves_every_table_as_it_was(city_lake: Test
     queries = {name: f"select * from {name}" for name in ("silver.person_link", *gold)}
 
     def state() -> dict[str, list[str]]:
-        readmission.build_features(at)
+        risk.build_features(at)
         found = {name: city_lake.rows(query) for name, query in queries.items()}
-        found["features"] = city_lake.rows("select * from features.readmission")
+        found["features"] = city_lake.rows("select * from features.discharges")
         for row in found["features"]:
             del row["gold_versions"]
         return {name: sorted(map(str, rows)) for name, rows in found.items()}

@@ -15,12 +15,12 @@ from jobs.identity import linkage
 from jobs.identity.linkage import task
 from jobs.settings import settings
 from jobs.writeback import serving, tasks
-from ml import readmission, registry
-from ml.readmission.features import TARGET
+from ml import registry, risk
 from tests.support.city import clock, running_city
 from tests.support.lake import TestLake, use_home
 from tests.support.mlflow import tracking_store
 
+TARGET = "readmission_30d"
 SOURCES = ("hospital_north", "hospital_harbour", "hospital_university")
 MOST_GAP = 0.12
 CITY = ("--population", "1200", "--admission-factor", "8")
@@ -42,9 +42,9 @@ def scored_city(
             ingest.ingest(source, as_of)
         task.run(as_of)
         transform.run(as_of)
-        readmission.build_features(as_of)
-        assert readmission.train(as_of, candidates=("logistic",))["outcome"] == "promoted"
-        readmission.score(as_of)
+        risk.build_features(as_of)
+        assert risk.train(TARGET, as_of, candidates=("logistic",))["outcome"] == "promoted"
+        risk.score(as_of)
         tasks.to_serving(as_of)
         tasks.to_hospitals(as_of)
         yield lake
@@ -99,12 +99,12 @@ def test_scores_follow_a_merge_and_its_undoing(scored_city: TestLake) -> None:
     rekeyed()
     _, now = state()
     assert len(now) == len(before[1]) - 1, "one person, the newest of its scores"
-    readmission.score(as_of)
+    risk.score(as_of)
     assert [row for row in said if row not in scored_city.rows(held)] == [], "append-only"
     with linkage.connect() as conn:
         linkage.unmerge(conn, change, "two people", actor="test")
     rekeyed()
-    readmission.score(as_of)
+    risk.score(as_of)
     after = state()
     assert [row for row in after[0] if row not in before[0]] == []
     assert after == before

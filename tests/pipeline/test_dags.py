@@ -17,7 +17,7 @@ from jobs import alerts, ingest, transform
 from jobs.errors import CitywellError
 from jobs.settings import PROJECT_DIR, settings
 from jobs.writeback import tasks as writeback_tasks
-from ml import readmission
+from ml import risk
 from tests.support.exports import one_of_each
 from tests.support.lake import Export, TestLake, instant
 from tests.support.webhook import Webhook, running_webhook
@@ -26,7 +26,8 @@ FIRST, SECOND = "2026-01-01T00:00:00+00:00", "2026-01-02T00:00:00+00:00"
 NORTH, HARBOUR = "hospital_north", "hospital_harbour"
 BOTH = [NORTH, HARBOUR]
 CITY, SILVER, GOLD = "citywell://silver/", "citywell://silver/hospital", "citywell://gold/"
-CHAMPION, SCORES = "citywell://models/readmission_30d/champion", "citywell://scores/risk"
+CHAMPION, SCORES = "citywell://models/champions", "citywell://scores/risk"
+QUESTION = "readmission_30d"
 
 
 @dataclass
@@ -291,14 +292,16 @@ def test_maintenance_leaves_every_row_and_sets_nothing_off(airflow, modelled, la
 @pytest.mark.parametrize(("is_champion", "announced"), [(True, {CHAMPION: FIRST}), (False, {})])
 def test_only_a_model_that_passed_the_gate_is_announced(airflow, monkeypatch, is_champion, announced):
     asked = []
-    monkeypatch.setattr(readmission, "build_features", lambda as_of: {"as_of": as_of})
-    monkeypatch.setattr(
-        readmission,
-        "train",
-        lambda as_of, candidates: asked.append((as_of, candidates)) or {"is_champion": is_champion},
-    )
-    run = airflow.run("train", {"as_of": FIRST, "candidates": ["logistic"]})
-    assert asked == [(FIRST, ("logistic",))]
+
+    def train(name: str, as_of: str, candidates: tuple[str, ...]) -> dict[str, object]:
+        asked.append((name, as_of, candidates))
+        return {"is_champion": is_champion}
+
+    monkeypatch.setattr(risk, "build_features", lambda as_of: {"as_of": as_of})
+    monkeypatch.setattr(risk, "train", train)
+    given = {"as_of": FIRST, "questions": [QUESTION], "candidates": ["logistic"]}
+    run = airflow.run("train", given)
+    assert asked == [(QUESTION, FIRST, ("logistic",))]
     assert (run.state, run.announced) == ("success", announced)
 
 
@@ -314,7 +317,7 @@ def test_gold_that_fails_a_test_is_not_announced(airflow, monkeypatch, told):
 
 @pytest.fixture
 def scored(airflow, monkeypatch) -> Run:
-    monkeypatch.setattr(readmission, "score", lambda as_of: {"outcome": "scored"})
+    monkeypatch.setattr(risk, "score", lambda as_of: {QUESTION: {"outcome": "scored"}})
     return airflow.run("score", {"as_of": FIRST})
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from infra.engine.launch import Engine
 from jobs.lake import tables
-from ml.readmission import cohort
+from ml.risk.readmission_30d import cohort
 from tests.unit.dbt.city import City, Row, a_city, at
 
 ENCOUNTERS = "+fct_encounter"

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs.harmonise import rulebook
 from jobs.harmonise.units import conversion, ucum
-from ml.readmission.features import Facts
+from ml.features import Facts
 
 Row = dict[str, Any]
 
@@ -23,7 +23,8 @@ ENCOUNTER = (
 )
 PERSON = (
     "person_key string, source string, patient_key string, sex string, birth_year int, birth_month int, "
-    "is_deceased boolean, deceased_at timestamp, deceased_precision string, usable_at timestamp"
+    "is_deceased boolean, deceased_at timestamp, deceased_precision string, postal_district string, "
+    "usable_at timestamp"
 )
 CONDITION = (
     "condition_key string, person_key string, encounter_key string, code_system string, code string, "
@@ -113,6 +114,7 @@ def person(key: str, born: int = 1950, sex: str = "female", died: str | None = N
         "is_deceased": died is not None,
         "deceased_at": at(died),
         "deceased_precision": precision(died),
+        "postal_district": "C01",
         "usable_at": at("2030-01-01"),
     }
 

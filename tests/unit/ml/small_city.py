@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from jobs.lake import catalog, engine, tables
-from ml.readmission import pipeline
-from ml.readmission.features import SUPERSEDED
+from ml.features.facts import GOLD, SUPERSEDED
 from tests.unit.ml import gold
 
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
@@ -57,7 +56,7 @@ def publish(rows: dict[str, list[gold.Row]], superseded: Sequence[gold.Row] = ()
     with engine.session() as spark:
         facts = gold.facts(spark, **rows)
         frames = (facts.person, facts.encounter, facts.condition, facts.measurement, facts.medication_request)
-        written = dict(zip(pipeline.GOLD, frames, strict=True))
+        written = dict(zip(GOLD, frames, strict=True))
         written[SUPERSEDED["gold.fct_encounter"]] = gold.encounter_versions(
             spark, [*map(_going_on, rows["encounters"]), *superseded]
         )

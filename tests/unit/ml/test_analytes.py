@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobs.harmonise.model import analytes
-from ml.readmission.analytes import ANALYTES
+from ml.features.analytes import ANALYTES
 
 
 def test_analytes_are_concepts_in_the_concepts_own_unit() -> None:

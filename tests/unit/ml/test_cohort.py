@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from ml.readmission import cohort
+from ml.risk.readmission_30d import cohort
 from tests.unit.ml import gold
 
 AS_OF = datetime(2025, 12, 31, tzinfo=UTC)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from ml.readmission.comorbidity import GROUPS
+from ml.features.comorbidity import GROUPS
 from tests.unit.ml import gold
 
 CODES = """

@@ -10,8 +10,9 @@ from typing import Any, cast
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from ml.readmission import cohort
-from ml.readmission.features import GOLD, QUESTION, SUPERSEDED, Facts, build
+from ml.features import Facts
+from ml.features.facts import GOLD, SUPERSEDED
+from ml.risk.readmission_30d import RISK, cohort
 from tests.unit.ml import gold
 from tests.unit.ml.test_cohort import AS_OF_OF_A_STAY
 
@@ -129,9 +130,12 @@ EXPECTED = {
 }
 
 
+QUESTION = RISK.question
+
+
 def make(facts: Facts) -> DataFrame:
-    stays = cohort.stays(facts.encounter, AS_OF)
-    return build(cohort.index_stays(stays, facts.encounter, facts.person, AS_OF), facts)
+    index = RISK.view.cases.known(facts, AS_OF).where("exclusion is null").drop("exclusion")
+    return RISK.view.made(index, facts, RISK.view.features)
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +244,7 @@ def test_nothing_after_the_instant_of_the_score_changes_a_feature(
     names = ("encounter", "condition", "measurement", "medication_request")
     more = replace(facts, **{name: getattr(facts, name).unionByName(getattr(future, name)) for name in names})
     after = of_stay(make(more))
-    assert after["is_readmitted_30d"] == 1, "the future is there: it has become a label"
+    assert after["label"] == 1, "the future is there: it has become a label"
     assert without_outcome(after) == without_outcome(row)
     joined = gold.by_key(cohort.stays(more.encounter, AS_OF).collect(), "encounter_key", lambda stay: stay)
     assert {key: sorted(joined[key]["encounter_keys"]) for key in ("x", "s1", "f7")} == {
@@ -251,7 +255,7 @@ def test_nothing_after_the_instant_of_the_score_changes_a_feature(
 
 
 def without_outcome(row: dict[str, Any]) -> dict[str, Any]:
-    outcome = {"is_readmitted_30d", "has_died_30d", "is_dead", "data_end_at"}
+    outcome = {"label", "has_died", "dead_by", "is_dead", "data_end_at"}
     return {name: value for name, value in row.items() if name not in outcome}
 
 
@@ -424,8 +428,8 @@ def test_every_index_stay_has_a_row_and_a_discharge(spark: SparkSession, earlier
     expected = {row["person"]: gold.at(row["expected"]) for row in rows if row["expected"]}
     found = make(facts).where("encounter_key = 'e1'").toArrow().to_pylist()
     assert {row["person_key"]: row["as_of"] for row in found} == expected
-    assert None not in [row["discharged_at"] for row in found]
-    assert None not in [row["admitted_at"] for row in found]
+    assert None not in [row["starts_at"] for row in found]
+    assert None not in [row["length_of_stay_days"] for row in found]
     assert make(facts).count() == index.count()
 
 

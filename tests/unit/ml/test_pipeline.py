@@ -16,15 +16,17 @@ from pyspark.sql import functions as F
 from jobs.errors import CitywellError
 from jobs.lake import control, tables
 from jobs.settings import settings
-from ml import readmission, registry
+from ml import registry, risk
+from ml.features import View
 from ml.lake import Lake
-from ml.readmission import features, pipeline
-from ml.readmission.features import QUESTION
+from ml.risk import pipeline
+from ml.risk.readmission_30d import RISK
 from tests.support.lake import TestLake
 from tests.unit.ml import gold
 from tests.unit.ml.small_city import city, publish
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
+TARGET = RISK.name
 PEOPLE = 900
 
 
@@ -38,49 +40,47 @@ def mlflow(lake: TestLake, mlflow_uri: str) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def built(lake: TestLake) -> dict[str, object]:
+def built(lake: TestLake) -> dict[str, Any]:
     """The features of a city, after what happens before there is one."""
     with pytest.raises(CitywellError, match=r"Not published yet: gold\.dim_person"):
-        readmission.build_features(AS_OF)
+        risk.build_features(AS_OF)
     publish(city(PEOPLE))
-    assert readmission.score(AS_OF)["outcome"] == "no_champion"
+    assert risk.score(AS_OF)[TARGET]["outcome"] == "no_champion"
     with pytest.raises(CitywellError, match="have not been built"):
-        readmission.train(AS_OF)
-    return readmission.build_features(AS_OF.isoformat())
+        risk.train(TARGET, AS_OF)
+    return risk.build_features(AS_OF.isoformat())
 
 
 @pytest.fixture(scope="module")
-def trained(built: dict[str, object]) -> dict[str, Any]:
-    return readmission.train(AS_OF, candidates=("logistic",))
+def trained(built: dict[str, Any]) -> dict[str, Any]:
+    return risk.train(TARGET, AS_OF, candidates=("logistic",))
 
 
 @pytest.fixture(scope="module")
 def scored(trained: dict[str, Any]) -> dict[str, Any]:
-    return readmission.score(AS_OF)
+    return risk.score(AS_OF)[TARGET]
 
 
-def test_features_are_published_with_what_they_were_made_from(
-    built: dict[str, object], lake: TestLake
-) -> None:
+def test_features_are_published_with_what_they_were_made_from(built: dict[str, Any], lake: TestLake) -> None:
     [row] = lake.rows(
         "select count(*) as stays, count(distinct encounter_key) as keys, max(gold_versions) as versions, "
-        "sum(is_readmitted_30d) as events, max(built_as_of) as built from features.readmission"
+        "max(built_as_of) as built from features.discharges"
     )
-    assert row["stays"] == row["keys"] == built["index_stays"]
-    assert row["events"] == built["readmitted"]
-    assert built["censored"] > 0
+    assert row["stays"] == row["keys"] == built["discharges"]["cases"]
     assert '"gold.fct_encounter": ' in row["versions"]
     assert '"gold.fct_encounter_superseded": ' in row["versions"]
-    assert built["features"] == len(QUESTION.features)
+    assert built["discharges"]["features"] == len(RISK.question.features)
 
 
-def test_building_again_changes_no_row(built: dict[str, object], lake: TestLake) -> None:
-    before = lake.rows("select * from features.readmission order by encounter_key")
-    again = readmission.build_features(AS_OF)
-    assert {k: v for k, v in again.items() if k != "version"} == {
-        k: v for k, v in built.items() if k != "version"
-    }
-    assert lake.rows("select * from features.readmission order by encounter_key") == before
+def test_building_again_changes_no_row(built: dict[str, Any], lake: TestLake) -> None:
+    before = lake.rows("select * from features.discharges order by encounter_key")
+    again = risk.build_features(AS_OF)
+    assert without_versions(again) == without_versions(built)
+    assert lake.rows("select * from features.discharges order by encounter_key") == before
+
+
+def without_versions(built: dict[str, Any]) -> dict[str, Any]:
+    return {name: {**view, "version": None} for name, view in built.items()}
 
 
 def test_a_model_is_trained_promoted_and_found_again(trained: dict[str, Any]) -> None:
@@ -90,7 +90,7 @@ def test_a_model_is_trained_promoted_and_found_again(trained: dict[str, Any]) ->
     assert champion is not None
     assert champion.number == trained["model_version"]
     assert trained["is_champion"]
-    again = readmission.train(AS_OF, candidates=("logistic",))
+    again = risk.train(TARGET, AS_OF, candidates=("logistic",))
     assert (again["outcome"], again["model_version"]) == ("unchanged", trained["model_version"])
     assert again["is_champion"], (
         "the champion is announced again: whoever was to hear of it may have been killed"
@@ -99,8 +99,8 @@ def test_a_model_is_trained_promoted_and_found_again(trained: dict[str, Any]) ->
 
 def test_gold_built_again_makes_no_new_training(trained: dict[str, Any]) -> None:
     publish(city(PEOPLE))
-    readmission.build_features(AS_OF)
-    again = readmission.train(AS_OF, candidates=("logistic",))
+    risk.build_features(AS_OF)
+    again = risk.train(TARGET, AS_OF, candidates=("logistic",))
     assert (again["outcome"], again["model_version"]) == ("unchanged", trained["model_version"])
 
 
@@ -109,19 +109,19 @@ def test_an_older_run_again_leaves_a_newer_one_alone(
 ) -> None:
     monkeypatch.setattr(pipeline, "KEPT_BUILDS", 2)
     newer = AS_OF + timedelta(days=7)
-    readmission.build_features(newer)
-    query = "select * from features.readmission order by built_as_of, encounter_key"
+    risk.build_features(newer)
+    query = "select * from features.discharges order by built_as_of, encounter_key"
     before = lake.rows(query)
     assert {row["built_as_of"].replace(tzinfo=UTC) for row in before} == {AS_OF, newer}
-    readmission.build_features(AS_OF)
-    assert readmission.train(AS_OF, candidates=("logistic",))["outcome"] == "unchanged"
+    risk.build_features(AS_OF)
+    assert risk.train(TARGET, AS_OF, candidates=("logistic",))["outcome"] == "unchanged"
     assert lake.rows(query) == before
-    readmission.build_features(AS_OF + timedelta(days=14))
+    risk.build_features(AS_OF + timedelta(days=14))
     with pytest.raises(CitywellError, match="no features built for 20260101T"):
-        pipeline.features(AS_OF)
+        pipeline.training_rows(TARGET, AS_OF)
     monkeypatch.setattr(pipeline, "KEPT_BUILDS", 1)
-    readmission.build_features(AS_OF)
-    assert pipeline.features(AS_OF).num_rows, "the features asked for are kept, old as they are"
+    risk.build_features(AS_OF)
+    assert pipeline.training_rows(TARGET, AS_OF).num_rows, "the features asked for are kept, old as they are"
 
 
 def test_open_discharges_are_scored_and_again_adds_nothing(scored: dict[str, Any], lake: TestLake) -> None:
@@ -132,7 +132,7 @@ def test_open_discharges_are_scored_and_again_adds_nothing(scored: dict[str, Any
     assert all(opened < row["as_of"].replace(tzinfo=UTC) <= AS_OF for row in rows)
     assert all(row["expires_at"].replace(tzinfo=UTC) > AS_OF for row in rows)
     assert sum(scored["bands"].values()) == len(rows)
-    assert readmission.score(AS_OF)["added"] == 0
+    assert risk.score(AS_OF)[TARGET]["added"] == 0
     assert lake.rows("select * from scores.risk order by risk_key") == rows
 
 
@@ -145,7 +145,7 @@ def test_the_next_day_adds_only_what_is_new(scored: dict[str, Any], lake: TestLa
         )
     )
     publish(rows)
-    tomorrow = readmission.score(AS_OF + timedelta(days=1))
+    tomorrow = risk.score(AS_OF + timedelta(days=1))[TARGET]
     assert tomorrow["added"] == 1
     added = [
         r for r in lake.rows("select risk_key, encounter_key from scores.risk") if r["encounter_key"] == "new"
@@ -169,18 +169,18 @@ def test_what_is_no_open_stay_any_more_is_withdrawn(scored: dict[str, Any], lake
         if row["person_key"] == dead_person:
             row |= {"is_deceased": True, "deceased_at": moment}
     publish(rows)
-    found = readmission.score(moment)
+    found = risk.score(moment)[TARGET]
     assert (found["added"], found["withdrawn"]) == (0, 4), "and the stay that yesterday alone knew of"
     query = "select encounter_key, status_reason from scores.risk where status = 'withdrawn'"
     reasons = {row["encounter_key"]: row["status_reason"] for row in lake.rows(query)}
     assert reasons == {deleted: "stay_gone", hospice: "hospice", dead: "person_died", "new": "stay_gone"}
-    assert readmission.score(moment)["withdrawn"] == 0
-    assert readmission.score(moment + timedelta(hours=1))["withdrawn"] == 0, "once is enough"
-    assert readmission.score(AS_OF)["added"] == 0, "an older run brings nobody back"
+    assert risk.score(moment)[TARGET]["withdrawn"] == 0
+    assert risk.score(moment + timedelta(hours=1))[TARGET]["withdrawn"] == 0, "once is enough"
+    assert risk.score(AS_OF)[TARGET]["added"] == 0, "an older run brings nobody back"
 
     publish(city(PEOPLE))
-    assert readmission.score(moment + timedelta(hours=2))["added"] == 3
-    assert readmission.score(AS_OF)["withdrawn"] == 0, "an older run takes nothing back"
+    assert risk.score(moment + timedelta(hours=2))[TARGET]["added"] == 3
+    assert risk.score(AS_OF)[TARGET]["withdrawn"] == 0, "an older run takes nothing back"
     repeated = lake.rows(
         "select risk_key, batch_id from scores.risk group by risk_key, batch_id having count(*) > 1"
     )
@@ -197,7 +197,7 @@ def test_scores_follow_a_person_that_becomes_another_and_back(scored: dict[str, 
             from scores.risk
         ) where place = 1 order by risk_key
     """
-    readmission.score(moment)
+    risk.score(moment)[TARGET]
     before, said = lake.rows(newest), lake.rows("select risk_key, batch_id, person_key from scores.risk")
     one, other, *_ = dict.fromkeys(row["person_key"] for row in before if row["status"] == "active")
     rows = city(PEOPLE)
@@ -205,7 +205,7 @@ def test_scores_follow_a_person_that_becomes_another_and_back(scored: dict[str, 
     for row in (row for table in rows.values() for row in table if row["person_key"] == other):
         row["person_key"] = one
     publish(rows)
-    readmission.score(moment)
+    risk.score(moment)[TARGET]
     now = {row["risk_key"]: row for row in lake.rows(newest)}
     assert now.keys() == {row["risk_key"] for row in before}, "no discharge has got a second key"
     assert [r for r in now.values() if r["person_key"] == other and r["status"] == "active"] == []
@@ -215,7 +215,7 @@ def test_scores_follow_a_person_that_becomes_another_and_back(scored: dict[str, 
     assert {tuple(row.values()) for row in said} <= kept, "append-only"
 
     publish(city(PEOPLE))
-    readmission.score(moment)
+    risk.score(moment)[TARGET]
     assert lake.rows(newest) == before
 
 
@@ -237,18 +237,18 @@ def test_a_stay_that_moves_to_another_patient_is_scored_there_and_back(
         return {row["patient_key"]: (row["status"], row["status_reason"]) for row in found}
 
     was = first["patient_key"]
-    readmission.score(moved_at - timedelta(minutes=1))
+    risk.score(moved_at - timedelta(minutes=1))[TARGET]
     assert standing() == {was: ("active", None)}
     publish(rows, [first])
-    readmission.score(moved_at + timedelta(hours=1))
+    risk.score(moved_at + timedelta(hours=1))[TARGET]
     assert standing() == {was: ("withdrawn", "moved"), "p0": ("active", None)}
-    readmission.score(moved_at - timedelta(minutes=1))
+    risk.score(moved_at - timedelta(minutes=1))[TARGET]
     assert standing() == {was: ("withdrawn", "moved"), "p0": ("active", None)}, (
         "an older run brings nobody back"
     )
 
     publish(city(PEOPLE))
-    readmission.score(moved_at + timedelta(hours=2))
+    risk.score(moved_at + timedelta(hours=2))[TARGET]
     assert standing() == {was: ("active", None), "p0": ("withdrawn", "moved")}
 
 
@@ -261,7 +261,7 @@ def test_a_discharge_that_a_message_told_is_scored_once(scored: dict[str, Any], 
     by_message = {**stay, "told_by": "both", "end_told_by": "hl7"}
     rows = city(PEOPLE)
     publish({**rows, "encounters": [*rows["encounters"], by_message]})
-    readmission.score(told_at + timedelta(hours=1))
+    risk.score(told_at + timedelta(hours=1))[TARGET]
     query = "select as_of, probability, status from scores.risk where encounter_key = 'told'"
     [once] = lake.rows(query)
     assert once["as_of"].replace(tzinfo=UTC) == told_at
@@ -269,7 +269,7 @@ def test_a_discharge_that_a_message_told_is_scored_once(scored: dict[str, Any], 
     rows["encounters"].append({**stay, "usable_at": arrived_at})
     publish(rows, [gold.superseded(by_message, "2026-01-05")])
     for moment in (arrived_at, arrived_at + timedelta(hours=1)):
-        readmission.score(moment)
+        risk.score(moment)[TARGET]
         assert lake.rows(query) == [once]
 
 
@@ -294,46 +294,48 @@ def test_a_killed_scoring_is_finished_by_the_next(
     with monkeypatch.context() as patch:
         patch.setattr(Lake, "publish", kill)
         with pytest.raises(KeyboardInterrupt):
-            readmission.score(later)
+            risk.score(later)[TARGET]
     written = tables.version("scores.risk")
     with control.connect() as conn:
         assert control.current_versions(conn)["scores.risk"] != written
-    assert readmission.score(later)["added"] == 0
+    assert risk.score(later)[TARGET]["added"] == 0
     with control.connect() as conn:
         assert control.current_versions(conn)["scores.risk"] == written == tables.version("scores.risk")
 
 
-def test_features_of_another_instant_are_refused(built: dict[str, object]) -> None:
+def test_features_of_another_instant_are_refused(built: dict[str, Any]) -> None:
     with pytest.raises(CitywellError, match="no features built for 20260102T"):
-        readmission.train(AS_OF + timedelta(days=1))
+        risk.train(TARGET, AS_OF + timedelta(days=1))
 
 
 @pytest.mark.parametrize("broken", ["lost", "undated"])
 def test_an_index_stay_without_its_features_stops_the_run(
     scored: dict[str, Any], lake: TestLake, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    def build(*given: Any) -> DataFrame:
-        rows = features.build(*given)
+    whole = View.made
+
+    def made(*given: Any) -> DataFrame:
+        rows = whole(*given)
         if broken == "lost":
             return rows.limit(1)
-        return rows.withColumn("discharged_at", F.lit(None).cast("timestamp"))
+        return rows.withColumn("starts_at", F.lit(None).cast("timestamp"))
 
     moment = AS_OF + timedelta(minutes=1)
-    before = lake.rows("select distinct build_id from features.readmission")
+    before = lake.rows("select distinct build_id from features.discharges")
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "build", build)
-        for step in (readmission.build_features, readmission.score):
-            with pytest.raises(CitywellError, match=r"Of \d+ index stays \d+ have features"):
+        patch.setattr(View, "made", made)
+        for step in (risk.build_features, risk.score):
+            with pytest.raises(CitywellError, match=r"Of \d+ cases \d+ have features"):
                 step(moment)
-    readmission.build_features(AS_OF)
-    assert lake.rows("select distinct build_id from features.readmission") == before
+    risk.build_features(AS_OF)
+    assert lake.rows("select distinct build_id from features.discharges") == before
 
 
 def test_too_few_readmissions_are_an_outcome_not_a_failure(scored: dict[str, Any]) -> None:
     publish(city(60))
     moment = AS_OF + timedelta(hours=1)
-    readmission.build_features(moment)
-    summary = readmission.train(moment)
+    risk.build_features(moment)
+    summary = risk.train(TARGET, moment)
     assert summary["outcome"] == "too_few"
     assert "at least 50 are needed" in str(summary["reason"])
 
@@ -341,4 +343,4 @@ def test_too_few_readmissions_are_an_outcome_not_a_failure(scored: dict[str, Any
 @pytest.mark.parametrize("text", ["yesterday", "2026-01-01T00:00:00"])
 def test_an_instant_needs_a_time_zone(text: str) -> None:
     with pytest.raises(CitywellError, match="not an instant with a time zone"):
-        readmission.score(text)
+        risk.score(text)[TARGET]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ CASES = toy.cases(1200)
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 DISCHARGED = datetime(2025, 12, 20, 10, tzinfo=UTC)
 COUNT = 40
+ISSUED: dict[str, Any] = {"scored_at": NOW, "valid_days": 30}
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +46,16 @@ def rows() -> pa.Table:
         "person_key": people,
         "patient_key": people,
         "encounter_key": [f"e{i}" for i in range(COUNT)],
-        "discharged_at": [DISCHARGED] * COUNT,
+        "starts_at": [DISCHARGED] * COUNT,
         "as_of": [DISCHARGED + timedelta(hours=2)] * COUNT,
     }
     return pa.Table.from_pandas(pd.concat([pd.DataFrame(keys), CASES.x.head(COUNT)], axis=1))
 
 
 def scores(model: Model, rows: pa.Table) -> list[dict[str, object]]:
-    chunks = scoring.score(model, toy.QUESTION, rows, data_versions={"gold.fct_encounter": 3}, scored_at=NOW)
+    chunks = scoring.score(
+        model, toy.QUESTION, rows, data_versions={"gold.fct_encounter": 3}, scored_at=NOW, valid_days=30
+    )
     return pa.concat_tables(chunks).to_pylist()
 
 
@@ -73,7 +77,9 @@ def test_a_champion_without_a_newer_feature_scores_and_explains_as_before(
 ) -> None:
     newer = replace(toy.QUESTION, features=(*toy.QUESTION.features, Feature("pulse", "number", "pulse")))
     with_pulse = rows.append_column("pulse", pa.array([70.0] * COUNT))
-    chunks = scoring.score(model, newer, with_pulse, data_versions={"gold.fct_encounter": 3}, scored_at=NOW)
+    chunks = scoring.score(
+        model, newer, with_pulse, data_versions={"gold.fct_encounter": 3}, scored_at=NOW, valid_days=30
+    )
     assert pa.concat_tables(chunks).to_pylist() == scores(model, rows)
 
 
@@ -99,7 +105,14 @@ def test_chunks_make_no_difference(model: Model, rows: pa.Table, monkeypatch: py
 
 
 def test_nobody_to_score_is_no_error(model: Model, rows: pa.Table) -> None:
-    assert list(scoring.score(model, toy.QUESTION, rows.slice(0, 0), data_versions={}, scored_at=NOW)) == []
+    assert (
+        list(
+            scoring.score(
+                model, toy.QUESTION, rows.slice(0, 0), data_versions={}, scored_at=NOW, valid_days=30
+            )
+        )
+        == []
+    )
 
 
 def test_a_risk_key_is_of_source_person_target_and_encounter() -> None:
@@ -115,5 +128,12 @@ def test_a_risk_key_is_of_source_person_target_and_encounter() -> None:
 def test_a_champion_that_wants_other_features_is_named(model: Model, rows: pa.Table) -> None:
     with pytest.raises(CitywellError, match="no longer made: sodium_mmol_l"):
         list(
-            scoring.score(model, toy.QUESTION, rows.drop(["sodium_mmol_l"]), data_versions={}, scored_at=NOW)
+            scoring.score(
+                model,
+                toy.QUESTION,
+                rows.drop(["sodium_mmol_l"]),
+                data_versions={},
+                scored_at=NOW,
+                valid_days=30,
+            )
         )

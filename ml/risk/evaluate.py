@@ -19,10 +19,10 @@ from jobs.identity.pseudonyms import Pseudonymiser, load_key
 from jobs.settings import settings
 from ml import metrics, models, registry
 from ml.metrics import Estimate
-from ml.readmission import pipeline
-from ml.readmission.features import QUESTION, TARGET
+from ml.risk import pipeline, questions
 from ml.training import grouped_folds, out_of_fold, split
 
+READMISSION = "readmission_30d"
 LEAST_KNOWN = 0.95
 
 
@@ -49,15 +49,16 @@ def compare(y: np.ndarray, probability: np.ndarray, truth: np.ndarray, person: n
     )
 
 
-def champion_on_test(as_of: datetime | str | None = None) -> Estimate:
-    """AUROC of the champion on the test part of the features built for ``as_of``, or the latest ones.
+def champion_on_test(name: str, as_of: datetime | str | None = None) -> Estimate:
+    """AUROC of the champion of question ``name`` on the test part of the features built for ``as_of``, or the latest
+    ones.
 
     No champion has learnt from a patient of the test part, whatever linkage has made of them since. Raises
     CitywellError when there is no champion.
     """
-    model = _champion()
-    cases = pipeline.cases(pipeline.labelled(pipeline.features(as_of)))
-    test = cases.take(split(QUESTION, cases).test)
+    model, risk = _champion(name), questions.load(name)
+    cases = pipeline.cases(risk, pipeline.labelled(pipeline.training_rows(name, as_of)))
+    test = cases.take(split(risk.question, cases).test)
     return metrics.estimate(
         metrics.auroc, test.y, models.predict(model.pipeline, test.x[list(model.features)]), test.person
     )
@@ -73,11 +74,11 @@ def learnt_against_truth(as_of: datetime | str | None = None, answer_key: Path |
     itself ranks people is ``champion_on_test``. answer_key: the city's directory of that name. Raises CitywellError
     when there is no champion or no answer key, or when the key does not fit the discharges.
     """
-    model = _champion()
-    labelled = pipeline.labelled(pipeline.features(as_of))
+    model = _champion(READMISSION)
+    labelled = pipeline.labelled(pipeline.training_rows(READMISSION, as_of))
     truth = true_risks(labelled, answer_key)
     is_known = ~np.isnan(truth)
-    cases = pipeline.cases(labelled).take(is_known)
+    cases = pipeline.cases(questions.load(READMISSION), labelled).take(is_known)
     probability = out_of_fold(model.pipeline, cases, grouped_folds(cases))
     return compare(cases.y, probability, truth[is_known], cases.person)
 
@@ -109,8 +110,8 @@ def true_risks(discharges: pa.Table, answer_key: Path | None = None) -> np.ndarr
     return truth
 
 
-def _champion() -> registry.Model:
-    holder = registry.champion(TARGET)
+def _champion(name: str) -> registry.Model:
+    holder = registry.champion(name)
     if holder is None:
-        raise CitywellError("There is no champion yet.", where=TARGET, do="run the train DAG first")
+        raise CitywellError("There is no champion yet.", where=name, do="run the train DAG first")
     return registry.load(holder)

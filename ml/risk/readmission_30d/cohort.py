@@ -11,10 +11,13 @@ Everything is one engine plan of window functions and aggregates over one person
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
+
+from ml.features.events import FINISHED
+from ml.features.knowledge import data_end, deaths, holds, is_known, known, literal, period_end, recorded
 
 HORIZON_DAYS = 30
 TRANSFER_HOURS = 24
@@ -23,10 +26,6 @@ DIED = "exp"
 HOSPICE = "hosp"
 OTHER_HOSPITAL = "other-hcf"
 FROM_HOSPITAL = "hosp-trans"
-FINISHED = "finished"
-MESSAGES = "hl7"
-RECORDED = ("fhir", "both")
-"""``told_by`` of what a hospital's record says."""
 
 STAY_COLUMNS = (
     "source",
@@ -51,14 +50,14 @@ STAY_COLUMNS = (
 def stays(encounter: DataFrame, as_of: datetime) -> DataFrame:
     """Inpatient stays of every person, as known at ``as_of``.
 
-    encounter: gold.fct_encounter, or all its :func:`versions`. Returns STAY_COLUMNS and ``told_at``. ``encounter_key``
-    is the encounter the stay ended (or goes on) with, ``encounter_keys`` all of them; ``admitted_by``: the end of the
-    day, month or year that ``admitted_at`` names; ``discharged_at`` is null while the stay goes on and where no end is
-    known to the day; ``is_finished``: all its encounters are over; ``is_imprecise``: a start or end is known to the
-    month or year only, and ``imprecise_start`` is that precision of its start; ``told_at``: when the records first
-    said, to the day at least, when the person had come and left.
+    encounter: gold.fct_encounter, or all its versions (``ml.features.knowledge``). Returns STAY_COLUMNS and
+    ``told_at``. ``encounter_key`` is the encounter the stay ended (or goes on) with, ``encounter_keys`` all of them;
+    ``admitted_by``: the end of the day, month or year that ``admitted_at`` names; ``discharged_at`` is null while the
+    stay goes on and where no end is known to the day; ``is_finished``: all its encounters are over; ``is_imprecise``:
+    a start or end is known to the month or year only, and ``imprecise_start`` is that precision of its start;
+    ``told_at``: when the records first said, to the day at least, when the person had come and left.
     """
-    instant = _instant(as_of)
+    instant = literal(as_of)
     person = ["person_key"]
     told = _with_told_at(_inpatient(encounter).where(F.col("usable_at") <= instant))
     parts = _begun(known(told, instant), instant)
@@ -94,7 +93,8 @@ def index_stays(all_stays: DataFrame, encounter: DataFrame, person: DataFrame, a
 
     all_stays: of :func:`stays`. encounter: as there, for the end of each source's data. person: gold.dim_person, for
     deaths. Adds ``exclusion``, ``as_of``, ``data_end_at``, ``is_readmitted_30d`` (0, 1, or null when censored or
-    excluded), ``has_died_30d``, ``is_dead`` (known at ``as_of``).
+    excluded), ``has_died_30d``, ``is_dead`` (known at ``as_of``) and ``dead_by``, the end of what is known of the
+    time of death.
     """
     of_person = Window.partitionBy("person_key")
     following = Window.partitionBy("person_key", F.col("imprecise_start").isNull()).orderBy(
@@ -107,21 +107,21 @@ def index_stays(all_stays: DataFrame, encounter: DataFrame, person: DataFrame, a
             "next", F.lead(F.struct("admitted_at", "is_planned", "is_finished")).over(following)
         )
         .withColumn("vague_starts", F.collect_list(vague).over(of_person))
-        .join(_deaths(person, as_of), F.col("person_key") == F.col("dead_person_key"), "left")
+        .join(deaths(person, as_of), F.col("person_key") == F.col("dead_person_key"), "left")
         .join(data_end(encounter, as_of), "source", "left")
     )
     disposition = F.col("discharge_disposition_code")
     exclusion = (
         F.when(F.col("is_imprecise"), "imprecise")
         .when(F.col("discharged_at").isNull(), "ongoing")
-        .when(_is(disposition == DIED) | _is(F.col("dead_by") <= F.col("discharged_at")), "died")
+        .when(holds(disposition == DIED) | holds(F.col("dead_by") <= F.col("discharged_at")), "died")
         .when(disposition == HOSPICE, "hospice")
         .when(disposition == OTHER_HOSPITAL, "transferred_out")
     )
-    is_back = _is(F.col("next.admitted_at") < horizon_at)
+    is_back = holds(F.col("next.admitted_at") < horizon_at)
     may_be_back = F.exists(
         "vague_starts",
-        lambda start: _is(
+        lambda start: holds(
             (start["admitted_at"] < horizon_at)
             & (period_end(start["admitted_at"], start["imprecise_start"]) > F.col("discharged_at"))
         ),
@@ -134,74 +134,11 @@ def index_stays(all_stays: DataFrame, encounter: DataFrame, person: DataFrame, a
         F.col("told_at").alias("as_of"),
         "data_end_at",
         label.alias("is_readmitted_30d"),
-        (_is(F.col("dead_by") > F.col("discharged_at")) & _is(F.col("dead_by") <= horizon_at)).alias(
+        (holds(F.col("dead_by") > F.col("discharged_at")) & holds(F.col("dead_by") <= horizon_at)).alias(
             "has_died_30d"
         ),
+        "dead_by",
         F.col("dead_person_key").isNotNull().alias("is_dead"),
-    )
-
-
-def data_end(encounter: DataFrame, as_of: datetime) -> DataFrame:
-    """source, data_end_at: the last instant at or before ``as_of`` at which an encounter began or ended there.
-
-    A time after the export that brought it is announced, or a slip, and tells of no data. Nor does an end that messages
-    told since: the records of whoever came between the export and then are not there yet.
-    """
-    instant = _instant(as_of)
-    seen_until = F.least(instant, F.col("known_from"))
-    begun, ended = (
-        F.max(F.when(F.col(time) <= seen_until, F.col(time))) for time in ("started_at", "recorded_end_at")
-    )
-    recorded_end_at = F.when(~_is(F.col("end_told_by") == MESSAGES), F.col("ended_at"))
-    seen = known(recorded(encounter), instant).withColumn("recorded_end_at", recorded_end_at)
-    return seen.groupBy("source").agg(F.greatest(begun, ended).alias("data_end_at"))
-
-
-def versions(current: DataFrame, superseded: DataFrame | None = None) -> DataFrame:
-    """All versions of a gold fact, with ``superseded_at``: when another took its place, null if none did.
-
-    current: the fact's table, or what this function returned. superseded: the table of its superseded versions;
-    without it a fact is known from the time of its current version only.
-    """
-    rows = current
-    if "superseded_at" not in current.columns:
-        rows = current.withColumn("superseded_at", F.lit(None).cast("timestamp"))
-    return rows if superseded is None else rows.unionByName(superseded.select(*rows.columns))
-
-
-def recorded(encounter: DataFrame) -> DataFrame:
-    """All versions of the encounters that a hospital's record says took place.
-
-    What only messages tell is left out until its record arrives, and then has that record's key: a score, and what is
-    written back, belongs to an encounter that the hospital's FHIR server knows.
-    """
-    return versions(encounter).where(F.col("told_by") != MESSAGES)
-
-
-def known(facts: DataFrame, as_of: Column) -> DataFrame:
-    """The versions of a gold fact that stood at ``as_of``."""
-    return facts.where(is_known(as_of))
-
-
-def is_known(as_of: Column) -> Column:
-    """Whether a version (usable_at, superseded_at) stood at ``as_of``: usable, and not yet superseded."""
-    superseded_at = F.col("superseded_at")
-    return (F.col("usable_at") <= as_of) & (superseded_at.isNull() | (superseded_at > as_of))
-
-
-def period_end(at: str | Column, precision: str | Column) -> Column:
-    """End of the year, month or day that begins at ``at``; ``at`` itself if it is a precise instant.
-
-    Periods begin at midnight where the source is. A month is counted from an instant that is on its first or second day
-    in UTC as well: counted from 28 February 15:00, which is 1 March in Tokyo, March would end on the 28th.
-    """
-    instant, written = (F.col(c) if isinstance(c, str) else c for c in (at, precision))
-    shift = F.expr("interval 14 hours")
-    return (
-        F.when(written == "year", instant + F.expr("interval 1 year"))
-        .when(written == "month", instant + shift + F.expr("interval 1 month") - shift)
-        .when(written == "day", instant + F.expr("interval 1 day"))
-        .otherwise(instant)
     )
 
 
@@ -210,7 +147,7 @@ def _inpatient(encounter: DataFrame) -> DataFrame:
 
     ``left_at``: their end, where it is known to the day; not before the start, which may be written more precisely.
     """
-    is_end_vague = _is(F.col("ended_precision").isin("year", "month"))
+    is_end_vague = holds(F.col("ended_precision").isin("year", "month"))
     is_possible = (F.col("ended_at") >= F.col("started_at")) | (
         period_end("ended_at", "ended_precision") > F.col("started_at")
     )
@@ -258,7 +195,7 @@ def _with_told_at(parts: DataFrame) -> DataFrame:
     taken_back_at = F.max(F.when(left_at.isNull() & stood(usable_at), usable_at)).over(of_encounter)
     told_at = F.greatest(usable_at, left_at)
     tells = left_at.isNotNull() & F.col("imprecise_start").isNull()
-    counts = tells & stood(told_at) & ~_is(told_at < F.col("taken_back_at"))
+    counts = tells & stood(told_at) & ~holds(told_at < F.col("taken_back_at"))
     return parts.withColumn("taken_back_at", taken_back_at).withColumn(
         "told_at", F.min(F.when(counts, told_at)).over(of_encounter)
     )
@@ -277,7 +214,7 @@ def _begun(parts: DataFrame, instant: Column) -> DataFrame:
 def _without_wards(parts: DataFrame, keys: Sequence[str], is_kept: Column | None = None) -> DataFrame:
     """Leaves out the periods (of a ward, say) of an encounter that is there itself; ``is_kept``: except these."""
     all_keys = F.collect_set("encounter_key").over(Window.partitionBy(*keys))
-    is_ward = _is(F.array_contains("all_keys", F.col("part_of_key"))) & _is(
+    is_ward = holds(F.array_contains("all_keys", F.col("part_of_key"))) & holds(
         F.col("part_of_key") != F.col("encounter_key")
     )
     if is_kept is not None:
@@ -299,11 +236,11 @@ def _joined(parts: DataFrame, within: Sequence[str], *of_last: str) -> DataFrame
     latest = F.struct(end, "started_at", "encounter_key", "discharge_disposition_code", "source")
     started_at, previous_end_at = F.col("started_at"), F.col("previous.at")
     is_transfer = (started_at <= previous_end_at + F.expr(f"interval {TRANSFER_HOURS} hours")) & (
-        _is(F.col("previous.discharge_disposition_code") == OTHER_HOSPITAL)
-        | _is(F.col("admit_source_code") == FROM_HOSPITAL)
-        | _is(F.col("previous.source") != F.col("source"))
+        holds(F.col("previous.discharge_disposition_code") == OTHER_HOSPITAL)
+        | holds(F.col("admit_source_code") == FROM_HOSPITAL)
+        | holds(F.col("previous.source") != F.col("source"))
     )
-    is_new = F.when(_is(started_at <= previous_end_at) | _is(is_transfer), 0).otherwise(1)
+    is_new = F.when(holds(started_at <= previous_end_at) | holds(is_transfer), 0).otherwise(1)
     numbered = (
         parts.withColumn("is_start_precise", F.col("imprecise_start").isNull())
         .withColumn("previous", F.max(latest).over(order.rowsBetween(Window.unboundedPreceding, -1)))
@@ -346,7 +283,7 @@ def _joined(parts: DataFrame, within: Sequence[str], *of_last: str) -> DataFrame
         F.col("first.started_by").alias("admitted_by"),
         "discharged_at",
         F.coalesce("first.is_planned", F.lit(False)).alias("is_planned"),
-        _is(F.col("first.admit_source_code") == FROM_HOSPITAL).alias("is_transferred_in"),
+        holds(F.col("first.admit_source_code") == FROM_HOSPITAL).alias("is_transferred_in"),
         F.col("first.admit_source_code").alias("admit_source_code"),
         F.col("last.discharge_disposition_code").alias("discharge_disposition_code"),
         "is_finished",
@@ -355,24 +292,3 @@ def _joined(parts: DataFrame, within: Sequence[str], *of_last: str) -> DataFrame
         "has_end",
         *(F.col(f"last.{name}").alias(name) for name in of_last),
     )
-
-
-def _deaths(person: DataFrame, as_of: datetime) -> DataFrame:
-    """dead_person_key, dead_by: who is known at ``as_of`` to have died, and the end of what is known of the time."""
-    precision = "deceased_precision" if "deceased_precision" in person.columns else None
-    is_dead = F.coalesce(F.col("deceased_at") <= _instant(as_of), F.col("is_deceased"))
-    dead_by = F.col("deceased_at") if precision is None else period_end("deceased_at", precision)
-    return person.where(is_dead).select(
-        F.col("person_key").alias("dead_person_key"), dead_by.alias("dead_by")
-    )
-
-
-def _instant(moment: datetime) -> Column:
-    if moment.tzinfo is None:
-        raise ValueError("as_of must carry a time zone")
-    return F.lit(moment.astimezone(UTC))
-
-
-def _is(condition: Column) -> Column:
-    """``condition`` with unknown taken as false."""
-    return F.coalesce(condition, F.lit(False))

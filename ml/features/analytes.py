@@ -21,6 +21,11 @@ class Analyte:
     low: float
     high: float
 
+    @property
+    def where(self) -> str:
+        """SQL: the measurements that are plausible values of it."""
+        return f"concept = '{self.concept}' and value between {self.low} and {self.high}"
+
 
 ANALYTES: tuple[Analyte, ...] = (
     Analyte("haemoglobin_g_dl", "haemoglobin", "haemoglobin", "g/dL", 3.0, 25.0),

@@ -1,0 +1,144 @@
+"""The kinds of events that features look at.
+
+A kind turns all versions of a gold fact into events: the fact's columns and
+
+    at      when it happened        by     the end of the day, month, year or period that ``at`` begins
+    key     what is counted once, and breaks a tie of two events at one instant
+    value   a number, null for kinds that have none
+
+An event without ``at`` is in no window. What was withdrawn, planned or only announced is no event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from ml.features.facts import Facts
+from ml.features.knowledge import RECORDED, holds, period_end, recorded, versions
+
+FINISHED = "finished"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """fact: field of Facts. rows: from its versions to events."""
+
+    fact: str
+    rows: Callable[[DataFrame], DataFrame]
+
+    def events(self, facts: Facts) -> DataFrame:
+        return self.rows(getattr(facts, self.fact))
+
+
+def visits(encounter: DataFrame) -> DataFrame:
+    """Finished encounters that are no inpatient stay, as a hospital's record tells them; key: their class. One whose
+    start is not known to the day is in no window."""
+    is_vague = holds(F.col("started_precision").isin("year", "month"))
+    return (
+        recorded(encounter)
+        .where(
+            F.col("class_code").isin("EMER", "AMB", "VR", "HH") & (F.col("status") == FINISHED) & ~is_vague
+        )
+        .withColumns(
+            {
+                "key": F.col("class_code"),
+                "at": F.col("started_at"),
+                "by": period_end("started_at", "started_precision"),
+                "value": F.lit(None).cast("double"),
+            }
+        )
+    )
+
+
+def admissions(encounter: DataFrame) -> DataFrame:
+    """Inpatient encounters from when they are known, over or not; key: the encounter. Periods within another encounter
+    (a ward, a bed) are left out."""
+    is_vague = holds(F.col("started_precision").isin("year", "month"))
+    return (
+        recorded(encounter)
+        .where(F.col("is_inpatient") & F.col("part_of_key").isNull() & ~is_vague)
+        .withColumns(
+            {
+                "key": F.col("encounter_key"),
+                "at": F.col("started_at"),
+                "by": period_end("started_at", "started_precision"),
+                "value": F.lit(None).cast("double"),
+            }
+        )
+    )
+
+
+def conditions(condition: DataFrame) -> DataFrame:
+    """All conditions recorded; lasting ones are written down once, long before. ``icd10``: the code without its dot,
+    null for other systems; key: system and code."""
+    is_icd10 = F.col("code_system").contains("icd-10")
+    return (
+        versions(condition)
+        .where("code is not null")
+        .withColumns(
+            {
+                "icd10": F.when(is_icd10, F.upper(F.regexp_replace("code", "[.]", ""))),
+                "key": F.concat_ws("|", "code_system", "code"),
+                "at": F.coalesce("recorded_at", "onset_at"),
+                "by": F.coalesce(
+                    period_end("recorded_at", "recorded_precision"), period_end("onset_at", "onset_precision")
+                ),
+                "value": F.lit(None).cast("double"),
+            }
+        )
+    )
+
+
+def drugs(medication_request: DataFrame) -> DataFrame:
+    """Prescriptions that were meant to be taken. ``atc``: the code, null for other systems; key: the code."""
+    is_real = F.coalesce("status", F.lit("active")).isin(
+        "active", "completed", "on-hold", "stopped", "unknown"
+    )
+    return (
+        versions(medication_request)
+        .where(F.col("code").isNotNull() & is_real)
+        .withColumns(
+            {
+                "atc": F.when(F.col("code_system").contains("atc"), F.col("code")),
+                "key": F.col("code"),
+                "at": F.col("authored_at"),
+                "by": period_end("authored_at", "authored_precision"),
+                "value": F.lit(None).cast("double"),
+            }
+        )
+    )
+
+
+def measurements(measurement: DataFrame) -> DataFrame:
+    """What a hospital's record tells: what messages tell earlier, or alone, counts once it is recorded, and what a
+    device says at home is no value of a hospital. ``value`` in the unit of its ``concept``
+    (jobs/harmonise/analytes.yml); key: the measurement."""
+    return (
+        versions(measurement)
+        .where(F.col("told_by").isin(*RECORDED))
+        .where("value_canonical is not null and effective_at is not null and concept is not null")
+        .withColumns(
+            {
+                "key": F.col("measurement_key"),
+                "at": F.col("effective_at"),
+                "by": F.greatest(
+                    period_end("effective_at", "effective_precision"),
+                    period_end("effective_end_at", "effective_end_precision"),
+                ),
+                "value": F.col("value_canonical"),
+            }
+        )
+    )
+
+
+EVENTS: dict[str, Kind] = {
+    "visit": Kind("encounter", visits),
+    "admission": Kind("encounter", admissions),
+    "condition": Kind("condition", conditions),
+    "drug": Kind("medication_request", drugs),
+    "measurement": Kind("measurement", measurements),
+}

@@ -1,0 +1,9 @@
+"""Risk questions: one folder each, which declares a ``RISK`` and says in ``definition.md`` what exactly is asked.
+
+``build_features``, ``train`` and ``score`` serve every question alike.
+"""
+
+from ml.risk.pipeline import build_features, score, train
+from ml.risk.questions import load, names
+
+__all__ = ["build_features", "load", "names", "score", "train"]

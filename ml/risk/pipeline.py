@@ -1,0 +1,354 @@
+"""The steps that a task or the command line calls, for any risk question: build features, train, score.
+
+Each opens the lake at the versions published now, does one thing, publishes what it wrote and returns a small summary
+without row values. Each may be run again at any time, for an older instant too: every instant has features of its own,
+training the same features again finds its version, and a score that is there already is not added.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.crash import crash_here
+from jobs.errors import CitywellError
+from jobs.lake import engine, tables
+from ml import gate, registry, scoring
+from ml import training as generic
+from ml.features import Facts, View
+from ml.features.facts import GOLD, SUPERSEDED
+from ml.features.view import CASE_COLUMNS, GROUP_COLUMNS
+from ml.lake import Lake, Summary, as_json, instant, opened, written_version
+from ml.question import Cases
+from ml.risk import outcome, questions, scores
+from ml.risk.declared import Risk
+
+CANDIDATES = ("logistic", "hist_gradient_boosting")
+KEPT_BUILDS = 12
+"""Features of so many instants stay in the table; a training every week can be run again for three months."""
+
+
+def build_features(as_of: datetime | str) -> Summary:
+    """Make the features of every view's cases known at ``as_of``, for training, and publish them.
+
+    Grain of ``features.<view>``: case and the instant the features were built for; KEPT_BUILDS instants are kept, each
+    replaced as a whole. Columns: those of the view, GROUP_COLUMNS and the features; ``build_id`` (the instant as text),
+    ``built_as_of``, ``gold_versions`` (JSON). Returns a summary by view.
+    """
+    moment = instant(as_of)
+    with _lake("features") as lake:
+        facts = Facts.of(lake.spark, lake.inputs)
+        return {view.name: _build(lake, view, facts, moment) for view in questions.views()}
+
+
+def _build(lake: Lake, view: View, facts: Facts, moment: datetime) -> Summary:
+    declared = questions.features_of(view)
+    known = engine.kept(view.cases.known(facts, moment))
+    kept = known.where("exclusion is null").drop("exclusion")
+    rows = (
+        view.made(kept, facts, declared)
+        .withColumn("built_as_of", F.lit(moment))
+        .withColumn("gold_versions", F.lit(as_json(lake.inputs)))
+    )
+    slice_of = {"build_id": build_id(moment)}
+    tables.retrying(lambda: tables.replace_slice(lake.spark, view.table, rows, slice_of))
+    crash_here("features:written")
+    written = tables.read(lake.spark, view.table, written_version(view.table)).where(
+        F.col("build_id") == slice_of["build_id"]
+    )
+    excluded = _counts(known, "exclusion")
+    count = written.count()
+    try:
+        _require_all(view, excluded.pop(None, 0), count, written.where("starts_at is null").count())
+    except CitywellError:
+        # Written, but never to be published: not by the next build either, which publishes the whole table.
+        tables.retrying(lambda: tables.delete_slice(view.table, slice_of))
+        raise
+    _drop_old_builds(lake.spark, view, but=slice_of["build_id"])
+    version = written_version(view.table)
+    lake.publish("features", f"{view.name} {moment.isoformat()}", {view.table: version})
+    return {
+        "as_of": moment.isoformat(),
+        "cases": count,
+        "excluded": excluded,
+        "features": len(declared.declarations),
+        "version": version,
+    }
+
+
+def train(name: str, as_of: datetime | str, candidates: Sequence[str] = CANDIDATES) -> Summary:
+    """Train on the view's features as built for ``as_of``, register the model, and let the gate decide.
+
+    ``outcome``: promoted, refused (by the gate), too_few (nobody to learn from yet) or unchanged (trained before).
+    ``is_champion``: whether this training's version is the champion now, whoever made it so.
+    """
+    risk, moment = questions.load(name), instant(as_of)
+    question = risk.question
+    with _lake(f"train {name}") as lake:
+        table = _training_rows(lake, risk, moment)
+        inputs = {"features": content_digest(table), "code": code_digest(name)}
+        key = registry.training_key(question, moment, inputs, list(candidates))
+        earlier = registry.find_training(question, key)
+        if earlier is not None and "gate" in earlier.tags:
+            return _train_summary(risk, moment, "unchanged", earlier.tags["gate_reasons"], earlier)
+        trained = generic.train(question, cases(risk, labelled(table)), candidates)
+        if isinstance(trained, generic.Refusal):
+            return {
+                "question": name,
+                "as_of": moment.isoformat(),
+                "outcome": "too_few",
+                "is_champion": False,
+                "reason": trained.reason,
+            }
+        version = earlier or registry.register(
+            trained,
+            as_of=moment,
+            data_versions={**lake.inputs, risk.view.table: lake.versions[risk.view.table]},
+            key=key,
+            definition=questions.definition(name),
+            cohort=_cohort_counts(risk, table),
+        )
+        crash_here("train:registered")
+        decision = gate.promote(trained, version)
+    overall = trained.evaluation.overall
+    verdict = "promoted" if decision.is_promoted else "refused"
+    return {
+        **_train_summary(risk, moment, verdict, " ".join(decision.reasons), version),
+        "family": trained.chosen.family,
+        "training_cases": len(trained.train),
+        "training_events": int(trained.train.y.sum()),
+        "test_cases": overall.cases,
+        "test_events": overall.events,
+        "alert_line": round(trained.lines.high, 4),
+        "metrics": {name: [round(v, 4) for v in vars(e).values()] for name, e in overall.metrics.items()},
+    }
+
+
+def score(as_of: datetime | str, names: Sequence[str] | None = None) -> dict[str, Summary]:
+    """Score every open case of each question that has a champion, and publish what is new: summaries by question.
+
+    names: of questions; by default all. The features are made once for each view and published as they are now
+    (``features.<view>_now``). Scores that have not expired, of cases that can no longer be asked about, are withdrawn.
+    ``outcome``: scored, or no_champion. A question whose champion cannot score keeps the scores it has and stops no
+    other: when all have been tried, those in trouble are named in one CitywellError.
+    """
+    moment = instant(as_of)
+    asked = [questions.load(name) for name in names or questions.names()]
+    found: dict[str, Summary] = {}
+    troubles: dict[str, CitywellError] = {}
+    with _lake("score") as lake:
+        champions = {risk.name: registry.champion(risk.name) for risk in asked}
+        facts = Facts.of(lake.spark, lake.inputs)
+        versions: dict[str, int] = {}
+        for view in {risk.view.name: risk.view for risk in asked if champions[risk.name]}.values():
+            standing = engine.kept(view.cases.standing(facts))
+            versions[view.now] = _write_now(lake, view, facts, moment, standing)
+            rows = engine.kept(tables.read(lake.spark, view.now, versions[view.now]))
+            for risk in asked:
+                holder = champions[risk.name]
+                if risk.view.name != view.name or holder is None:
+                    continue
+                try:
+                    found[risk.name] = _score(lake, risk, holder, rows, standing, moment)
+                    versions[scores.SCORES] = written_version(scores.SCORES)
+                except CitywellError as error:
+                    troubles[risk.name] = error
+        crash_here("score:appended")
+        if versions:
+            lake.publish("scores", moment.isoformat(), versions)
+    if troubles:
+        raise CitywellError(
+            "Not all questions were answered: " + "; ".join(f"{n}: {e.what}" for n, e in troubles.items()),
+            where="; ".join(dict.fromkeys(error.where for error in troubles.values())),
+            do="; ".join(dict.fromkeys(error.do for error in troubles.values())),
+        )
+    return {risk.name: found.get(risk.name) or _no_champion(risk, moment) for risk in asked}
+
+
+def _write_now(lake: Lake, view: View, facts: Facts, moment: datetime, standing: DataFrame) -> int:
+    """Write the features of the view's open cases as they are at ``moment``; the table's version."""
+    opened = view.cases.open(facts, moment, standing).where("exclusion is null").drop("exclusion")
+    opened = engine.kept(opened)
+    rows = view.made(opened, facts, questions.features_of(view)).withColumn("view", F.lit(view.name))
+    tables.retrying(lambda: tables.replace_slice(lake.spark, view.now, rows, {"view": view.name}))
+    version = written_version(view.now)
+    written = tables.read(lake.spark, view.now, version)
+    undated = written.where("starts_at is null").count()
+    _require_all(view, opened.count(), written.count(), undated)
+    return version
+
+
+def _score(
+    lake: Lake, risk: Risk, holder: registry.Version, rows: DataFrame, standing: DataFrame, moment: datetime
+) -> Summary:
+    """Score the question's cases among a view's ``rows``, and append what is new."""
+    model = registry.load(holder)
+    asked = rows.where(risk.population).orderBy("source", "case_key")
+    scored_at = datetime.now(UTC)
+    chunks = scoring.score(
+        model,
+        risk.question,
+        _of_question(asked, risk).toArrow(),
+        data_versions=lake.inputs,
+        scored_at=scored_at,
+        valid_days=risk.valid_days or risk.horizon_days,
+    )
+    found = pa.concat_tables([scoring.RISK_SCHEMA.empty_table(), *chunks])
+    withdrawn = scores.withdrawals(lake.spark, risk, standing, moment, scored_at)
+    batch_id = scores.batch_id(risk.name, moment, holder.number, lake.inputs)
+    added, version = scores.add(lake.spark, found, withdrawn, batch_id)
+    bands = pc.value_counts(found["band"]).to_pylist()
+    return {
+        "question": risk.name,
+        "as_of": moment.isoformat(),
+        "outcome": "scored",
+        "scored": found.num_rows,
+        "added": added["active"],
+        "withdrawn": added["withdrawn"],
+        "bands": {item["values"]: item["counts"] for item in bands},
+        "model_version": holder.number,
+        "version": version,
+    }
+
+
+def _no_champion(risk: Risk, moment: datetime) -> Summary:
+    return {
+        "question": risk.name,
+        "as_of": moment.isoformat(),
+        "outcome": "no_champion",
+        "reason": "No model has passed the gate yet, so nobody is scored.",
+    }
+
+
+def build_id(as_of: datetime) -> str:
+    """Names the features built for an instant; sorts as the instants do."""
+    return f"{as_of.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
+
+
+def content_digest(table: pa.Table) -> str:
+    """Names the labelled rows of a question by what they say, in any order. 16 hex digits."""
+    by_row = pd.util.hash_pandas_object(table.sort_by("case_key").to_pandas(), index=False).to_numpy()
+    return hashlib.sha256(by_row.tobytes()).hexdigest()[:16]
+
+
+def code_digest(name: str) -> str:
+    """Names the code that turns gold into a model of question ``name``. 16 hex digits."""
+    texts = questions.code_of(name)
+    return hashlib.sha256(b"".join(hashlib.sha256(text).digest() for text in texts)).hexdigest()[:16]
+
+
+def training_rows(name: str, as_of: datetime | str | None = None) -> pa.Table:
+    """The cases of question ``name`` with their features and labels, from the view as published for ``as_of``, by
+    default for the latest instant."""
+    risk = questions.load(name)
+    with _lake(f"read {name}") as lake:
+        return _training_rows(lake, risk, None if as_of is None else instant(as_of))
+
+
+def labelled(table: pa.Table) -> pa.Table:
+    """Of a question's training rows those that have a label, in a fixed order."""
+    order = [("starts_at", "ascending"), ("case_key", "ascending")]
+    return table.filter(pc.is_valid(table["label"])).sort_by(order)
+
+
+def cases(risk: Risk, table: pa.Table) -> Cases:
+    """Labelled rows as cases, in the same order."""
+    frame = table.to_pandas()
+    return Cases(
+        x=frame[risk.question.feature_names],
+        y=frame["label"].to_numpy(dtype=np.int64),
+        person=frame["person_key"].to_numpy(),
+        groups={"sex": frame["sex"].to_numpy(), "age": frame["age_band"].to_numpy()},
+        at=frame["starts_at"].dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(),
+        patient=frame["patient_key"].to_numpy(),
+    )
+
+
+@contextmanager
+def _lake(work: str) -> Iterator[Lake]:
+    with opened(work, GOLD, tuple(SUPERSEDED.values())) as lake:
+        yield lake
+
+
+def _training_rows(lake: Lake, risk: Risk, as_of: datetime | None) -> pa.Table:
+    """The question's cases that were built for ``as_of``, or for the latest instant, with what came to pass."""
+    view = risk.view
+    if view.table not in lake.versions:
+        raise CitywellError(
+            "The features have not been built.", where=view.table, do="run build_features first"
+        )
+    rows = tables.read(lake.spark, view.table, lake.versions[view.table])
+    newest = rows.agg(F.max("build_id").alias("build_id")).collect()[0]["build_id"]
+    wanted = newest if as_of is None else build_id(as_of)
+    built = rows.where(F.col("build_id") == F.lit(wanted))
+    if newest is not None and built.limit(1).isEmpty():
+        raise CitywellError(
+            f"There are no features built for {wanted}; the newest are for {newest}.",
+            where=view.table,
+            do="run build_features for the same instant first",
+        )
+    facts = Facts.of(lake.spark, lake.inputs)
+    return _of_question(
+        outcome.labelled(built, facts, risk), risk, ("ends_at", "label", "has_died")
+    ).toArrow()
+
+
+def _of_question(rows: DataFrame, risk: Risk, further: tuple[str, ...] = ()) -> DataFrame:
+    """CASE_COLUMNS, ``further``, GROUP_COLUMNS and the features of the question."""
+    names = risk.question.feature_names
+    return rows.select(*CASE_COLUMNS, *further, *(g for g in GROUP_COLUMNS if g not in names), *names)
+
+
+def _drop_old_builds(spark: SparkSession, view: View, but: str) -> None:
+    """Leave the features of the KEPT_BUILDS latest instants, and those ``but`` names."""
+    rows = tables.read(spark, view.table, written_version(view.table)).select("build_id").distinct()
+    for old in sorted((row["build_id"] for row in rows.collect()), reverse=True)[KEPT_BUILDS:]:
+        if old != but:
+            tables.retrying(partial(tables.delete_slice, view.table, {"build_id": old}))
+
+
+def _require_all(view: View, cases: int, rows: int, undated: int) -> None:
+    """Raise CitywellError unless each case has its row of features, and each row its beginning."""
+    if rows != cases or undated:
+        raise CitywellError(
+            f"Of {cases} cases {rows} have features, {undated} of them without a beginning",
+            where=f"view {view.name}: its known and with_context",
+            do="make both read the versions of a record alike; nothing was published, the last build still stands",
+        )
+
+
+def _cohort_counts(risk: Risk, table: pa.Table) -> dict[str, int]:
+    return {
+        "cases": table.num_rows,
+        f"of these censored ({risk.horizon_days} days not over)": table["label"].null_count,
+        f"of these followed by death within {risk.horizon_days} days": pc.sum(table["has_died"]).as_py() or 0,
+    }
+
+
+def _train_summary(
+    risk: Risk, moment: datetime, verdict: str, reason: str, version: registry.Version
+) -> Summary:
+    return {
+        "question": risk.name,
+        "as_of": moment.isoformat(),
+        "outcome": verdict,
+        "reason": reason,
+        "is_champion": version.number == getattr(registry.champion(risk.name), "number", None),
+        "model_version": version.number,
+        "run_id": version.run_id,
+    }
+
+
+def _counts(rows: DataFrame, column: str) -> dict[Any, int]:
+    return {row[column]: row["count"] for row in rows.groupBy(column).count().collect()}
