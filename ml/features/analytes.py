@@ -40,4 +40,13 @@ ANALYTES: tuple[Analyte, ...] = (
     Analyte("respiration_per_min", "breathing rate", "respiratory_rate", "/min", 4.0, 80.0),
     Analyte("oxygen_saturation_pct", "oxygen saturation", "oxygen_saturation", "%", 40.0, 100.0),
 )
-BY_NAME = {analyte.name: analyte for analyte in ANALYTES}
+OF_PEOPLE: tuple[Analyte, ...] = (
+    Analyte("diastolic_mmhg", "diastolic blood pressure", "diastolic_pressure", "mm[Hg]", 20.0, 200.0),
+    Analyte("cholesterol_mg_dl", "total cholesterol", "cholesterol", "mg/dL", 50.0, 700.0),
+    Analyte("hdl_mg_dl", "HDL cholesterol", "hdl_cholesterol", "mg/dL", 5.0, 180.0),
+    Analyte("weight_kg", "body weight", "body_weight", "kg", 20.0, 400.0),
+    Analyte("height_cm", "body height", "body_height", "cm", 100.0, 240.0),
+    Analyte("care_need_points", "need of help in daily life (0 to 5)", "care_need", "", 0.0, 5.0),
+)
+"""What is measured of people beyond a stay: of adults."""
+BY_NAME = {analyte.name: analyte for analyte in (*ANALYTES, *OF_PEOPLE)}

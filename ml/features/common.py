@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from ml.features.analytes import Analyte
 from ml.features.comorbidity import GROUPS, Group, weighted_illnesses
 from ml.features.declared import Derived, How, Windowed
+from ml.features.events import EMERGENCY
 from ml.question import Feature
 
-EMERGENCY = "EMER"
 LAB_DAYS = 365
 DRUG_DAYS = 180
 DRUG_CLASSES = (

@@ -21,6 +21,8 @@ from ml.features.facts import Facts
 from ml.features.knowledge import RECORDED, holds, period_end, recorded, versions
 
 FINISHED = "finished"
+EMERGENCY = "EMER"
+TRANSFER = "hosp-trans"
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def visits(encounter: DataFrame) -> DataFrame:
     return (
         recorded(encounter)
         .where(
-            F.col("class_code").isin("EMER", "AMB", "VR", "HH") & (F.col("status") == FINISHED) & ~is_vague
+            F.col("class_code").isin(EMERGENCY, "AMB", "VR", "HH") & (F.col("status") == FINISHED) & ~is_vague
         )
         .withColumns(
             {
@@ -135,10 +137,63 @@ def measurements(measurement: DataFrame) -> DataFrame:
     )
 
 
+SMOKING_ANSWERS = {
+    "LA18978-9": 0.0,
+    "LA15920-4": 1.0,
+    "LA18977-1": 2.0,
+    "LA18976-3": 2.0,
+}
+"""LOINC answers to 72166-2 (tobacco smoking status): never 0, formerly 1, some or all days 2."""
+
+
+def smoking(measurement: DataFrame) -> DataFrame:
+    """Answers to whether a person smokes; ``value`` by SMOKING_ANSWERS; key: the measurement."""
+    value = F.lit(None).cast("double")
+    for code, number in SMOKING_ANSWERS.items():
+        value = F.when(F.col("value_code") == code, number).otherwise(value)
+    return (
+        versions(measurement)
+        .where(F.col("told_by").isin(*RECORDED))
+        .where("concept = 'smoking_status' and effective_at is not null")
+        .withColumns(
+            {
+                "key": F.col("measurement_key"),
+                "at": F.col("effective_at"),
+                "by": period_end("effective_at", "effective_precision"),
+                "value": value,
+            }
+        )
+        .where("value is not null")
+    )
+
+
+def attendances(encounter: DataFrame) -> DataFrame:
+    """Visits to an emergency department that ended at home, and unplanned inpatient admissions from home; key: the
+    encounter."""
+    is_vague = holds(F.col("started_precision").isin("year", "month"))
+    is_visit = (F.col("class_code") == EMERGENCY) & (F.col("status") == FINISHED)
+    is_moved = holds(F.col("admit_source_code") == TRANSFER)
+    is_admission = F.col("is_inpatient") & F.col("part_of_key").isNull() & ~F.col("is_planned") & ~is_moved
+    return (
+        recorded(encounter)
+        .where((is_visit | is_admission) & ~is_vague)
+        .withColumns(
+            {
+                "key": F.col("encounter_key"),
+                "at": F.col("started_at"),
+                "by": period_end("started_at", "started_precision"),
+                "value": F.lit(None).cast("double"),
+            }
+        )
+    )
+
+
 EVENTS: dict[str, Kind] = {
+    "attendance": Kind("encounter", attendances),
     "visit": Kind("encounter", visits),
     "admission": Kind("encounter", admissions),
     "condition": Kind("condition", conditions),
     "drug": Kind("medication_request", drugs),
     "measurement": Kind("measurement", measurements),
+    "smoking": Kind("measurement", smoking),
 }

@@ -18,9 +18,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from ml.features import common
-from ml.features.analytes import ANALYTES
+from ml.features.analytes import ANALYTES, OF_PEOPLE
 from ml.features.context import with_person
-from ml.features.declared import FeatureSet, Windowed
+from ml.features.declared import Derived, FeatureSet, Windowed
 from ml.features.facts import Facts
 from ml.features.knowledge import back, data_end, deaths, holds, is_known, literal, recorded
 from ml.features.view import CASE_COLUMNS, View
@@ -129,6 +129,20 @@ def _admissions(days: int, words: str) -> tuple[Windowed, ...]:
     )
 
 
+def _symptom(name: str, words: str, codes: str) -> Windowed:
+    feature = Feature(f"has_{name}_180d", "flag", f"{words} in the 6 months before")
+    return Windowed(feature, "condition", "ever", f"icd10 rlike '^({codes})'", days=180)
+
+
+SYMPTOMS = (
+    _symptom("cough", "cough", "R05"),
+    _symptom("bloody_cough", "coughing blood", "R042"),
+    _symptom("weight_loss", "weight loss", "R634"),
+    _symptom("night_sweats", "night sweats", "R61"),
+    _symptom("fever", "fever", "R50"),
+)
+"""ICD-10 codes of complaints that come before a diagnosis."""
+
 FEATURES = FeatureSet(
     (
         *common.age_and_sex(),
@@ -139,8 +153,18 @@ FEATURES = FeatureSet(
         *common.visits("as_of", 365),
         *common.visits("as_of", 730),
         *common.conditions("as_of"),
+        *SYMPTOMS,
         *common.drugs("as_of"),
-        *common.newest(ANALYTES, "as_of", 730),
+        *common.newest((*ANALYTES, *OF_PEOPLE), "as_of", 1095),
+        Derived(
+            Feature("body_mass_index_kg_m2", "number", "body mass index", "kg/m2"),
+            "last_weight_kg / ((last_height_cm / 100) * (last_height_cm / 100))",
+        ),
+        Windowed(
+            Feature("smoking_level", "number", "smoking: 0 never, 1 formerly, 2 now"), "smoking", "newest"
+        ),
+        Derived(Feature("is_smoker", "flag", "smokes"), "smoking_level = 2"),
+        Derived(Feature("is_former_smoker", "flag", "smoked formerly"), "smoking_level = 1"),
     )
 )
 

@@ -13,7 +13,7 @@ import pytest
 from infra.engine.sail import running_sail
 from infra.stack.postgres import throwaway
 from jobs.settings import PROJECT_DIR
-from tests.bench import daily, linking, loading, merging, messages, readmission
+from tests.bench import daily, features, linking, loading, merging, messages, readmission
 from tests.bench.rows import Row
 from tests.support.lake import TestLake, use_home
 
@@ -39,6 +39,10 @@ def models(lake: TestLake, scratch: Path) -> Iterator[str]:
         yield str(row)
 
 
+def point_in_time(lake: TestLake, scratch: Path) -> Iterator[object]:
+    yield from features.measure(lake, scratch)
+
+
 def readmissions(lake: TestLake, scratch: Path) -> Iterator[object]:
     yield from readmission.measure(lake)
 
@@ -57,6 +61,7 @@ BENCHMARKS: dict[str, Callable[[TestLake, Path], Iterator[object]]] = {
     "hl7": hl7,
     "linkage": link,
     "day": city_day,
+    "features": point_in_time,
     "models": models,
     "readmission": readmissions,
 }

@@ -18,8 +18,8 @@ ENCOUNTER = (
     "encounter_key string, source string, person_key string, patient_key string, facility_key string, "
     "part_of_key string, status string, class_code string, priority_code string, started_at timestamp, "
     "started_precision string, ended_at timestamp, ended_precision string, admit_source_code string, "
-    "discharge_disposition_code string, is_inpatient boolean, is_planned boolean, known_from timestamp, "
-    "usable_at timestamp, told_by string, end_told_by string"
+    "discharge_disposition_code string, reason_code string, is_inpatient boolean, is_planned boolean, "
+    "known_from timestamp, usable_at timestamp, told_by string, end_told_by string"
 )
 PERSON = (
     "person_key string, source string, patient_key string, sex string, birth_year int, birth_month int, "
@@ -34,7 +34,8 @@ CONDITION = (
 MEASUREMENT = (
     "measurement_key string, person_key string, encounter_key string, code_system string, code string, "
     "effective_at timestamp, effective_precision string, effective_end_at timestamp, "
-    "effective_end_precision string, concept string, value_canonical double, usable_at timestamp, told_by string"
+    "effective_end_precision string, concept string, value_canonical double, value_code string, "
+    "usable_at timestamp, told_by string"
 )
 MEDICATION_REQUEST = (
     "medication_request_key string, person_key string, encounter_key string, code_system string, code string, "
@@ -73,8 +74,8 @@ def text_table(text: str) -> list[dict[str, str | None]]:
 
 def encounter(**given: Any) -> Row:
     """person, key, from, to; and class_code (IMP), priority (EM), source, came_from, went_to, part_of, status
-    (finished, or in-progress without an end), received (long after), usable (the end, or the start of a stay that goes
-    on), superseded, told_by (fhir), end_told_by."""
+    (finished, or in-progress without an end), reason, received (long after), usable (the end, or the start of a stay
+    that goes on), superseded, told_by (fhir), end_told_by."""
     start, end = at(given["from"]), at(given.get("to"))
     class_code, priority = given.get("class_code") or "IMP", given.get("priority", "EM")
     return {
@@ -93,6 +94,7 @@ def encounter(**given: Any) -> Row:
         "ended_precision": precision(given.get("to")),
         "admit_source_code": given.get("came_from"),
         "discharge_disposition_code": given.get("went_to"),
+        "reason_code": given.get("reason"),
         "is_inpatient": class_code == "IMP",
         "is_planned": priority == "EL",
         "known_from": at(given.get("received") or "2030-01-01"),
