@@ -46,6 +46,7 @@ RISK_SCHEMA = pa.schema(
         ("band", pa.string()),
         ("is_alert", pa.bool_()),
         ("reasons", pa.string()),
+        ("input_digest", pa.string()),
         ("model_name", pa.string()),
         ("model_version", pa.string()),
         ("data_versions", pa.string()),
@@ -56,8 +57,9 @@ RISK_SCHEMA = pa.schema(
     ]
 )
 """``reasons``: JSON array of {"feature", "label", "effect", "log_odds"}, weightiest first, empty below the
-alert line. ``data_versions``: JSON object, table -> Delta version. ``expires_at``: when the question is
-answered. ``status``: active or withdrawn; ``status_reason``: why it was withdrawn, null for an active one."""
+alert line. ``input_digest``: names the values of the features. ``data_versions``: JSON object, table -> Delta
+version. ``expires_at``: when the question is answered. ``status``: active or withdrawn; ``status_reason``: why it was
+withdrawn, null for an active one."""
 
 _SQL_TYPES = {pa.string(): "string", _INSTANT: "timestamp", pa.float64(): "double", pa.bool_(): "boolean"}
 RISK_COLUMNS = ", ".join(f"{field.name} {_SQL_TYPES[field.type]}" for field in RISK_SCHEMA)
@@ -75,9 +77,9 @@ def score(
 ) -> Iterator[pa.Table]:
     """Scores of ``rows``, in RISK_SCHEMA, a chunk at a time.
 
-    rows: source, person_key, patient_key, encounter_key (null for a question about a person), starts_at, as_of and the
-    features of ``question``, one row per case. valid_days: a score expires so many days after ``starts_at``. Raises
-    CitywellError when the model wants features that are not there.
+    rows: source, person_key, patient_key, encounter_key (null for a question about a person), starts_at, as_of,
+    input_digest and the features of ``question``, one row per case. valid_days: a score expires so many days after
+    ``starts_at``. Raises CitywellError when the model wants features that are not there.
     """
     missing = [name for name in model.features if name not in rows.column_names]
     if missing:
@@ -131,6 +133,7 @@ def _score_chunk(
             "band": bands,
             "is_alert": is_alert,
             "reasons": reasons,
+            "input_digest": rows["input_digest"].to_pylist(),
             "model_name": [model.version.name] * count,
             "model_version": [model.version.number] * count,
             "data_versions": [json.dumps(dict(data_versions), sort_keys=True)] * count,

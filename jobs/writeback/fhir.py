@@ -77,13 +77,14 @@ there, or need not any more.';
 
 _NEWEST = """
 select
-    risk_key, patient_key, encounter_key, source, target, as_of, probability, band, model_name, model_version,
-    reasons, status
+    risk_key, patient_key, encounter_key, source, r.target, as_of, probability, band, model_name, model_version,
+    reasons, status, is_alert, q.title, q.mitigation
 from (
     select *, row_number() over (partition by risk_key order by scored_at desc, batch_id desc) as place
     from scores.risk
     where source = '{source}'
-)
+) as r
+left join scores.question as q on r.target = q.target
 where
     place = 1
     and (
@@ -192,7 +193,7 @@ def verify(
     missing, different = [], []
     for score in scores:
         expected, copies = _resource(score, ids), held.get(score.risk_key, [])
-        if not copies and score.is_withdrawn:
+        if not copies and score.is_quiet:
             continue
         if not copies:
             missing.append(score.risk_key)
@@ -413,9 +414,9 @@ def _expire(conn: control.Connection, source: str, scores: Sequence[Score]) -> N
 
 
 def _without_never_sent(conn: control.Connection, source: str, scores: Sequence[Score]) -> list[Score]:
-    """``scores`` without those that were withdrawn before they were ever queued for the hospital."""
+    """``scores`` without those of which the hospital need not hear, and that were never queued for it."""
     queued = {row[0] for row in conn.execute("select risk_key from writeback where source = %s", (source,))}
-    return [score for score in scores if not score.is_withdrawn or score.risk_key in queued]
+    return [score for score in scores if not score.is_quiet or score.risk_key in queued]
 
 
 def _due(conn: control.Connection, source: str, scores: Sequence[Score]) -> list[Score]:

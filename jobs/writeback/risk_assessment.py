@@ -19,7 +19,6 @@ PROBABILITY_SYSTEM = "http://terminology.hl7.org/CodeSystem/risk-probability"
 DIGITS = 6
 """Decimals of a probability at the hospital."""
 
-_TARGET_WORDS = {"readmission_30d": "Unplanned readmission within 30 days of discharge"}
 _PROBABILITY_CODES = {"low": "low", "medium": "moderate", "high": "high"}
 _DAYS = re.compile(r"_(\d+)d$")
 
@@ -32,7 +31,8 @@ class Score:
 
     ``risk_key`` stands for person, target and encounter: a newer score of the same has the same key, and so takes
     the place of the older one at the hospital. ``reasons``: JSON array of objects with "label" and "effect"
-    (raises, lowers), or None. ``status``: active or withdrawn.
+    (raises, lowers), or None. ``status``: active or withdrawn. ``is_alert``: at or above the alert line.
+    ``title``: what is predicted, in words. ``mitigation``: what may be done about it; sent with an alert.
     """
 
     risk_key: str
@@ -47,6 +47,15 @@ class Score:
     model_version: str
     reasons: str | None = None
     status: str = "active"
+    is_alert: bool = False
+    title: str | None = None
+    mitigation: str | None = None
+
+    @property
+    def is_quiet(self) -> bool:
+        """A hospital need not hear of it: withdrawn, or of a person whose risk is below the alert line. What a hospital
+        holds already is put right all the same."""
+        return self.is_withdrawn or (self.encounter_key is None and not self.is_alert)
 
     @property
     def is_withdrawn(self) -> bool:
@@ -60,7 +69,7 @@ def resource(score: Score, patient_id: str, encounter_id: str | None) -> Resourc
     """
     target = {
         "coding": [{"system": TARGET_SYSTEM, "code": score.target}],
-        "text": _TARGET_WORDS.get(score.target, score.target),
+        "text": score.title or score.target,
     }
     prediction: Resource = {
         "outcome": target,
@@ -87,6 +96,9 @@ def resource(score: Score, patient_id: str, encounter_id: str | None) -> Resourc
     }
     if encounter_id is not None:
         assessment["encounter"] = {"reference": f"Encounter/{encounter_id}"}
+        assessment["basis"] = [{"reference": f"Encounter/{encounter_id}"}]
+    if score.mitigation and score.is_alert:
+        assessment["mitigation"] = score.mitigation
     return assessment
 
 

@@ -20,7 +20,7 @@ from jobs.writeback import fhir, serving
 log = logging.getLogger(__name__)
 
 SCORES = "scores.risk"
-TABLES = (SCORES, "gold.fct_encounter", "gold.dim_facility")
+TABLES = (SCORES, "scores.question", "gold.fct_encounter", "gold.dim_facility")
 
 
 def to_serving(as_of: str) -> dict[str, Any]:

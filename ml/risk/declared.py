@@ -27,7 +27,8 @@ class Risk:
     the view; who does not fit is not asked about. outcome: None where the view's rows say themselves what came to
     pass (``label``). features: names out of the view; none: all. own: features that only this question declares; they
     are made with the view's. leaves_out: features of the view it does not use. valid_days: how long a score is good
-    for, by default until the horizon is over. baselines: published score -> the feature that holds it.
+    for, by default until the horizon is over. baselines: published score -> the feature that holds it. mitigation:
+    what a team may do about a high risk, one sentence that goes with an alert.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Risk:
     leaves_out: tuple[str, ...] = ()
     valid_days: int | None = None
     baselines: Mapping[str, str] = field(default_factory=dict)
+    mitigation: str = ""
 
     @property
     def question(self) -> Question:

@@ -166,6 +166,7 @@ def score(as_of: datetime | str, names: Sequence[str] | None = None) -> dict[str
                     troubles[risk.name] = error
         crash_here("score:appended")
         if versions:
+            versions[scores.QUESTIONS] = scores.write_questions(lake.spark, questions.declared())
             lake.publish("scores", moment.isoformat(), versions)
     if troubles:
         raise CitywellError(
@@ -194,12 +195,15 @@ def _score(
 ) -> Summary:
     """Score the question's cases among a view's ``rows``, and append what is new."""
     model = registry.load(holder)
-    asked = rows.where(risk.population).orderBy("source", "case_key")
+    asked = _of_question(rows.where(risk.population), risk)
+    unsaid = (
+        scores.unsaid(lake.spark, risk, asked, holder.number, moment).orderBy("source", "case_key").toArrow()
+    )
     scored_at = datetime.now(UTC)
     chunks = scoring.score(
         model,
         risk.question,
-        _of_question(asked, risk).toArrow(),
+        unsaid,
         data_versions=lake.inputs,
         scored_at=scored_at,
         valid_days=risk.valid_days or risk.horizon_days,
@@ -209,11 +213,12 @@ def _score(
     batch_id = scores.batch_id(risk.name, moment, holder.number, lake.inputs)
     added, version = scores.add(lake.spark, found, withdrawn, batch_id)
     bands = pc.value_counts(found["band"]).to_pylist()
+    open_cases = asked.count()
     return {
         "question": risk.name,
         "as_of": moment.isoformat(),
         "outcome": "scored",
-        "scored": found.num_rows,
+        "open": open_cases,
         "added": added["active"],
         "withdrawn": added["withdrawn"],
         "bands": {item["values"]: item["counts"] for item in bands},

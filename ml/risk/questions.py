@@ -34,9 +34,14 @@ def load(name: str) -> Risk:
     return risk
 
 
+def declared() -> list[Risk]:
+    """All questions, in the order of their names."""
+    return [load(name) for name in names()]
+
+
 def views() -> list[View]:
     """The views that questions are about, in the order of their names."""
-    found = {risk.view.name: risk.view for risk in map(load, names())}
+    found = {risk.view.name: risk.view for risk in declared()}
     return [found[name] for name in sorted(found)]
 
 
@@ -45,16 +50,16 @@ def features_of(view: View) -> FeatureSet:
 
     Raises CitywellError when two declare one name differently.
     """
-    declared = {one.feature.name: one for one in view.features.declarations}
-    for risk in map(load, names()):
+    found = {one.feature.name: one for one in view.features.declarations}
+    for risk in declared():
         for one in risk.own if risk.view.name == view.name else ():
-            if declared.setdefault(one.feature.name, one) != one:
+            if found.setdefault(one.feature.name, one) != one:
                 raise CitywellError(
                     f"The feature {one.feature.name} is declared twice, and differently.",
                     where=f"ml/risk/{risk.name}",
                     do="give it another name",
                 )
-    return FeatureSet(tuple(declared.values()))
+    return FeatureSet(tuple(found.values()))
 
 
 def definition(name: str) -> str:

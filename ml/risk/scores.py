@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import reduce
+from operator import and_
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession, Window
@@ -16,6 +18,14 @@ from ml.lake import as_json, written_version
 from ml.risk.declared import Risk
 
 SCORES = "scores.risk"
+QUESTIONS = "scores.question"
+QUESTION_COLUMNS = (
+    "target string, title string, horizon_days int, valid_days int, alert_budget double, mitigation string"
+)
+_QUESTION_NAMES = [column.split()[0] for column in QUESTION_COLUMNS.split(", ")]
+RENEWED_BEFORE_DAYS = 1
+"""A score of a person is made again so long before it expires: the next day's run may be late."""
+_SAID = ("source", "patient_key", "person_key", "as_of", "expires_at", "input_digest")
 
 
 def newest(scores: DataFrame) -> DataFrame:
@@ -24,25 +34,74 @@ def newest(scores: DataFrame) -> DataFrame:
     return scores.withColumn("place", F.row_number().over(newest_first)).where("place = 1").drop("place")
 
 
+def write_questions(spark: SparkSession, risks: Sequence[Risk]) -> int:
+    """Make ``scores.question`` say what is asked: one row per target. Returns the table's version, a new one only when
+    something is said anew."""
+    told = [
+        (r.name, r.title, r.horizon_days, r.valid_days or r.horizon_days, r.alert_budget, r.mitigation)
+        for r in risks
+    ]
+    if tables.exists(QUESTIONS):
+        held = tables.read(spark, QUESTIONS).select(*_QUESTION_NAMES).collect()
+        if sorted(map(tuple, held)) == sorted(told):
+            return written_version(QUESTIONS)
+    rows = spark.createDataFrame(told, QUESTION_COLUMNS).withColumn("kind", F.lit("risk"))
+    return tables.retrying(lambda: tables.replace_slice(spark, QUESTIONS, rows, {"kind": "risk"}))
+
+
+def unsaid(
+    spark: SparkSession, risk: Risk, rows: DataFrame, model_version: str, as_of: datetime
+) -> DataFrame:
+    """Of the question's open cases those of which a score says something new, with ``input_digest``.
+
+    Nothing new is said by the same model of the same person with the same inputs, unless the score that stands was
+    withdrawn, or expires within RENEWED_BEFORE_DAYS. A stay is asked about as of its own discharge: told anew, it is
+    scored anew.
+    """
+    names = sorted(risk.question.feature_names)
+    values = (F.coalesce(F.col(name).cast("string"), F.lit("")) for name in names)
+    asked = rows.withColumn("input_digest", F.substring(F.sha2(F.concat_ws("|", *values), 256), 1, 32))
+    if not tables.exists(SCORES):
+        return asked
+    is_stay = F.col("held_encounter").isNotNull()
+    held = (
+        newest(tables.read(spark, SCORES).where(F.col("target") == risk.name))
+        .where((F.col("status") == scoring.ACTIVE) & (F.col("model_version") == model_version))
+        .select(
+            *(F.col(name).alias(f"held_{name}") for name in _SAID),
+            F.col("encounter_key").alias("held_encounter"),
+        )
+        .where(
+            is_stay
+            | (F.col("held_expires_at") > F.lit(as_of) + F.expr(f"interval {RENEWED_BEFORE_DAYS} days"))
+        )
+    )
+    is_said = (
+        reduce(
+            and_, (F.col(name) == F.col(f"held_{name}") for name in ("source", "patient_key", "person_key"))
+        )
+        & F.col("encounter_key").eqNullSafe(F.col("held_encounter"))
+        & (F.col("input_digest") == F.col("held_input_digest"))
+        & (~is_stay | (F.col("as_of") == F.col("held_as_of")))
+    )
+    return asked.join(held, is_said, "left_anti")
+
+
 def add(
     spark: SparkSession, scores: pa.Table, withdrawn: pa.Table, batch_id: str
 ) -> tuple[Mapping[str, int], int]:
-    """Append to ``scores.risk`` the scores that say something new, and the withdrawals; rows by status, and the
-    table's version.
+    """Append scores and withdrawals to ``scores.risk``; rows by status, and the table's version.
 
-    New is a score whose person, as-of, model version, probability or reasons differ from the newest row with its
-    ``risk_key``, or that was withdrawn. A batch that is there already adds nothing, whatever it holds.
+    A batch that is there already adds nothing, whatever it holds.
     """
     added = {"active": 0, "withdrawn": 0}
-    fresh = scores
     if tables.exists(SCORES):
         held = tables.read(spark, SCORES)
         if not held.where(F.col("batch_id") == batch_id).limit(1).isEmpty():
             return added, written_version(SCORES)
-        fresh = _unlike_newest(spark, held, scores).select(scores.schema.names)
-    added |= {"active": fresh.num_rows, "withdrawn": withdrawn.num_rows}
+    added |= {"active": scores.num_rows, "withdrawn": withdrawn.num_rows}
     rows = spark.createDataFrame(
-        pa.concat_tables([fresh.cast(scoring.RISK_SCHEMA), withdrawn]), scoring.RISK_COLUMNS
+        pa.concat_tables([scores.cast(scoring.RISK_SCHEMA), withdrawn]), scoring.RISK_COLUMNS
     )
     tables.create(SCORES, rows.withColumn("batch_id", F.lit(batch_id)).schema, ["batch_id"])
     if not any(added.values()):
@@ -92,15 +151,3 @@ def batch_id(target: str, as_of: datetime, model_version: str, data_versions: Ma
     """Names a scoring by all that goes into it: the same id means the same scores."""
     digest = hashlib.sha256(as_json(data_versions).encode()).hexdigest()[:8]
     return f"{target}.{as_of:%Y%m%dT%H%M%SZ}.v{model_version}.{digest}"
-
-
-def _unlike_newest(spark: SparkSession, held: DataFrame, scores: pa.Table) -> pa.Table:
-    content = [
-        *("risk_key", "person_key", "status", "as_of"),
-        *("model_name", "model_version", "probability", "reasons"),
-    ]
-    return (
-        spark.createDataFrame(scores, scoring.RISK_COLUMNS)
-        .join(newest(held).select(content), content, "left_anti")
-        .toArrow()
-    )

@@ -46,7 +46,7 @@ def run_all() -> list[Any]:
     return [
         risk.build_features(AS_OF)["discharges"]["cases"],
         risk.train(TARGET, AS_OF, candidates=("logistic",)),
-        risk.score(AS_OF)[TARGET]["scored"],
+        risk.score(AS_OF)[TARGET]["open"],
     ]
 
 

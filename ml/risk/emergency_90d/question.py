@@ -14,4 +14,5 @@ RISK = Risk(
     outcome=Outcome("attendance", "true"),
     valid_days=30,
     baselines={"visits of the year before": "emergency_visits_365d"},
+    mitigation="Offer a named contact, a care plan and a review of medicines.",
 )

@@ -120,4 +120,5 @@ RISK = Risk(
     alert_budget=0.15,
     view=DISCHARGES,
     baselines={"LACE": "lace_points", "HOSPITAL": "hospital_points"},
+    mitigation="Offer a call within two days, a visit within seven and a review of medicines.",
 )

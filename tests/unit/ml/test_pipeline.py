@@ -126,7 +126,7 @@ def test_an_older_run_again_leaves_a_newer_one_alone(
 
 def test_open_discharges_are_scored_and_again_adds_nothing(scored: dict[str, Any], lake: TestLake) -> None:
     rows = lake.rows("select * from scores.risk order by risk_key")
-    assert scored["scored"] == scored["added"] == len(rows) > 20
+    assert scored["open"] == scored["added"] == len(rows) > 20
     assert len({row["risk_key"] for row in rows}) == len(rows)
     opened = AS_OF - timedelta(days=30)
     assert all(opened < row["as_of"].replace(tzinfo=UTC) <= AS_OF for row in rows)
@@ -344,3 +344,42 @@ def test_too_few_readmissions_are_an_outcome_not_a_failure(scored: dict[str, Any
 def test_an_instant_needs_a_time_zone(text: str) -> None:
     with pytest.raises(CitywellError, match="not an instant with a time zone"):
         risk.score(text)[TARGET]
+
+
+def test_people_are_scored_anew_when_something_changed_or_a_score_runs_out(
+    scored: dict[str, Any], lake: TestLake
+) -> None:
+    """A question about people, from its features to its scores, through a month."""
+    name, moment = "emergency_90d", AS_OF + timedelta(days=10)
+    publish(city(PEOPLE))
+    risk.build_features(moment)
+    trained = risk.train(name, moment, candidates=("logistic",))
+    assert trained["outcome"] == "promoted", trained
+    first = risk.score(moment, [name])[name]
+    assert first["added"] == first["open"] > 500
+    assert 0 < first["bands"]["high"] < 0.15 * first["open"]
+
+    again = risk.score(moment + timedelta(hours=1), [name])[name]
+    assert (again["open"], again["added"]) == (first["open"], 0), "the same inputs say nothing new"
+
+    rows = city(PEOPLE)
+    someone = lake.rows(f"select patient_key from scores.risk where target = '{name}' limit 1")[0][
+        "patient_key"
+    ]
+    rows["conditions"].append(gold.condition("new", someone, "J44.9", "2026-01-11T12:00"))
+    publish(rows)
+    began = datetime.now(UTC).replace(tzinfo=None)
+    changed = risk.score(moment + timedelta(days=1), [name])[name]
+    assert 1 <= changed["added"] < 0.05 * changed["open"], "someone, and of whom something left a window"
+    newest = f"select status, patient_key from scores.risk where target = '{name}' and scored_at > timestamp '{{}}'"
+    assert someone in {row["patient_key"] for row in lake.rows(newest.format(began))}
+
+    for row in rows["persons"]:
+        if row["person_key"] == someone:
+            row |= {"is_deceased": True, "deceased_at": moment + timedelta(days=2)}
+    publish(rows)
+    died = risk.score(moment + timedelta(days=3), [name])[name]
+    assert (died["open"], died["withdrawn"]) == (first["open"] - 1, 1)
+
+    due = risk.score(moment + timedelta(days=29, hours=1), [name])[name]
+    assert due["added"] > 0.9 * due["open"], "all but those scored since run out within a day"

@@ -48,6 +48,7 @@ def rows() -> pa.Table:
         "encounter_key": [f"e{i}" for i in range(COUNT)],
         "starts_at": [DISCHARGED] * COUNT,
         "as_of": [DISCHARGED + timedelta(hours=2)] * COUNT,
+        "input_digest": ["d"] * COUNT,
     }
     return pa.Table.from_pandas(pd.concat([pd.DataFrame(keys), CASES.x.head(COUNT)], axis=1))
 

@@ -55,6 +55,7 @@ def test_each_score_arrives_once(
             "low",
             "readmission",
             "3",
+            is_alert=True,
         )
         for n in range(20)
     ]

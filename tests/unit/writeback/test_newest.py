@@ -19,7 +19,7 @@ select
     risk_key, 'patient-' || person_key as patient_key, person_key, encounter_key, source,
     'readmission_30d' as target, cast(as_of as timestamp) as as_of, probability, 'low' as band,
     '[]' as reasons, 'readmission' as model_name, model_version, cast(scored_at as timestamp) as scored_at,
-    cast(as_of as timestamp) + interval 30 days as expires_at, status, 'b' as batch_id
+    cast(as_of as timestamp) + interval 30 days as expires_at, status, 'b' as batch_id, true as is_alert
 from values
     ('r1', 'anna', 'stay-1', 'hospital_north', '2026-01-03', '2026-01-04', 0.10D, '1', 'active'),
     ('r1', 'anna', 'stay-1', 'hospital_north', '2026-01-02', '2026-01-05', 0.20D, '1', 'active'),
@@ -33,6 +33,9 @@ as t (risk_key, person_key, encounter_key, source, as_of, scored_at, probability
 ENCOUNTERS = """
 select * from values ('stay-1', 'f1', 'anna'), ('stay-2', 'f1', 'anna') as t (encounter_key, facility_key, person_key)
 """
+QUESTIONS = """
+select 'readmission_30d' as target, 'Unplanned readmission within 30 days' as title, 'Offer a visit' as mitigation
+"""
 FACILITIES = """
 select * from values ('f1', 'Old Name', false), ('f1', 'Ward One', true) as t (facility_key, name, is_current)
 """
@@ -42,7 +45,12 @@ select * from values ('f1', 'Old Name', false), ('f1', 'Ward One', true) as t (f
 def spark(sail_engine: Engine) -> Iterator[SparkSession]:
     """A session in which the three tables are views of a few rows."""
     with engine.session(sail_engine.remote) as session:
-        views = {"scores.risk": RISK, "gold.fct_encounter": ENCOUNTERS, "gold.dim_facility": FACILITIES}
+        views = {
+            "scores.risk": RISK,
+            "scores.question": QUESTIONS,
+            "gold.fct_encounter": ENCOUNTERS,
+            "gold.dim_facility": FACILITIES,
+        }
         for name, query in views.items():
             session.sql(f"create schema if not exists {name.partition('.')[0]}")
             session.sql(f"create or replace view {name} as {query}")

@@ -62,13 +62,17 @@ def _publish(patients: dict[str, list[str]], batch: str, hour: int = 0) -> None:
                 source, 'readmission_30d' as target, timestamp '2026-01-02 00:00:00' as as_of,
                 probability, 'low' as band, '[]' as reasons, 'readmission' as model_name, '1' as model_version,
                 timestamp '2026-01-02 {hour:02}:00:00' as scored_at, timestamp '2026-02-01 00:00:00' as expires_at,
-                'active' as status
+                'active' as status, true as is_alert
             from values {people} as t (source, risk_key, patient_key, probability)""",
+        "scores.question": "select 'readmission_30d' as target, 'Unplanned readmission' as title, 'Call' as mitigation",
         "gold.fct_encounter": "select 'e' as encounter_key, cast(null as string) as person_key, 'f' as facility_key",
         "gold.dim_facility": "select 'f' as facility_key, 'Ward One' as name, true as is_current",
     }
     with engine.session() as spark, control.connect() as conn:
-        versions = {n: tables.append_batch(spark, n, spark.sql(q), batch) for n, q in queries.items()}
+        versions = {
+            n: tables.append_batch(spark, n, spark.sql(q), "once" if n == "scores.question" else batch)
+            for n, q in queries.items()
+        }
         control.publish_tables(conn, "test", AS_OF, versions)
 
 

@@ -146,6 +146,25 @@ def test_a_withdrawn_score_is_entered_in_error_where_it_was_sent_and_nowhere_els
     assert world.verify(sent).different == (sent.risk_key,)
 
 
+def test_of_a_person_the_hospital_hears_alerts_and_what_becomes_of_them(world: World) -> None:
+    """Below the alert line nothing is sent, but what the hospital holds is put right. Of stays it hears every score."""
+    of_person = {"encounter_key": None, "target": "emergency_90d"}
+    quiet = world.score(1, **of_person)
+    alert = world.score(
+        2, **of_person, is_alert=True, title="Emergency attendance", mitigation="Offer a plan"
+    )
+    assert world.send(quiet, alert, world.score(3)) == WritebackResult(sent=2, refused=0, pending=0)
+    [held] = world.held(quiet, alert)
+    assert (held["mitigation"], held["code"]["text"]) == ("Offer a plan", "Emergency attendance")
+    assert "encounter" not in held
+    assert world.verify(quiet, alert).matching == 2
+    fallen = dataclasses.replace(alert, probability=0.01, is_alert=False)
+    assert world.send(quiet, fallen).sent == 2, "the stay's score has been sent as well"
+    [held] = world.held(quiet, fallen)
+    assert held["prediction"][0]["probabilityDecimal"] == 0.01
+    assert "mitigation" not in held
+
+
 def test_a_refused_score_that_has_expired_is_tried_no_more(world: World) -> None:
     """What was sent and has expired can still be withdrawn."""
     expired, holds = world.score(1), world.score(2)
