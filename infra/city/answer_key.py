@@ -28,6 +28,7 @@ message_merges     source, control_id, patient_number, prior_number, person_id, 
                    visible_at, unlinked_at (null if they are not parted again)
 residences, residence_errors, reading_*, weather_dst, late_runs, spells, exposures, energy_corrections, and
 exposure_effects.json of the city's surroundings, with columns of their own: see ``surroundings.notes``
+calendar_effects.json   of weekdays, holidays, hours and the respiratory season: see ``rhythms``
 canaries.json      list of strings that may be found in landing and vault only: names, phones, streets, ids, and
                    dates of birth as old as nothing else in the city
 canary_kinds.json  the same strings by kind

@@ -20,7 +20,7 @@ from typing import NamedTuple, TextIO
 import msgspec
 import numpy as np
 
-from infra.city import answer_key
+from infra.city import answer_key, rhythms
 from infra.city.habits import HOSPITALS, Habits
 from infra.city.identity_variants import Persons, ordinals_again, registered, registered_again
 from infra.city.ids import record_ids
@@ -46,7 +46,7 @@ from infra.city.systems import Systems
 from infra.city.vocabulary import CHRONIC_KEYS
 from jobs.errors import CitywellError
 
-FORMAT = 4
+FORMAT = 5
 ELDEST_FACT_DAYS = 40 * 365
 """Before a city's first day: nothing that anybody tells is older, but births."""
 
@@ -239,6 +239,7 @@ class City:
             return
         key, register = self.root / "answer_key", self.surroundings
         (key / "exposure_effects.json").write_text(json.dumps(exposure.published(), indent=1))
+        (key / "calendar_effects.json").write_text(json.dumps(rhythms.published(), indent=1))
         for name, rows in notes.residence_tables(register, self.now_ms).items():
             answer_key.publish_table(key, name, rows, notes.PEOPLE_SCHEMAS[name])
         folder = self.root / "drops" / "energy"

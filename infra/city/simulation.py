@@ -2,8 +2,9 @@
 
 A day draws outpatient visits, emergency visits that end at home, unplanned and planned admissions (see
 ``admissions``), illnesses, moves, deaths and newcomers. Emergency visits and unplanned admissions follow what people
-are exposed to (``surroundings.exposure``); everything else does not. Each day has its own random stream, so that a
-day is the same whether it is lived as part of the history or by an advance of the clock."""
+are exposed to (``surroundings.exposure``); everything else does not. Weekdays, holidays and seasons are those of
+``rhythms``. Each day has its own random stream, so that a day is the same whether it is lived as part of the history
+or by an advance of the clock."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from infra.city import rhythms
 from infra.city.admissions import (
     HOUR_MS,
     Arrivals,
@@ -146,7 +148,7 @@ class World:
             self._rates = yearly_rates(self.people, self.day - self.day % 30, self.admission_factor)
         p, rates = self.people, self._rates
         chance = rng.random((6, len(p))) * 365.25
-        strain = exposure.strain(self.seed, self.day, p)
+        strain = exposure.strain(self.seed, self.day, p) * rhythms.acute(self.day)
 
         alive = p.dead_ms >= day_end
         free = alive & (p.busy_until < day_start)
@@ -157,9 +159,14 @@ class World:
         unbound &= ~dying
         quiet = p.quiet_until > day_start
         unplanned = unbound & ~quiet & (chance[1] < rates["unplanned"] * strain)
-        planned = unbound & ~unplanned & (~quiet | (since_discharge > 11)) & (chance[2] < rates["planned"])
+        planned = (
+            unbound
+            & ~unplanned
+            & (~quiet | (since_discharge > 11))
+            & (chance[2] < rates["planned"] * rhythms.planned(self.day))
+        )
         visiting = free & ~dying & ~returning & ~unplanned & ~planned
-        follow_up = np.where(since_discharge < 14, 5.0, 1.0)
+        follow_up = np.where(since_discharge < 14, 5.0, 1.0) * rhythms.outpatient(self.day)
         outpatient = visiting & (chance[3] < rates["outpatient"] * follow_up)
         emergency_room = visiting & ~outpatient & (chance[4] < rates["emergency_room"] * strain)
         moving = alive & (chance[5] < MOVES_PER_YEAR)
@@ -201,7 +208,9 @@ class World:
         it."""
         first, last = REASON_RANGES[kind]
         ill = self.people.has(self.day * DAY_MS)[who]
-        weights = np.tile([r.weight for r in REASONS[first:last]], (len(who), 1))
+        season = float(rhythms.season(self.day))
+        usual = [r.weight * (season if r.is_respiratory else 1.0) for r in REASONS[first:last]]
+        weights = np.tile(usual, (len(who), 1))
         for j, reason in enumerate(REASONS[first:last]):
             if reason.chronic:
                 weights[ill[:, CHRONIC_KEYS.index(reason.chronic)], j] *= reason.boost
@@ -214,14 +223,14 @@ class World:
         count = len(who)
         if not count:
             return
-        hospital, day_start = self._hospital_for(who, rng), self.day * DAY_MS
+        hospital = self._hospital_for(who, rng)
         if class_ == AMB:
-            start = day_start + rng.integers(8 * HOUR_MS, 17 * HOUR_MS, count)
+            start = rhythms.local_ms(self.day, rng.uniform(8, 17, count))
             end = start + rng.integers(10, 50, count) * 60_000
             priority = np.full(count, ROUTINE)
             reason = self._reason_for(who, "outpatient", rng)
         else:
-            start = day_start + rng.integers(0, 24 * HOUR_MS, count)
+            start = rhythms.arrival_ms(self.day, count, rng)
             end = start + rng.integers(60, 420, count) * 60_000
             priority = np.where(rng.random(count) < 0.4, EMERGENCY, URGENT)
             reason = self._reason_for(who, "emergency_room", rng)
@@ -260,12 +269,13 @@ class World:
             return
         p, day_start = self.people, self.day * DAY_MS
         planned, returning = planned_by_person[who], p.readmission_ms[who] < NEVER
-        hour = np.where(planned, rng.uniform(7, 11, count), rng.uniform(0, 24, count))
+        booked = rhythms.local_ms(self.day, rng.uniform(7, 11, count))
+        fresh = np.where(planned, booked, rhythms.arrival_ms(self.day, count, rng))
         usual = self._hospital_for(who, rng)
         arrivals = Arrivals(
             who=who,
             hospital=np.where(returning, p.readmission_hospital[who], usual).astype(np.int8),
-            start=np.where(returning, p.readmission_ms[who], day_start + (hour * HOUR_MS).astype(np.int64)),
+            start=np.where(returning, p.readmission_ms[who], fresh),
             reason=np.where(
                 planned, self._reason_for(who, "planned", rng), self._reason_for(who, "unplanned", rng)
             ),

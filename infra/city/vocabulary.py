@@ -156,7 +156,7 @@ CHRONIC_KEYS = tuple(c.key for c in CHRONIC)
 @dataclass(frozen=True)
 class Reason:
     """Why someone comes: ICD-10-CM code, words, base weight, chronic key that makes it likelier, days of stay
-    (median)."""
+    (median), whether it follows the season of coughs and colds (``rhythms``)."""
 
     code: str
     display: str
@@ -164,12 +164,13 @@ class Reason:
     chronic: str = ""
     boost: float = 1.0
     days: float = 0.0
+    is_respiratory: bool = False
 
 
 UNPLANNED: tuple[Reason, ...] = (
     Reason("I50.23", "Acute on chronic heart failure", 0.1, "heart_failure", 60, 5.0),
     Reason("J44.1", "COPD with exacerbation", 0.1, "copd", 50, 4.0),
-    Reason("J18.9", "Pneumonia", 1.6, "copd", 2, 4.5),
+    Reason("J18.9", "Pneumonia", 1.6, "copd", 2, 4.5, is_respiratory=True),
     Reason("A41.9", "Sepsis", 1.0, "cancer", 3, 6.5),
     Reason("N39.0", "Urinary tract infection", 1.0, "dementia", 3, 3.5),
     Reason("I63.9", "Stroke", 0.7, "atrial_fibrillation", 3, 6.0),
@@ -200,7 +201,7 @@ EMERGENCY_ROOM: tuple[Reason, ...] = (
     Reason("S93.401A", "Sprained ankle", 0.9),
     Reason("S61.219A", "Cut finger", 0.9),
     Reason("R07.89", "Chest discomfort", 0.9, "coronary", 3),
-    Reason("J06.9", "Common cold", 1.0),
+    Reason("J06.9", "Common cold", 1.0, is_respiratory=True),
     Reason("R06.02", "Short of breath", 0.5, "copd", 6),
     Reason("R55", "Fainting", 0.5),
     Reason("M54.50", "Low back pain", 0.7),
@@ -209,10 +210,10 @@ EMERGENCY_ROOM: tuple[Reason, ...] = (
 OUTPATIENT_VISIT: tuple[Reason, ...] = (
     Reason("Z00.00", "General examination", 2.0),
     Reason("Z09", "Follow-up examination", 1.6),
-    Reason("J06.9", "Common cold", 1.0),
+    Reason("J06.9", "Common cold", 1.0, is_respiratory=True),
     Reason("M54.50", "Low back pain", 0.8),
     Reason("Z23", "Vaccination", 0.6),
-    Reason("R05.9", "Cough", 0.7),
+    Reason("R05.9", "Cough", 0.7, is_respiratory=True),
     Reason("F41.9", "Anxiety", 0.5, "depression", 3),
     Reason("L30.9", "Eczema", 0.4),
     Reason("K21.9", "Reflux", 0.4),
