@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from infra.city.admissions import HOUR_MS
+from infra.city.constitution import ADULT_AGE, LEAST_SMOKING_AGE, care_need
 from infra.city.population import DAY_MS, HOSPITAL_COUNT, People
 from infra.city.simulation import Columns
 from infra.city.vocabulary import (
@@ -111,14 +112,7 @@ def observations(encounters: Columns, people: People, rng: np.random.Generator) 
     _ward_values(into, every[class_ == IMP], encounters, people, rng)
     table = _with_who(_stack(into.parts), encounters)
     table["decimals"] = np.array([measure.decimals for measure in MEASURES], dtype=np.int8)[table["measure"]]
-    is_laboratory = np.isin(
-        table["measure"],
-        [
-            MEASURE_INDEX[k]
-            for k in ("glucose", "hba1c", "creatinine", "haemoglobin", "sodium", "bnp", "cholesterol")
-        ]
-        + [MEASURE_INDEX["leucocytes"], MEASURE_INDEX["antibody_titre"]],
-    )
+    is_laboratory = np.isin(table["measure"], LABORATORY)
     rows = len(table["at"])
     delay = np.where(is_laboratory, rng.integers(15, 60, rows), rng.integers(0, 5, rows)) * MINUTE_MS
     table["issued"] = table["at"] + delay
@@ -138,7 +132,7 @@ def _pressure(
     people: People,
     rng: np.random.Generator,
 ) -> None:
-    systolic = people.systolic[who] + rng.normal(0, 9, len(rows))
+    systolic = people.usual_systolic(who, at) + rng.normal(0, 9, len(rows))
     into.add(
         "blood_pressure",
         rows,
@@ -163,12 +157,14 @@ def _office_values(
     into.add("heart_rate", some, at, rng.normal(74, 10, k))
     some, at, who, k = chosen(0.45)
     into.add("weight", some, at, people.weight[who] * (1 + rng.normal(0, 0.016, k)))
-    some, at, who, k = chosen(0.08)
+    some, at, who, k = chosen(0.2)
     into.add("height", some, at, people.height[who] + rng.normal(0, 0.4, k))
     some, at, who, k = chosen(0.2)
     into.add("temperature", some, at, rng.normal(36.8, 0.35, k))
-    some, at, who, k = chosen(0.06)
-    into.add("smoking", some, at, rng.choice(3, k, p=[0.6, 0.25, 0.15]))
+    some, at, who, k = chosen(0.2)
+    _habits(into, some, at, who, people)
+    some, at, who, k = chosen(0.35)
+    _care_need(into, some, at, who, people, rng)
     some, at, who, k = chosen(0.05)
     into.add("fever", some, at, rng.random(k) < 0.2)
     some, at, who, k = chosen(0.05)
@@ -180,24 +176,45 @@ def _office_values(
     into.add("antibody_titre", some, at, np.ones(k), 40 * 2.0 ** rng.integers(0, 6, k))
     some, at, who, k = chosen(0.05)
     into.add("complaint", some, at, rng.integers(0, 1000, k))
-    some, at, who, k = chosen(0.03)
-    fertile = (people.sex[who] == 0) & (np.abs((at / DAY_MS - people.birth_day[who]) / 365.25 - 30) < 17)
+    some, at, who, k = chosen(0.06)
+    fertile = (people.sex[who] == 0) & (np.abs(_age(people, who, at) - 30) < 17)
     into.add("last_period", some[fertile], at[fertile], rng.integers(1, 40, fertile.sum()))
     blood, at, who, k = chosen(0.33)
     into.add("haemoglobin", blood, at, people.haemoglobin[who] + rng.normal(0, 0.4, k))
     into.add("creatinine", blood, at, people.creatinine[who] * np.exp(rng.normal(0, 0.08, k)))
-    into.add("glucose", blood, at, np.clip(people.glucose[who] + rng.normal(0, 12, k), 45, 420))
+    into.add("glucose", blood, at, np.clip(people.usual_glucose(who, at) + rng.normal(0, 7, k), 45, 420))
     half = _some(np.arange(k), 0.5, rng)
     into.add("sodium", blood[half], at[half], people.sodium[who[half]] + rng.normal(0, 1.2, len(half)))
     half = _some(np.arange(k), 0.5, rng)
-    into.add(
-        "cholesterol",
-        blood[half],
-        at[half],
-        np.clip(people.cholesterol[who[half]] + rng.normal(0, 10, len(half)), 90, 380),
-    )
+    fats = (blood[half], at[half])
+    total = people.cholesterol[who[half]] + rng.normal(0, 10, len(half))
+    into.add("cholesterol", *fats, np.clip(total, 90, 380))
+    into.add("hdl", *fats, np.clip(people.hdl[who[half]] + rng.normal(0, 3, len(half)), 15, 120))
     half = _some(np.arange(k), 0.5, rng)
-    into.add("hba1c", blood[half], at[half], _hba1c(people.glucose[who[half]], rng))
+    into.add("hba1c", blood[half], at[half], _hba1c(people.usual_glucose(who[half], at[half]), rng))
+
+
+def _habits(into: _Measurements, rows: np.ndarray, at: np.ndarray, who: np.ndarray, people: People) -> None:
+    """Whether the person smokes, asked of those who could."""
+    asked = _age(people, who, at) >= LEAST_SMOKING_AGE
+    into.add("smoking", rows[asked], at[asked], people.smoking[who[asked]])
+
+
+def _care_need(
+    into: _Measurements,
+    rows: np.ndarray,
+    at: np.ndarray,
+    who: np.ndarray,
+    people: People,
+    rng: np.random.Generator,
+) -> None:
+    """The level of help that adults need."""
+    grown = _age(people, who, at) >= ADULT_AGE
+    into.add("care_need", rows[grown], at[grown], care_need(people.frailty[who[grown]], rng))
+
+
+def _age(people: People, who: np.ndarray, at: np.ndarray) -> np.ndarray:
+    return np.asarray((at / DAY_MS - people.birth_day[who]) / 365.25)
 
 
 def _emergency_values(
@@ -223,7 +240,7 @@ def _emergency_values(
     into.add("haemoglobin", some, at, people.haemoglobin[who] + rng.normal(-0.3, 0.6, k))
     into.add("sodium", some, at, people.sodium[who] + rng.normal(-0.5, 1.8, k))
     into.add("creatinine", some, at, people.creatinine[who] * np.exp(rng.normal(0.03, 0.12, k)))
-    into.add("glucose", some, at, np.clip(people.glucose[who] + rng.normal(8, 20, k), 45, 480))
+    into.add("glucose", some, at, np.clip(people.usual_glucose(who, at) + rng.normal(8, 20, k), 45, 480))
 
 
 def _ward_values(
@@ -248,6 +265,9 @@ def _ward_values(
         at[weighed],
         people.weight[who[weighed]] * (1 + rng.normal(0, 0.02, weighed.sum())),
     )
+    asked = np.flatnonzero(weighed)[rng.random(weighed.sum()) < 0.85]
+    _habits(into, stay[asked], at[asked], who[asked], people)
+    _care_need(into, stay[weighed], at[weighed], who[weighed], people, rng)
 
     row, nth = _repeat(2 + length // (2 * DAY_MS))
     count = (2 + length // (2 * DAY_MS))[row]
@@ -270,11 +290,9 @@ def _ward_values(
         at,
         encounters["creatinine"][stay] * np.exp(wobble * rng.normal(0, 0.06, k) + 0.12 * illness),
     )
-    into.add("glucose", stay, at, np.clip(people.glucose[who] + rng.normal(12, 22, k), 45, 520))
+    into.add("glucose", stay, at, np.clip(people.usual_glucose(who, at) + rng.normal(12, 22, k), 45, 520))
     into.add("leucocytes", stay, at, np.clip(rng.normal(7.5, 1.6, k) + 4 * illness, 1.2, 40))
-    failing = people.has(int(end.max(initial=0)))[who, CHRONIC_KEYS.index("heart_failure")] & (
-        is_last | (nth == 0)
-    )
+    failing = (people.onset_ms[who, CHRONIC_KEYS.index("heart_failure")] <= at) & (is_last | (nth == 0))
     into.add(
         "bnp",
         stay[failing],
@@ -282,7 +300,7 @@ def _ward_values(
         np.exp(rng.normal(6.1, 0.6, failing.sum()) + 0.3 * illness[failing]),
     )
     first = nth == 0
-    into.add("hba1c", stay[first], at[first], _hba1c(people.glucose[who[first]], rng))
+    into.add("hba1c", stay[first], at[first], _hba1c(people.usual_glucose(who[first], at[first]), rng))
 
 
 def _hba1c(glucose: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -72,6 +72,7 @@ SLIPS = (
     Slip("creatinine", 88.42, 0.0, "umol/L"),
     Slip("height", 1 / 2.54, 0.0, "[in_i]"),
     Slip("cholesterol", 1 / 38.67, 0.0, "mmol/L", decimals=2),
+    Slip("hdl", 1 / 38.67, 0.0, "mmol/L", decimals=2),
     Slip("weight", 10.0, 0.0, "kg", is_unit=False),
     Slip("weight", 0.1, 0.0, "kg", is_unit=False, decimals=2),
     Slip("temperature", 0.1, 0.0, "Cel", is_unit=False, decimals=2),

@@ -110,7 +110,7 @@ def _interpretations(measure: Measure, values: list[float]) -> list[str]:
 
 def _measure(m: Measure) -> str:
     category = concept(f"{TERMINOLOGY}/observation-category", m.category)
-    return f'"category":[{category}],"code":{concept(LOINC, m.code, m.display)}'
+    return f'"category":[{category}],"code":{concept(m.system, m.code, m.display)}'
 
 
 def _component(code: tuple[str, str]) -> str:

@@ -10,11 +10,14 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from infra.city import constitution
+from infra.city.constitution import prevalence_of
 from infra.city.habits import HOSPITALS
 from infra.city.ids import hashed
 from infra.city.kin import addresses_of, kin, settle
 from infra.city.vocabulary import (
     CHRONIC,
+    CHRONIC_KEYS,
     DISTRICTS,
     FAMILY_HEADS,
     FAMILY_TAILS,
@@ -22,12 +25,16 @@ from infra.city.vocabulary import (
     GIVEN_MALE,
     STREET_KINDS,
     STREETS,
-    Chronic,
 )
 
 DAY_MS = 86_400_000
 NEVER = np.int64(1) << np.int64(62)
 HOSPITAL_COUNT = len(HOSPITALS)
+_HYPERTENSION, _DIABETES, _KIDNEY, _CANCER = (
+    CHRONIC_KEYS.index(key) for key in ("hypertension", "diabetes", "kidney", "cancer")
+)
+HYPERTENSION_MMHG = 12.0
+"""How much higher the usual pressure is with hypertension on record."""
 
 
 @dataclass
@@ -39,10 +46,13 @@ class People:
     recorded: people x hospitals x lasting conditions already on that hospital's problem list. busy_until: end
     of the present stay. quiet_until: no unplanned admission before (see simulation).
     readmission_ms/_hospital: drawn and still to come. notice_ms: when each hospital learns of the death.
-    haemoglobin … weight: the person's usual values."""
+    haemoglobin … weight: the person's usual values, glucose and systolic those without diabetes and hypertension;
+    diabetic_glucose: what diabetes adds. phenotype, smoking: see ``constitution``."""
 
     birth_day: np.ndarray
     sex: np.ndarray
+    phenotype: np.ndarray
+    smoking: np.ndarray
     frailty: np.ndarray
     home: np.ndarray
     known: np.ndarray
@@ -63,8 +73,10 @@ class People:
     sodium: np.ndarray
     creatinine: np.ndarray
     glucose: np.ndarray
+    diabetic_glucose: np.ndarray
     systolic: np.ndarray
     cholesterol: np.ndarray
+    hdl: np.ndarray
     height: np.ndarray
     weight: np.ndarray
 
@@ -87,18 +99,36 @@ class People:
         """people x lasting conditions: present at that moment."""
         return self.onset_ms <= at_ms
 
+    def usual_glucose(self, who: np.ndarray, at_ms: np.ndarray | int) -> np.ndarray:
+        """mg/dL of some people at some moments: diabetes raises it from its onset on."""
+        is_diabetic = self.onset_ms[who, _DIABETES] <= at_ms
+        return np.asarray(self.glucose[who] + is_diabetic * self.diabetic_glucose[who])
+
+    def usual_systolic(self, who: np.ndarray, at_ms: np.ndarray | int) -> np.ndarray:
+        """mmHg of some people at some moments: hypertension goes with HYPERTENSION_MMHG more from its onset on."""
+        return np.asarray(
+            self.systolic[who] + HYPERTENSION_MMHG * (self.onset_ms[who, _HYPERTENSION] <= at_ms)
+        )
+
 
 def make_people(
-    count: int, rng: np.random.Generator, day: int, *, seed: int = 0, newcomers: bool = False
+    count: int,
+    rng: np.random.Generator,
+    day: int,
+    *,
+    seed: int = 0,
+    first: int = 0,
+    newcomers: bool = False,
 ) -> People:
-    """``count`` people as of ``day``; newcomers register on that day, the others did so in the three years
-    before, and are of the age and sex of their kin (see ``kin``)."""
+    """``count`` people, numbered from ``first``, as of ``day``; newcomers register on that day, the others did so in
+    the three years before, and are of the age and sex of their kin (see ``kin``)."""
     age = np.where(rng.random(count) < 0.2, rng.uniform(0, 20, count), rng.triangular(18, 55, 97, count))
     sex = (rng.random(count) < 0.49).astype(np.int8)
     if not newcomers:
         settle(age, sex, seed, canary_numbers(seed, count) if count else np.zeros(0, dtype=np.int64))
-    onset = _onsets(age, rng, day)
-    ill = onset <= day * DAY_MS
+    district, _ = postal_hashes(seed, first + np.arange(count), np.zeros(count, dtype=np.int64))
+    made = constitution.draw(age, sex, district, rng)
+    onset = _onsets(age, made.phenotype, rng, day)
     home = rng.choice(HOSPITAL_COUNT, count, p=[0.4, 0.3, 0.3]).astype(np.int8)
     known = np.zeros((count, HOSPITAL_COUNT), dtype=bool)
     known[np.arange(count), home] = True
@@ -113,7 +143,7 @@ def make_people(
     if not newcomers:
         registered -= DAY_MS
     registered_ms = np.where(known, registered[:, None] + np.arange(HOSPITAL_COUNT) * 7_200_000, NEVER)
-    diabetes, kidney, cancer, hypertension = (ill[:, i] for i in (1, 2, 5, 0))
+    kidney, cancer = (onset[:, i] <= day * DAY_MS for i in (_KIDNEY, _CANCER))
     never = np.full(count, NEVER, dtype=np.int64)
     height = np.where(sex == 1, rng.normal(177, 7, count), rng.normal(164, 6.5, count)) * np.minimum(
         1, 0.35 + age / 26
@@ -121,7 +151,9 @@ def make_people(
     return People(
         birth_day=(day - age * 365.25).astype(np.int64),
         sex=sex,
-        frailty=rng.gamma(1.6, 1 / 1.6, count),
+        phenotype=made.phenotype,
+        smoking=made.smoking,
+        frailty=made.frailty,
         home=home,
         known=known,
         onset_ms=onset,
@@ -144,34 +176,25 @@ def make_people(
         - 0.01 * np.maximum(age - 60, 0),
         sodium=rng.normal(140, 1.8, count),
         creatinine=np.exp(rng.normal(-0.2, 0.18, count) + 0.12 * sex + 0.6 * kidney),
-        glucose=rng.normal(97, 9, count) + diabetes * rng.gamma(4, 18, count),
-        systolic=rng.normal(116, 9, count) + 0.18 * np.maximum(age - 30, 0) + 12 * hypertension,
-        cholesterol=rng.normal(188, 32, count),
+        glucose=made.glucose,
+        diabetic_glucose=rng.gamma(4, 18, count),
+        systolic=made.systolic,
+        cholesterol=made.cholesterol,
+        hdl=made.hdl,
         height=height,
-        weight=np.maximum(
-            3.2,
-            (height / 100) ** 2
-            * np.clip(rng.normal(26, 4.2, count), 17, 48)
-            * np.minimum(1, 0.55 + age / 45),
-        ),
+        weight=np.maximum(3.2, (height / 100) ** 2 * made.bmi * np.minimum(1, 0.55 + age / 45)),
     )
 
 
-def _onsets(age: np.ndarray, rng: np.random.Generator, day: int) -> np.ndarray:
+def _onsets(age: np.ndarray, phenotype: np.ndarray, rng: np.random.Generator, day: int) -> np.ndarray:
     """When each lasting condition began (people x conditions, ms), NEVER where the person does not have
     it."""
     onset = np.full((len(age), len(CHRONIC)), NEVER, dtype=np.int64)
     for i, chronic in enumerate(CHRONIC):
-        has = rng.random(len(age)) < prevalence(chronic, age)
+        has = rng.random(len(age)) < prevalence_of(chronic, age, phenotype)
         years = rng.uniform(0.2, 1.0, len(age)) * np.minimum(age - 17, 15)
         onset[has, i] = (day - (years[has] * 365.25).astype(np.int64)) * DAY_MS
     return onset
-
-
-def prevalence(chronic: Chronic, age: np.ndarray) -> np.ndarray:
-    """Share of people of an age (years) with a lasting condition; none below 18."""
-    share = 1 / (1 + np.exp(-(chronic.at60 + chronic.per10 * (age - 60) / 10)))
-    return np.where(age >= 18, share, 0.0)
 
 
 def yearly_rates(people: People, day: int, admission_factor: float) -> dict[str, np.ndarray]:

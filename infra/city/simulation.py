@@ -25,7 +25,8 @@ from infra.city.admissions import (
     index_rows,
     settle_stays,
 )
-from infra.city.population import DAY_MS, HOSPITAL_COUNT, NEVER, People, make_people, prevalence, yearly_rates
+from infra.city.constitution import prevalence
+from infra.city.population import DAY_MS, HOSPITAL_COUNT, NEVER, People, make_people, yearly_rates
 from infra.city.surroundings import exposure
 from infra.city.vocabulary import (
     AMB,
@@ -184,7 +185,10 @@ class World:
     def _receive_newcomers(self, rng: np.random.Generator) -> None:
         newcomers = int(rng.poisson(len(self.people) * NEWCOMERS_PER_YEAR / 365.25))
         if newcomers:
-            self.people = self.people.joined(make_people(newcomers, rng, self.day, newcomers=True))
+            made = make_people(
+                newcomers, rng, self.day, seed=self.seed, first=len(self.people), newcomers=True
+            )
+            self.people = self.people.joined(made)
 
     def _fall_ill(self, rng: np.random.Generator) -> None:
         """New lasting conditions of the coming 30 days, at a yearly rate of 6 % of the prevalence at that

@@ -247,8 +247,8 @@ PROCEDURES = (
 
 @dataclass(frozen=True)
 class Measure:
-    """One kind of Observation: LOINC code, words, category, value type, UCUM unit, decimals, plausible
-    reference range."""
+    """One kind of Observation: code (of LOINC, or of ``system``), words, category, value type, UCUM unit, decimals,
+    plausible reference range."""
 
     key: str
     code: str
@@ -259,6 +259,7 @@ class Measure:
     decimals: int = 0
     low: float | None = None
     high: float | None = None
+    system: str = LOINC
 
 
 MEASURES: tuple[Measure, ...] = (
@@ -285,6 +286,10 @@ MEASURES: tuple[Measure, ...] = (
     Measure("antibody_titre", "5048-4", "Nuclear antibody titre", "laboratory", "Ratio"),
     Measure("complaint", "8661-1", "Chief complaint", "exam", "string"),
     Measure("last_period", "8665-2", "Last menstrual period", "survey", "dateTime"),
+    Measure("hdl", "2085-9", "HDL cholesterol in serum", "laboratory", "Quantity", "mg/dL", 0, 40, 100),
+    Measure(
+        "care_need", "care-need", "Need of help in daily life 0-5", "survey", "integer", system=CITY_CODES
+    ),
 )
 MEASURE_INDEX = {m.key: i for i, m in enumerate(MEASURES)}
 SYSTOLIC = ("8480-6", "Systolic blood pressure")

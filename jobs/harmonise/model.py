@@ -68,6 +68,7 @@ class Analyte(_Rule):
     unit: str | None = None
     loinc: tuple[str, ...]
     aliases: tuple[Name, ...] = ()
+    codes: Mapping[str, tuple[str, ...]] = {}
     molar_mass: float | None = Field(default=None, gt=0)
     valence: int | None = Field(default=None, ge=1)
     same_as: tuple[str, ...] = ()
@@ -124,6 +125,10 @@ def analytes() -> Mapping[str, Analyte]:
     """Every concept that is measured, by key. Raises CitywellError where a rule is wrong."""
     found = _read("analytes.yml", lambda data: {key: Analyte.model_validate(a) for key, a in data.items()})
     _check_once("analytes.yml", [code for a in found.values() for code in (*a.loinc, *a.aliases)])
+    _check_once(
+        "analytes.yml",
+        [f"{system}|{code}" for a in found.values() for system, many in a.codes.items() for code in many],
+    )
     named = {name for a in found.values() for b in a.limits for name in b.source.split(", ")}
     named |= {source for a in found.values() for _, _, source in a.convert.values()}
     if unknown := sorted(named - sources().keys()):

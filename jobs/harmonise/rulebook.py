@@ -137,11 +137,15 @@ class Ranged:
 
 @cache
 def concept_codes() -> tuple[Code, ...]:
-    """LOINC's codes with and without their system, and the names other systems of the city use."""
+    """LOINC's codes with and without their system, codes of further systems, and the names other systems of the city
+    use."""
     rows = []
     for concept, analyte in analytes().items():
         is_number = analyte.unit is not None
         rows += [Code(LOINC, code, concept, is_number) for code in analyte.loinc]
+        rows += [
+            Code(system, code, concept, is_number) for system, many in analyte.codes.items() for code in many
+        ]
         rows += [Code("", code, concept, is_number) for code in (*analyte.loinc, *analyte.aliases)]
     return tuple(rows)
 

@@ -297,15 +297,18 @@ def _readings(
     for kind in ("blood_pressure", "glucose", "weight"):
         rows = np.flatnonzero(~ward & (rng.random(len(who)) < chance[kind]))
         p, g = who[rows], decline[rows]
+        that_day = days.date[rows] * DAY_MS
         first, second = np.zeros(len(rows)), np.zeros(len(rows))
         if kind == "blood_pressure":
-            first = people.systolic[p] + 9 * g * failing[rows] + rng.normal(0, 7, len(rows))
+            first = people.usual_systolic(p, that_day) + 9 * g * failing[rows] + rng.normal(0, 7, len(rows))
             second = first * 0.6 + rng.normal(6, 4, len(rows))
         elif kind == "glucose":
-            first = np.clip(people.glucose[p] + 25 * g + rng.normal(0, 24, len(rows)), 40, 500)
+            first = np.clip(
+                people.usual_glucose(p, that_day) + 25 * g + rng.normal(0, 24, len(rows)), 40, 500
+            )
         else:
             first = people.weight[p] + np.where(failing[rows], 3.8, 0.2) * g + rng.normal(0, 0.5, len(rows))
-        at = days.date[rows] * DAY_MS + rng.integers(6 * HOUR_MS, 20 * HOUR_MS, len(rows))
+        at = that_day + rng.integers(6 * HOUR_MS, 20 * HOUR_MS, len(rows))
         parts.append(_reading_rows(_READINGS.index(kind), rows, at, first, second))
         if kind == "blood_pressure":
             beats = 70 - 3 * trait(seed, 84, p) + 11 * g + rng.normal(0, 5, len(rows))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from infra.city.vocabulary import MEASURES
 from jobs.errors import CitywellError
 from jobs.harmonise import model, rulebook
 from jobs.harmonise.units import conversion, ucum
@@ -35,6 +36,8 @@ CONVERTED = [
     ("glucose", "mmol/L", 5.5, 99.0858),
     ("creatinine", "umol/L", 88.4, 0.99998),
     ("cholesterol", "mmol/L", 5.0, 193.325),
+    ("hdl_cholesterol", "mmol/L", 1.3, 50.2645),
+    ("care_need", "", 3, 3),
     ("haemoglobin", "g/L", 135, 13.5),
     ("haemoglobin", "mmol/L", 8.4, 13.53618),
     ("haemoglobin_a1c", "mmol/mol", 48, 6.54304),
@@ -89,6 +92,22 @@ def test_a_value_is_converted(concept: str, unit: str, sent: float, expected: fl
 @pytest.mark.parametrize(("concept", "unit"), UNCONVERTIBLE)
 def test_what_is_of_another_kind_is_not_converted(concept: str, unit: str) -> None:
     assert conversion(unit, concept) is None
+
+
+def test_everything_that_the_citys_hospitals_measure_has_a_concept() -> None:
+    found = {(one.code_system, one.code): one.concept for one in rulebook.concept_codes()}
+    unknown = [m.key for m in MEASURES if (m.system, m.code) not in found]
+    assert unknown == ["fever", "sleep", "antibody_titre", "complaint", "last_period"], (
+        "no numbers of one unit"
+    )
+    assert found["https://codes.city.example/clinical", "care-need"] == "care_need"
+
+
+def test_an_hdl_in_the_other_unit_is_impossible_or_unusual() -> None:
+    """A usual value in mmol/L under mg/dL must not pass for one in mg/dL."""
+    (adult,) = [r for r in rulebook.ranges() if r.range_key == "hdl_cholesterol mg/dL"]
+    assert adult.clear_low <= 18 < 115 <= adult.clear_high
+    assert not adult.usual_low <= 2.5 <= adult.usual_high
 
 
 def test_every_concepts_own_unit_is_known_and_every_unit_that_is_mixed_up_converts() -> None:
