@@ -44,10 +44,12 @@ from infra.city.vocabulary import (
 HOUR_MS = 3_600_000
 QUIET_DAYS = 31.0
 EARLIEST_RETURN_DAYS, LATEST_RETURN_DAYS = 1.25, 29.5
+RETURN_SHAPE = (0.95, 1.5)
+"""Of the beta distribution of the days until a return, from the earliest to the latest."""
 REASON_CODES = np.array([r.code for r in REASONS])
 REASON_DAYS = np.array([r.days for r in REASONS])
 _BLEEDING = np.isin(REASON_CODES, ["K92.2", "S72.001A", "M16.11", "M17.11"])
-_SEVERE = np.isin(REASON_CODES, ["A41.9", "I63.9", "I50.23", "C78.00", "I21.4"])
+IS_SEVERE = np.isin(REASON_CODES, ["A41.9", "I63.9", "I50.23", "C78.00", "I21.4"])
 _LEARNING_TO_WALK = np.isin(REASON_CODES, ["I63.9", "S72.001A", "M16.11", "M17.11"])
 _SPREAD_CANCER = REASON_CODES == "C78.00"
 _LOW_SODIUM = REASON_CODES == "E87.1"
@@ -147,7 +149,7 @@ def draw_outcomes(
     is_index = (s.disposition != DIED) & (s.disposition != HOSPICE)
     readmitted = is_index & (rng.random(count) < risk)
     span = LATEST_RETURN_DAYS - EARLIEST_RETURN_DAYS
-    after = EARLIEST_RETURN_DAYS + span * rng.beta(0.95, 1.5, count)
+    after = EARLIEST_RETURN_DAYS + span * rng.beta(*RETURN_SHAPE, count)
     due = s.end + (after * DAY_MS).astype(np.int64)
     earliest = people.quiet_until[a.who] + 6 * HOUR_MS
     latest = s.end + int(LATEST_RETURN_DAYS * DAY_MS)
@@ -247,7 +249,7 @@ def _last_values(
 
 def _ways_home(a: Arrivals, burden: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Index into DISPOSITIONS: deaths and hospice rise with age and illness, nursing care with age."""
-    died = -4.9 + 0.03 * (a.age - 65) + 0.12 * burden + 1.1 * _SEVERE[a.reason] - 2.5 * a.planned
+    died = death_logit(a.age, burden, IS_SEVERE[a.reason]) - 2.5 * a.planned
     nursing = -3.2 + 0.07 * (a.age - 72) - 1.0 * a.planned
     hospice = np.where(a.planned, 0.0, 0.008 + 0.06 * _SPREAD_CANCER[a.reason] + 0.012 * (a.age > 80))
     draw = rng.random((5, len(a)))
@@ -257,6 +259,11 @@ def _ways_home(a: Arrivals, burden: np.ndarray, rng: np.random.Generator) -> np.
     way = np.where((draw[2] < 0.015) & ~a.planned, AGAINST_ADVICE, way)
     way = np.where(draw[3] < hospice, HOSPICE, way)
     return np.where(draw[4] < 1 / (1 + np.exp(-died)), DIED, way)
+
+
+def death_logit(age: np.ndarray, burden: np.ndarray, is_severe: np.ndarray) -> np.ndarray:
+    """Of dying in an unplanned stay: by age in years, number of lasting conditions and the reason."""
+    return np.asarray(-4.9 + 0.03 * (age - 65) + 0.12 * burden + 1.1 * is_severe)
 
 
 def _count_before(
@@ -286,3 +293,4 @@ def apply_outcomes(people: People, a: Arrivals, s: Stays, o: Outcomes) -> None:
     )
     people.readmission_ms[a.who] = np.where(o.readmitted, o.due, NEVER)
     people.readmission_hospital[a.who] = np.where(o.readmitted, s.last_hospital, -1)
+    people.readmission_risk[a.who] = np.where(o.is_index, o.risk, 0.0)

@@ -156,7 +156,7 @@ def _office_values(
     some, at, who, k = chosen(0.6)
     into.add("heart_rate", some, at, rng.normal(74, 10, k))
     some, at, who, k = chosen(0.45)
-    into.add("weight", some, at, people.weight[who] * (1 + rng.normal(0, 0.016, k)))
+    into.add("weight", some, at, people.usual_weight(who, at) * (1 + rng.normal(0, 0.016, k)))
     some, at, who, k = chosen(0.2)
     into.add("height", some, at, people.height[who] + rng.normal(0, 0.4, k))
     some, at, who, k = chosen(0.2)
@@ -263,7 +263,7 @@ def _ward_values(
         "weight",
         stay[weighed],
         at[weighed],
-        people.weight[who[weighed]] * (1 + rng.normal(0, 0.02, weighed.sum())),
+        people.usual_weight(who[weighed], at[weighed]) * (1 + rng.normal(0, 0.02, weighed.sum())),
     )
     asked = np.flatnonzero(weighed)[rng.random(weighed.sum()) < 0.85]
     _habits(into, stay[asked], at[asked], who[asked], people)

@@ -15,6 +15,7 @@ from infra.city.constitution import prevalence_of
 from infra.city.habits import HOSPITALS
 from infra.city.ids import hashed
 from infra.city.kin import addresses_of, kin, settle
+from infra.city.undiagnosed import HIDDEN, PLACES, WEIGHT_LOST, no_evidence
 from infra.city.vocabulary import (
     CHRONIC,
     CHRONIC_KEYS,
@@ -47,7 +48,10 @@ class People:
     of the present stay. quiet_until: no unplanned admission before (see simulation).
     readmission_ms/_hospital: drawn and still to come. notice_ms: when each hospital learns of the death.
     haemoglobin … weight: the person's usual values, glucose and systolic those without diabetes and hypertension;
-    diabetic_glucose: what diabetes adds. phenotype, smoking: see ``constitution``."""
+    diabetic_glucose: what diabetes adds. phenotype, smoking: see ``constitution``. symptoms_ms: people x HIDDEN, when
+    symptoms began of what onset_ms says when it is diagnosed; evidence: see ``undiagnosed``. readmission_risk: true
+    risk at the last discharge, 0 where it was no index stay. cardiovascular_ms: first admission with heart attack or
+    stroke."""
 
     birth_day: np.ndarray
     sex: np.ndarray
@@ -57,6 +61,8 @@ class People:
     home: np.ndarray
     known: np.ndarray
     onset_ms: np.ndarray
+    symptoms_ms: np.ndarray
+    evidence: np.ndarray
     registered_ms: np.ndarray
     updated_ms: np.ndarray
     patient_version: np.ndarray
@@ -68,6 +74,8 @@ class People:
     discharged_ms: np.ndarray
     readmission_ms: np.ndarray
     readmission_hospital: np.ndarray
+    readmission_risk: np.ndarray
+    cardiovascular_ms: np.ndarray
     dead_ms: np.ndarray
     haemoglobin: np.ndarray
     sodium: np.ndarray
@@ -92,6 +100,10 @@ class People:
             **{name: np.concatenate([a, getattr(newcomers, name)]) for name, a in self.arrays().items()}
         )
 
+    def those(self, who: np.ndarray | slice) -> People:
+        """Some of the people, in that order."""
+        return People(**{name: array[who] for name, array in self.arrays().items()})
+
     def age_years(self, day: int) -> np.ndarray:
         return (day - self.birth_day) / 365.25
 
@@ -103,6 +115,17 @@ class People:
         """mg/dL of some people at some moments: diabetes raises it from its onset on."""
         is_diabetic = self.onset_ms[who, _DIABETES] <= at_ms
         return np.asarray(self.glucose[who] + is_diabetic * self.diabetic_glucose[who])
+
+    def usual_weight(self, who: np.ndarray, at_ms: np.ndarray) -> np.ndarray:
+        """kg of some people at some moments: it falls from the first symptom of a hidden disease to its diagnosis, and
+        stays there."""
+        began, found = self.symptoms_ms[who], self.onset_ms[who][:, PLACES]
+        progress = np.clip((at_ms[:, None] - began) / np.maximum(found - began, 1), 0, 1).max(axis=1)
+        return np.asarray(self.weight[who] * (1 - WEIGHT_LOST * progress))
+
+    def has_symptoms(self, at_ms: int, who: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """people x HIDDEN: in the stretch between first symptom and diagnosis."""
+        return (self.symptoms_ms[who] <= at_ms) & (self.onset_ms[who][:, PLACES] > at_ms)
 
     def usual_systolic(self, who: np.ndarray, at_ms: np.ndarray | int) -> np.ndarray:
         """mmHg of some people at some moments: hypertension goes with HYPERTENSION_MMHG more from its onset on."""
@@ -157,6 +180,8 @@ def make_people(
         home=home,
         known=known,
         onset_ms=onset,
+        symptoms_ms=np.full((count, len(HIDDEN)), NEVER, dtype=np.int64),
+        evidence=no_evidence(count),
         registered_ms=registered_ms,
         updated_ms=registered_ms.copy(),
         patient_version=known.astype(np.int32),
@@ -168,6 +193,8 @@ def make_people(
         discharged_ms=np.zeros(count, dtype=np.int64),
         readmission_ms=never.copy(),
         readmission_hospital=np.full(count, -1, dtype=np.int8),
+        readmission_risk=np.zeros(count),
+        cardiovascular_ms=never.copy(),
         dead_ms=never.copy(),
         haemoglobin=rng.normal(13.2, 1.0, count)
         + 0.9 * sex
@@ -195,23 +222,6 @@ def _onsets(age: np.ndarray, phenotype: np.ndarray, rng: np.random.Generator, da
         years = rng.uniform(0.2, 1.0, len(age)) * np.minimum(age - 17, 15)
         onset[has, i] = (day - (years[has] * 365.25).astype(np.int64)) * DAY_MS
     return onset
-
-
-def yearly_rates(people: People, day: int, admission_factor: float) -> dict[str, np.ndarray]:
-    """Expected events per person and year: outpatient, emergency_room, unplanned, planned, death."""
-    age = people.age_years(day)
-    ill = people.has(day * DAY_MS)
-    burden = np.ones(len(people))
-    for i, chronic in enumerate(CHRONIC):
-        burden *= np.where(ill[:, i], chronic.admission, 1.0)
-    adult = np.maximum(age - 30, 0)
-    return {
-        "outpatient": 1.5 + 0.012 * adult + 0.45 * ill.sum(axis=1),
-        "emergency_room": (0.20 + 0.09 * np.sqrt(burden)) * people.frailty,
-        "unplanned": admission_factor * 0.094 * np.exp(0.014 * adult) * burden * people.frailty,
-        "planned": admission_factor * np.where(age >= 18, 0.055 + 0.0019 * adult, 0.006),
-        "death": 0.0004 * np.exp(0.072 * adult) * np.sqrt(burden),
-    }
 
 
 @dataclass(frozen=True)

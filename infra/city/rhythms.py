@@ -87,6 +87,11 @@ def season(day: np.ndarray | int) -> np.ndarray:
     return np.asarray(np.exp(SEASON_SWING * np.cos(angle)) / np.i0(SEASON_SWING))
 
 
+def season_of(is_respiratory: list[bool], day: int) -> np.ndarray:
+    """What multiplies each of some reasons on that day."""
+    return np.where(is_respiratory, season(day), 1.0)
+
+
 def mean_season(first_day: int, days: float) -> float:
     """Mean of ``season`` over so many days from ``first_day`` on."""
     return float(season(np.arange(first_day, first_day + max(1, round(days)))).mean())

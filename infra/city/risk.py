@@ -31,7 +31,7 @@ from infra.city.vocabulary import AGAINST_ADVICE, CHRONIC_KEYS, REHAB, SNF
 INTERCEPT = -3.70
 CONDITION_WEIGHTS = {
     "heart_failure": 0.40,
-    "cancer": 0.45,
+    "cancer": 0.45,  # of the lung or elsewhere
     "copd": 0.35,
     "kidney": 0.30,
     "liver": 0.40,
@@ -65,6 +65,7 @@ class RiskInputs:
 def true_risk(x: RiskInputs) -> np.ndarray:
     """Probability of an unplanned readmission within 30 days of each discharge."""
     condition = {key: x.conditions[:, i] for i, key in enumerate(CHRONIC_KEYS)}
+    condition["cancer"] = condition["cancer"] | condition["lung_cancer"]
     logit = np.full(len(x.age_years), INTERCEPT)
     logit += 0.008 * (np.clip(x.age_years, 18, 95) - 50)
     logit += 0.30 * np.log1p(np.minimum(x.stay_days, 30.0))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from infra.city import rhythms
+from infra.city import hazards, rhythms, true_risks, undiagnosed
 from infra.city.admissions import (
     HOUR_MS,
     Arrivals,
@@ -25,12 +25,11 @@ from infra.city.admissions import (
     index_rows,
     settle_stays,
 )
-from infra.city.constitution import prevalence
-from infra.city.population import DAY_MS, HOSPITAL_COUNT, NEVER, People, make_people, yearly_rates
+from infra.city.hazards import Standing
+from infra.city.population import DAY_MS, HOSPITAL_COUNT, NEVER, People, make_people
 from infra.city.surroundings import exposure
 from infra.city.vocabulary import (
     AMB,
-    CHRONIC,
     CHRONIC_KEYS,
     DIED,
     EMER,
@@ -42,11 +41,14 @@ from infra.city.vocabulary import (
     REASON_RANGES,
     REASONS,
     ROUTINE,
+    UNPLANNED,
     URGENT,
 )
 
 NEWCOMERS_PER_YEAR = 0.015
 MOVES_PER_YEAR = 0.06
+MONTH = undiagnosed.MONTH
+_CARDIOVASCULAR = [hazards.UNPLANNED_CODES.index(code) for code in hazards.CARDIOVASCULAR]
 
 ENCOUNTER_COLUMNS: dict[str, type] = {
     "person": np.int64,
@@ -108,7 +110,8 @@ class World:
     """The city between two days. ``day`` is the next day to live (days since 1970).
 
     visits, stays: start times (ms) of emergency visits and inpatient stays by person * HOSPITAL_COUNT +
-    hospital. movers, moved_ms: who moved and when (the day's first instant), in the order of the calendar."""
+    hospital. movers, moved_ms: who moved and when (the day's first instant), in the order of the calendar.
+    true_risks: of the quarters that began in what was lived last (see ``true_risks``)."""
 
     seed: int
     admission_factor: float
@@ -119,6 +122,7 @@ class World:
     stay_count: int = 0
     movers: list[int] = field(default_factory=list)
     moved_ms: list[int] = field(default_factory=list)
+    true_risks: list[Columns] = field(default_factory=list)
     _rates: dict[str, np.ndarray] = field(default_factory=dict)
 
     def settle(self, population: int) -> None:
@@ -135,7 +139,10 @@ class World:
     def live(self, days: int) -> tuple[Columns, Columns]:
         """Live so many days; returns the encounters and the index stays that began in them."""
         encounters, stays = Ledger(ENCOUNTER_COLUMNS), Ledger(STAY_COLUMNS)
+        self.true_risks = []
         for _ in range(days):
+            if true_risks.is_instant(self.day):
+                self.true_risks.append(true_risks.of(self.people, self.day, self.admission_factor))
             self._live_day(encounters, stays)
         return encounters.table(), stays.table()
 
@@ -143,10 +150,9 @@ class World:
         rng = np.random.default_rng([self.seed, 1, self.day])
         day_start, day_end = self.day * DAY_MS, (self.day + 1) * DAY_MS
         self._receive_newcomers(rng)
-        if self.day % 30 == 0:
+        if self.day % MONTH == 0:
             self._fall_ill(rng)
-        if self.day % 30 == 0 or len(self._rates.get("death", ())) != len(self.people):
-            self._rates = yearly_rates(self.people, self.day - self.day % 30, self.admission_factor)
+        self._update_rates()
         p, rates = self.people, self._rates
         chance = rng.random((6, len(p))) * 365.25
         strain = exposure.strain(self.seed, self.day, p) * rhythms.acute(self.day)
@@ -159,7 +165,7 @@ class World:
         dying = unbound & (chance[0] < rates["death"] * np.where(since_discharge < 30, 5.0, 1.0))
         unbound &= ~dying
         quiet = p.quiet_until > day_start
-        unplanned = unbound & ~quiet & (chance[1] < rates["unplanned"] * strain)
+        unplanned = unbound & ~quiet & (chance[1] < rates["unplanned"] @ self._season_of_reasons() * strain)
         planned = (
             unbound
             & ~unplanned
@@ -168,7 +174,9 @@ class World:
         )
         visiting = free & ~dying & ~returning & ~unplanned & ~planned
         follow_up = np.where(since_discharge < 14, 5.0, 1.0) * rhythms.outpatient(self.day)
-        outpatient = visiting & (chance[3] < rates["outpatient"] * follow_up)
+        worried = np.ones(len(p))
+        worried[p.has_symptoms(day_start).any(axis=1)] = undiagnosed.VISITS_TIMES
+        outpatient = visiting & (chance[3] < rates["outpatient"] * follow_up * worried)
         emergency_room = visiting & ~outpatient & (chance[4] < rates["emergency_room"] * strain)
         moving = alive & (chance[5] < MOVES_PER_YEAR)
 
@@ -190,14 +198,33 @@ class World:
             )
             self.people = self.people.joined(made)
 
+    def _update_rates(self) -> None:
+        """Everybody's rates once a month, as of its first day; newcomers' as well, on the day they come."""
+        month = self.day - self.day % MONTH
+        known = 0 if self.day == month else len(self._rates.get("death", ()))
+        if known < len(self.people):
+            some = Standing.of(self.people.those(slice(known, None)), month)
+            new = hazards.yearly_rates(some, self.admission_factor)
+            self._rates = {
+                n: np.concatenate([self._rates[n][:known], v]) if known else v for n, v in new.items()
+            }
+
+    def _season_of_reasons(self) -> np.ndarray:
+        """What multiplies each of UNPLANNED today."""
+        return rhythms.season_of([reason.is_respiratory for reason in UNPLANNED], self.day)
+
     def _fall_ill(self, rng: np.random.Generator) -> None:
-        """New lasting conditions of the coming 30 days, at a yearly rate of 6 % of the prevalence at that
-        age."""
-        p = self.people
-        age = p.age_years(self.day)
-        for i, chronic in enumerate(CHRONIC):
-            falls = rng.random(len(p)) < 0.06 * prevalence(chronic, age) * 30 / 365.25
-            p.onset_ms[falls & (p.onset_ms[:, i] == NEVER), i] = self.day * DAY_MS
+        """New lasting conditions of the coming month; some show symptoms first (``undiagnosed``)."""
+        p, now = self.people, self.day * DAY_MS
+        chance = hazards.onsets(Standing.of(p, self.day)) * MONTH / 365.25
+        falls = (rng.random(chance.shape) < chance) & (p.onset_ms == NEVER)
+        hidden = falls[:, undiagnosed.PLACES]
+        p.onset_ms[falls] = now
+        p.symptoms_ms[hidden] = now
+        for h, place in enumerate(undiagnosed.PLACES):
+            who = np.flatnonzero(hidden[:, h])
+            p.onset_ms[who, place] = now + undiagnosed.days_to_diagnosis(len(who), rng) * DAY_MS
+        p.evidence = undiagnosed.next_month(p.evidence)
 
     def _hospital_for(self, who: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Mostly the home hospital; otherwise another one that knows the person, if any."""
@@ -208,19 +235,34 @@ class World:
         return np.where(p.known[who], preference, -1.0).argmax(axis=1).astype(np.int8)
 
     def _reason_for(self, who: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:
-        """Index into REASONS by weight; a reason that goes with a lasting condition is likelier in who has
-        it."""
+        """Index into REASONS of visits and planned admissions."""
+        return REASON_RANGES[kind][0] + _drawn(self._reason_weights(who, kind), rng)
+
+    def _reason_weights(self, who: np.ndarray, kind: str) -> np.ndarray:
+        """people x reasons of that kind; a reason that goes with a lasting condition is likelier in who has it."""
         first, last = REASON_RANGES[kind]
-        ill = self.people.has(self.day * DAY_MS)[who]
-        season = float(rhythms.season(self.day))
-        usual = [r.weight * (season if r.is_respiratory else 1.0) for r in REASONS[first:last]]
-        weights = np.tile(usual, (len(who), 1))
+        ill = self.people.onset_ms[who] <= self.day * DAY_MS
+        season = rhythms.season_of([r.is_respiratory for r in REASONS[first:last]], self.day)
+        weights = np.tile(season * [r.weight for r in REASONS[first:last]], (len(who), 1))
         for j, reason in enumerate(REASONS[first:last]):
             if reason.chronic:
                 weights[ill[:, CHRONIC_KEYS.index(reason.chronic)], j] *= reason.boost
-        cumulative = weights.cumsum(axis=1)
-        drawn = rng.random(len(who)) * cumulative[:, -1]
-        return first + (cumulative < drawn[:, None]).sum(axis=1)
+        return weights
+
+    def _outpatient_reason_for(self, who: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Index into REASONS of outpatient visits: symptoms of what is not diagnosed come first. Keeps what the visits
+        tell of it."""
+        p, usual = self.people, self._reason_weights(who, "outpatient")
+        symptoms = p.has_symptoms(self.day * DAY_MS, who)
+        times = np.where(symptoms[:, :, None], undiagnosed.REASON_TIMES, 1.0).prod(axis=1)
+        reason = _drawn(usual * times, rng)
+        p.evidence[who] += undiagnosed.ratios(usual, reason)[:, :, None]
+        return REASON_RANGES["outpatient"][0] + reason
+
+    def _unplanned_reason_for(self, who: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Index into REASONS of unplanned admissions, by their rates."""
+        weights = self._rates["unplanned"][who] * self._season_of_reasons()
+        return REASON_RANGES["unplanned"][0] + _drawn(weights, rng)
 
     def _visit(self, encounters: Ledger, who: np.ndarray, class_: int, rng: np.random.Generator) -> None:
         """Outpatient visits in office hours; emergency visits at any hour, that end at home."""
@@ -232,7 +274,7 @@ class World:
             start = rhythms.local_ms(self.day, rng.uniform(8, 17, count))
             end = start + rng.integers(10, 50, count) * 60_000
             priority = np.full(count, ROUTINE)
-            reason = self._reason_for(who, "outpatient", rng)
+            reason = self._outpatient_reason_for(who, rng)
         else:
             start = rhythms.arrival_ms(self.day, count, rng)
             end = start + rng.integers(60, 420, count) * 60_000
@@ -281,7 +323,7 @@ class World:
             hospital=np.where(returning, p.readmission_hospital[who], usual).astype(np.int8),
             start=np.where(returning, p.readmission_ms[who], fresh),
             reason=np.where(
-                planned, self._reason_for(who, "planned", rng), self._reason_for(who, "unplanned", rng)
+                planned, self._reason_for(who, "planned", rng), self._unplanned_reason_for(who, rng)
             ),
             planned=planned,
             age=(self.day - p.birth_day[who]) / 365.25,
@@ -298,6 +340,10 @@ class World:
         away = np.flatnonzero(settled.is_away)
         add_events(self.stays, who[away], settled.second_hospital[away], settled.second_start[away])
         apply_outcomes(p, arrivals, settled, outcomes)
+        struck = np.flatnonzero(np.isin(arrivals.reason, _CARDIOVASCULAR))
+        p.cardiovascular_ms[who[struck]] = np.minimum(
+            p.cardiovascular_ms[who[struck]], arrivals.start[struck]
+        )
 
         died = np.flatnonzero(settled.disposition == DIED)
         self._die(who[died], settled.end[died], rng, told_first=settled.last_hospital[died])
@@ -341,3 +387,10 @@ class World:
         later = np.maximum(at, p.updated_ms[who] + 1)
         p.updated_ms[who] = np.where(touched, later, p.updated_ms[who])
         p.patient_version[who] += touched
+
+
+def _drawn(weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A column of each row, by weight."""
+    cumulative = weights.cumsum(axis=1)
+    drawn = rng.random(len(weights)) * cumulative[:, -1]
+    return np.asarray((cumulative < drawn[:, None]).sum(axis=1))

@@ -120,6 +120,9 @@ MEDICATIONS: tuple[tuple[str, str], ...] = (
     ("H02AB06", "Prednisolone"),
     ("J01MA02", "Ciprofloxacin"),
     ("H03AA01", "Levothyroxine"),
+    ("L01XA01", "Cisplatin"),
+    ("J04AC01", "Isoniazid"),
+    ("J04AB02", "Rifampicin"),
 )
 ACUTE_MEDICATIONS = tuple(range(15, 22))
 
@@ -132,7 +135,6 @@ CHRONIC: tuple[Chronic, ...] = (
     Chronic(
         "cancer",
         (
-            ("C34.90", "Lung cancer"),
             ("C50.919", "Breast cancer"),
             ("C18.9", "Colon cancer"),
             ("C61", "Prostate cancer"),
@@ -149,6 +151,8 @@ CHRONIC: tuple[Chronic, ...] = (
     Chronic("depression", (("F32.A", "Depression"),), -1.9, 0.05, 1.20, (11,)),
     Chronic("asthma", (("J45.909", "Asthma"),), -2.3, -0.05, 1.10, (6,)),
     Chronic("thyroid", (("E03.9", "Underactive thyroid"),), -2.4, 0.25, 1.00, (22,)),
+    Chronic("lung_cancer", (("C34.11", "Cancer of the right upper lung"),), -5.9, 0.45, 1.70, (23,)),
+    Chronic("tuberculosis", (("A15.0", "Tuberculosis of the lung"),), -7.0, 0.10, 1.30, (24, 25)),
 )
 CHRONIC_KEYS = tuple(c.key for c in CHRONIC)
 
@@ -218,6 +222,10 @@ OUTPATIENT_VISIT: tuple[Reason, ...] = (
     Reason("L30.9", "Eczema", 0.4),
     Reason("K21.9", "Reflux", 0.4),
     Reason("Z79.4", "Insulin treatment check", 0.02, "diabetes", 60),
+    Reason("R04.2", "Coughing blood", 0.02),
+    Reason("R63.4", "Weight loss", 0.08),
+    Reason("R61", "Night sweats", 0.06),
+    Reason("R50.9", "Fever", 0.25, is_respiratory=True),
 )
 REASONS: tuple[Reason, ...] = UNPLANNED + PLANNED + EMERGENCY_ROOM + OUTPATIENT_VISIT
 REASON_RANGES = {

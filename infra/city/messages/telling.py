@@ -379,7 +379,8 @@ class Teller:
 
     def _laboratory(self, visits: dict[int, Visit], spurious_from: int, t: Columns) -> None:
         """What the city's laboratory finds: germs, tumour markers, tissue, and titres of the clinics."""
-        cancer_since = self.people.onset_ms[:, CHRONIC_KEYS.index("cancer")]
+        cancers = [CHRONIC_KEYS.index(key) for key in ("cancer", "lung_cancer")]
+        cancer_since = self.people.onset_ms[:, cancers].min(axis=1)
         for row, v in visits.items():
             if v.class_ != AMB and row < spurious_from and v.start >= self.since_ms:
                 has_cancer = bool(cancer_since[v.person] <= v.start)

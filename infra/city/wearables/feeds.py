@@ -307,7 +307,11 @@ def _readings(
                 people.usual_glucose(p, that_day) + 25 * g + rng.normal(0, 24, len(rows)), 40, 500
             )
         else:
-            first = people.weight[p] + np.where(failing[rows], 3.8, 0.2) * g + rng.normal(0, 0.5, len(rows))
+            first = (
+                people.usual_weight(p, that_day)
+                + np.where(failing[rows], 3.8, 0.2) * g
+                + rng.normal(0, 0.5, len(rows))
+            )
         at = that_day + rng.integers(6 * HOUR_MS, 20 * HOUR_MS, len(rows))
         parts.append(_reading_rows(_READINGS.index(kind), rows, at, first, second))
         if kind == "blood_pressure":
