@@ -21,6 +21,7 @@ duplicates         kind (exact | older_version | same_instant: other content, eq
 oddities           kind (see dirt.ODDITY_KINDS), visible_at
 spurious_stays     patient_id, kind (see dirt.SPURIOUS_KINDS), visible_at
 …                  of pharmacies, wearables and hospital resources: see ``truth``
+true_risks, phenotypes, district_types, rules of people and their illnesses: see ``truth``
 messages           source (events_<sender>), control_id, type (ADT^A01), hospital, patient_number (as told), person_id,
                    encounter_id (FHIR, null where it is about none), visit_number, mark ("", mistaken: cancelled
                    later; cancels; corrected later: a wrong value), visible_at (when it is sent)

@@ -19,6 +19,7 @@ from infra.city.vocabulary import (
     ACUTE_MEDICATIONS,
     ALLERGENS,
     AMB,
+    ASSOCIATED_MEDICATIONS,
     CHRONIC,
     CHRONIC_KEYS,
     ELECTIVE,
@@ -323,6 +324,10 @@ def medication_requests(encounters: Columns, people: People, rng: np.random.Gene
         for n, medication in enumerate(chronic.medications):
             taken = _some(rows, 0.8 if n == 0 else 0.45, rng)
             parts.append(_prescription(taken, ends, medication))
+    for key, medication in ASSOCIATED_MEDICATIONS:
+        rows = _some(every, renewing * 0.5, rng)
+        has = people.onset_ms[encounters["person"][rows], CHRONIC_KEYS.index(key)] <= start[rows]
+        parts.append(_prescription(rows[has], ends, medication))
     for medication in ACUTE_MEDICATIONS:
         share = np.where(class_ == IMP, 0.16, np.where(class_ == EMER, 0.12, 0.03))
         parts.append(_prescription(_some(every, share, rng), ends, medication))

@@ -32,12 +32,12 @@ what is recorded is their diagnosis (see ``undiagnosed``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from infra.city.constitution import ADULT_AGE, DAILY_SMOKER, FORMER_SMOKER, prevalence
-from infra.city.population import DAY_MS, People
+from infra.city.population import DAY_MS, HYPERTENSION_MMHG, People
 from infra.city.vocabulary import CHRONIC, CHRONIC_KEYS, UNPLANNED
 
 ONSET_SHARE = 0.06
@@ -116,6 +116,13 @@ class Standing:
     def has(self, key: str) -> np.ndarray:
         """Who has a lasting condition, by its key."""
         return np.asarray(self.ill[:, CHRONIC_KEYS.index(key)])
+
+    def falling_ill(self, place: int) -> Standing:
+        """Everybody with one lasting condition more (index into CHRONIC)."""
+        ill = self.ill.copy()
+        ill[:, place] = True
+        is_new = (place == CHRONIC_KEYS.index("hypertension")) & ~self.ill[:, place]
+        return replace(self, ill=ill, systolic=self.systolic + HYPERTENSION_MMHG * is_new)
 
     @property
     def burden(self) -> np.ndarray:

@@ -111,7 +111,7 @@ class World:
 
     visits, stays: start times (ms) of emergency visits and inpatient stays by person * HOSPITAL_COUNT +
     hospital. movers, moved_ms: who moved and when (the day's first instant), in the order of the calendar.
-    true_risks: of the quarters that began in what was lived last (see ``true_risks``)."""
+    true_risks: of the quarters that began with the end of a day lived last (see ``true_risks``)."""
 
     seed: int
     admission_factor: float
@@ -141,9 +141,9 @@ class World:
         encounters, stays = Ledger(ENCOUNTER_COLUMNS), Ledger(STAY_COLUMNS)
         self.true_risks = []
         for _ in range(days):
+            self._live_day(encounters, stays)
             if true_risks.is_instant(self.day):
                 self.true_risks.append(true_risks.of(self.people, self.day, self.admission_factor))
-            self._live_day(encounters, stays)
         return encounters.table(), stays.table()
 
     def _live_day(self, encounters: Ledger, stays: Ledger) -> None:
@@ -176,10 +176,12 @@ class World:
         follow_up = np.where(since_discharge < 14, 5.0, 1.0) * rhythms.outpatient(self.day)
         worried = np.ones(len(p))
         worried[p.has_symptoms(day_start).any(axis=1)] = undiagnosed.VISITS_TIMES
-        outpatient = visiting & (chance[3] < rates["outpatient"] * follow_up * worried)
+        visits = np.where(visiting, rates["outpatient"] * follow_up, 0.0)
+        outpatient = chance[3] < visits * worried
         emergency_room = visiting & ~outpatient & (chance[4] < rates["emergency_room"] * strain)
         moving = alive & (chance[5] < MOVES_PER_YEAR)
 
+        p.evidence += undiagnosed.of_a_day(visits / 365.25)[:, None, None].astype(np.float32)
         self._visit(encounters, np.flatnonzero(outpatient), AMB, rng)
         self._visit(encounters, np.flatnonzero(emergency_room), EMER, rng)
         self._admit(encounters, stays, np.flatnonzero(returning | unplanned | planned), planned, rng)

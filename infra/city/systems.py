@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from infra.city import drops, pharmacies, resources, truth, wearables
+from infra.city import drops, people_notes, pharmacies, resources, truth, wearables
 from infra.city.habits import HOSPITALS
 from infra.city.lived import Lived, carry_path
 from infra.city.pharmacies.database import ChainDatabase
@@ -36,6 +36,7 @@ class Systems:
         pharmacies.live(lived)
         wearables.live(lived)
         resources.live(lived)
+        people_notes.note(lived)
         lived.truth.save(lived.folder / "truth")
 
     def publish(self, segments: int, now_ms: int) -> None:

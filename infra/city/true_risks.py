@@ -45,7 +45,7 @@ from infra.city.constitution import ADULT_AGE
 from infra.city.hazards import CARDIOVASCULAR, GUT_BLEEDING, PNEUMONIA, Standing
 from infra.city.population import DAY_MS, NEVER, People
 from infra.city.risk import RiskInputs, true_risk
-from infra.city.vocabulary import CHRONIC, CHRONIC_KEYS, HOME, UNPLANNED
+from infra.city.vocabulary import CHRONIC, HOME, UNPLANNED
 
 YEAR = 365.25
 QUARTERS = ((1, 1), (4, 1), (7, 1), (10, 1))
@@ -85,7 +85,7 @@ def of(people: People, day: int, admission_factor: float) -> dict[str, np.ndarra
         **_admissions(now),
         "cardiovascular_5y": _cardiovascular(now),
         **{f"{key}_2y": _onset(now, key) for key in ("diabetes", "hypertension")},
-        **{f"{hidden.key}_180d": _diagnosis(now, h) for h, hidden in enumerate(undiagnosed.HIDDEN)},
+        **_diagnoses(now),
     }
     grown = now.standing.age >= ADULT_AGE
     risks = {name: np.where(grown, found[name], np.nan) for name in RISKS}
@@ -238,6 +238,18 @@ def _cardiovascular(now: _Now) -> np.ndarray:
     return np.where(now.people.cardiovascular_ms < now.day * DAY_MS, np.nan, risk)
 
 
+def _further(now: _Now) -> np.ndarray:
+    """By how much the rate of heart attack and stroke is expected to grow in a year with new lasting conditions, as a
+    share: of each, the chance that it begins times what it adds."""
+    s, usual = now.standing, hazards.of_reasons(now.rates["unplanned"], CARDIOVASCULAR)
+    begins = hazards.onsets(s) * (now.people.onset_ms == NEVER)
+    growth = np.zeros(len(usual))
+    for i in range(len(CHRONIC)):
+        then = hazards.unplanned(s.falling_ill(i), now.admission_factor)
+        growth += begins[:, i] * (hazards.of_reasons(then, CARDIOVASCULAR) / np.maximum(usual, 1e-12) - 1)
+    return growth
+
+
 def _onset(now: _Now, key: str) -> np.ndarray:
     """By the months in which the city draws onsets, within 730 days."""
     rate_of = {"diabetes": hazards.diabetes_onset, "hypertension": hazards.hypertension_onset}[key]
@@ -254,15 +266,14 @@ def _onset(now: _Now, key: str) -> np.ndarray:
     return np.where(now.standing.has(key), np.nan, risk)
 
 
-def _diagnosis(now: _Now, h: int) -> np.ndarray:
-    """Within 180 days, of one of HIDDEN; death by then at its usual rate."""
-    key = undiagnosed.HIDDEN[h].key
-    rate = {"lung_cancer": hazards.lung_cancer_onset, "tuberculosis": hazards.tuberculosis_onset}[key]
-    if_alive = undiagnosed.diagnosis_within(
-        rate(now.standing), now.people.evidence[:, h], now.rates["outpatient"], now.day, 180
-    )
-    risk = if_alive * np.exp(-now.death * 90 / YEAR)
-    return np.where(now.standing.ill[:, CHRONIC_KEYS.index(key)], np.nan, risk)
+def _diagnoses(now: _Now) -> dict[str, np.ndarray]:
+    """Of each of HIDDEN within 180 days; death by then at its usual rate."""
+    s, places = now.standing, undiagnosed.PLACES
+    rates = np.stack([hazards.lung_cancer_onset(s), hazards.tuberculosis_onset(s)], axis=1)
+    is_diagnosed = s.ill[:, places]
+    if_alive = undiagnosed.diagnosis_within(rates, now.people.evidence, is_diagnosed, now.day, 180)
+    risks = np.where(is_diagnosed, np.nan, if_alive * np.exp(-now.death * 90 / YEAR)[:, None])
+    return {f"{hidden.key}_180d": risks[:, h] for h, hidden in enumerate(undiagnosed.HIDDEN)}
 
 
 def _or(one: np.ndarray, other: np.ndarray) -> np.ndarray:

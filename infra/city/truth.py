@@ -1,4 +1,4 @@
-"""The answer key of pharmacies, wearables and hospital resources: parquet beside the hospitals' (see ``answer_key``).
+"""The answer key of pharmacies, wearables, hospital resources and people: parquet beside that of ``answer_key``.
 
 ``source`` is the endpoint's name (``pharmacy_chain``, ``pharmacy_corner``, ``wearables_city``, ``resources_city``);
 ``*_at`` is UTC. A row is published once the city's clock has reached its ``visible_at``, when the source first has it.
@@ -30,6 +30,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from infra.city.true_risks import RISKS
 
 _TEXT = pa.string()
 _AT = pa.timestamp("ms", tz="UTC")
@@ -95,6 +97,17 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("visible_at", _AT),
         ]
     ),
+    "true_risks": pa.schema(
+        [
+            ("person_id", pa.int64()),
+            ("at", _AT),
+            *((name, pa.float64()) for name in RISKS),
+            ("visible_at", _AT),
+        ]
+    ),
+    "phenotypes": pa.schema([("person_id", pa.int64()), ("phenotype", _TEXT), ("visible_at", _AT)]),
+    "district_types": pa.schema([("area_code", _TEXT), ("type", _TEXT), ("visible_at", _AT)]),
+    "rules": pa.schema([("antecedent", _TEXT), ("consequent", _TEXT), ("kind", _TEXT), ("visible_at", _AT)]),
 }
 
 

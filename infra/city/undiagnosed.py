@@ -5,9 +5,9 @@ days later (uniform), and is what stands on record as the condition's onset. In 
 VISITS_TIMES as likely, their reason is often a symptom, and weight falls by up to WEIGHT_LOST.
 
 **Evidence.** What visits tell of a disease is kept for each person and each month in which symptoms could have begun
-(``People.evidence``): the sum of log likelihood ratios of the visits since, symptoms against none. With the rate at
-which symptoms begin and the time without visits this gives the exact chance that a person is ill and not diagnosed,
-given all visits to all hospitals (Bayes). Weights are not part of it.
+(``People.evidence``): the log likelihood ratio, symptoms against none, of the visits since then and of the days
+without. With the rate at which symptoms begin this gives the chance that a person is ill and not diagnosed, given all
+visits to all hospitals (Bayes). Weights are not part of it.
 """
 
 from __future__ import annotations
@@ -71,6 +71,12 @@ def ratios(weights: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     return np.asarray(np.log(VISITS_TIMES * REASON_TIMES.T[drawn] * more))
 
 
+def of_a_day(visits: np.ndarray) -> np.ndarray:
+    """Log likelihood ratio of a day's not bringing an outpatient visit, whose chance without symptoms is ``visits``:
+    that of a Poisson process."""
+    return -(VISITS_TIMES - 1) * visits
+
+
 def days_to_diagnosis(count: int, rng: np.random.Generator) -> np.ndarray:
     """From the first symptom on, whole days."""
     return rng.integers(SOONEST_DAYS, LATEST_DAYS, count)
@@ -82,19 +88,22 @@ def diagnosed_within(days: np.ndarray | float) -> np.ndarray:
 
 
 def diagnosis_within(
-    onset_rate: np.ndarray, evidence: np.ndarray, visit_rate: np.ndarray, day: int, days: int
+    onset_rates: np.ndarray, evidence: np.ndarray, is_diagnosed: np.ndarray, day: int, days: int
 ) -> np.ndarray:
     """Chance that a person not diagnosed at the first instant of ``day`` is within so many days, if alive.
 
-    onset_rate, visit_rate (without symptoms): per person and year. evidence: people x COHORTS, of one disease.
+    people x HIDDEN, as are onset_rates (per person and year) and is_diagnosed; evidence: people x HIDDEN x COHORTS.
+    Symptoms have one cause at a time: what one disease explains speaks less for the other, and nothing does for who is
+    diagnosed with the other.
     """
-    monthly = onset_rate * MONTH / 365.25
+    monthly = onset_rates * MONTH / 365.25
     newest = (day - 1) // MONTH * MONTH
     elapsed = day - newest + MONTH * np.arange(COHORTS)
-    silence = (VISITS_TIMES - 1) * visit_rate[:, None] * elapsed / 365.25
     not_yet = 1 - diagnosed_within(elapsed)
-    ill = monthly[:, None] * np.exp(evidence.astype(np.float64) - silence)
+    is_explained = is_diagnosed.any(axis=1)[:, None, None] & np.isfinite(evidence)
+    told = np.exp(np.where(is_explained, 0.0, evidence.astype(np.float64)))
+    ill = np.where(is_diagnosed, 0.0, monthly)[:, :, None] * told
     to_come = np.arange(newest + MONTH, day + days, MONTH)
-    soon = (ill * (diagnosed_within(elapsed + days) - diagnosed_within(elapsed))).sum(axis=1)
+    soon = (ill * (diagnosed_within(elapsed + days) - diagnosed_within(elapsed))).sum(axis=2)
     later = monthly * diagnosed_within(day + days - to_come).sum()
-    return np.asarray((soon + later) / (1 + (ill * not_yet).sum(axis=1)))
+    return np.asarray((soon + later) / (1 + (ill * not_yet).sum(axis=(1, 2)))[:, None])

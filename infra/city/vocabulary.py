@@ -155,6 +155,8 @@ CHRONIC: tuple[Chronic, ...] = (
     Chronic("tuberculosis", (("A15.0", "Tuberculosis of the lung"),), -7.0, 0.10, 1.30, (24, 25)),
 )
 CHRONIC_KEYS = tuple(c.key for c in CHRONIC)
+ASSOCIATED_MEDICATIONS = (("asthma", 18), ("copd", 20), ("liver", 21), ("kidney", 4))
+"""Lasting conditions and a medicine each (index of MEDICATIONS) that goes with them beside their own."""
 
 
 @dataclass(frozen=True)
