@@ -100,7 +100,8 @@ def diagnosis_within(
     newest = (day - 1) // MONTH * MONTH
     elapsed = day - newest + MONTH * np.arange(COHORTS)
     not_yet = 1 - diagnosed_within(elapsed)
-    is_explained = is_diagnosed.any(axis=1)[:, None, None] & np.isfinite(evidence)
+    has_other = np.asarray(is_diagnosed.any(axis=1))
+    is_explained = has_other[:, None, None] & np.isfinite(evidence)
     told = np.exp(np.where(is_explained, 0.0, evidence.astype(np.float64)))
     ill = np.where(is_diagnosed, 0.0, monthly)[:, :, None] * told
     to_come = np.arange(newest + MONTH, day + days, MONTH)

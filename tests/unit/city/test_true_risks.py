@@ -108,7 +108,7 @@ def test_risks_of_the_coming_months_come_true(name: str, least: int) -> None:
 @pytest.mark.slow
 def test_all_risks_come_true_in_a_large_city() -> None:
     lived = live(24_000, day_of(2018, 12, 20), day_of(2026, 1, 1), seed=12)
-    for name, least in zip(RISKS, (40_000, 3000, 1500, 1500, 1000, 1500, 100, 20), strict=True):
+    for name, least in zip(RISKS, (30_000, 2500, 1200, 1500, 800, 1200, 80, 8), strict=True):
         come_true(lived, name, least)
 
 
