@@ -38,11 +38,16 @@ How it is made, in the order of the way:
     options      what a city is made from
     vocabulary   codes, words, name parts
     population   people: arrays, one element each, and their identifiers, hashes of seed and number
+    constitution what people are like for good: phenotype, neighbourhood, smoking, build, frailty, usual values
+    hazards      the rates at which people visit, are admitted, fall ill and die, and what they depend on
+    undiagnosed  lung cancer and tuberculosis before the diagnosis, and what visits tell of them
+    rhythms      weekdays, public holidays, hours, the respiratory season
     places       the map: postal sectors, districts, hospitals, pharmacies, stations
     surroundings weather, air, roads, energy, homes: true, and as they are served; what they do to people
     simulation   the calendar, a day at a time, vectorised over people
     admissions   inpatient stays, and how the drawn outcome and the label in the data agree
     risk         the true 30-day readmission risk, and why it has that form
+    true_risks   the true risks of everybody at the beginning of each quarter
     clinical     from encounters to conditions, measurements, prescriptions, vaccinations, procedures
     dirt         what goes wrong in the feed
     wards        which ward a stay or visit is on
@@ -52,7 +57,7 @@ How it is made, in the order of the way:
     messages     what hospitals and a laboratory say of it in HL7 v2, and the senders
     answer_key   what is true, as parquet outside of what is served
     systems      the systems beside the hospitals, from what has been lived (lived) to what others get: files (drops),
-                 their part of the answer key (truth)
+                 their part of the answer key (truth), and that of people (people_notes)
     pharmacies   a chain's PostgreSQL, and the files of two pharmacies
     wearables    a platform of wristbands and home devices, with consents
     resources    files of beds, staff, devices, drug stock and operating rooms

@@ -363,7 +363,7 @@ def procedures(encounters: Columns, rng: np.random.Generator) -> Columns:
 
 def allergies(encounters: Columns, people: People, rng: np.random.Generator) -> Columns:
     """Allergies that come up at a visit or stay. ``allergen`` indexes ALLERGENS, ``severity`` SEVERITIES."""
-    rows = _some(np.flatnonzero(encounters["class_"] != EMER), 0.012, rng)
+    rows = _some(np.flatnonzero(encounters["class_"] != EMER), 0.025, rng)
     born = people.birth_day[encounters["person"][rows]] * DAY_MS
     began = encounters["start"][rows] - rng.integers(30, 9000, len(rows)) * DAY_MS
     table = {"encounter": rows, "at": np.maximum(began, born)}

@@ -41,6 +41,8 @@ from infra.city.population import DAY_MS, HYPERTENSION_MMHG, People
 from infra.city.vocabulary import CHRONIC, CHRONIC_KEYS, UNPLANNED
 
 ONSET_SHARE = 0.06
+DEATHS_AFTER_DISCHARGE = 5.0
+"""How much likelier death is in the 30 days after a discharge."""
 PNEUMONIA, GUT_BLEEDING = "J18.9", "K92.2"
 CARDIOVASCULAR = ("I21.4", "I63.9")
 UNPLANNED_CODES = tuple(reason.code for reason in UNPLANNED)

@@ -162,7 +162,8 @@ class World:
         since_discharge = (day_start - p.discharged_ms) / DAY_MS
         returning = alive & (p.readmission_ms >= day_start) & (p.readmission_ms < day_end)
         unbound = free & (p.readmission_ms == NEVER)
-        dying = unbound & (chance[0] < rates["death"] * np.where(since_discharge < 30, 5.0, 1.0))
+        weakened = np.where(since_discharge < 30, hazards.DEATHS_AFTER_DISCHARGE, 1.0)
+        dying = unbound & (chance[0] < rates["death"] * weakened)
         unbound &= ~dying
         quiet = p.quiet_until > day_start
         unplanned = unbound & ~quiet & (chance[1] < rates["unplanned"] @ self._season_of_reasons() * strain)

@@ -42,7 +42,7 @@ from infra.city.admissions import (
     death_logit,
 )
 from infra.city.constitution import ADULT_AGE
-from infra.city.hazards import CARDIOVASCULAR, GUT_BLEEDING, PNEUMONIA, Standing
+from infra.city.hazards import CARDIOVASCULAR, DEATHS_AFTER_DISCHARGE, GUT_BLEEDING, PNEUMONIA, Standing
 from infra.city.population import DAY_MS, NEVER, People
 from infra.city.risk import RiskInputs, true_risk
 from infra.city.vocabulary import CHRONIC, HOME, UNPLANNED
@@ -66,8 +66,6 @@ STAY_DAYS = 5.0
 USUAL_FALL = {"haemoglobin": 1.05, "sodium": 2.0}
 """How far values usually lie below the person's own at a discharge (g/dL, mmol/L), see ``admissions``."""
 HOSPICE_SHARE = 0.012
-DEATHS_AFTER_DISCHARGE = 5.0
-"""How much likelier death is in the 30 days after a discharge."""
 SEVERE = IS_SEVERE[: len(UNPLANNED)]
 
 
