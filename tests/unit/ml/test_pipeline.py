@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from ml.lake import Lake
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
