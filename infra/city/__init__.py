@@ -44,6 +44,7 @@ How it is made, in the order of the way:
     rhythms      weekdays, public holidays, hours, the respiratory season
     places       the map: postal sectors, districts, hospitals, pharmacies, stations
     surroundings weather, air, roads, energy, homes: true, and as they are served; what they do to people
+    unusual      outbreaks, facility_days (closed and crowded emergency departments), opioid_buyers; when: rare
     simulation   the calendar, a day at a time, vectorised over people
     admissions   inpatient stays, and how the drawn outcome and the label in the data agree
     risk         the true 30-day readmission risk, and why it has that form

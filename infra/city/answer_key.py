@@ -30,6 +30,7 @@ message_merges     source, control_id, patient_number, prior_number, person_id, 
 residences, residence_errors, reading_*, weather_dst, late_runs, spells, exposures, energy_corrections, and
 exposure_effects.json of the city's surroundings, with columns of their own: see ``surroundings.notes``
 calendar_effects.json   of weekdays, holidays, hours and the respiratory season: see ``rhythms``
+outbreaks, facility_days, dispensing_anomalies   events out of the ordinary: see ``unusual``
 canaries.json      list of strings that may be found in landing and vault only: names, phones, streets, ids, and
                    dates of birth as old as nothing else in the city
 canary_kinds.json  the same strings by kind
@@ -45,6 +46,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from infra.city import unusual
 from infra.city.surroundings import notes
 
 Row = dict[str, Any]
@@ -127,6 +129,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
     **notes.SCHEMAS,
+    **unusual.SCHEMAS,
 }
 _WINDOW_MS = 30 * 86_400_000
 
@@ -162,7 +165,7 @@ def publish(folder: Path, segment_keys: Iterable[Path], now_ms: int) -> None:
             past = [_as_of(row, "unlinked_at", now_ms) for row in past]
         if name == "reading_bad_values":
             past = [_as_of(row, "repaired_at", now_ms) for row in past]
-        publish_table(folder, name, past, schema)
+        publish_table(folder, name, unusual.merged(name, past), schema)
 
 
 def publish_table(folder: Path, name: str, rows: list[Row], schema: pa.Schema) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from infra.city import clinical, dirt
+from infra.city import clinical, dirt, unusual
 from infra.city.answer_key import AnswerKey, Row
 from infra.city.habits import HOSPITALS, Habits
 from infra.city.hospital_notes import note_discharges, note_people, note_slips
@@ -99,7 +99,7 @@ class SegmentWriter:
         self.folder, self.options, self.stretch, self.carry = folder, options, stretch, carry
         self.surroundings = surroundings
         self.people, self.identity, self.now_ms = world.people, identity, stretch.now_ms
-        self.canaries = canaries
+        self.canaries, self.outbreak_visits = canaries, world.outbreak_visits
         self.rng = np.random.default_rng([options.seed, 2, stretch.number])
         self.least = 1 if stretch.number == 0 and options.dirt else 0
         self.key = AnswerKey()
@@ -148,6 +148,9 @@ class SegmentWriter:
         note_people(self.key, self.people, self.stretch.before_ms, self.now_ms, self.options.seed)
         note_discharges(self.key, stays, self.encounters, self.options.seed)
         for name, row in notes.notes(self.surroundings, self.stretch.before_ms, self.now_ms):
+            self.key.note(name, **row)
+        span = (self.stretch.before_ms, self.now_ms)
+        for name, row in unusual.notes(self.options, self.people, *span, self.outbreak_visits):
             self.key.note(name, **row)
         self.key.save(self.folder / "key.json")
 

@@ -3,16 +3,17 @@
 A day draws outpatient visits, emergency visits that end at home, unplanned and planned admissions (see
 ``admissions``), illnesses, moves, deaths and newcomers. Emergency visits and unplanned admissions follow what people
 are exposed to (``surroundings.exposure``); everything else does not. Weekdays, holidays and seasons are those of
-``rhythms``. Each day has its own random stream, so that a day is the same whether it is lived as part of the history
-or by an advance of the clock."""
+``rhythms``. Outbreaks and accidents add visits, and emergency departments close (``unusual``). Each day has its own
+random stream, so that a day is the same whether it is lived as part of the history or by an advance of the clock."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from infra.city import hazards, rhythms, true_risks, undiagnosed
+from infra.city import facility_days, hazards, rhythms, true_risks, undiagnosed, unusual
 from infra.city.admissions import (
     HOUR_MS,
     Arrivals,
@@ -111,7 +112,8 @@ class World:
 
     visits, stays: start times (ms) of emergency visits and inpatient stays by person * HOSPITAL_COUNT +
     hospital. movers, moved_ms: who moved and when (the day's first instant), in the order of the calendar.
-    true_risks: of the quarters that began with the end of a day lived last (see ``true_risks``)."""
+    true_risks: of the quarters that began with the end of a day lived last (see ``true_risks``). outbreak_visits: of
+    the days lived last, visits that outbreaks added, by the outbreak's number."""
 
     seed: int
     admission_factor: float
@@ -123,6 +125,7 @@ class World:
     movers: list[int] = field(default_factory=list)
     moved_ms: list[int] = field(default_factory=list)
     true_risks: list[Columns] = field(default_factory=list)
+    outbreak_visits: Counter[int] = field(default_factory=Counter)
     _rates: dict[str, np.ndarray] = field(default_factory=dict)
 
     def settle(self, population: int) -> None:
@@ -140,6 +143,7 @@ class World:
         """Live so many days; returns the encounters and the index stays that began in them."""
         encounters, stays = Ledger(ENCOUNTER_COLUMNS), Ledger(STAY_COLUMNS)
         self.true_risks = []
+        self.outbreak_visits = Counter()
         for _ in range(days):
             self._live_day(encounters, stays)
             if true_risks.is_instant(self.day):
@@ -156,6 +160,8 @@ class World:
         p, rates = self.people, self._rates
         chance = rng.random((6, len(p))) * 365.25
         strain = exposure.strain(self.seed, self.day, p) * rhythms.acute(self.day)
+        shut = facility_days.closed(self.seed, self.day)
+        taken_in = (p.known & ~shut).any(axis=1)
 
         alive = p.dead_ms >= day_end
         free = alive & (p.busy_until < day_start)
@@ -166,7 +172,12 @@ class World:
         dying = unbound & (chance[0] < rates["death"] * weakened)
         unbound &= ~dying
         quiet = p.quiet_until > day_start
-        unplanned = unbound & ~quiet & (chance[1] < rates["unplanned"] @ self._season_of_reasons() * strain)
+        unplanned = (
+            unbound
+            & ~quiet
+            & taken_in
+            & (chance[1] < rates["unplanned"] @ self._season_of_reasons() * strain)
+        )
         planned = (
             unbound
             & ~unplanned
@@ -179,13 +190,14 @@ class World:
         worried[p.has_symptoms(day_start).any(axis=1)] = undiagnosed.VISITS_TIMES
         visits = np.where(visiting, rates["outpatient"] * follow_up, 0.0)
         outpatient = chance[3] < visits * worried
-        emergency_room = visiting & ~outpatient & (chance[4] < rates["emergency_room"] * strain)
+        emergency_room = visiting & ~outpatient & taken_in & (chance[4] < rates["emergency_room"] * strain)
         moving = alive & (chance[5] < MOVES_PER_YEAR)
 
         p.evidence += undiagnosed.of_a_day(visits / 365.25)[:, None, None].astype(np.float32)
         self._visit(encounters, np.flatnonzero(outpatient), AMB, rng)
         self._visit(encounters, np.flatnonzero(emergency_room), EMER, rng)
         self._admit(encounters, stays, np.flatnonzero(returning | unplanned | planned), planned, rng)
+        self._receive_extra(encounters, visiting & ~outpatient & ~emergency_room)
         self._die(
             np.flatnonzero(dying), day_start + rng.integers(20 * HOUR_MS, 23 * HOUR_MS, dying.sum()), rng
         )
@@ -229,13 +241,23 @@ class World:
             p.onset_ms[who, place] = now + undiagnosed.days_to_diagnosis(len(who), rng) * DAY_MS
         p.evidence = undiagnosed.next_month(p.evidence)
 
-    def _hospital_for(self, who: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Mostly the home hospital; otherwise another one that knows the person, if any."""
+    def _receive_extra(self, encounters: Ledger, is_free: np.ndarray) -> None:
+        """Visits of accidents and outbreaks, in their own random stream."""
+        rng = np.random.default_rng([self.seed, 3, self.day])
+        usual = self._rates["emergency_room"]
+        for extra in unusual.extra_visits(self.seed, self.day, self.people, is_free, usual):
+            self._visit(encounters, extra.who, extra.class_, rng, extra.reason)
+            if extra.outbreak is not None:
+                self.outbreak_visits[extra.outbreak] += len(extra.who)
+
+    def _hospital_for(self, who: np.ndarray, shut: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Mostly the home hospital; otherwise another one that knows the person, if any, and is not ``shut`` (people x
+        hospitals, or hospitals)."""
         p = self.people
         preference = rng.random((len(who), HOSPITAL_COUNT)) + 0.6 * (
             np.arange(HOSPITAL_COUNT) == p.home[who, None]
         )
-        return np.where(p.known[who], preference, -1.0).argmax(axis=1).astype(np.int8)
+        return np.where(p.known[who] & ~shut, preference, -1.0).argmax(axis=1).astype(np.int8)
 
     def _reason_for(self, who: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:
         """Index into REASONS of visits and planned admissions."""
@@ -267,22 +289,33 @@ class World:
         weights = self._rates["unplanned"][who] * self._season_of_reasons()
         return REASON_RANGES["unplanned"][0] + _drawn(weights, rng)
 
-    def _visit(self, encounters: Ledger, who: np.ndarray, class_: int, rng: np.random.Generator) -> None:
-        """Outpatient visits in office hours; emergency visits at any hour, that end at home."""
+    def _visit(
+        self,
+        encounters: Ledger,
+        who: np.ndarray,
+        class_: int,
+        rng: np.random.Generator,
+        reason: np.ndarray | None = None,
+    ) -> None:
+        """Outpatient visits in office hours; emergency visits at any hour, that end at home. ``reason``: indexes
+        REASONS; the usual ones are drawn without it."""
         count = len(who)
         if not count:
             return
-        hospital = self._hospital_for(who, rng)
+        shut = facility_days.closed(self.seed, self.day) & (class_ == EMER)
+        hospital = self._hospital_for(who, shut, rng)
         if class_ == AMB:
             start = rhythms.local_ms(self.day, rng.uniform(8, 17, count))
             end = start + rng.integers(10, 50, count) * 60_000
             priority = np.full(count, ROUTINE)
-            reason = self._outpatient_reason_for(who, rng)
+            if reason is None:
+                reason = self._outpatient_reason_for(who, rng)
         else:
+            if reason is None:
+                reason = self._reason_for(who, "emergency_room", rng)
             start = rhythms.arrival_ms(self.day, count, rng)
             end = start + rng.integers(60, 420, count) * 60_000
             priority = np.where(rng.random(count) < 0.4, EMERGENCY, URGENT)
-            reason = self._reason_for(who, "emergency_room", rng)
             self.people.busy_until[who] = end
             add_events(self.visits, who, hospital, start)
         unknown = np.full(count, np.nan)
@@ -320,7 +353,8 @@ class World:
         planned, returning = planned_by_person[who], p.readmission_ms[who] < NEVER
         booked = rhythms.local_ms(self.day, rng.uniform(7, 11, count))
         fresh = np.where(planned, booked, rhythms.arrival_ms(self.day, count, rng))
-        usual = self._hospital_for(who, rng)
+        shut = facility_days.closed(self.seed, self.day) & ~planned[:, None]
+        usual = self._hospital_for(who, shut, rng)
         arrivals = Arrivals(
             who=who,
             hospital=np.where(returning, p.readmission_hospital[who], usual).astype(np.int8),

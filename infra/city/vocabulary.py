@@ -212,6 +212,9 @@ EMERGENCY_ROOM: tuple[Reason, ...] = (
     Reason("R55", "Fainting", 0.5),
     Reason("M54.50", "Low back pain", 0.7),
     Reason("R42", "Dizziness", 0.6, "heart_failure", 2),
+    Reason("A09", "Stomach infection", 0.25),
+    Reason("S06.0X0A", "Concussion", 0.3),
+    Reason("S52.90XA", "Broken forearm", 0.3),
 )
 OUTPATIENT_VISIT: tuple[Reason, ...] = (
     Reason("Z00.00", "General examination", 2.0),
@@ -228,6 +231,7 @@ OUTPATIENT_VISIT: tuple[Reason, ...] = (
     Reason("R63.4", "Weight loss", 0.08),
     Reason("R61", "Night sweats", 0.06),
     Reason("R50.9", "Fever", 0.25, is_respiratory=True),
+    Reason("A09", "Stomach infection", 0.15),
 )
 REASONS: tuple[Reason, ...] = UNPLANNED + PLANNED + EMERGENCY_ROOM + OUTPATIENT_VISIT
 REASON_RANGES = {

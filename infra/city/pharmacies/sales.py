@@ -2,7 +2,7 @@
 
 Most prescriptions are filled within hours or days. A lasting condition's is filled again whenever the pack is used up,
 for half a year or until the next prescription of that medicine; people differ in how reliably they come. What happens
-after the stretch is carried to the next.
+after the stretch is carried to the next. A few people buy an opioid again and again beside that (``opioid_buyers``).
 
 A *row* is what a pharmacy writes: a sale, its twin (the same sale posted twice), a reversal (a record of its own with
 the quantity negated, that names the sale), and second versions: a corrected quantity, a deletion.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from infra.city import opioid_buyers
 from infra.city.dirt import pick
 from infra.city.ids import hashed
 from infra.city.lived import Lived, chosen, stacked
@@ -60,7 +61,14 @@ def rows(lived: Lived) -> Columns:
     planned = _part(carried, "planned")
     later = _part(carried, "later")
     prescribed = _filled(lived, rng)
-    future = stacked([_not_superseded(planned, prescribed), prescribed, _free_sales(lived, rng)])
+    future = stacked(
+        [
+            _not_superseded(planned, prescribed),
+            prescribed,
+            _free_sales(lived, rng),
+            _opioid_sales(lived),
+        ]
+    )
     is_alive = (future["person"] < 0) | (future["at"] < lived.people.dead_ms[future["person"]])
     future = chosen(future, is_alive)
     is_due = future["at"] < lived.now_ms
@@ -164,6 +172,24 @@ def _free_sales(lived: Lived, rng: np.random.Generator) -> Columns:
             "request": np.full(len(at), -1),
             "hospital": np.full(len(at), -1),
             "at": at,
+        }
+    )
+
+
+def _opioid_sales(lived: Lived) -> Columns:
+    """What some people buy again and again (see ``opioid_buyers``)."""
+    days = (lived.before_ms // DAY_MS, lived.today - 1)
+    who = opioid_buyers.stretches(lived.options, lived.people, *days)
+    bought = opioid_buyers.purchases(lived.seed, who, lived.before_ms, lived.now_ms)
+    return _sales(
+        {
+            "person": bought.person,
+            "shop": bought.shop,
+            "article": np.full(len(bought.at), _SMALL[opioid_buyers.MEDICATION]),
+            "quantity": bought.packs,
+            "request": np.full(len(bought.at), -1),
+            "hospital": np.full(len(bought.at), -1),
+            "at": bought.at,
         }
     )
 

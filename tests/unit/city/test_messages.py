@@ -91,7 +91,9 @@ def test_a_visit_told_by_both_messengers_is_one(home: Path, lived: City) -> None
                 hospital = hospitals[f"events_{one.sender}", one.control_id]
                 admitted[record.shape.visit_key in by_fhir[hospital]] += 1
     assert admitted[True] > 5
-    assert admitted[False] <= admitted[True] * 0.05, "only corrupt, late and deleted FHIR records are without"
+    assert admitted[False] <= 1 + admitted[True] * 0.05, (
+        "only corrupt, late and deleted FHIR records are without"
+    )
 
 
 def test_the_answer_key_says_what_was_cancelled_and_merged(home: Path, lived: City) -> None:
