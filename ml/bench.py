@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ml import diabetes130, models
-from ml.training import Candidate, compare
+from ml.nested import Nested, nested
+from ml.procedure import Candidate, compare, declared, search_among
 
-LEAST_AUROC = 0.67
+LEAST_AUROC = 0.675
 LEAST_AUROC_OF_ANY = 0.60
-MOST_CALIBRATION_ERROR = 0.02
+MOST_CALIBRATION_ERROR = 0.01
+MOST_CALIBRATION_ERROR_OF_ANY = 0.02
+CHOSEN_AMONG = ("lightgbm",)
+"""The family whose settings are chosen anew, without the fold held out, for the figures that are promised."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,8 @@ class Row:
 
 
 def rows(directory: Path | None = None, families: Sequence[str] = tuple(models.FAMILIES)) -> Iterator[Row]:
-    """Each family's mean AUROC (logistic regression is the peer), calibration error and seconds, then the best.
+    """Each family's mean AUROC (logistic regression is the peer), calibration error and seconds; then those of nested
+    cross-validation, where setting and recalibration are chosen within the other four folds.
 
     directory: of the data set; see :func:`ml.diabetes130.load`. Raises CitywellError when it is not there.
     """
@@ -41,8 +46,19 @@ def rows(directory: Path | None = None, families: Sequence[str] = tuple(models.F
     for name in families:
         found += compare(question, cases, [name], first_settings_only=True)
         yield from _family(found[-1], found[0])
-    best = max(found, key=lambda candidate: candidate.auroc)
-    yield Row("diabetes130_auroc", best.auroc, "AUROC", f">={LEAST_AUROC}", best.auroc >= LEAST_AUROC)
+    yield from _promised(nested(question, cases, search_among(question, declared(CHOSEN_AMONG))))
+
+
+def _promised(found: Nested) -> Iterator[Row]:
+    auroc, error = found.auroc, found.calibration_error
+    yield Row("diabetes130_auroc", auroc, "AUROC", f">={LEAST_AUROC}", auroc >= LEAST_AUROC)
+    yield Row(
+        "diabetes130_calibration_error",
+        error,
+        "share",
+        f"<={MOST_CALIBRATION_ERROR}",
+        error <= MOST_CALIBRATION_ERROR,
+    )
 
 
 def _family(candidate: Candidate, peer: Candidate) -> Iterator[Row]:
@@ -60,7 +76,7 @@ def _family(candidate: Candidate, peer: Candidate) -> Iterator[Row]:
         f"diabetes130_{name}_calibration_error",
         error,
         "share",
-        f"<={MOST_CALIBRATION_ERROR}",
-        error <= MOST_CALIBRATION_ERROR,
+        f"<={MOST_CALIBRATION_ERROR_OF_ANY}",
+        error <= MOST_CALIBRATION_ERROR_OF_ANY,
     )
     yield Row(f"diabetes130_{name}_seconds", candidate.seconds, "s", "<=600", candidate.seconds <= 600)

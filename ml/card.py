@@ -12,7 +12,9 @@ from datetime import datetime
 
 from jobs.writeback.disclosure import SMALLEST_SHOWN, shown
 from ml import models
-from ml.metrics import Result
+from ml.decision import Point
+from ml.metrics import Baseline, Evaluation, Result
+from ml.nested import Nested
 from ml.question import Cases
 from ml.training import Candidate, Trained
 
@@ -27,6 +29,9 @@ METRIC_TITLES = {
     "calibration_error": "expected calibration error",
     "calibration_in_the_large": "mean predicted minus observed",
 }
+LINE_TITLES = {"calibration_intercept": "calibration intercept", "calibration_slope": "calibration slope"}
+CURVE_ROWS = 8
+"""Points of the decision curve that the card shows; the picture has all."""
 
 
 def model_card(
@@ -62,19 +67,26 @@ def model_card(
         + ".",
         _table(("cohort", "rows, to the nearest five"), _cohort(cohort)) if cohort else "",
         "## Choice of the model",
-        "Cross-validation on the training part, five folds, no person in two folds; the simplest family whose AUROC is "
-        "within one standard error of the best. The test part was used once, for the model chosen.",
+        _chosen_how(trained),
         _table(
             ("family", "setting", "AUROC", "log loss", "calibration error", "seconds"),
             [_candidate(c, trained.chosen) for c in trained.candidates],
         ),
+        _recalibrated_how(trained),
+        _nested(trained.nested) if trained.nested else "",
         "## Results on the test part",
-        f"Alerts are cases with a probability of at least {lines.high:.3f}: the line above which lay "
-        f"{question.alert_budget:.0%} of the training cases. `medium` begins at {lines.medium:.3f}. In brackets: 95 % "
+        f"Alerts are cases with a probability of at least {lines.high:.3f}: {_line_how(trained)}. Of the test cases "
+        f"{evaluation.alert_share:.1%} lie above it. `medium` begins at {lines.medium:.3f}. In brackets: 95 % "
         "intervals, bootstrapped over people.",
         _metrics([evaluation.overall]),
         f"A perfectly calibrated model would have a calibration error of up to {evaluation.ece_by_chance:.3f} on as "
         "many cases by chance (95th percentile). It has no interval: resampling only adds to it.",
+        _calibration_line(evaluation.overall),
+        "### What acting on it is worth",
+        "Net benefit per case (Vickers and Elkin 2006) for somebody who acts from a risk on: true alerts, minus false "
+        "ones weighed by the odds of that risk. Alerting nobody is worth 0.",
+        _curve(evaluation),
+        _baselines(evaluation.baselines),
         "### By group",
         "Cases and events to the nearest five.",
         _metrics(evaluation.groups, count=shown),
@@ -87,6 +99,96 @@ def model_card(
     if definition:
         sections += ["## Definition", definition.strip()]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _chosen_how(trained: Trained) -> str:
+    if trained.is_refit:
+        return (
+            "Family and setting are those that an earlier comparison or tuning chose; what follows is their "
+            "cross-validation on this training part, five folds, no person in two folds."
+        )
+    return (
+        "Cross-validation on the training part, five folds, no person in two folds; the simplest family whose AUROC is "
+        "within one standard error of the best. The test part was used once, for the model chosen."
+    )
+
+
+def _recalibrated_how(trained: Trained) -> str:
+    found = trained.recalibration
+    losses = ", ".join(f"{name} {value:.4f}" for name, value in found.log_loss.items())
+    what = f"are put right by a map ({found.method})" if found.method else "stay as they are"
+    return f"Its probabilities {what}. Log loss of out-of-fold probabilities, cross-fitted: {losses}."
+
+
+def _nested(found: Nested) -> str:
+    rows = [
+        (
+            i,
+            models.family(fold.family).title,
+            fold.recalibration or "none",
+            *map(_three, (fold.auroc, fold.log_loss)),
+        )
+        for i, fold in enumerate(found.folds, 1)
+    ]
+    return (
+        "Nested cross-validation: the whole procedure anew for each of five outer folds, judged on the fold that had "
+        f"no part in any choice. AUROC {found.auroc:.3f} (standard error {found.standard_error:.3f}), expected "
+        f"calibration error {found.calibration_error:.3f}.\n\n"
+        + _table(("outer fold", "chosen", "recalibration", "AUROC", "log loss"), rows)
+    )
+
+
+def _line_how(trained: Trained) -> str:
+    budget = f"the line above which lay {trained.question.alert_budget:.0%} of the training cases"
+    ratio = getattr(trained.question, "cost_ratio", None)
+    if ratio is None:
+        return budget
+    return (
+        f"the risk from which on an alert is worth it where a false alarm costs {ratio:g} of a missed event, or "
+        f"{budget}, whichever is higher"
+    )
+
+
+def _calibration_line(overall: Result) -> str:
+    told = [f"{title} {overall.metrics[n]}" for n, title in LINE_TITLES.items() if n in overall.metrics]
+    if not told:
+        return ""
+    return f"On the logit scale (Cox 1958; 0 and 1 where all is well): {', '.join(told)}."
+
+
+def _curve(evaluation: Evaluation) -> str:
+    points = evaluation.decision_curve
+    kept = [points[i] for i in range(len(points) // CURVE_ROWS - 1, len(points), len(points) // CURVE_ROWS)]
+    return _table(
+        ("risk from which on", "model", "alerting everybody"),
+        [
+            *map(_point, kept),
+            (f"{_three(evaluation.at_line.threshold)} (alert line)", *_point(evaluation.at_line)[1:]),
+        ],
+    )
+
+
+def _point(point: Point) -> tuple[str, ...]:
+    return _three(point.threshold), f"{point.model:.4f}", f"{point.everybody:.4f}"
+
+
+def _baselines(found: Sequence[Baseline]) -> str:
+    if not found:
+        return ""
+    rows = [(b.name, shown(b.cases), str(b.auroc), str(b.difference)) for b in found]
+    return "### Against published scores\n\n" + _table(
+        (
+            "score",
+            "test cases, to the nearest five",
+            "AUROC of the score",
+            "AUROC of the model minus the score's",
+        ),
+        rows,
+    )
+
+
+def _three(value: float) -> str:
+    return f"{value:.3f}"
 
 
 def _cohort(counts: Mapping[str, int]) -> list[tuple[object, ...]]:

@@ -4,9 +4,10 @@ Grain of the loaded frame: one hospital encounter. Source of the data: UCI Machi
 4.0; of its cleaning and of the diagnosis groups: B. Strack et al., "Impact of HbA1c Measurement on Hospital
 Readmission Rates", BioMed Research International 2014, 781670, section 2 and table 2.
 
-Flow: read -> drop encounters that ended in death or hospice (nobody left to be readmitted) -> group ICD-9 codes
--> features. The label is readmission within 30 days (``readmitted`` is ``<30``). Only what the encounter's own
-row says is used: the rows carry no date, so counting a patient's other rows could count the future.
+Flow: read -> drop encounters that ended in death or hospice (nobody left to be readmitted) -> group ICD-9 codes, and
+look for conditions among them -> features. The label is readmission within 30 days (``readmitted`` is ``<30``). Only
+what the encounter's own row says is used: the rows carry no date, so counting a patient's other rows could count the
+future.
 """
 
 from __future__ import annotations
@@ -32,14 +33,47 @@ DRUGS = (
     "metformin",
     "repaglinide",
     "nateglinide",
+    "chlorpropamide",
     "glimepiride",
+    "acetohexamide",
     "glipizide",
     "glyburide",
+    "tolbutamide",
     "pioglitazone",
     "rosiglitazone",
     "acarbose",
+    "miglitol",
+    "troglitazone",
+    "tolazamide",
     "insulin",
+    "glyburide-metformin",
+    "glipizide-metformin",
+    "glimepiride-pioglitazone",
+    "metformin-rosiglitazone",
+    "metformin-pioglitazone",
 )
+"""The columns of drugs that somebody takes; two of the published ones, examide and citoglipton, are empty."""
+
+CONDITIONS = {
+    "heart_failure": ("heart failure", r"428"),
+    "ischaemic_heart_disease": ("ischaemic heart disease", r"41[0-4]"),
+    "vascular_disease": ("disease of the arteries", r"44[034]"),
+    "kidney_disease": ("kidney disease", r"403|404|58[45]"),
+    "lung_disease": ("chronic obstructive lung disease", r"49[126]"),
+    "pneumonia": ("pneumonia", r"48[126]"),
+    "liver_disease": ("liver disease", r"57[123]"),
+    "neoplasm": ("neoplasm", r"1[4-9]\d|2[0-3]\d"),
+    "anaemia": ("anaemia", r"28[045]"),
+    "mental_disorder": ("mental disorder", r"29[5-9]|30[01]|311"),
+    "substance_use": ("alcohol or drug use", r"30[345]"),
+    "sepsis": ("sepsis", r"038|995"),
+    "skin_infection_or_ulcer": ("skin infection or ulcer", r"682|707"),
+    "electrolyte_disorder": ("disorder of fluids or electrolytes", r"276"),
+    "rehabilitation": ("rehabilitation", r"V57"),
+    "diabetes_complication": ("diabetes with a complication", r"250\.[4-9]"),
+}
+"""Conditions looked for among the three diagnoses of the encounter: what is read, and how their codes begin (ICD-9-CM,
+tabular list, National Center for Health Statistics)."""
 
 QUESTION = Question(
     name="diabetes130_readmission_30d",
@@ -61,6 +95,7 @@ QUESTION = Question(
         Feature("is_female", "flag", "female"),
         Feature("is_drug_changed", "flag", "diabetes medication changed"),
         Feature("is_on_diabetes_drug", "flag", "diabetes medication prescribed"),
+        *(Feature(f"has_{name}", "flag", label) for name, (label, _) in CONDITIONS.items()),
         Feature("race", "category", "race as recorded"),
         Feature("admission_type", "category", "admission type"),
         Feature("admission_source", "category", "admission source"),
@@ -69,8 +104,7 @@ QUESTION = Question(
         Feature("payer", "category", "payer"),
         Feature("glucose_serum", "category", "highest serum glucose"),
         Feature("hba1c", "category", "HbA1c"),
-        Feature("insulin", "category", "insulin dose"),
-        Feature("metformin", "category", "metformin dose"),
+        *(Feature(drug.replace("-", "_"), "category", f"{drug} dose") for drug in DRUGS),
         Feature("diagnosis_1_group", "category", "first diagnosis (chapter)"),
         Feature("diagnosis_2_group", "category", "second diagnosis (chapter)"),
         Feature("diagnosis_3_group", "category", "third diagnosis (chapter)"),
@@ -116,6 +150,7 @@ def prepare(raw: pd.DataFrame) -> Cases:
             "is_female": kept["gender"] == "Female",
             "is_drug_changed": kept["change"] == "Ch",
             "is_on_diabetes_drug": kept["diabetesMed"] == "Yes",
+            **{f"has_{name}": _is_coded(kept, codes) for name, (_, codes) in CONDITIONS.items()},
         }
     ).astype(float)
     categories = {
@@ -127,8 +162,7 @@ def prepare(raw: pd.DataFrame) -> Cases:
         "payer": kept["payer_code"],
         "glucose_serum": kept["max_glu_serum"],
         "hba1c": kept["A1Cresult"],
-        "insulin": kept["insulin"],
-        "metformin": kept["metformin"],
+        **{drug.replace("-", "_"): kept[drug] for drug in DRUGS},
         "diagnosis_1_group": kept["diag_1"].map(diagnosis_group, na_action="ignore"),
         "diagnosis_2_group": kept["diag_2"].map(diagnosis_group, na_action="ignore"),
         "diagnosis_3_group": kept["diag_3"].map(diagnosis_group, na_action="ignore"),
@@ -169,3 +203,8 @@ def diagnosis_group(code: str) -> str:
     if 140 <= whole <= 239:
         return "neoplasms"
     return "other"
+
+
+def _is_coded(kept: pd.DataFrame, codes: str) -> pd.Series:
+    """Whether one of an encounter's three diagnoses begins with ``codes``, a regular expression."""
+    return kept[["diag_1", "diag_2", "diag_3"]].apply(lambda c: c.astype(str).str.match(codes)).any(axis=1)

@@ -14,9 +14,12 @@ all replicates may lie above the value itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+
+from ml import decision
+from ml.calibration import calibration_intercept, calibration_slope
 
 REPLICATES = 500
 LEVEL = 0.95
@@ -77,13 +80,27 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Baseline:
+    """A published score on the test cases for which it is known.
+
+    cases: how many those are. auroc: of the score. difference: AUROC of the model minus the score's, on these cases.
+    """
+
+    name: str
+    cases: int
+    auroc: Estimate
+    difference: Estimate
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """A model on its test part: overall, by group that is large enough, and how its probabilities compare with what
     happened.
 
     roc: up to ROC_POINTS points (false positive rate, recall) of the curve, from (0, 0) to (1, 1).
     threshold: cases at or above it count as alerts in accuracy, recall, precision and F1. ece_by_chance: 95th
-    percentile of the expected calibration error of a perfectly calibrated model on as many cases.
+    percentile of the expected calibration error of a perfectly calibrated model on as many cases. alert_share: of the
+    cases, at or above the threshold. decision_curve, at_line: what the model is worth over thresholds, and at its own.
     """
 
     threshold: float
@@ -92,6 +109,10 @@ class Evaluation:
     reliability: tuple[Bin, ...]
     roc: tuple[tuple[float, float], ...]
     ece_by_chance: float
+    alert_share: float
+    decision_curve: tuple[decision.Point, ...]
+    at_line: decision.Point
+    baselines: tuple[Baseline, ...] = field(default=())
 
 
 def auroc(y: Array, p: Array, weights: Array) -> Array:
@@ -153,6 +174,11 @@ PROBABILITY: dict[str, Metric] = {
     "brier": brier,
     "calibration_in_the_large": calibration_in_the_large,
 }
+CALIBRATION_LINE: dict[str, Metric] = {
+    "calibration_intercept": calibration_intercept,
+    "calibration_slope": calibration_slope,
+}
+"""Given overall alone: a line through the few events of a group says little."""
 
 
 def estimate(
@@ -221,15 +247,17 @@ def evaluate(
     groups: Mapping[str, Array],
     threshold: float,
     *,
+    baselines: Mapping[str, Array] | None = None,
     replicates: int = REPLICATES,
 ) -> Evaluation:
     """Everything that is reported of a model on its test cases.
 
     groups: name of a division (``sex``) -> the group of each case. Result groups are called ``sex=female``.
+    baselines: name of a published score -> its value for each case, the higher the riskier, NaN where it is not known.
     """
-    metrics = {**RANKING, **at_threshold(threshold), **PROBABILITY}
+    for_all = {**RANKING, **at_threshold(threshold), **PROBABILITY}
 
-    def result(name: str, rows: Array) -> Result:
+    def result(name: str, rows: Array, metrics: Mapping[str, Metric] = for_all) -> Result:
         events = int(y[rows].sum())
         found: dict[str, Estimate | Value] = {}
         if min(events, len(rows) - events) >= FEWEST_EVENTS:
@@ -245,11 +273,36 @@ def evaluate(
     ]
     return Evaluation(
         threshold=threshold,
-        overall=result("all", np.arange(len(y))),
+        overall=result("all", np.arange(len(y)), {**for_all, **CALIBRATION_LINE}),
         groups=tuple(group for group in divided if group.metrics),
         reliability=reliability(y, p),
         roc=roc_points(y, p),
         ece_by_chance=error_by_chance(p),
+        alert_share=float((p >= threshold).mean()),
+        decision_curve=decision.curve(y, p),
+        at_line=decision.point(y, p, min(threshold, 0.99)),
+        baselines=tuple(
+            found
+            for name, score in (baselines or {}).items()
+            if (found := against(name, y, p, score, person, replicates=replicates))
+        ),
+    )
+
+
+def against(
+    name: str, y: Array, p: Array, score: Array, person: Array, *, replicates: int = REPLICATES
+) -> Baseline | None:
+    """The model against a published score; None when the score is known of too few cases to tell."""
+    rows = np.flatnonzero(~np.isnan(score))
+    events = int(y[rows].sum())
+    if min(events, len(rows) - events) < FEWEST_EVENTS:
+        return None
+    y, p, score, person = y[rows], p[rows], score[rows], person[rows]
+    return Baseline(
+        name,
+        len(rows),
+        estimate(auroc, y, score, person, replicates=replicates),
+        difference(auroc, y, p, score, person, replicates=replicates),
     )
 
 

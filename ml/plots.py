@@ -24,3 +24,26 @@ def reliability_plot(evaluation: Evaluation, title: str) -> Figure:
     )
     axes.legend(loc="upper left", frameon=False)
     return figure
+
+
+def decision_plot(evaluation: Evaluation, title: str) -> Figure:
+    """Net benefit of the model, of alerting everybody and of alerting nobody, over thresholds."""
+    figure = Figure(figsize=(5.2, 4.2), layout="constrained")
+    axes = figure.subplots()
+    points = evaluation.decision_curve
+    thresholds = [point.threshold for point in points]
+    model, everybody = [point.model for point in points], [point.everybody for point in points]
+    axes.plot(thresholds, model, color="#1f5fa8", label="model")
+    axes.plot(thresholds, everybody, color="0.5", linestyle="--", linewidth=1, label="alert everybody")
+    axes.axhline(0, color="0.2", linewidth=1, label="alert nobody")
+    axes.axvline(evaluation.threshold, color="#b03030", linewidth=1, label="alert line")
+    top = max(*model, *everybody, 0.001)
+    axes.set(
+        xlabel="risk from which on somebody would act",
+        ylabel="net benefit per case",
+        title=title,
+        xlim=(0, max(thresholds[-1], evaluation.threshold)),
+        ylim=(-0.3 * top, 1.1 * top),
+    )
+    axes.legend(loc="upper right", frameon=False)
+    return figure

@@ -30,20 +30,25 @@ from sklearn.pipeline import Pipeline
 from jobs.crash import crash_here
 from jobs.errors import CitywellError
 from jobs.settings import settings
-from jobs.writeback.disclosure import shown
-from ml import explain, models
+from ml import explain, logbook, models
 from ml.card import model_card
-from ml.metrics import Estimate, Evaluation
-from ml.plots import reliability_plot
+from ml.metrics import Evaluation
+from ml.plots import decision_plot, reliability_plot
 from ml.question import Question
-from ml.training import Candidate, Lines, Trained
+from ml.training import Lines, Trained
 
 DESCRIPTION_CHARS = 5_000
 CARD_GOES_ON = "\n\n… the whole card is the artifact model_card.md of the run"
 CHAMPION = "champion"
 MODEL_FILE = "model.skops"
 TRUSTED_TYPES = (
+    "collections.OrderedDict",
     "functools.partial",
+    "lightgbm.basic.Booster",
+    "lightgbm.sklearn.LGBMClassifier",
+    "ml.recalibration.LogisticMap",
+    "ml.recalibration.Recalibrated",
+    "ml.recalibration.StepMap",
     "numpy.dtype",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
@@ -52,9 +57,10 @@ TRUSTED_TYPES = (
     "sklearn.tree._tree.Tree",
     "sklearn.utils.validation.check_array",
 )
-"""What the five families need beyond what skops trusts by itself."""
+"""What the families and their recalibration need beyond what skops trusts by itself; LightGBM's trees are
+kept as its own text."""
 
-_REQUIREMENTS = ("mlflow", "scikit-learn", "skops", "numpy", "pandas")
+_REQUIREMENTS = ("mlflow", "scikit-learn", "lightgbm", "skops", "numpy", "pandas")
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -140,16 +146,19 @@ def register(
         }
         with mlflow.start_run(run_name=f"{as_of:%Y-%m-%d} {trained.chosen.family}", tags=tags) as run:
             for candidate in trained.candidates:
-                _log_candidate(mlflow, candidate, key, is_chosen=candidate is trained.chosen)
-            _log_data(mlflow, data_versions)
-            mlflow.log_params(_params(trained))
-            mlflow.log_metrics(_test_metrics(trained.evaluation))
-            mlflow.log_dict(_told(trained.evaluation), "evaluation.json")
+                logbook.log_candidate(mlflow, candidate, key, is_chosen=candidate is trained.chosen)
+            logbook.log_data(mlflow, data_versions)
+            if trained.nested is not None:
+                logbook.log_nested(mlflow, trained.nested, key)
+            mlflow.log_params(logbook.params(trained))
+            mlflow.log_metrics(logbook.figures(trained.evaluation))
+            mlflow.log_dict(logbook.as_told(trained.evaluation), "evaluation.json")
             card = model_card(
                 trained, as_of=as_of, data_versions=data_versions, definition=definition, cohort=cohort
             )
             mlflow.log_text(card, "model_card.md")
             mlflow.log_figure(reliability_plot(trained.evaluation, question.name), "reliability.png")
+            mlflow.log_figure(decision_plot(trained.evaluation, question.name), "decision_curve.png")
             info = _log_model(mlflow, trained)
         crash_here("train:logged")
         client = mlflow.MlflowClient()
@@ -262,33 +271,6 @@ def _delete_runs(mlflow: Any, question: Question, key: str) -> None:
         mlflow.delete_run(run.info.run_id)
 
 
-def _log_candidate(mlflow: Any, candidate: Candidate, key: str, *, is_chosen: bool) -> None:
-    tags = {"is_chosen": str(is_chosen).lower(), "training_key": key}
-    with mlflow.start_run(run_name=candidate.family, nested=True, tags=tags):
-        mlflow.log_params({"family": candidate.family, **candidate.setting})
-        folds = {f"cv_auroc_fold_{i}": value for i, value in enumerate(candidate.fold_auroc, 1)}
-        mlflow.log_metrics(
-            {
-                "cv_auroc": candidate.auroc,
-                "cv_log_loss": candidate.log_loss,
-                "cv_calibration_error": candidate.calibration_error,
-                "cv_seconds": candidate.seconds,
-                **folds,
-            }
-        )
-
-
-def _log_data(mlflow: Any, data_versions: Mapping[str, int]) -> None:
-    """Each table (as its path below the lake's directory) and its version, as a dataset without rows."""
-    from mlflow.data.delta_dataset_source import DeltaDatasetSource
-    from mlflow.data.meta_dataset import MetaDataset
-
-    for table, version in data_versions.items():
-        source = DeltaDatasetSource(path=table.replace(".", "/"), delta_table_version=version)
-        dataset = MetaDataset(source, name=table, digest=f"v{version}")  # type: ignore[abstract]
-        mlflow.log_input(dataset, context="training")
-
-
 def _log_model(mlflow: Any, trained: Trained) -> Any:
     typical = explain.reference(trained.question, trained.train)
     signature = mlflow.models.infer_signature(typical, trained.pipeline.predict_proba(typical))
@@ -315,47 +297,6 @@ def _environment() -> dict[str, Any]:
     """What a model server needs, exactly as installed here."""
     pip = [f"{name}=={importlib.metadata.version(name)}" for name in _REQUIREMENTS]
     return {"name": "citywell", "dependencies": [f"python={platform.python_version()}", "pip", {"pip": pip}]}
-
-
-def _params(trained: Trained) -> dict[str, Any]:
-    return {
-        "family": trained.chosen.family,
-        **trained.chosen.setting,
-        "alert_line": trained.lines.high,
-        "medium_line": trained.lines.medium,
-        "test_from": str(trained.cut),
-        "training_cases": len(trained.train),
-        "training_events": int(trained.train.y.sum()),
-        "test_cases": len(trained.test),
-        "test_events": int(trained.test.y.sum()),
-    }
-
-
-def _told(evaluation: Evaluation) -> dict[str, Any]:
-    """``evaluation`` with the counts of its groups as they may be shown.
-
-    From exact ones the count of a group that is left out would follow by subtraction.
-    """
-    told = asdict(evaluation)
-    for group in told["groups"]:
-        group.update({name: shown(group[name]) for name in ("cases", "people", "events")})
-    return told
-
-
-def _test_metrics(evaluation: Evaluation) -> dict[str, float]:
-    found = {"test_calibration_error_by_chance": evaluation.ece_by_chance}
-    for result in (evaluation.overall, *evaluation.groups):
-        prefix = "test" if result is evaluation.overall else f"test/{_metric_name(result.group)}"
-        for name, estimate in result.metrics.items():
-            found[f"{prefix}_{name}"] = estimate.value
-            if isinstance(estimate, Estimate):
-                found |= {f"{prefix}_{name}_low": estimate.low, f"{prefix}_{name}_high": estimate.high}
-    return found
-
-
-def _metric_name(group: str) -> str:
-    """MLflow allows few characters: ``age=80+`` becomes ``age 80 up``, ``age=<18`` ``age below 18``."""
-    return group.replace("=<", " below ").replace("=", " ").replace("+", " up")
 
 
 def _version_metrics(evaluation: Evaluation) -> dict[str, str]:

@@ -1,8 +1,12 @@
 """From labelled cases to a model that has been tested once.
 
-Flow: ``split`` (no person in both parts, the test part later) -> ``compare`` (families and settings by grouped
-cross-validation on the training part) -> ``choose`` -> threshold and bands from the out-of-fold probabilities of the
-training part -> fit on the whole training part -> ``evaluate`` on the test part, once.
+Flow: ``split`` (no person in both parts, the test part later) -> ``procedure.learn`` (candidates by grouped
+cross-validation on the training part, choice, recalibration, fit on the whole training part) -> threshold and bands
+from the out-of-fold probabilities of the training part -> ``evaluate`` on the test part, once.
+
+Three ways in, alike but for the candidates: ``train`` compares the declared settings of families, ``refit`` takes the
+one setting it is given (a scheduled training takes the champion's, and costs a fifth or less), and ``train_by`` takes
+any search, such as that of ``ml.tuning``.
 
 The split. A hash of question and patient puts three patients of ten into the test bucket, for good: what linkage makes
 of patients changes, their keys do not. Test people are those all of whose patients are in it. A later model is tested
@@ -17,28 +21,54 @@ on the test part.
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import log_loss, roc_auc_score
-from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline
 
 from jobs.errors import CitywellError
-from ml import metrics, models
+from ml import decision, metrics, models
 from ml.metrics import Evaluation
 from ml.models import Setting
+from ml.nested import Nested, nested
+from ml.procedure import (
+    Candidate,
+    Search,
+    choose,
+    compare,
+    declared,
+    fit,
+    grouped_folds,
+    learn,
+    out_of_fold,
+    search_among,
+)
 from ml.question import Cases, Question
+from ml.recalibration import Recalibration
+
+__all__ = [
+    "Candidate",
+    "Lines",
+    "Refusal",
+    "Split",
+    "Trained",
+    "choose",
+    "compare",
+    "draw_lines",
+    "fit",
+    "grouped_folds",
+    "out_of_fold",
+    "refit",
+    "split",
+    "train",
+    "train_by",
+]
 
 TEST_PEOPLE = 0.30
 TEST_TIME = 0.40
-FOLD_COUNT = 5
 FEWEST_TRAINING_EVENTS = 50
 FEWEST_TEST_EVENTS = 10
-
-Folds = list[tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -58,30 +88,10 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A family with a setting, and how it did in cross-validation on the training part.
-
-    fold_auroc: AUROC of each fold. log_loss, calibration_error: of the out-of-fold probabilities. seconds: of all
-    fits. out_of_fold: probability of every training case from the model that has not seen its person.
-    """
-
-    family: str
-    setting: Setting
-    fold_auroc: tuple[float, ...]
-    log_loss: float
-    calibration_error: float
-    seconds: float
-    out_of_fold: np.ndarray
-
-    @property
-    def auroc(self) -> float:
-        return float(np.mean(self.fold_auroc))
-
-
-@dataclass(frozen=True)
 class Lines:
-    """Where the bands begin. high: the alert line, above which lies the question's alert budget of the training
-    cases. medium: the share of events among the training cases, or the alert line if that is lower."""
+    """Where the bands begin. high: the alert line. Above it lies the question's alert budget of the training cases, or
+    fewer where the question's cost ratio puts it higher. medium: the share of events among the training cases, or the
+    alert line if that is lower."""
 
     medium: float
     high: float
@@ -94,7 +104,12 @@ class Lines:
 
 @dataclass(frozen=True)
 class Trained:
-    """A tested model and everything that is written down about it. ``test_probability`` belongs to ``test``."""
+    """A tested model and everything that is written down about it.
+
+    test_probability: of ``test``. out_of_fold: of ``train``, from models that had not seen the person, recalibrated as
+    the model is. nested: of the whole procedure on the training part, where it was asked for. is_refit: the setting was
+    given, not chosen.
+    """
 
     question: Question
     candidates: tuple[Candidate, ...]
@@ -106,6 +121,10 @@ class Trained:
     test: Cases
     test_probability: np.ndarray
     evaluation: Evaluation
+    out_of_fold: np.ndarray
+    recalibration: Recalibration
+    nested: Nested | None = None
+    is_refit: bool = False
 
 
 def train(
@@ -113,12 +132,50 @@ def train(
     cases: Cases,
     families: Sequence[str],
     *,
+    is_nested: bool = False,
     seed: int = 0,
     replicates: int = metrics.REPLICATES,
 ) -> Trained | Refusal:
     """Split, compare, choose, fit and test; or say why there are too few cases.
 
-    cases: labelled cases with ``at``. families: names out of ``models.FAMILIES``.
+    cases: labelled cases with ``at``. families: names out of ``models.FAMILIES``. is_nested: also nested
+    cross-validation, which costs five times the comparison.
+    """
+    search = search_among(question, declared(families), seed=seed)
+    outer = search if is_nested else None
+    return train_by(question, cases, search, outer_search=outer, seed=seed, replicates=replicates)
+
+
+def refit(
+    question: Question,
+    cases: Cases,
+    family: str,
+    setting: Setting,
+    *,
+    seed: int = 0,
+    replicates: int = metrics.REPLICATES,
+) -> Trained | Refusal:
+    """As ``train``, but with the family and setting that an earlier comparison or tuning has chosen.
+
+    Its cross-validation only draws the alert line and decides on recalibration: six fits in all.
+    """
+    search = search_among(question, [(family, setting)], seed=seed)
+    return train_by(question, cases, search, is_refit=True, seed=seed, replicates=replicates)
+
+
+def train_by(
+    question: Question,
+    cases: Cases,
+    search: Search,
+    *,
+    outer_search: Search | None = None,
+    is_refit: bool = False,
+    seed: int = 0,
+    replicates: int = metrics.REPLICATES,
+) -> Trained | Refusal:
+    """Split, search the training part, fit and test; or say why there are too few cases.
+
+    outer_search: what nested cross-validation repeats in each outer fold; none is done without it.
     """
     if len(cases) == 0:
         return Refusal(f"There is no case yet whose {question.horizon_days} days have passed.")
@@ -126,25 +183,49 @@ def train(
     training, test = cases.take(parts.train), cases.take(parts.test)
     if refusal := too_few(training, test):
         return refusal
-    candidates = compare(question, training, families, seed=seed)
-    chosen = choose(candidates)
-    pipeline = fit(question, training, chosen, seed=seed)
-    lines = draw_lines(question, chosen.out_of_fold, training.y)
-    probability = models.predict(pipeline, test.x)
+    learnt = learn(question, training, search, seed=seed)
+    lines = draw_lines(question, learnt.out_of_fold, training.y)
+    probability = models.predict(learnt.pipeline, test.x)
     return Trained(
         question=question,
-        candidates=tuple(candidates),
-        chosen=chosen,
-        pipeline=pipeline,
+        candidates=learnt.candidates,
+        chosen=learnt.chosen,
+        pipeline=learnt.pipeline,
         lines=lines,
         cut=parts.cut,
         train=training,
         test=test,
         test_probability=probability,
         evaluation=metrics.evaluate(
-            test.y, probability, test.person, test.groups, lines.high, replicates=replicates
+            test.y,
+            probability,
+            test.person,
+            test.groups,
+            lines.high,
+            baselines=baselines(question, test),
+            replicates=replicates,
         ),
+        out_of_fold=learnt.out_of_fold,
+        recalibration=learnt.recalibration,
+        nested=None if outer_search is None else nested(question, training, outer_search, seed=seed),
+        is_refit=is_refit,
     )
+
+
+def baselines(question: Question, cases: Cases) -> Mapping[str, np.ndarray]:
+    """The published scores that ``question`` declares (name -> column of the cases' frame), of each case.
+
+    Raises CitywellError when a column is not there.
+    """
+    columns: Mapping[str, str] = getattr(question, "baselines", {})
+    missing = sorted(set(columns.values()) - set(cases.x.columns))
+    if missing:
+        raise CitywellError(
+            f"Declared as a baseline, but not among the cases' columns: {', '.join(missing)}.",
+            where=question.name,
+            do="give each case its published score in Cases.x, or take the baseline out of the question",
+        )
+    return {name: cases.x[column].to_numpy(dtype=float) for name, column in columns.items()}
 
 
 def split(question: Question, cases: Cases) -> Split:
@@ -191,82 +272,19 @@ def too_few(training: Cases, test: Cases) -> Refusal | None:
     return None
 
 
-def compare(
-    question: Question,
-    training: Cases,
-    families: Sequence[str],
-    *,
-    seed: int = 0,
-    first_settings_only: bool = False,
-) -> list[Candidate]:
-    """Every setting of every family in cross-validation, with the same folds: no person is in two of them."""
-    parts = grouped_folds(training, seed=seed)
-    return [
-        _cross_validate(question, training, parts, name, setting, seed)
-        for name in families
-        for setting in models.family(name).settings[: 1 if first_settings_only else None]
-    ]
-
-
-def grouped_folds(cases: Cases, *, seed: int = 0) -> Folds:
-    """FOLD_COUNT pairs of rows to fit on and rows held out, with like shares of events; no person is in two folds."""
-    splitter = StratifiedGroupKFold(FOLD_COUNT, shuffle=True, random_state=seed)
-    return list(splitter.split(cases.x, cases.y, cases.person))
-
-
-def out_of_fold(pipeline: Pipeline, cases: Cases, parts: Folds) -> np.ndarray:
-    """Probability of the event for each case, from a copy of ``pipeline`` fitted on the folds without its person."""
-    probability = np.empty(len(cases))
-    for fit_rows, held_out in parts:
-        part = cases.take(fit_rows)
-        fitted = models.fit(pipeline, part.x, part.y, part.person)
-        probability[held_out] = models.predict(fitted, cases.x.iloc[held_out])
-    return probability
-
-
-def choose(candidates: Sequence[Candidate]) -> Candidate:
-    """The simplest candidate that is not clearly worse than the best.
-
-    Best: highest mean AUROC over the folds. Not clearly worse: the mean of the fold by fold differences is at most
-    one standard error of them (the one-standard-error rule of Breiman et al., CART, 1984, paired). Simplest: by the
-    order of ``models.FAMILIES``; between settings of one family, the better.
-    """
-    best = max(candidates, key=lambda c: c.auroc)
-    order = list(models.FAMILIES)
-
-    def is_close(candidate: Candidate) -> bool:
-        gap = np.subtract(best.fold_auroc, candidate.fold_auroc)
-        return bool(gap.mean() <= gap.std(ddof=1) / np.sqrt(len(gap)))
-
-    close = [c for c in candidates if c is best or is_close(c)]
-    return min(close, key=lambda c: (order.index(c.family), -c.auroc))
-
-
-def fit(question: Question, training: Cases, candidate: Candidate, *, seed: int = 0) -> Pipeline:
-    """The candidate's model, fitted on the whole training part."""
-    pipeline = models.build(candidate.family, question, candidate.setting, seed)
-    return models.fit(pipeline, training.x, training.y, training.person)
-
-
 def draw_lines(question: Question, out_of_fold: np.ndarray, y: np.ndarray) -> Lines:
-    """The bands' lines from training cases alone."""
-    high = float(np.quantile(out_of_fold, 1 - question.alert_budget, method="higher"))
+    """The bands' lines from training cases alone.
+
+    The alert line is the lowest probability with at most the budget's share of the cases at it or above; of many that
+    are all alike, such as the leaf of a tree, none is alerted where all would be too many. Where the question states a
+    ``cost_ratio`` (false alarm to missed event), alerts begin at the risk from which on they are worth it
+    (``decision.cost_threshold``), but never below the line of the alert budget.
+    """
+    found = np.sort(out_of_fold)
+    values, below = np.unique(found, return_index=True)
+    within = values[len(found) - below <= question.alert_budget * len(found)]
+    high = float(within[0] if len(within) else values[-1])
+    cost_ratio = getattr(question, "cost_ratio", None)
+    if cost_ratio is not None:
+        high = max(high, decision.cost_threshold(cost_ratio))
     return Lines(medium=min(float(y.mean()), high), high=high)
-
-
-def _cross_validate(
-    question: Question, training: Cases, parts: Folds, name: str, setting: Setting, seed: int
-) -> Candidate:
-    began = time.perf_counter()
-    probability = out_of_fold(models.build(name, question, setting, seed), training, parts)
-    seconds = time.perf_counter() - began
-    whole = np.ones((1, len(training)))
-    return Candidate(
-        family=name,
-        setting=setting,
-        fold_auroc=tuple(float(roc_auc_score(training.y[rows], probability[rows])) for _, rows in parts),
-        log_loss=float(log_loss(training.y, probability)),
-        calibration_error=float(metrics.calibration_error(training.y, probability, whole)[0]),
-        seconds=seconds,
-        out_of_fold=probability,
-    )

@@ -90,6 +90,30 @@ def test_deaths_and_hospices_are_left_out_and_the_label_is_within_30_days() -> N
     assert list(cases.x) == diabetes130.QUESTION.feature_names
 
 
+CONDITIONS = """
+diagnoses           | conditions
+428.0 250.01 403    | has_heart_failure has_kidney_disease
+250.6 486 276.1     | has_diabetes_complication has_electrolyte_disorder has_pneumonia
+V57 428 428         | has_heart_failure has_rehabilitation
+E285 038.9 199      | has_neoplasm has_sepsis
+"""
+
+
+@pytest.mark.parametrize("case", gold.text_table(CONDITIONS), ids=lambda case: case["diagnoses"])
+def test_conditions_are_found_in_any_of_the_three_diagnoses(case: dict[str, str]) -> None:
+    codes = dict(zip(("diag_1", "diag_2", "diag_3"), case["diagnoses"].split(), strict=True))
+    [row] = diabetes130.prepare(raw([codes])).x.to_dict("records")
+    found = {name for name in row if name.startswith("has_") and row[name]}
+    assert found == set(case["conditions"].split())
+
+
+def test_every_drug_is_a_category_of_its_own() -> None:
+    [row] = diabetes130.prepare(raw([{"glyburide-metformin": "Up"}])).x.to_dict("records")
+    assert row["glyburide_metformin"] == "Up"
+    assert row["insulin"] == "No"
+    assert (row["drugs_taken"], row["drugs_changed"]) == (1.0, 1.0)
+
+
 def test_the_published_file_has_the_published_size() -> None:
     given(diabetes130.default_directory().name)
     cases = diabetes130.load()

@@ -10,6 +10,7 @@ import skops.io
 
 from jobs.errors import CitywellError
 from ml import metrics, models
+from ml.recalibration import LogisticMap, StepMap, recalibrated
 from ml.registry import TRUSTED_TYPES
 from tests.unit.ml import toy
 
@@ -26,6 +27,35 @@ def test_a_family_beats_chance_and_comes_back_from_storage_unchanged(name: str, 
     skops.io.dump(pipeline, tmp_path / "model.skops")
     back = skops.io.load(tmp_path / "model.skops", trusted=list(TRUSTED_TYPES))
     np.testing.assert_array_equal(models.predict(back, TEST.x), probability)
+
+
+@pytest.mark.parametrize("mapping", [LogisticMap(0.2, 0.9), StepMap((0.1, 0.4), (0.05, 0.5))], ids=str)
+@pytest.mark.parametrize("name", list(models.FAMILIES))
+def test_a_recalibrated_model_maps_its_probabilities_and_can_be_stored_and_fitted_again(
+    name: str, mapping: LogisticMap | StepMap, tmp_path: Path
+) -> None:
+    plain = models.fit(models.build(name, toy.QUESTION, {}), TRAIN.x, TRAIN.y, TRAIN.person)
+    pipeline = recalibrated(plain, mapping)
+    probability = models.predict(pipeline, TEST.x)
+    np.testing.assert_allclose(probability, mapping(models.predict(plain, TEST.x)))
+    skops.io.dump(pipeline, tmp_path / "model.skops")
+    back = skops.io.load(tmp_path / "model.skops", trusted=list(TRUSTED_TYPES))
+    np.testing.assert_array_equal(models.predict(back, TEST.x), probability)
+    again = models.fit(back, TRAIN.x, TRAIN.y, TRAIN.person)
+    np.testing.assert_allclose(models.predict(again, TEST.x), probability)
+
+
+@pytest.mark.parametrize("name", list(models.FAMILIES))
+def test_a_family_is_built_at_both_ends_of_its_search_space(name: str) -> None:
+    space = models.family(name).space
+    assert space
+    for end in ("low", "high"):
+        setting = {
+            key: int(value) if bounds.is_whole else value
+            for key, bounds in space.items()
+            for value in [getattr(bounds, end)]
+        }
+        models.build(name, toy.QUESTION, setting)
 
 
 @pytest.mark.parametrize("name", list(models.FAMILIES))

@@ -22,7 +22,7 @@ CASES = toy.cases()
 
 
 def train(family: str) -> Trained:
-    found = training.train(toy.QUESTION, CASES, [family], replicates=100)
+    found = training.train(toy.QUESTION, CASES, [family], replicates=100, is_nested=family == "logistic")
     assert isinstance(found, Trained)
     return found
 
@@ -96,15 +96,21 @@ def test_what_is_logged_can_be_found_again(
     }
     assert {"test_auroc", "test_auroc_low", "test_brier", "test/sex female_auroc"} <= set(run.data.metrics)
     assert {child.data.params["family"] for child in children} == {"logistic"}
-    assert all("cv_auroc" in child.data.metrics for child in children)
+    assert sum("cv_auroc" in child.data.metrics for child in children) == 3
+    assert sum("outer_auroc" in child.data.metrics for child in children) == 5
+    assert {"nested_auroc", "test_calibration_slope_low", "test_net_benefit"} <= set(run.data.metrics)
     card = (artifacts / "model_card.md").read_text()
-    for words in ("## Intended use", "## Limits", "sex=female", "gold.fct_encounter 4", "What is asked."):
+    for words in (
+        *("## Intended use", "## Limits", "sex=female", "gold.fct_encounter 4", "What is asked."),
+        *("Nested cross-validation", "calibration slope", "### What acting on it is worth", "cross-fitted"),
+    ):
         assert words in card
     assert "nan" not in card
     rounded = [line.split(" | ")[1:3] for line in card.splitlines() if line.startswith(("| sex=", "| age="))]
     assert all(int(count) % 5 == 0 for counts in rounded for count in counts)
     assert "| index stays | 3010 |\n| of these followed by death | <5 |" in card
-    assert (artifacts / "reliability.png").read_bytes().startswith(b"\x89PNG")
+    for picture in ("reliability.png", "decision_curve.png"):
+        assert (artifacts / picture).read_bytes().startswith(b"\x89PNG")
     assert "signature" in (artifacts / "model" / "MLmodel").read_text()
 
 

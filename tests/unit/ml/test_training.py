@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 
 from jobs.errors import CitywellError
-from ml import metrics, training
+from ml import decision, metrics, models, training
+from ml.question import Question
 from ml.training import Candidate, Refusal
 from tests.unit.ml import toy
 
@@ -86,6 +88,83 @@ def test_the_alert_line_keeps_the_budget_on_the_training_part(trained: training.
         "medium",
         "high",
     ]
+
+
+@dataclass(frozen=True)
+class Stated(Question):
+    """A question that also states costs and published scores."""
+
+    baselines: Mapping[str, str] = field(default_factory=dict)
+    cost_ratio: float | None = None
+
+
+def stated(**more: object) -> Stated:
+    return Stated(**{name: getattr(toy.QUESTION, name) for name in vars(toy.QUESTION)} | more)
+
+
+def test_refitting_takes_the_setting_as_it_is_given(trained: training.Trained) -> None:
+    again = training.refit(toy.QUESTION, CASES, trained.chosen.family, trained.chosen.setting, replicates=100)
+    assert isinstance(again, training.Trained)
+    assert (again.is_refit, len(again.candidates), trained.is_refit) == (True, 1, False)
+    np.testing.assert_array_equal(again.test_probability, trained.test_probability)
+    assert again.lines == trained.lines
+
+
+def test_nested_cross_validation_is_of_the_training_part_and_only_when_asked_for(
+    trained: training.Trained,
+) -> None:
+    assert trained.nested is None
+    found = training.train(toy.QUESTION, CASES, ["logistic"], is_nested=True, replicates=50)
+    assert isinstance(found, training.Trained)
+    assert found.nested is not None
+    assert found.nested.auroc == pytest.approx(found.chosen.auroc, abs=0.03)
+
+
+def test_the_lines_are_drawn_among_the_probabilities_that_the_model_gives() -> None:
+    found = training.train(toy.QUESTION, CASES, ["decision_tree"], replicates=50)
+    assert isinstance(found, training.Trained)
+    assert 0 < (found.out_of_fold >= found.lines.high).mean() <= toy.QUESTION.alert_budget
+    raw = found.chosen.out_of_fold
+    np.testing.assert_allclose(found.out_of_fold, found.recalibration(raw))
+    assert models.predict(found.pipeline, found.test.x).tolist() == found.test_probability.tolist()
+
+
+@pytest.mark.parametrize(
+    ("cost_ratio", "where"), [(0.01, "the budget's line"), (1.0, "the line of the costs")]
+)
+def test_costs_raise_the_alert_line_but_the_budget_is_a_cap(
+    cost_ratio: float, where: str, trained: training.Trained
+) -> None:
+    lines = training.draw_lines(stated(cost_ratio=cost_ratio), trained.out_of_fold, trained.train.y)
+    of_budget, of_costs = trained.lines.high, decision.cost_threshold(cost_ratio)
+    assert lines.high == (of_budget if where == "the budget's line" else of_costs)
+    assert lines.high == max(of_budget, of_costs)
+
+
+def test_many_alike_never_break_the_budget() -> None:
+    """A leaf with half of the cases: the line lies above it, not on it."""
+    leaves = np.repeat([0.05, 0.1, 0.3, 0.6], [30, 50, 15, 5])
+    y = (np.arange(100) % 5 == 0).astype(int)
+    assert training.draw_lines(toy.QUESTION, leaves, y).high == 0.3
+    assert training.draw_lines(replace(toy.QUESTION, alert_budget=0.19), leaves, y).high == 0.6
+    assert training.draw_lines(replace(toy.QUESTION, alert_budget=0.01), leaves, y).high == 0.6
+
+
+def test_a_published_score_is_compared_where_it_is_known() -> None:
+    known = np.arange(len(CASES)) % 3 > 0
+    score = np.where(known, -CASES.x["age_years"], np.nan)
+    scored = replace(CASES, x=CASES.x.assign(published=score))
+    found = training.train(stated(baselines={"age": "published"}), scored, ["logistic"], replicates=100)
+    assert isinstance(found, training.Trained)
+    [baseline] = found.evaluation.baselines
+    assert baseline.cases == found.test.x["published"].notna().sum() < len(found.test)
+    assert baseline.auroc.value < found.evaluation.overall.metrics["auroc"].value
+    assert baseline.difference.low > 0
+
+
+def test_a_published_score_that_is_not_there_is_named() -> None:
+    with pytest.raises(CitywellError, match="columns: framingham"):
+        training.train(stated(baselines={"Framingham 2008": "framingham"}), CASES, ["logistic"])
 
 
 def test_out_of_fold_probabilities_come_from_models_that_have_not_seen_the_person() -> None:
