@@ -6,25 +6,36 @@ A model passes when it meets the *floors* on its test people
 * its calibration error is at most 0.05, or no more than a perfectly calibrated model shows by chance;
 * in no group (sex, age band) is it clearly worse than overall: AUROC more than 0.15 below, or mean probability
   more than 0.10 off the observed share, at the near end of the group's interval;
+* it finds the events of each sex and district nearly as often as everybody else's (``checks.opportunity_failures``);
+* it raises at most one and a half times the alerts that a team can act on;
+* it is better than every published score that the question declares, beyond noise;
+
+when nothing speaks against what it was made from
+
+* its labels are as believable as the champion's were (``ml.labels``);
+* its features are what scoring would compute, and mean what they are declared to mean;
+* its data are not old (``checks.stale_failures``);
 
 and, where there is a champion, is better than it *beyond noise* on the same test people (the paired bootstrap interval
 of the AUROC difference lies above zero) and clearly worse in no group; or is at least not worse beyond noise while the
 champion no longer meets the floors there or cannot score the present features. Group intervals are widened for their
-number (Bonferroni), or one group in twenty would be "clearly worse" by chance.
+number (Bonferroni), or one group in twenty would be "clearly worse" by chance. A model that passed all but the
+comparison is kept as ``challenger``.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import numpy as np
 
 from jobs.crash import crash_here
 from jobs.errors import CitywellError
-from ml import metrics, models, registry
+from ml import checks, labels, metrics, models, registry
 from ml.metrics import Estimate
 from ml.question import Cases
 from ml.registry import UnusableModel, Version
@@ -43,12 +54,14 @@ PROMOTED, REFUSED = "promoted", "refused"
 @dataclass(frozen=True)
 class Decision:
     """Whether a version becomes champion, in words. compared_with: number of the champion it was measured against.
-    difference: AUROC of the new model minus the champion's, on the same test people."""
+    difference: AUROC of the new model minus the champion's, on the same test people. is_sound: it may be used, whether
+    or not it is better than the champion."""
 
     is_promoted: bool
     reasons: tuple[str, ...]
     compared_with: str | None = None
     difference: Estimate | None = None
+    is_sound: bool = True
 
     def tags(self) -> dict[str, str]:
         """Why, for MLflow, all text."""
@@ -69,16 +82,17 @@ def judge(
     champion: str | None = None,
     champion_probability: np.ndarray | None = None,
     *,
+    objections: Sequence[str] = (),
     replicates: int = metrics.REPLICATES,
 ) -> Decision:
     """Decide from test cases and probabilities alone.
 
     champion: number of the present champion, None when there is none. champion_probability: its probabilities for the
-    same cases, None when it cannot score them.
+    same cases, None when it cannot score them. objections: what else speaks against the model.
     """
-    failures = floor_failures(test, probability, replicates=replicates)
+    failures = (*objections, *floor_failures(test, probability, replicates=replicates))
     if failures:
-        return Decision(False, failures, champion)
+        return Decision(False, failures, champion, is_sound=False)
     if champion is None:
         return Decision(True, ("There was no champion, and the model meets the floors.",))
     if champion_probability is None:
@@ -93,7 +107,7 @@ def judge(
     shown = f"AUROC difference {gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f}) on the same test people"
     worse = worse_groups(test, probability, champion_probability, replicates=replicates)
     if worse:
-        return Decision(False, worse, champion, gap)
+        return Decision(False, worse, champion, gap, is_sound=False)
     if gap.low > 0:
         return Decision(
             True, (f"It is better than version {champion} beyond noise: {shown}.",), champion, gap
@@ -166,28 +180,66 @@ def worse_groups(
     return tuple(found)
 
 
+def objections(
+    trained: Trained,
+    *,
+    as_of: datetime,
+    learnt: Mapping[str, str] | None = None,
+    declared: Mapping[str, str] | None = None,
+    skew: Mapping[str, float] | None = None,
+    replicates: int = metrics.REPLICATES,
+) -> tuple[str, ...]:
+    """What speaks against a model besides its figures and its labels; see ``ml.checks`` for the parameters."""
+    groups = _measured_groups(trained.test)
+    return (
+        *checks.skew_failures(skew or {}),
+        *checks.meaning_failures(learnt or {}, declared or {}),
+        *checks.stale_failures(trained.question, newest_case(trained), as_of),
+        *checks.budget_failures(trained.question, trained.evaluation.alert_share),
+        *checks.baseline_failures(trained.question, trained.evaluation),
+        *checks.opportunity_failures(
+            trained.test,
+            trained.test_probability,
+            trained.lines.high,
+            groups,
+            level=_level(groups),
+            replicates=replicates,
+        ),
+    )
+
+
+def newest_case(trained: Trained) -> np.datetime64:
+    """When the newest case of either part was asked about."""
+    return max(part.at.max() for part in (trained.train, trained.test) if part.at is not None)
+
+
 def promote(
-    trained: Trained, version: Version, *, uri: str | None = None, replicates: int = metrics.REPLICATES
+    trained: Trained,
+    version: Version,
+    *,
+    as_of: datetime | None = None,
+    skew: Mapping[str, float] | None = None,
+    declared: Mapping[str, str] | None = None,
+    uri: str | None = None,
+    replicates: int = metrics.REPLICATES,
 ) -> Decision:
-    """Judge ``version`` against the present champion, write down why, and move the alias if it passes.
+    """Judge ``version`` against the present champion, write down why, and move the aliases.
+
+    as_of: the instant against which its data may be old; by default the one it was trained for. skew: feature -> share
+    of cases for which it was another at training than computed afresh. declared: feature -> digest of its definition
+    now.
 
     The tag ``gate`` comes last: a version that has it is done with, and one without it is judged again by the next run
     of its training. One at a time: the caller holds a lock. Should the alias move all the same, the version is judged
     again against the new champion. Raises CitywellError when it keeps moving.
     """
+    moment = as_of or datetime.fromisoformat(version.tags["as_of"])
     for _ in range(ATTEMPTS):
         holder = registry.champion(version.name, uri=uri)
         if holder is not None and holder.number == version.number:
             registry.set_tags(version, {"gate": PROMOTED}, uri=uri)
             return Decision(True, (holder.tags.get("gate_reasons", "It is the champion."),))
-        scores = _champion_scores(holder, trained, uri) if holder else None
-        decision = judge(
-            trained.test,
-            trained.test_probability,
-            holder.number if holder else None,
-            scores,
-            replicates=replicates,
-        )
+        decision = _decide(trained, version, holder, moment, skew, declared, uri, replicates)
         registry.set_tags(version, decision.tags(), uri=uri)
         crash_here("gate:judged")
         moved = not decision.is_promoted or registry.set_champion(
@@ -195,6 +247,8 @@ def promote(
         )
         crash_here("gate:moved")
         if moved:
+            if decision.is_sound and not decision.is_promoted:
+                registry.set_challenger(version, uri=uri)
             registry.set_tags(version, {"gate": PROMOTED if decision.is_promoted else REFUSED}, uri=uri)
             return decision
     raise CitywellError(
@@ -202,6 +256,39 @@ def promote(
         where=f"model {version.name}",
         do="run one training at a time, then run this one again",
     )
+
+
+def _decide(
+    trained: Trained,
+    version: Version,
+    holder: Version | None,
+    as_of: datetime,
+    skew: Mapping[str, float] | None,
+    declared: Mapping[str, str] | None,
+    uri: str | None,
+    replicates: int,
+) -> Decision:
+    before = registry.label_state(holder) if holder else None
+    number = holder.number if holder else None
+    if before and (wrong := labels.failures(registry.labels_of(trained), before)):
+        # The test part's labels are of the same making: no figure of this model means anything.
+        return Decision(False, wrong, number, is_sound=False)
+    learnt = registry.feature_digests(version)
+    found = objections(
+        trained, as_of=as_of, learnt=learnt, declared=declared, skew=skew, replicates=replicates
+    )
+    decision = judge(
+        trained.test,
+        trained.test_probability,
+        number,
+        _champion_scores(holder, trained, uri) if holder else None,
+        objections=found,
+        replicates=replicates,
+    )
+    if holder is None:
+        return decision
+    changes = checks.meaning_changes(learnt, registry.feature_digests(holder), holder.number)
+    return replace(decision, reasons=(*decision.reasons, *changes))
 
 
 def _champion_scores(holder: Version, trained: Trained, uri: str | None) -> np.ndarray | None:

@@ -1,7 +1,7 @@
 """Models in MLflow: what is logged, how a version is made, and how the champion is found again.
 
 One experiment per question; one run per training, with a nested run per candidate; one registered model of the
-question's name. The alias ``champion`` is moved by ``ml.gate`` alone.
+question's name. Aliases are in ``ml.aliases``; ``champion`` is moved by ``ml.gate`` and by a rollback alone.
 
 Models are stored in the skops format and loaded with this module's own list of trusted types: a pickle, or MLflow's
 loader, would believe whatever the artifact store holds. Nothing of a real person is logged: the input example is the
@@ -13,11 +13,9 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,17 +27,41 @@ from sklearn.pipeline import Pipeline
 
 from jobs.crash import crash_here
 from jobs.errors import CitywellError
-from jobs.settings import settings
-from ml import explain, logbook, models
+from ml import explain, labels, logbook, models
+from ml.aliases import aliased, champion, rollback, set_challenger, set_champion, versions
 from ml.card import model_card
+from ml.labels import LabelState
 from ml.metrics import Evaluation
+from ml.models import Setting
 from ml.plots import decision_plot, reliability_plot
 from ml.question import Question
+from ml.tracking import Version, connected, version_of
 from ml.training import Lines, Trained
+
+__all__ = [
+    "Model",
+    "UnusableModel",
+    "Version",
+    "aliased",
+    "champion",
+    "connected",
+    "feature_digests",
+    "find_training",
+    "label_state",
+    "labels_of",
+    "load",
+    "register",
+    "rollback",
+    "set_challenger",
+    "set_champion",
+    "set_tags",
+    "setting_of",
+    "training_key",
+    "versions",
+]
 
 DESCRIPTION_CHARS = 5_000
 CARD_GOES_ON = "\n\n… the whole card is the artifact model_card.md of the run"
-CHAMPION = "champion"
 MODEL_FILE = "model.skops"
 TRUSTED_TYPES = (
     "collections.OrderedDict",
@@ -61,23 +83,6 @@ TRUSTED_TYPES = (
 kept as its own text."""
 
 _REQUIREMENTS = ("mlflow", "scikit-learn", "lightgbm", "skops", "numpy", "pandas")
-_ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-}
-
-
-@dataclass(frozen=True)
-class Version:
-    """A registered version. ``tags`` are MLflow's, all text."""
-
-    name: str
-    number: str
-    run_id: str
-    tags: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -95,10 +100,16 @@ class UnusableModel(CitywellError):
     """The stored model cannot be turned into one that scores."""
 
 
-def training_key(question: Question, as_of: datetime, digests: Mapping[str, str], families: list[str]) -> str:
+def training_key(
+    question: Question,
+    as_of: datetime,
+    digests: Mapping[str, str],
+    families: list[str],
+    setting: Mapping[str, Any] | None = None,
+) -> str:
     """Names a training by what goes into it, so that doing it again is noticed. 16 hex digits.
 
-    digests: of the data and the code, by name.
+    digests: of the data and the code, by name. setting: what a refit takes as given, or a tuning's budget.
     """
     inputs = {
         "features": [asdict(feature) for feature in question.features],
@@ -107,6 +118,7 @@ def training_key(question: Question, as_of: datetime, digests: Mapping[str, str]
         "digests": dict(digests),
         "families": [[name, [dict(s) for s in models.family(name).settings]] for name in families],
         "sklearn": importlib.metadata.version("scikit-learn"),
+        **({"setting": dict(setting)} if setting is not None else {}),
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -126,12 +138,14 @@ def register(
     key: str,
     definition: str = "",
     cohort: Mapping[str, int] | None = None,
+    feature_digests: Mapping[str, str] | None = None,
     uri: str | None = None,
 ) -> Version:
     """Log a training and register its model as a new version, without any alias.
 
     data_versions: table -> Delta version the cases were made from. key: of :func:`training_key`; runs that an earlier
-    try left without a version are deleted. Raises CitywellError when MLflow does not answer.
+    try left without a version are deleted. feature_digests: feature -> digest of its definition, for the gate to see
+    that it still means the same. Raises CitywellError when MLflow does not answer.
     """
     question = trained.question
     with connected(uri) as mlflow:
@@ -168,10 +182,17 @@ def register(
             source=info.model_uri,
             run_id=run.info.run_id,
             model_id=info.model_id,
-            tags={**tags, "family": trained.chosen.family, **_version_metrics(trained.evaluation)},
+            tags={
+                **tags,
+                "family": trained.chosen.family,
+                "setting": json.dumps(dict(trained.chosen.setting), sort_keys=True),
+                "label_state": json.dumps(asdict(labels_of(trained))),
+                "feature_digests": json.dumps(dict(feature_digests or {}), sort_keys=True),
+                **_version_metrics(trained.evaluation),
+            },
             description=_shortened(card),
         )
-        return _version(made)
+        return version_of(made)
 
 
 def find_training(question: Question, key: str, *, uri: str | None = None) -> Version | None:
@@ -179,28 +200,31 @@ def find_training(question: Question, key: str, *, uri: str | None = None) -> Ve
     with connected(uri) as mlflow:
         query = f"name = '{question.name}' and tags.training_key = '{key}'"
         found = mlflow.MlflowClient().search_model_versions(query)
-    versions = sorted((_version(item) for item in found), key=lambda version: int(version.number))
+    versions = sorted((version_of(item) for item in found), key=lambda version: int(version.number))
     return versions[0] if versions else None
 
 
-def champion(name: str, *, uri: str | None = None) -> Version | None:
-    """The version the alias ``champion`` of model ``name`` points at, or None when there is none yet."""
-    with connected(uri) as mlflow:
-        return _champion(mlflow, name)
+def setting_of(version: Version) -> tuple[str, Setting] | None:
+    """Family and setting of a version, for ``training.refit``; None for one that was made before they were kept."""
+    if "setting" not in version.tags or version.tags["family"] not in models.FAMILIES:
+        return None
+    return version.tags["family"], json.loads(version.tags["setting"])
 
 
-def set_champion(name: str, number: str, *, instead_of: str | None, uri: str | None = None) -> bool:
-    """Point the alias at version ``number`` if it still points at ``instead_of``; whether it does now.
+def labels_of(trained: Trained) -> LabelState:
+    """The state of the labels that a model has learnt from."""
+    return labels.state(trained.train.y, trained.out_of_fold, trained.chosen.fold_auroc)
 
-    For ``ml.gate``, which holds a lock around it: MLflow has no compare-and-set.
-    """
-    with connected(uri) as mlflow:
-        now = _champion(mlflow, name)
-        if (now.number if now else None) != instead_of:
-            return False
-        client = mlflow.MlflowClient()
-        client.set_registered_model_alias(name, CHAMPION, number)
-        return _version(client.get_model_version_by_alias(name, CHAMPION)).number == number
+
+def label_state(version: Version) -> LabelState | None:
+    """The state of the labels that a version has learnt from; None for one made before it was kept."""
+    kept = version.tags.get("label_state")
+    return LabelState(**json.loads(kept)) if kept else None
+
+
+def feature_digests(version: Version) -> Mapping[str, str]:
+    """Feature -> digest of its definition when ``version`` was trained, as far as it was given."""
+    return json.loads(version.tags.get("feature_digests", "{}"))
 
 
 def set_tags(version: Version, tags: Mapping[str, str], *, uri: str | None = None) -> None:
@@ -240,27 +264,6 @@ def _typical(metadata: Mapping[str, Any]) -> pd.DataFrame:
     """The reference person as it was at training: missing numbers are NaN again, columns in their order."""
     frame = pd.DataFrame([metadata["typical"]])[metadata["features"]]
     return frame.astype({name: float for name, kind in metadata["kinds"].items() if kind != "category"})
-
-
-@contextmanager
-def connected(uri: str | None) -> Iterator[Any]:
-    """MLflow, imported on first use with telemetry off, talking to ``uri`` (by default the stack's server)."""
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    where = uri or settings().mlflow_url
-    mlflow.set_tracking_uri(where)
-    try:
-        yield mlflow
-    except MlflowException as error:
-        code = getattr(error, "error_code", "")
-        raise CitywellError(
-            f"MLflow refused or did not answer ({code or type(error).__name__}).",
-            where=where.rpartition("@")[2],
-            do="run `citywell status`; start the stack with `citywell up`, then run the task again",
-        ) from error
 
 
 def _delete_runs(mlflow: Any, question: Question, key: str) -> None:
@@ -314,18 +317,3 @@ def _ensure_registered(mlflow: Any, client: Any, question: Question) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-
-
-def _champion(mlflow: Any, name: str) -> Version | None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return _version(mlflow.MlflowClient().get_model_version_by_alias(name, CHAMPION))
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
-
-
-def _version(item: Any) -> Version:
-    return Version(item.name, str(item.version), item.run_id, dict(item.tags))

@@ -1,0 +1,131 @@
+"""What speaks against a trained model besides how good it is: its labels, features, age, alerts and fairness.
+
+Each check is a pure function that gives reasons in words, none when all is well. ``ml.gate`` asks them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import numpy as np
+
+from ml import metrics
+from ml.metrics import Evaluation
+from ml.question import Cases, Question
+
+MOST_SKEW = 0.01
+"""Largest share of cases whose feature, computed afresh, may differ from the one that was learnt from."""
+MOST_DAYS_OLD = 180
+"""Beyond the horizon, within which no label can be known: half a year, in which a hospital's ways may change."""
+MOST_OF_BUDGET = 1.5
+EQUAL_OPPORTUNITY = ("sex", "district")
+"""Divisions whose groups must be found alike. Not age: risk itself rises with it, and at one alert line more of the
+events of old people are found by any model that is right (Kleinberg et al., ITCS 2017)."""
+MOST_RECALL_GAP = 0.20
+
+
+def skew_failures(skew: Mapping[str, float]) -> tuple[str, ...]:
+    """skew: feature -> share of cases for which it was another at training than computed afresh."""
+    return tuple(
+        f"The feature {name} is not what scoring would compute: it differs in {share:.1%} of the cases, and at most "
+        f"{MOST_SKEW:.0%} is allowed."
+        for name, share in sorted(skew.items())
+        if share > MOST_SKEW
+    )
+
+
+def stale_failures(question: Question, newest: np.datetime64, as_of: datetime) -> tuple[str, ...]:
+    """newest: when the newest case was asked about, UTC; it may be the horizon and MOST_DAYS_OLD before ``as_of``."""
+    allowed = question.horizon_days + MOST_DAYS_OLD
+    moment = np.datetime64(as_of.astimezone(UTC).replace(tzinfo=None), "us")
+    days = int((moment - newest) / np.timedelta64(1, "D"))
+    if days <= allowed:
+        return ()
+    return (
+        f"Its data are old: the newest case is of {str(newest)[:10]}, {days} days before, and at most {allowed} are "
+        "allowed.",
+    )
+
+
+def meaning_failures(learnt: Mapping[str, str], declared: Mapping[str, str]) -> tuple[str, ...]:
+    """learnt, declared: feature -> digest of its definition, at training and as it is declared now."""
+    return tuple(
+        f"The feature {name} no longer means what the model learnt: its declaration has changed since."
+        for name in sorted(set(learnt) & set(declared))
+        if learnt[name] != declared[name]
+    )
+
+
+def meaning_changes(learnt: Mapping[str, str], champion: Mapping[str, str], number: str) -> tuple[str, ...]:
+    """What to say of features that mean something else than when champion ``number`` learnt them. No failure: the two
+    are compared on what the features mean now."""
+    changed = [name for name in sorted(set(learnt) & set(champion)) if learnt[name] != champion[name]]
+    if not changed:
+        return ()
+    return (
+        f"Since version {number} was trained, these features have changed in meaning: {', '.join(changed)}.",
+    )
+
+
+def budget_failures(question: Question, alert_share: float) -> tuple[str, ...]:
+    """alert_share: of the test cases, at or above the alert line."""
+    most = MOST_OF_BUDGET * question.alert_budget
+    if alert_share <= most:
+        return ()
+    return (
+        f"It raises too many alerts: {alert_share:.1%} of the test cases lie above its line, and a team can act on "
+        f"{question.alert_budget:.1%} (at most {most:.1%} is allowed).",
+    )
+
+
+def baseline_failures(question: Question, evaluation: Evaluation) -> tuple[str, ...]:
+    """A model must beat every published score that ``question`` declares, beyond noise."""
+    found = {baseline.name: baseline for baseline in evaluation.baselines}
+    failures = []
+    for name in getattr(question, "baselines", {}):
+        if name not in found:
+            failures.append(f"It cannot be compared with {name}: the score is known for too few test cases.")
+        elif not found[name].difference.low > 0:
+            failures.append(
+                f"It is not better than the published score {name} beyond noise: AUROC difference "
+                f"{found[name].difference}."
+            )
+    return tuple(failures)
+
+
+def opportunity_failures(
+    test: Cases,
+    probability: np.ndarray,
+    line: float,
+    groups: Mapping[str, np.ndarray],
+    *,
+    level: float,
+    replicates: int,
+) -> tuple[str, ...]:
+    """Equal opportunity (Hardt, Price and Srebro, NeurIPS 2016): of those who will have the event, each group's must be
+    found nearly as often as everybody else's.
+
+    groups: name, such as ``sex male`` -> its rows; those of divisions out of EQUAL_OPPORTUNITY are checked. level: of
+    the interval, whose near end must lie within MOST_RECALL_GAP.
+    """
+    failures = []
+    recall = metrics.at_threshold(line)["recall"]
+    for name, rows in groups.items():
+        if not name.startswith(tuple(f"{division} " for division in EQUAL_OPPORTUNITY)):
+            continue
+        is_in = np.zeros(len(test))
+        is_in[rows] = 1
+
+        def gap(y: np.ndarray, p: np.ndarray, w: np.ndarray, is_in: np.ndarray = is_in) -> np.ndarray:
+            return recall(y, p, w * is_in) - recall(y, p, w * (1 - is_in))
+
+        found = metrics.estimates(
+            {"gap": gap}, test.y, probability, test.person, replicates=replicates, level=level
+        )
+        if "gap" in found and found["gap"].high < -MOST_RECALL_GAP:
+            failures.append(
+                f"It is unfair to {name}: of their events fewer are found than of everybody else's, recall difference "
+                f"{found['gap']}, and at most {MOST_RECALL_GAP:.2f} is allowed."
+            )
+    return tuple(failures)

@@ -1,0 +1,130 @@
+"""Each thing that can speak against a model is told alone, in words that name it; nothing does against a sound one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ml import checks, gate, metrics, training
+from ml.question import Question
+from ml.training import Trained
+from tests.unit.ml import toy
+
+CASES = toy.cases(6000)
+AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
+DIGESTS = {"age_years": "a1", "visits": "b2"}
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trained:
+    rng = np.random.default_rng(6)
+    groups = {**CASES.groups, "district": rng.choice(["north", "south", "west"], len(CASES))}
+    found = training.train(toy.QUESTION, replace(CASES, groups=groups), ["logistic"], replicates=200)
+    assert isinstance(found, Trained)
+    return found
+
+
+def objections(trained: Trained, **more: Any) -> tuple[str, ...]:
+    given = {"as_of": AS_OF, "learnt": DIGESTS, "declared": DIGESTS, "replicates": 200, **more}
+    return gate.objections(trained, **given)
+
+
+def judged_anew(trained: Trained, probability: np.ndarray) -> Trained:
+    test, line = trained.test, trained.lines.high
+    evaluation = metrics.evaluate(test.y, probability, test.person, test.groups, line, replicates=50)
+    return replace(trained, test_probability=probability, evaluation=evaluation)
+
+
+def test_nothing_speaks_against_a_sound_model(trained: Trained) -> None:
+    small = {"visits": checks.MOST_SKEW}
+    assert objections(trained, skew=small) == ()
+    assert gate.floor_failures(trained.test, trained.test_probability, replicates=200) == ()
+
+
+def test_a_skewed_feature_is_named(trained: Trained) -> None:
+    [reason] = objections(trained, skew={"age_years": 0.0, "sodium_mmol_l": 0.031})
+    assert "feature sodium_mmol_l is not what scoring would compute" in reason
+    assert "3.1%" in reason
+
+
+def test_a_feature_that_means_something_else_is_named(trained: Trained) -> None:
+    [reason] = objections(trained, declared={**DIGESTS, "visits": "c3", "new": "d4"})
+    assert "feature visits no longer means what the model learnt" in reason
+
+
+def test_features_that_changed_since_the_champion_are_announced() -> None:
+    assert checks.meaning_changes(DIGESTS, DIGESTS, "4") == ()
+    [note] = checks.meaning_changes(DIGESTS, {"visits": "old", "gone": "x"}, "4")
+    assert note == "Since version 4 was trained, these features have changed in meaning: visits."
+
+
+@pytest.mark.parametrize(("days", "is_old"), [(0, False), (209, False), (212, True)])
+def test_old_data_are_told_with_their_age(trained: Trained, days: int, is_old: bool) -> None:
+    newest = gate.newest_case(trained).astype("datetime64[us]").item().replace(tzinfo=UTC)
+    reasons = objections(trained, as_of=newest + timedelta(days=days))
+    assert len(reasons) == is_old
+    assert all("data are old" in reason and f"{days} days before" in reason for reason in reasons)
+
+
+def test_too_many_alerts_are_told_with_their_share(trained: Trained) -> None:
+    """The same ranking and the same order of groups, but a line that lies too low."""
+    found = judged_anew(replace(trained, lines=training.Lines(0.05, 0.1)), trained.test_probability)
+    assert found.evaluation.alert_share > 0.3
+    [reason] = objections(found)
+    assert "raises too many alerts" in reason
+
+
+def test_a_group_whose_events_are_missed_is_named(trained: Trained) -> None:
+    """Men's risks are halved: the ranking within either sex is as it was, but half of the men's alerts are gone."""
+    is_male = trained.test.groups["sex"] == "male"
+    p = trained.test_probability
+    found = judged_anew(trained, np.where(is_male, p / 2.2, p))
+    reasons = objections(found)
+    assert len(reasons) == 1
+    assert "unfair to sex male" in reasons[0]
+
+
+def test_a_district_whose_events_are_missed_is_named(trained: Trained) -> None:
+    is_west = trained.test.groups["district"] == "west"
+    p = trained.test_probability
+    [reason] = objections(judged_anew(trained, np.where(is_west, p / 4, p)))
+    assert "unfair to district west" in reason
+
+
+def test_age_bands_may_differ_at_one_line(trained: Trained) -> None:
+    results = {result.group: result.metrics["recall"].value for result in trained.evaluation.groups}
+    assert results["age=65+"] - results["age=<65"] > checks.MOST_RECALL_GAP
+    assert objections(trained) == ()
+
+
+@dataclass(frozen=True)
+class Stated(Question):
+    """A question that declares published scores."""
+
+    baselines: Mapping[str, str] = field(default_factory=dict)
+
+
+def against(trained: Trained, score: np.ndarray) -> Trained:
+    question = Stated(**vars(toy.QUESTION) | {"baselines": {"Old score 1999": "old_score"}})
+    baseline = metrics.against(
+        "Old score 1999", trained.test.y, trained.test_probability, score, trained.test.person, replicates=200
+    )
+    evaluation = replace(trained.evaluation, baselines=(baseline,) if baseline else ())
+    return replace(trained, question=question, evaluation=evaluation)
+
+
+def test_a_model_must_beat_its_published_score(trained: Trained) -> None:
+    noise = np.random.default_rng(0).random(len(trained.test))
+    assert objections(against(trained, noise)) == ()
+    [reason] = objections(against(trained, toy.true_risk(trained.test.x)))
+    assert "not better than the published score Old score 1999 beyond noise" in reason
+
+
+def test_a_published_score_that_nobody_knows_cannot_be_beaten(trained: Trained) -> None:
+    [reason] = objections(against(trained, np.full(len(trained.test), np.nan)))
+    assert "cannot be compared with Old score 1999" in reason
