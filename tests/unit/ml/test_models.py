@@ -48,7 +48,9 @@ def test_a_recalibrated_model_maps_its_probabilities_and_can_be_stored_and_fitte
 @pytest.mark.parametrize("name", list(models.FAMILIES))
 def test_a_family_is_built_at_both_ends_of_its_search_space(name: str) -> None:
     space = models.family(name).space
-    assert space
+    for declared in models.family(name).settings:
+        assert set(declared) == set(space)
+        assert all(space[key].low <= value <= space[key].high for key, value in declared.items())
     for end in ("low", "high"):
         setting = {
             key: int(value) if bounds.is_whole else value
