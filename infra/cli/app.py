@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from infra.cli import demo, lake, people, quarantine, runs, source, stack
+from infra.cli import demo, lake, models, people, quarantine, runs, source, stack, tune
 
 app = typer.Typer(
     name="citywell",
@@ -33,6 +33,8 @@ Citywell takes a city's hospital records to checked tables and to risk scores pe
   citywell quarantine list        what was rejected, and by which rule
   citywell people review list     records that may be one person
   citywell source check hospital_north    can it be reached, signed in, read?
+  citywell tune readmission_30d   a search for a better model, within a budget
+  citywell models list readmission_30d    its versions, and what the gate said
   citywell down                   stop what was started, and nothing else
 
 Settings are CITYWELL_* variables, or lines in a file .env. Each command has its own --help.
@@ -63,6 +65,7 @@ app.command(rich_help_panel="The stack")(stack.status)
 app.command(rich_help_panel="Work")(demo.demo)
 app.command(rich_help_panel="Work")(runs.run)
 app.command(rich_help_panel="Work")(lake.ingest)
+app.command(rich_help_panel="Work")(tune.tune)
 app.command(rich_help_panel="Look")(lake.sql)
 app.command(rich_help_panel="Look")(demo.report)
 app.command(rich_help_panel="Look")(demo.evaluate)
@@ -71,3 +74,4 @@ app.command(rich_help_panel="Care")(lake.maintain)
 app.add_typer(quarantine.app, name="quarantine", rich_help_panel="Care")
 app.add_typer(people.app, name="people", rich_help_panel="Care")
 app.add_typer(source.app, name="source", rich_help_panel="Care")
+app.add_typer(models.app, name="models", rich_help_panel="Care")
