@@ -30,6 +30,7 @@ METRIC_TITLES = {
     "calibration_in_the_large": "mean predicted minus observed",
 }
 LINE_TITLES = {"calibration_intercept": "calibration intercept", "calibration_slope": "calibration slope"}
+CANDIDATES_SHOWN = 12
 CURVE_ROWS = 8
 """Points of the decision curve that the card shows; the picture has all."""
 
@@ -70,7 +71,7 @@ def model_card(
         _chosen_how(trained),
         _table(
             ("family", "setting", "AUROC", "log loss", "calibration error", "seconds"),
-            [_candidate(c, trained.chosen) for c in trained.candidates],
+            [_candidate(c, trained.chosen) for c in _shown_candidates(trained)],
         ),
         _recalibrated_how(trained),
         _nested(trained.nested) if trained.nested else "",
@@ -107,10 +108,22 @@ def _chosen_how(trained: Trained) -> str:
             "Family and setting are those that an earlier comparison or tuning chose; what follows is their "
             "cross-validation on this training part, five folds, no person in two folds."
         )
-    return (
+    told = (
         "Cross-validation on the training part, five folds, no person in two folds; the simplest family whose AUROC is "
         "within one standard error of the best. The test part was used once, for the model chosen."
     )
+    more = len(trained.candidates) - CANDIDATES_SHOWN
+    if more <= 0:
+        return told
+    return f"{told} Shown are the chosen and the best by AUROC; {more} more were tried, each a nested run in MLflow."
+
+
+def _shown_candidates(trained: Trained) -> Sequence[Candidate]:
+    if len(trained.candidates) <= CANDIDATES_SHOWN:
+        return trained.candidates
+    others = [candidate for candidate in trained.candidates if candidate is not trained.chosen]
+    best = sorted(others, key=lambda candidate: -candidate.auroc)[: CANDIDATES_SHOWN - 1]
+    return [trained.chosen, *best]
 
 
 def _recalibrated_how(trained: Trained) -> str:
