@@ -8,7 +8,7 @@ A model passes when it meets the *floors* on its test people
   more than 0.10 off the observed share, at the near end of the group's interval;
 * it finds the events of each sex and district nearly as often as everybody else's (``checks.opportunity_failures``);
 * it raises at most one and a half times the alerts that a team can act on;
-* it is better than every published score that the question declares, beyond noise;
+* it ranks better than every published score that the question declares;
 
 when nothing speaks against what it was made from
 

@@ -217,7 +217,7 @@ def baselines(question: Question, cases: Cases) -> Mapping[str, np.ndarray]:
 
     Raises CitywellError when a column is not there.
     """
-    columns: Mapping[str, str] = getattr(question, "baselines", {})
+    columns = question.baselines
     missing = sorted(set(columns.values()) - set(cases.x.columns))
     if missing:
         raise CitywellError(

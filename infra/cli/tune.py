@@ -25,7 +25,8 @@ def tune(
 
     Example: citywell tune readmission_30d --minutes 20 --trials 80 --family logistic --family lightgbm
     """
-    from ml import models, retune
+    from ml import models
+    from ml.risk import retune
     from ml.tuning import Budget
 
     result = retune.retune(question, Budget(minutes, trials), tuple(family or models.FAMILIES))

@@ -8,8 +8,9 @@ training the same features again finds its version, and a score that is there al
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -24,8 +25,7 @@ from pyspark.sql import functions as F
 from jobs.crash import crash_here
 from jobs.errors import CitywellError
 from jobs.lake import engine, tables
-from ml import gate, registry, scoring
-from ml import training as generic
+from ml import gate, registry, retrain, scoring
 from ml.features import Facts, View
 from ml.features.facts import GOLD, SUPERSEDED
 from ml.features.view import CASE_COLUMNS, GROUP_COLUMNS
@@ -33,6 +33,7 @@ from ml.lake import Lake, Summary, as_json, instant, opened, written_version
 from ml.question import Cases
 from ml.risk import outcome, questions, scores
 from ml.risk.declared import Risk
+from ml.training import Refusal, Trained
 
 CANDIDATES = ("logistic", "hist_gradient_boosting")
 KEPT_BUILDS = 12
@@ -87,23 +88,62 @@ def _build(lake: Lake, view: View, facts: Facts, moment: datetime) -> Summary:
     }
 
 
+@dataclass(frozen=True)
+class Material:
+    """What a question is trained on. table: its labelled rows. data_versions: table -> Delta version."""
+
+    risk: Risk
+    as_of: datetime
+    table: pa.Table
+    data_versions: Mapping[str, int]
+
+    @property
+    def cases(self) -> Cases:
+        return cases(self.risk, labelled(self.table))
+
+    @property
+    def feature_digests(self) -> Mapping[str, str]:
+        """Feature -> digest of what it means now."""
+        digests = questions.features_of(self.risk.view).digests()
+        return {name: digests[name] for name in self.risk.question.feature_names}
+
+    def key(self, families: Sequence[str], setting: Mapping[str, Any] | None) -> str:
+        """Names a training on this; see ``registry.training_key``."""
+        inputs = {"features": content_digest(self.table), "code": code_digest(self.risk.name)}
+        return registry.training_key(self.risk.question, self.as_of, inputs, list(families), setting)
+
+    def registered(self, trained: Trained, key: str) -> registry.Version:
+        """A new version in MLflow."""
+        return registry.register(
+            trained,
+            as_of=self.as_of,
+            data_versions=self.data_versions,
+            key=key,
+            definition=questions.definition(self.risk.name),
+            cohort=_cohort_counts(self.risk, self.table),
+            feature_digests=self.feature_digests,
+        )
+
+
 def train(name: str, as_of: datetime | str, candidates: Sequence[str] = CANDIDATES) -> Summary:
     """Train on the view's features as built for ``as_of``, register the model, and let the gate decide.
 
+    The champion's family and setting are refitted; where there is no champion, ``candidates`` are compared.
     ``outcome``: promoted, refused (by the gate), too_few (nobody to learn from yet) or unchanged (trained before).
     ``is_champion``: whether this training's version is the champion now, whoever made it so.
     """
     risk, moment = questions.load(name), instant(as_of)
-    question = risk.question
     with _lake(f"train {name}") as lake:
-        table = _training_rows(lake, risk, moment)
-        inputs = {"features": content_digest(table), "code": code_digest(name)}
-        key = registry.training_key(question, moment, inputs, list(candidates))
-        earlier = registry.find_training(question, key)
+        found = _material(lake, risk, moment)
+        plan = retrain.plan(registry.champion(name), candidates)
+        compared, key = found.key(candidates, None), found.key(candidates, plan.as_key())
+        earlier = registry.find_training(risk.question, compared) or registry.find_training(
+            risk.question, key
+        )
         if earlier is not None and "gate" in earlier.tags:
             return _train_summary(risk, moment, "unchanged", earlier.tags["gate_reasons"], earlier)
-        trained = generic.train(question, cases(risk, labelled(table)), candidates)
-        if isinstance(trained, generic.Refusal):
+        trained = retrain.train(risk.question, found.cases, plan)
+        if isinstance(trained, Refusal):
             return {
                 "question": name,
                 "as_of": moment.isoformat(),
@@ -111,16 +151,9 @@ def train(name: str, as_of: datetime | str, candidates: Sequence[str] = CANDIDAT
                 "is_champion": False,
                 "reason": trained.reason,
             }
-        version = earlier or registry.register(
-            trained,
-            as_of=moment,
-            data_versions={**lake.inputs, risk.view.table: lake.versions[risk.view.table]},
-            key=key,
-            definition=questions.definition(name),
-            cohort=_cohort_counts(risk, table),
-        )
+        version = earlier or found.registered(trained, key)
         crash_here("train:registered")
-        decision = gate.promote(trained, version)
+        decision = gate.promote(trained, version, declared=found.feature_digests)
     overall = trained.evaluation.overall
     verdict = "promoted" if decision.is_promoted else "refused"
     return {
@@ -133,6 +166,12 @@ def train(name: str, as_of: datetime | str, candidates: Sequence[str] = CANDIDAT
         "alert_line": round(trained.lines.high, 4),
         "metrics": {name: [round(v, 4) for v in vars(e).values()] for name, e in overall.metrics.items()},
     }
+
+
+def material(risk: Risk) -> Material:
+    """What the question is trained on, from the features published last."""
+    with _lake(f"read {risk.name}") as lake:
+        return _material(lake, risk, None)
 
 
 def score(as_of: datetime | str, names: Sequence[str] | None = None) -> dict[str, Summary]:
@@ -258,7 +297,7 @@ def training_rows(name: str, as_of: datetime | str | None = None) -> pa.Table:
     default for the latest instant."""
     risk = questions.load(name)
     with _lake(f"read {name}") as lake:
-        return _training_rows(lake, risk, None if as_of is None else instant(as_of))
+        return _material(lake, risk, None if as_of is None else instant(as_of)).table
 
 
 def labelled(table: pa.Table) -> pa.Table:
@@ -274,7 +313,11 @@ def cases(risk: Risk, table: pa.Table) -> Cases:
         x=frame[risk.question.feature_names],
         y=frame["label"].to_numpy(dtype=np.int64),
         person=frame["person_key"].to_numpy(),
-        groups={"sex": frame["sex"].to_numpy(), "age": frame["age_band"].to_numpy()},
+        groups={
+            "sex": frame["sex"].to_numpy(),
+            "age": frame["age_band"].to_numpy(),
+            "district": frame["district"].to_numpy(),
+        },
         at=frame["starts_at"].dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(),
         patient=frame["patient_key"].to_numpy(),
     )
@@ -286,7 +329,7 @@ def _lake(work: str) -> Iterator[Lake]:
         yield lake
 
 
-def _training_rows(lake: Lake, risk: Risk, as_of: datetime | None) -> pa.Table:
+def _material(lake: Lake, risk: Risk, as_of: datetime | None) -> Material:
     """The question's cases that were built for ``as_of``, or for the latest instant, with what came to pass."""
     view = risk.view
     if view.table not in lake.versions:
@@ -294,19 +337,21 @@ def _training_rows(lake: Lake, risk: Risk, as_of: datetime | None) -> pa.Table:
             "The features have not been built.", where=view.table, do="run build_features first"
         )
     rows = tables.read(lake.spark, view.table, lake.versions[view.table])
-    newest = rows.agg(F.max("build_id").alias("build_id")).collect()[0]["build_id"]
-    wanted = newest if as_of is None else build_id(as_of)
+    [newest] = rows.agg(F.max("build_id"), F.max_by("built_as_of", "build_id")).collect()
+    wanted = newest[0] if as_of is None else build_id(as_of)
     built = rows.where(F.col("build_id") == F.lit(wanted))
-    if newest is not None and built.limit(1).isEmpty():
+    if newest[0] is not None and built.limit(1).isEmpty():
         raise CitywellError(
-            f"There are no features built for {wanted}; the newest are for {newest}.",
+            f"There are no features built for {wanted}; the newest are for {newest[0]}.",
             where=view.table,
             do="run build_features for the same instant first",
         )
     facts = Facts.of(lake.spark, lake.inputs)
-    return _of_question(
+    table = _of_question(
         outcome.labelled(built, facts, risk), risk, ("ends_at", "label", "has_died")
     ).toArrow()
+    moment = as_of or (newest[1].replace(tzinfo=UTC) if newest[1] else datetime.now(UTC))
+    return Material(risk, moment, table, {**lake.inputs, view.table: lake.versions[view.table]})
 
 
 def _of_question(rows: DataFrame, risk: Risk, further: tuple[str, ...] = ()) -> DataFrame:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 
 from ml import checks, gate, metrics, training
-from ml.question import Question
 from ml.training import Trained
 from tests.unit.ml import toy
 
@@ -102,15 +100,8 @@ def test_age_bands_may_differ_at_one_line(trained: Trained) -> None:
     assert objections(trained) == ()
 
 
-@dataclass(frozen=True)
-class Stated(Question):
-    """A question that declares published scores."""
-
-    baselines: Mapping[str, str] = field(default_factory=dict)
-
-
 def against(trained: Trained, score: np.ndarray) -> Trained:
-    question = Stated(**vars(toy.QUESTION) | {"baselines": {"Old score 1999": "old_score"}})
+    question = replace(toy.QUESTION, baselines={"Old score 1999": "old_score"})
     baseline = metrics.against(
         "Old score 1999", trained.test.y, trained.test_probability, score, trained.test.person, replicates=200
     )
@@ -121,8 +112,8 @@ def against(trained: Trained, score: np.ndarray) -> Trained:
 def test_a_model_must_beat_its_published_score(trained: Trained) -> None:
     noise = np.random.default_rng(0).random(len(trained.test))
     assert objections(against(trained, noise)) == ()
-    [reason] = objections(against(trained, toy.true_risk(trained.test.x)))
-    assert "not better than the published score Old score 1999 beyond noise" in reason
+    [reason] = objections(against(trained, trained.test.y + noise))
+    assert "not better than the published score Old score 1999" in reason
 
 
 def test_a_published_score_that_nobody_knows_cannot_be_beaten(trained: Trained) -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from infra.cli.app import app
 from jobs.errors import CitywellError
 from jobs.settings import settings
-from ml import readmission, registry
+from ml import registry, risk
 from tests.support.lake import TestLake
 from tests.support.mlflow import tracking_store
 from tests.unit.ml.small_city import city, publish
@@ -30,7 +30,7 @@ def built(lake: TestLake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         monkeypatch.setenv("CITYWELL_MLFLOW_TRACKING_URI", uri)
         settings.cache_clear()
         publish(city(900))
-        readmission.build_features(AS_OF)
+        risk.build_features(AS_OF)
         yield
     settings.cache_clear()
 
@@ -74,7 +74,7 @@ def test_versions_are_listed_and_the_champion_is_rolled_back(tuned: dict[str, An
 
 
 def test_an_unknown_question_or_family_is_named() -> None:
-    with pytest.raises(CitywellError, match="no question 'happiness'"):
+    with pytest.raises(CitywellError, match="no risk question 'happiness'"):
         citywell("tune", "happiness")
     with pytest.raises(CitywellError, match="no model family 'oracle'"):
         citywell("tune", NAME, "--family", "oracle")
