@@ -37,7 +37,8 @@ class Question:
     name: target and registered model name. title: one sentence for people. horizon_days: the score speaks of
     the days after ``as_of`` up to this many. alert_budget: share of scored cases that a team can act on; the
     alert line is put where this share of the training cases lies above it. baselines: name of a published score -> the
-    feature that holds it, higher for a higher risk: what a model has to beat.
+    feature that holds it, higher for a higher risk: what a model has to beat. cost_ratio: what a false alarm costs, with
+    a missed event as the unit, where that is known.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Question:
     alert_budget: float
     features: tuple[Feature, ...]
     baselines: Mapping[str, str] = field(default_factory=dict)
+    cost_ratio: float | None = None
 
     @property
     def feature_names(self) -> list[str]:

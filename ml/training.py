@@ -284,7 +284,6 @@ def draw_lines(question: Question, out_of_fold: np.ndarray, y: np.ndarray) -> Li
     values, below = np.unique(found, return_index=True)
     within = values[len(found) - below <= question.alert_budget * len(found)]
     high = float(within[0] if len(within) else values[-1])
-    cost_ratio = getattr(question, "cost_ratio", None)
-    if cost_ratio is not None:
-        high = max(high, decision.cost_threshold(cost_ratio))
+    if question.cost_ratio is not None:
+        high = max(high, decision.cost_threshold(question.cost_ratio))
     return Lines(medium=min(float(y.mean()), high), high=high)

@@ -28,7 +28,7 @@ class Risk:
     pass (``label``). features: names out of the view; none: all. own: features that only this question declares; they
     are made with the view's. leaves_out: features of the view it does not use. valid_days: how long a score is good
     for, by default until the horizon is over. baselines: published score -> the feature that holds it. mitigation:
-    what a team may do about a high risk, one sentence that goes with an alert.
+    what a team may do about a high risk, one sentence that goes with an alert. cost_ratio: as of a ``Question``.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Risk:
     valid_days: int | None = None
     baselines: Mapping[str, str] = field(default_factory=dict)
     mitigation: str = ""
+    cost_ratio: float | None = None
 
     @property
     def question(self) -> Question:
@@ -56,4 +57,5 @@ class Risk:
             alert_budget=self.alert_budget,
             features=tuple(feature for feature in declared if feature.name in wanted),
             baselines=self.baselines,
+            cost_ratio=self.cost_ratio,
         )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from jobs.errors import CitywellError
 from ml import decision, metrics, models, training
-from ml.question import Question
 from ml.training import Candidate, Refusal
 from tests.unit.ml import toy
 
@@ -90,18 +88,6 @@ def test_the_alert_line_keeps_the_budget_on_the_training_part(trained: training.
     ]
 
 
-@dataclass(frozen=True)
-class Stated(Question):
-    """A question that also states costs and published scores."""
-
-    baselines: Mapping[str, str] = field(default_factory=dict)
-    cost_ratio: float | None = None
-
-
-def stated(**more: object) -> Stated:
-    return Stated(**{name: getattr(toy.QUESTION, name) for name in vars(toy.QUESTION)} | more)
-
-
 def test_refitting_takes_the_setting_as_it_is_given(trained: training.Trained) -> None:
     again = training.refit(toy.QUESTION, CASES, trained.chosen.family, trained.chosen.setting, replicates=100)
     assert isinstance(again, training.Trained)
@@ -135,7 +121,9 @@ def test_the_lines_are_drawn_among_the_probabilities_that_the_model_gives() -> N
 def test_costs_raise_the_alert_line_but_the_budget_is_a_cap(
     cost_ratio: float, where: str, trained: training.Trained
 ) -> None:
-    lines = training.draw_lines(stated(cost_ratio=cost_ratio), trained.out_of_fold, trained.train.y)
+    lines = training.draw_lines(
+        replace(toy.QUESTION, cost_ratio=cost_ratio), trained.out_of_fold, trained.train.y
+    )
     of_budget, of_costs = trained.lines.high, decision.cost_threshold(cost_ratio)
     assert lines.high == (of_budget if where == "the budget's line" else of_costs)
     assert lines.high == max(of_budget, of_costs)
@@ -154,7 +142,9 @@ def test_a_published_score_is_compared_where_it_is_known() -> None:
     known = np.arange(len(CASES)) % 3 > 0
     score = np.where(known, -CASES.x["age_years"], np.nan)
     scored = replace(CASES, x=CASES.x.assign(published=score))
-    found = training.train(stated(baselines={"age": "published"}), scored, ["logistic"], replicates=100)
+    found = training.train(
+        replace(toy.QUESTION, baselines={"age": "published"}), scored, ["logistic"], replicates=100
+    )
     assert isinstance(found, training.Trained)
     [baseline] = found.evaluation.baselines
     assert baseline.cases == found.test.x["published"].notna().sum() < len(found.test)
@@ -164,7 +154,9 @@ def test_a_published_score_is_compared_where_it_is_known() -> None:
 
 def test_a_published_score_that_is_not_there_is_named() -> None:
     with pytest.raises(CitywellError, match="columns: framingham"):
-        training.train(stated(baselines={"Framingham 2008": "framingham"}), CASES, ["logistic"])
+        training.train(
+            replace(toy.QUESTION, baselines={"Framingham 2008": "framingham"}), CASES, ["logistic"]
+        )
 
 
 def test_out_of_fold_probabilities_come_from_models_that_have_not_seen_the_person() -> None:
