@@ -5,7 +5,9 @@ the case and those of the *reference*, a made-up person with the median or commo
 found by permutation sampling (Strumbelj and Kononenko, Knowl Inf Syst 2014) in antithetic pairs, on the features
 themselves rather than on what a pipeline makes of them, so that it works for every family alike and needs no real
 person's record as background. The permutations of many people are predicted in one call: 30 people take 0.1 s, where
-shap.PermutationExplainer took 5 s, after 10 s to import and 14 s to compile.
+shap.PermutationExplainer took 5 s, after 10 s to import and 14 s to compile. Of a model whose probabilities pass
+through steps (``recalibration.StepMap``) the log odds before them are taken apart: on a step nothing would seem to
+matter.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from sklearn.pipeline import Pipeline
 
 from ml import models
 from ml.question import Cases, Feature, Question
+from ml.recalibration import Recalibrated, StepMap
 
 MOST_REASONS = 5
 LEAST_LOG_ODDS = 0.05
@@ -76,7 +79,15 @@ def shapley_values(
     orders = np.array([order for one in forward for order in (one, one[::-1])])
     per_block = max(1, _ROWS_AT_ONCE // (len(orders) * (len(names) + 1)))
     blocks = [cases[i : i + per_block] for i in range(0, len(cases), per_block)]
-    return np.concatenate([_marginal(pipeline, block, start, orders, names, codes) for block in blocks])
+    smooth = _before_steps(pipeline)
+    return np.concatenate([_marginal(smooth, block, start, orders, names, codes) for block in blocks])
+
+
+def _before_steps(pipeline: Pipeline) -> Pipeline:
+    last = pipeline[-1]
+    if isinstance(last, Recalibrated) and isinstance(last.mapping, StepMap):
+        return Pipeline([*pipeline.steps[:-1], ("classify", last.classifier)])
+    return pipeline
 
 
 def _marginal(

@@ -10,6 +10,7 @@ import pytest
 
 from ml import explain, models
 from ml.question import Feature
+from ml.recalibration import LogisticMap, StepMap, recalibrated
 from tests.unit.ml import toy
 
 CASES = toy.cases(1500)
@@ -35,7 +36,9 @@ def by_definition(pipeline: models.Pipeline, case: pd.DataFrame) -> np.ndarray:
     return total / len(orders)
 
 
-@pytest.mark.parametrize(("family", "tolerance"), [("logistic", 1e-9), ("hist_gradient_boosting", 0.25)])
+@pytest.mark.parametrize(
+    ("family", "tolerance"), [("logistic", 1e-9), ("hist_gradient_boosting", 0.25), ("lightgbm", 0.25)]
+)
 def test_shapley_values(family: str, tolerance: float) -> None:
     pipeline = models.fit(models.build(family, toy.QUESTION, {}), CASES.x, CASES.y, CASES.person)
     some = CASES.x[CASES.x["way_home"] == "snf"].head(3)
@@ -44,6 +47,18 @@ def test_shapley_values(family: str, tolerance: float) -> None:
         found.sum(axis=1), log_odds(pipeline, some) - log_odds(pipeline, TYPICAL), atol=1e-9
     )
     np.testing.assert_allclose(found[0], by_definition(pipeline, some.head(1)), atol=tolerance)
+
+
+def test_a_straightened_model_is_explained_as_it_is_and_a_stepped_one_before_its_steps() -> None:
+    plain = models.fit(models.build("logistic", toy.QUESTION, {}), CASES.x, CASES.y, CASES.person)
+    some = CASES.x.head(4)
+    raw = explain.shapley_values(plain, toy.QUESTION, some, TYPICAL)
+    halved = recalibrated(plain, LogisticMap(-0.3, 0.5))
+    np.testing.assert_allclose(
+        explain.shapley_values(halved, toy.QUESTION, some, TYPICAL), raw / 2, atol=1e-9
+    )
+    stepped = recalibrated(plain, StepMap((0.0, 1.0), (0.2, 0.2)))
+    np.testing.assert_allclose(explain.shapley_values(stepped, toy.QUESTION, some, TYPICAL), raw)
 
 
 def test_many_cases_in_blocks_get_the_same_values(monkeypatch: pytest.MonkeyPatch) -> None:
