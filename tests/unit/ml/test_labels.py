@@ -80,6 +80,24 @@ def test_the_doubtful_by_hand() -> None:
     assert labels.doubtful_share(y, p) == pytest.approx(2 / 6)
 
 
+@pytest.mark.parametrize(
+    ("auroc", "standard_error", "doubtful", "is_wrong"),
+    [
+        (0.60, 0.01, 0.40, True),
+        (0.75, 0.01, 0.40, False),
+        (0.60, 0.01, 0.22, False),
+        (0.60, 0.06, 0.40, False),
+    ],
+    ids=["both", "only more doubtful", "only less told apart", "within noise"],
+)
+def test_both_signs_must_have_moved_beyond_noise(
+    auroc: float, standard_error: float, doubtful: float, is_wrong: bool
+) -> None:
+    before = LabelState(cases=3000, event_share=0.13, auroc=0.76, standard_error=0.01, doubtful=0.18)
+    now = replace(before, auroc=auroc, standard_error=standard_error, doubtful=doubtful)
+    assert bool(labels.failures(now, before)) is is_wrong
+
+
 def test_few_cases_prove_nothing() -> None:
     few = replace(BEFORE, cases=40, event_share=2.5 * BEFORE.event_share)
     assert labels.failures(few, replace(BEFORE, cases=40)) == ()
