@@ -1,0 +1,1 @@
+"""Forecasts of demand for care: arrivals, admissions, occupancy, staff, drugs, blood, and syndromes by district."""

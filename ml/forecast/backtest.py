@@ -1,0 +1,231 @@
+"""Rolling-origin evaluation: which model forecasts a family best, how well, and with what intervals.
+
+The later part of a history holds the origins, in three parts, in the order of time: on the first the intervals are
+calibrated, on the second the models are compared, the third is for the test of the one chosen, which is touched once.
+Parts are so far apart that no target of one comes after the first origin of the next.
+
+MASE: Hyndman and Koehler 2006, International Journal of Forecasting 22:679: the absolute error by the mean absolute
+error of the seasonal naive forecast within the sample before the first origin. Point forecast is p50. Pinball loss:
+Koenker and Bassett 1978, Econometrica 46:33. Their intervals: central 95 % of replicates in which blocks of consecutive
+origins, as long as a horizon, are drawn again (Künsch 1989, Annals of Statistics 17:1217).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jobs.errors import CitywellError
+from ml.forecast import conformal, reconcile
+from ml.forecast.conformal import QUANTILES, Calibration
+from ml.forecast.models import FITS, NAIVE, Model, season
+from ml.forecast.panel import Grain, Panel
+from ml.metrics import Estimate
+
+MOST_ORIGINS: Mapping[Grain, int] = {"hour": 120, "day": 140, "week": 52}
+LEAST_ORIGINS = 12
+FIRST_ORIGIN = 0.4
+"""Share of a history that lies before the first origin."""
+PARTS = (0.3, 0.6)
+"""Shares of the origins before which lie the calibration's, and the comparison's."""
+REPLICATES = 400
+SEED = 7
+
+
+@dataclass(frozen=True)
+class Origins:
+    """Indices of periods, ascending: for calibrating, comparing and testing."""
+
+    calibrate: np.ndarray
+    compare: np.ndarray
+    test: np.ndarray
+
+    @property
+    def before_test(self) -> np.ndarray:
+        return np.concatenate([self.calibrate, self.compare])
+
+
+@dataclass(frozen=True)
+class Score:
+    """What came of forecasts. mase: of p50. against_naive: its mean absolute error by that of the seasonal naive
+    forecast of the same targets, both in units of MASE. coverage: share of targets from p05 to p95. inside: share
+    strictly between them; where counts are low they differ, and intervals are right when inside <= 0.9 <= coverage.
+    pinball: mean loss of the five quantiles, in units of MASE. targets: how many."""
+
+    mase: Estimate
+    against_naive: Estimate
+    coverage: Estimate
+    inside: Estimate
+    pinball: Estimate
+    targets: int
+
+
+@dataclass(frozen=True)
+class Forecaster:
+    """A model with all that turns what it expects into coherent forecasts and quantiles."""
+
+    kind: str
+    model: Model
+    names: tuple[str, ...]
+    weights: np.ndarray
+    calibration: Calibration
+
+    def expected(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
+        """Coherent expected values (series, origins, horizon). Series other than those it was trained with are
+        reconciled as if errors grew with the number of series below."""
+        weights = self.weights
+        if panel.names != self.names:
+            weights = reconcile.weights(np.empty((len(panel.names), 0)), panel.summing)
+        return reconcile.reconciled(self.model.predict(panel, origins), weights, panel.summing)
+
+    def quantiles(self, panel: Panel, expected: np.ndarray) -> np.ndarray:
+        """(5, series, origins, horizon)."""
+        return self.calibration.quantiles(expected, panel.levels)
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """compared: score of each kind on the part for comparing. chosen: the kind with the lowest MASE there. test: its
+    score on the test part. forecaster: the chosen kind fitted on everything, with the errors of all parts."""
+
+    compared: Mapping[str, Score]
+    chosen: str
+    test: Score
+    forecaster: Forecaster
+    origins: Origins
+
+
+def backtest(panel: Panel, kinds: Sequence[str] = tuple(FITS)) -> Backtest:
+    """Compare, choose, test once, and fit on everything. Raises CitywellError when the history is too short."""
+    origins = split(panel)
+    scale = naive_scale(panel, int(origins.calibrate[0]) + 1)
+    made = {kind: _made(panel, kind, int(origins.calibrate[0]) + 1, origins.before_test) for kind in kinds}
+    part = len(origins.calibrate)
+    naive = _naive_errors(panel, scale, origins.compare)
+    compared = {}
+    for kind, base in made.items():
+        forecaster = _calibrated(panel, kind, base[:, :part], origins.calibrate)
+        expected = reconcile.reconciled(base[:, part:], forecaster.weights, panel.summing)
+        compared[kind] = _score(panel, forecaster, expected, origins.compare, scale, naive)
+    chosen = min(compared, key=lambda kind: compared[kind].mase.value)
+    forecaster = _calibrated(panel, chosen, made[chosen], origins.before_test)
+    test = _made(panel, chosen, int(origins.test[0]) + 1, origins.test)
+    expected = reconcile.reconciled(test, forecaster.weights, panel.summing)
+    score = _score(
+        panel, forecaster, expected, origins.test, scale, _naive_errors(panel, scale, origins.test)
+    )
+    everything = np.concatenate([made[chosen], test], axis=1)
+    final = _calibrated(panel, chosen, everything, np.concatenate([origins.before_test, origins.test]))
+    whole = Forecaster(chosen, FITS[chosen](panel), panel.names, final.weights, final.calibration)
+    return Backtest(compared, chosen, score, whole, origins)
+
+
+def split(panel: Panel) -> Origins:
+    """The origins of the three parts. Raises CitywellError when there are too few."""
+    rhythm, periods = panel.rhythm, panel.values.shape[1]
+    every = np.arange(periods - 1 - rhythm.horizon, int(FIRST_ORIGIN * periods), -rhythm.spacing)[::-1]
+    every = every[-MOST_ORIGINS[panel.grain] :]
+    if len(every) < LEAST_ORIGINS:
+        raise CitywellError(
+            f"The history of {periods} periods ({panel.grain}) is too short to compare forecasts on.",
+            where=f"forecasts of {panel.family}",
+            do="train again when there is more",
+        )
+    first, second = (int(share * len(every)) for share in PARTS)
+    compare, test = every[first:second], every[second:]
+    calibrate, compare = (
+        before[before + rhythm.horizon <= after[0]]
+        for before, after in ((every[:first], compare), (compare, test))
+    )
+    return Origins(calibrate, compare, test)
+
+
+def naive_scale(panel: Panel, until: int) -> np.ndarray:
+    """Mean absolute error of the seasonal naive forecast within the first ``until`` periods, of each series; NaN where
+    it is 0 or unknown, so that nothing is measured by it."""
+    m = season(panel)
+    gaps = np.abs(panel.values[:, m:until] - panel.values[:, : until - m])
+    is_known = ~np.isnan(gaps)
+    count = is_known.sum(axis=1)
+    total = np.where(is_known, gaps, 0.0).sum(axis=1)
+    return np.where((count > 0) & (total > 0), total / np.maximum(count, 1), np.nan)
+
+
+def pinball(quantiles: np.ndarray, actual: np.ndarray) -> np.ndarray:
+    """Mean over QUANTILES (the first axis) of the loss of each; shape of ``actual``."""
+    tau = np.array(QUANTILES).reshape(-1, *[1] * actual.ndim)
+    gap = actual[None] - quantiles
+    return np.maximum(tau * gap, (tau - 1) * gap).mean(axis=0)
+
+
+def _made(panel: Panel, kind: str, until: int, origins: np.ndarray) -> np.ndarray:
+    return FITS[kind](panel.until(until)).predict(panel, origins)
+
+
+def _calibrated(panel: Panel, kind: str, base: np.ndarray, origins: np.ndarray) -> Forecaster:
+    """A forecaster without a model of its own yet, from base forecasts of these origins."""
+    actual = panel.targets(origins)
+    errors = (actual - base).reshape(len(panel.names), -1)
+    weights = reconcile.weights(errors, panel.summing)
+    expected = reconcile.reconciled(base, weights, panel.summing)
+    calibration = conformal.calibrate(expected, actual, panel.levels)
+    return Forecaster(kind, FITS[NAIVE](panel), panel.names, weights, calibration)
+
+
+def _naive_errors(panel: Panel, scale: np.ndarray, origins: np.ndarray) -> np.ndarray:
+    naive = FITS[NAIVE](panel).predict(panel, origins)
+    return np.abs(panel.targets(origins) - naive) / scale[:, None, None]
+
+
+def _score(
+    panel: Panel,
+    forecaster: Forecaster,
+    expected: np.ndarray,
+    origins: np.ndarray,
+    scale: np.ndarray,
+    naive: np.ndarray,
+) -> Score:
+    quantiles, actual = forecaster.quantiles(panel, expected), panel.targets(origins)
+    unit = scale[:, None, None]
+    by_case = {
+        "mase": np.abs(actual - quantiles[2]) / unit,
+        "naive": naive,
+        "coverage": np.where(np.isnan(actual), np.nan, (actual >= quantiles[0]) & (actual <= quantiles[4])),
+        "inside": np.where(np.isnan(actual), np.nan, (actual > quantiles[0]) & (actual < quantiles[4])),
+        "pinball": pinball(quantiles, actual) / unit,
+    }
+    by_origin = {name: _sums(cases) for name, cases in by_case.items()}
+    draws = _blocks(len(origins), -(-panel.rhythm.horizon // panel.rhythm.spacing))
+    means = {name: _estimate(sums, draws) for name, sums in by_origin.items() if name != "naive"}
+    return Score(
+        **means,
+        against_naive=_estimate(by_origin["mase"], draws, by_origin["naive"]),
+        targets=int((~np.isnan(actual)).sum()),
+    )
+
+
+def _sums(cases: np.ndarray) -> np.ndarray:
+    """(2, origins): sum and number of what is known at each origin."""
+    return np.stack([np.nansum(cases, axis=(0, 2)), (~np.isnan(cases)).sum(axis=(0, 2))]).astype(float)
+
+
+def _blocks(origins: int, length: int) -> np.ndarray:
+    """(REPLICATES + 1, origins): how often each origin counts; the first row once each."""
+    rng = np.random.default_rng(SEED)
+    length = min(length, origins)
+    blocks = -(-origins // length)
+    starts = rng.integers(0, origins - length + 1, size=(REPLICATES, blocks))
+    drawn = (starts[:, :, None] + np.arange(length)).reshape(REPLICATES, -1)[:, :origins]
+    counts = np.zeros((REPLICATES, origins))
+    np.add.at(counts, (np.arange(REPLICATES)[:, None], drawn), 1.0)
+    return np.concatenate([np.ones((1, origins)), counts])
+
+
+def _estimate(sums: np.ndarray, draws: np.ndarray, against: np.ndarray | None = None) -> Estimate:
+    """Ratio of sums over all origins; of the means of ``sums`` and ``against`` where that is given."""
+    over = sums if against is None else against
+    value = (draws @ sums[0]) / np.maximum(draws @ (sums[1] if against is None else over[0]), 1e-12)
+    low, high = np.quantile(value[1:], [0.025, 0.975])
+    return Estimate(float(value[0]), float(low), float(high))

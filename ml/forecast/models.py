@@ -1,0 +1,160 @@
+"""The models that are compared: seasonal naive, exponential smoothing, and one boosted model of all series of a family.
+
+Each is fitted on the periods of a panel and then forecasts from any origin of it or of a longer one, looking at nothing
+after the origin; so one fit serves many rolling origins (Tashman 2000, International Journal of Forecasting 16:437).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import lightgbm as lgb
+import numpy as np
+
+from ml.forecast import features
+from ml.forecast.panel import Panel
+
+SEED = 20260101
+THREADS = 1
+ROUNDS = 150
+MOST_ROWS = 60_000
+"""The boosted model learns from so many rows at most: of origins spread evenly over the past."""
+BOOSTING: Mapping[str, Any] = {
+    "objective": "poisson",
+    "learning_rate": 0.05,
+    "num_leaves": 15,
+    "min_data_in_leaf": 100,
+    "feature_fraction": 0.7,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "lambda_l2": 5.0,
+    "seed": SEED,
+    "deterministic": True,
+    "force_row_wise": True,
+    "num_threads": THREADS,
+    "verbosity": -1,
+}
+"""Counts: the mean is modelled on the log scale, relative to the level of the series."""
+SEASONS = 5
+"""A season must be seen so often in a whole history to be the season of the naive forecast."""
+NAIVE, ETS, BOOSTED = "seasonal_naive", "ets", "boosted"
+
+log = logging.getLogger(__name__)
+
+
+class Model(Protocol):
+    """A fitted model."""
+
+    def predict(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
+        """Expected values (series, origins, horizon) from what is known at each origin, an index into the panel's
+        periods; never below 0."""
+
+
+@dataclass(frozen=True)
+class SeasonalNaive:
+    """The newest known value of the same phase of the season, as many as PHASES seasons back where one is missing."""
+
+    def predict(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
+        found = features.same_phase(panel, origins, season(panel))
+        for back in range(1, features.PHASES):
+            found = np.where(np.isnan(found), features.same_phase(panel, origins, season(panel), back), found)
+        return np.where(np.isnan(found), features.levels(panel, origins)[:, :, None], found)
+
+
+@dataclass(frozen=True)
+class Ets:
+    """One fitted AutoETS of statsforecast per series; a constant where there was nothing to fit."""
+
+    by_series: tuple[Any, ...]
+
+    def predict(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
+        horizon = panel.rhythm.horizon
+        found = np.empty((len(panel.names), len(origins), horizon))
+        level = features.levels(panel, origins)
+        for row, model in enumerate(self.by_series):
+            for column, origin in enumerate(origins):
+                past = filled(panel, row, int(origin) + 1)
+                is_usable = model is not None and len(past) > 2 * panel.rhythm.cycle
+                found[row, column] = (
+                    model.forward(y=past, h=horizon)["mean"] if is_usable else level[row, column]
+                )
+        return np.maximum(found, 0.0)
+
+
+@dataclass(frozen=True)
+class Boosted:
+    """LightGBM (Ke and others 2017, NeurIPS) over all series, origins and horizons of a family."""
+
+    booster: lgb.Booster
+
+    def predict(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
+        rows = features.table(panel, origins)
+        relative = np.exp(np.asarray(self.booster.predict(rows.x, raw_score=True, num_threads=THREADS)))
+        return (relative * rows.level).reshape(len(panel.names), len(origins), panel.rhythm.horizon)
+
+
+def fit_seasonal_naive(panel: Panel) -> SeasonalNaive:
+    return SeasonalNaive()
+
+
+def fit_ets(panel: Panel) -> Ets:
+    """Additive error and season, trend chosen by AICc (Hyndman and Khandakar 2008, Journal of Statistical Software
+    27:3)."""
+    from statsforecast.models import AutoETS
+
+    cycle = panel.rhythm.cycle
+    found: list[Any] = []
+    for row in range(len(panel.names)):
+        past = filled(panel, row, panel.values.shape[1])
+        if len(past) <= 3 * cycle + 5 or np.ptp(past) == 0:
+            found.append(None)
+            continue
+        found.append(AutoETS(season_length=cycle, model="AZA" if cycle > 1 else "AZN").fit(past))
+    return Ets(tuple(found))
+
+
+def fit_boosted(panel: Panel) -> Boosted:
+    """Trained on every origin whose targets lie within the panel, or on as many of them as MOST_ROWS allows."""
+    horizon, periods = panel.rhythm.horizon, panel.values.shape[1]
+    first = min(panel.rhythm.level, max(0, periods // 3))
+    stride = max(1, -(-len(panel.names) * (periods - first) * horizon // MOST_ROWS))
+    origins = np.arange(periods - 2, first, -stride)[::-1]
+    rows, target = features.table(panel, origins), panel.targets(origins).ravel()
+    is_known = ~np.isnan(target)
+    data = lgb.Dataset(
+        rows.x[is_known],
+        np.maximum(target[is_known], 0.0),
+        init_score=np.log(rows.level[is_known]),
+        feature_name=list(rows.names),
+        free_raw_data=True,
+    )
+    return Boosted(lgb.train(dict(BOOSTING), data, num_boost_round=ROUNDS))
+
+
+FITS: Mapping[str, Callable[[Panel], Model]] = {
+    NAIVE: fit_seasonal_naive,
+    ETS: fit_ets,
+    BOOSTED: fit_boosted,
+}
+
+
+def season(panel: Panel) -> int:
+    """Periods of the season of the naive forecast, and of the scale of MASE: one where the history before the first
+    origins would not hold it twice."""
+    return panel.rhythm.season if panel.values.shape[1] >= SEASONS * panel.rhythm.season else 1
+
+
+def filled(panel: Panel, row: int, until: int) -> np.ndarray:
+    """The newest ``memory`` values before period ``until``, from the first known one on; each gap takes the value a
+    cycle before it, or the last known one."""
+    values = panel.values[row, max(0, until - panel.rhythm.memory) : until].copy()
+    known = np.flatnonzero(~np.isnan(values))
+    if not known.size:
+        return np.empty(0)
+    values = values[known[0] :]
+    for gap in np.flatnonzero(np.isnan(values)):
+        values[gap] = values[gap - panel.rhythm.cycle] if gap >= panel.rhythm.cycle else values[gap - 1]
+    return values
