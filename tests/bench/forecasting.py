@@ -13,8 +13,8 @@ LEAST_COVERAGE, MOST_COVERAGE = 0.87, 0.93
 
 
 def measure(folder: Path) -> Iterator[Row]:
-    """For either way of asking for a day ahead (see :mod:`ml.forecast.beijing`): mean absolute error by each peer's, and
-    the share of readings that the 90 % intervals cover. The test year is 2014."""
+    """For either way of asking for a day ahead (see :mod:`ml.forecast.beijing`): mean absolute error by each peer's,
+    and the share of readings that the 90 % intervals cover. The test year is 2014."""
     readings = beijing.read(folder)
     model = beijing.model_to_test(readings)
     for name, result in (
