@@ -2,10 +2,13 @@
 
 The later part of a history holds the origins, in three parts, in the order of time: on the first the intervals are
 calibrated, on the second the models are compared, the third is for the test of the one chosen, which is touched once.
-Parts are so far apart that no target of one comes after the first origin of the next.
+Parts are so far apart that no target of one comes after the first origin of the next. Errors that intervals are
+calibrated by are few where they hang together over days, as of occupancy; so those of the part before all origins are
+added, of a model fitted on what follows it up to the test (blocked cross-validation: Bergmeir and Benítez 2012,
+Information Sciences 191:192).
 
 MASE: Hyndman and Koehler 2006, International Journal of Forecasting 22:679: the absolute error by the mean absolute
-error of the seasonal naive forecast within the sample before the first origin. Point forecast is p50. Pinball loss:
+error of the seasonal naive forecast within the sample that the model is fitted on. Point forecast is p50. Pinball loss:
 Koenker and Bassett 1978, Econometrica 46:33. Their intervals: central 95 % of replicates in which blocks of consecutive
 origins, as long as a horizon, are drawn again (Künsch 1989, Annals of Statistics 17:1217).
 """
@@ -36,8 +39,10 @@ SEED = 7
 
 @dataclass(frozen=True)
 class Origins:
-    """Indices of periods, ascending: for calibrating, comparing and testing."""
+    """Indices of periods, ascending: before all others, for calibrating, comparing and testing. early: none where there
+    would be few."""
 
+    early: np.ndarray
     calibrate: np.ndarray
     compare: np.ndarray
     test: np.ndarray
@@ -110,14 +115,17 @@ def backtest(panel: Panel, kinds: Sequence[str] = tuple(FITS)) -> Backtest:
         expected = reconcile.reconciled(base[:, part:], forecaster.weights, panel.summing)
         compared[kind] = _score(panel, forecaster, expected, origins.compare, scale, naive)
     chosen = min(compared, key=lambda kind: compared[kind].mase.value)
-    forecaster = _calibrated(panel, chosen, made[chosen], origins.before_test)
+    early = _early(panel, chosen, origins)
+    known = np.concatenate([origins.early, origins.before_test])
+    forecaster = _calibrated(panel, chosen, np.concatenate([early, made[chosen]], axis=1), known)
     test = _made(panel, chosen, int(origins.test[0]) + 1, origins.test)
     expected = reconcile.reconciled(test, forecaster.weights, panel.summing)
+    scale = naive_scale(panel, int(origins.test[0]) + 1)
     score = _score(
         panel, forecaster, expected, origins.test, scale, _naive_errors(panel, scale, origins.test)
     )
-    everything = np.concatenate([made[chosen], test], axis=1)
-    final = _calibrated(panel, chosen, everything, np.concatenate([origins.before_test, origins.test]))
+    everything = np.concatenate([early, made[chosen], test], axis=1)
+    final = _calibrated(panel, chosen, everything, np.concatenate([known, origins.test]))
     whole = Forecaster(chosen, FITS[chosen](panel), panel.names, final.weights, final.calibration)
     return Backtest(compared, chosen, score, whole, origins)
 
@@ -139,7 +147,9 @@ def split(panel: Panel) -> Origins:
         before[before + rhythm.horizon <= after[0]]
         for before, after in ((every[:first], compare), (compare, test))
     )
-    return Origins(calibrate, compare, test)
+    early = np.arange(calibrate[0] - rhythm.horizon, rhythm.level, -rhythm.spacing)[::-1]
+    early = early[-MOST_ORIGINS[panel.grain] :] if len(early) >= LEAST_ORIGINS else early[:0]
+    return Origins(early, calibrate, compare, test)
 
 
 def naive_scale(panel: Panel, until: int) -> np.ndarray:
@@ -162,6 +172,12 @@ def pinball(quantiles: np.ndarray, actual: np.ndarray) -> np.ndarray:
 
 def _made(panel: Panel, kind: str, until: int, origins: np.ndarray) -> np.ndarray:
     return FITS[kind](panel.until(until)).predict(panel, origins)
+
+
+def _early(panel: Panel, kind: str, origins: Origins) -> np.ndarray:
+    """Base forecasts at the early origins, of a model that has seen only what follows them, up to the test."""
+    later = panel.between(int(origins.calibrate[0]) + 1, int(origins.test[0]) + 1)
+    return FITS[kind](later).predict(panel, origins.early)
 
 
 def _calibrated(panel: Panel, kind: str, base: np.ndarray, origins: np.ndarray) -> Forecaster:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import lightgbm as lgb
 import numpy as np
 
+from jobs.errors import CitywellError
 from ml.forecast import features
 from ml.forecast.panel import Panel
 
@@ -117,13 +118,22 @@ def fit_ets(panel: Panel) -> Ets:
 
 
 def fit_boosted(panel: Panel) -> Boosted:
-    """Trained on every origin whose targets lie within the panel, or on as many of them as MOST_ROWS allows."""
+    """Trained on every origin whose targets lie within the panel, or on as many of them as MOST_ROWS allows.
+
+    Raises CitywellError when nothing at all was counted.
+    """
     horizon, periods = panel.rhythm.horizon, panel.values.shape[1]
     first = min(panel.rhythm.level, max(0, periods // 3))
     stride = max(1, -(-len(panel.names) * (periods - first) * horizon // MOST_ROWS))
     origins = np.arange(periods - 2, first, -stride)[::-1]
     rows, target = features.table(panel, origins), panel.targets(origins).ravel()
     is_known = ~np.isnan(target)
+    if not target[is_known].sum() > 0:
+        raise CitywellError(
+            "Nothing was counted in the history to learn from.",
+            where=f"forecasts of {panel.family}",
+            do="train again when there is more",
+        )
     data = lgb.Dataset(
         rows.x[is_known],
         np.maximum(target[is_known], 0.0),

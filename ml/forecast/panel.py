@@ -72,11 +72,15 @@ class Panel:
 
     def until(self, periods: int) -> Panel:
         """As it was known when the first ``periods`` had passed."""
+        return self.between(0, periods)
+
+    def between(self, first: int, periods: int) -> Panel:
+        """The periods from index ``first`` to before ``periods`` alone."""
         return replace(
             self,
-            starts=self.starts[:periods],
-            values=self.values[:, :periods],
-            exogenous=self.exogenous[:periods],
+            starts=self.starts[first:periods],
+            values=self.values[:, first:periods],
+            exogenous=self.exogenous[first:periods],
         )
 
     def target_starts(self, origins: np.ndarray) -> np.ndarray:

@@ -1,0 +1,89 @@
+"""Rolling origins on counts of a known mean: better than seasonal naive, covered as promised, and never from the
+future."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from jobs.errors import CitywellError
+from ml.forecast import backtest
+from ml.forecast.models import BOOSTED, NAIVE
+from tests.unit.ml.forecast.generated import means, panel, with_another_future
+
+
+@pytest.fixture(scope="module")
+def many() -> backtest.Backtest:
+    return backtest.backtest(panel(series=30, periods=600, mean=8.0))
+
+
+def test_the_chosen_model_beats_seasonal_naive_on_later_origins(many: backtest.Backtest) -> None:
+    assert many.chosen != NAIVE
+    assert many.test.mase.value <= 0.8
+    assert many.test.against_naive.high <= 0.8
+    assert many.compared[NAIVE].mase.value > 0.9
+
+
+def test_intervals_cover_as_much_as_they_promise_on_origins_they_were_not_calibrated_on(
+    many: backtest.Backtest,
+) -> None:
+    assert 0.87 <= many.test.coverage.value <= 0.93
+    assert many.test.targets == 31 * 14 * len(many.origins.test)
+
+
+def test_expected_values_are_near_the_true_means() -> None:
+    made = panel(series=12, periods=600, mean=20.0)
+    found = backtest.backtest(made).forecaster.expected(made, np.array([599]))[:12, 0]
+    truth = means(12, 614, 20.0)[:, 600:]
+    assert np.abs(found / truth - 1).mean() < 0.08
+
+
+def test_parts_follow_each_other_without_a_common_target(many: backtest.Backtest) -> None:
+    origins = many.origins
+    parts = (origins.early, origins.calibrate, origins.compare, origins.test)
+    for before, after in zip(parts, parts[1:], strict=False):
+        assert before.max() + 14 <= after.min()
+    assert origins.test.max() + 14 < 600
+
+
+@pytest.mark.parametrize("kinds", [(NAIVE, BOOSTED)])
+def test_what_comes_after_an_origin_changes_no_forecast(kinds: tuple[str, ...]) -> None:
+    """Models fitted on the past of either future forecast alike from any origin before it."""
+    made = panel(periods=300)
+    other = with_another_future(made, 280)
+    for kind in kinds:
+        fit = backtest.FITS[kind]
+        expected = fit(made.until(250)).predict(made, np.array([200, 279]))
+        assert np.array_equal(fit(other.until(250)).predict(other, np.array([200, 279])), expected)
+        moved = fit(other.until(250)).predict(other, np.array([285]))
+        assert not np.array_equal(moved, fit(made.until(250)).predict(made, np.array([285])))
+
+
+def test_a_gap_is_neither_a_zero_nor_a_target() -> None:
+    made = panel(series=8, periods=400)
+    values = made.values.copy()
+    values[2, 300:310] = np.nan
+    values[-1, 300:310] = np.nan
+    gapped = backtest.backtest(replace(made, values=values), (NAIVE, BOOSTED))
+    assert gapped.test.mase.value < 0.9
+    assert gapped.test.targets < 9 * 14 * len(gapped.origins.test) or gapped.origins.test.min() > 310
+
+
+def test_a_short_history_is_refused() -> None:
+    with pytest.raises(CitywellError, match="too short"):
+        backtest.backtest(panel(periods=50))
+
+
+def test_pinball_loss_is_the_weighted_distance() -> None:
+    quantiles = np.array([1.0, 2.0, 4.0, 6.0, 8.0])[:, None]
+    found = backtest.pinball(quantiles, np.array([5.0]))
+    assert found[0] == pytest.approx((0.05 * 4 + 0.1 * 3 + 0.5 * 1 + 0.1 * 1 + 0.05 * 3) / 5)
+
+
+def test_the_scale_of_mase_is_the_seasonal_naive_error_before_the_cut() -> None:
+    made = panel(periods=100)
+    scale = backtest.naive_scale(made, 50)
+    assert scale[0] == pytest.approx(np.abs(made.values[0, 7:50] - made.values[0, :43]).mean())
+    assert np.isnan(backtest.naive_scale(replace(made, values=np.zeros_like(made.values)), 50)).all()

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from jobs.errors import CitywellError
+from ml.forecast import models
+from tests.unit.ml.forecast.generated import means, panel, with_another_future
+
+
+@pytest.mark.parametrize("kind", list(models.FITS))
+def test_no_model_looks_past_its_origin(kind: str) -> None:
+    made = panel(periods=300)
+    fitted, origins = models.FITS[kind](made.until(250)), np.array([150, 260])
+    expected = fitted.predict(made, origins)
+    assert expected.shape == (5, 2, 14)
+    assert (expected >= 0).all()
+    assert np.array_equal(fitted.predict(with_another_future(made, 261), origins), expected)
+
+
+@pytest.mark.parametrize("kind", [models.ETS, models.BOOSTED])
+def test_models_come_near_the_true_means(kind: str) -> None:
+    made = panel(series=6, periods=500, mean=30.0)
+    found = models.FITS[kind](made).predict(made, np.array([499]))[:6, 0]
+    assert np.abs(found / means(6, 514, 30.0)[:, 500:] - 1).mean() < 0.12
+
+
+def test_the_same_fit_twice_is_the_same() -> None:
+    made, origin = panel(periods=300), np.array([299])
+    once, again = (models.fit_boosted(made).predict(made, origin) for _ in range(2))
+    assert np.array_equal(once, again)
+
+
+def test_seasonal_naive_goes_back_over_a_gap() -> None:
+    made = panel(periods=100)
+    values = made.values.copy()
+    values[0, 93] = np.nan
+    made = replace(made, values=values)
+    found = models.fit_seasonal_naive(made).predict(made, np.array([99]))[0, 0]
+    assert found[0] == values[0, 86]
+    assert found[1] == values[0, 94]
+
+
+def test_gaps_are_filled_from_the_past_alone() -> None:
+    made = panel(periods=60)
+    values = made.values.copy()
+    values[0, :5] = np.nan
+    values[0, 20:22] = np.nan
+    found = models.filled(replace(made, values=values), 0, 60)
+    assert len(found) == 55
+    assert found[15:17].tolist() == values[0, 13:15].tolist()
+
+
+def test_a_series_of_nothing_is_forecast_as_nothing() -> None:
+    made = panel(periods=300)
+    made = replace(made, values=np.zeros_like(made.values))
+    for kind in (models.NAIVE, models.ETS):
+        assert models.FITS[kind](made).predict(made, np.array([299])).max() < 0.1
+    with pytest.raises(CitywellError, match="Nothing was counted"):
+        models.fit_boosted(made)
