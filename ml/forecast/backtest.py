@@ -2,7 +2,8 @@
 
 The later part of a history holds the origins, in three parts, in the order of time: on the first the intervals are
 calibrated, on the second the models are compared, the third is for the test of the one chosen, which is touched once.
-Parts are so far apart that no target of one comes after the first origin of the next. Errors that intervals are
+Each part has a model fitted on what comes before it, and parts are so far apart that no target of one comes after the
+first origin of the next. Errors that intervals are
 calibrated by are few where they hang together over days, as of occupancy; so those of the part before all origins are
 added, of a model fitted on what follows it up to the test (blocked cross-validation: Bergmeir and Benítez 2012,
 Information Sciences 191:192).
@@ -92,8 +93,9 @@ class Forecaster:
 
 @dataclass(frozen=True)
 class Backtest:
-    """compared: score of each kind on the part for comparing. chosen: the kind with the lowest MASE there. test: its
-    score on the test part. forecaster: the chosen kind fitted on everything, with the errors of all parts."""
+    """compared: score of each kind on the part for comparing. chosen: the kind with the lowest MASE there; not seasonal
+    naive, which the test is against, unless it alone was compared. test: its score on the test part. forecaster: the
+    chosen kind fitted on everything, with the errors of all parts."""
 
     compared: Mapping[str, Score]
     chosen: str
@@ -105,29 +107,25 @@ class Backtest:
 def backtest(panel: Panel, kinds: Sequence[str] = tuple(FITS)) -> Backtest:
     """Compare, choose, test once, and fit on everything. Raises CitywellError when the history is too short."""
     origins = split(panel)
-    scale = naive_scale(panel, int(origins.calibrate[0]) + 1)
-    made = {kind: _made(panel, kind, int(origins.calibrate[0]) + 1, origins.before_test) for kind in kinds}
-    part = len(origins.calibrate)
-    naive = _naive_errors(panel, scale, origins.compare)
+    bases = {
+        kind: [_made(panel, kind, part) for part in (origins.calibrate, origins.compare)] for kind in kinds
+    }
     compared = {}
-    for kind, base in made.items():
-        forecaster = _calibrated(panel, kind, base[:, :part], origins.calibrate)
-        expected = reconcile.reconciled(base[:, part:], forecaster.weights, panel.summing)
-        compared[kind] = _score(panel, forecaster, expected, origins.compare, scale, naive)
-    chosen = min(compared, key=lambda kind: compared[kind].mase.value)
-    early = _early(panel, chosen, origins)
-    known = np.concatenate([origins.early, origins.before_test])
-    forecaster = _calibrated(panel, chosen, np.concatenate([early, made[chosen]], axis=1), known)
-    test = _made(panel, chosen, int(origins.test[0]) + 1, origins.test)
-    expected = reconcile.reconciled(test, forecaster.weights, panel.summing)
-    scale = naive_scale(panel, int(origins.test[0]) + 1)
-    score = _score(
-        panel, forecaster, expected, origins.test, scale, _naive_errors(panel, scale, origins.test)
+    for kind, (calibrating, comparing) in bases.items():
+        forecaster = _calibrated(panel, kind, calibrating, origins.calibrate)
+        compared[kind] = _score(panel, forecaster, comparing, origins.compare)
+    chosen = min(
+        [kind for kind in compared if kind != NAIVE] or compared, key=lambda kind: compared[kind].mase.value
     )
-    everything = np.concatenate([early, made[chosen], test], axis=1)
-    final = _calibrated(panel, chosen, everything, np.concatenate([known, origins.test]))
+    base = np.concatenate([_early(panel, chosen, origins), *bases[chosen]], axis=1)
+    known = np.concatenate([origins.early, origins.before_test])
+    testing = _made(panel, chosen, origins.test)
+    test = _score(panel, _calibrated(panel, chosen, base, known), testing, origins.test)
+    final = _calibrated(
+        panel, chosen, np.concatenate([base, testing], axis=1), np.concatenate([known, origins.test])
+    )
     whole = Forecaster(chosen, FITS[chosen](panel), panel.names, final.weights, final.calibration)
-    return Backtest(compared, chosen, score, whole, origins)
+    return Backtest(compared, chosen, test, whole, origins)
 
 
 def split(panel: Panel) -> Origins:
@@ -170,8 +168,9 @@ def pinball(quantiles: np.ndarray, actual: np.ndarray) -> np.ndarray:
     return np.maximum(tau * gap, (tau - 1) * gap).mean(axis=0)
 
 
-def _made(panel: Panel, kind: str, until: int, origins: np.ndarray) -> np.ndarray:
-    return FITS[kind](panel.until(until)).predict(panel, origins)
+def _made(panel: Panel, kind: str, part: np.ndarray) -> np.ndarray:
+    """Base forecasts at the origins of a part, of a model that knew what came up to the first of them."""
+    return FITS[kind](panel.until(int(part[0]) + 1)).predict(panel, part)
 
 
 def _early(panel: Panel, kind: str, origins: Origins) -> np.ndarray:
@@ -190,24 +189,14 @@ def _calibrated(panel: Panel, kind: str, base: np.ndarray, origins: np.ndarray) 
     return Forecaster(kind, FITS[NAIVE](panel), panel.names, weights, calibration)
 
 
-def _naive_errors(panel: Panel, scale: np.ndarray, origins: np.ndarray) -> np.ndarray:
-    naive = FITS[NAIVE](panel).predict(panel, origins)
-    return np.abs(panel.targets(origins) - naive) / scale[:, None, None]
-
-
-def _score(
-    panel: Panel,
-    forecaster: Forecaster,
-    expected: np.ndarray,
-    origins: np.ndarray,
-    scale: np.ndarray,
-    naive: np.ndarray,
-) -> Score:
+def _score(panel: Panel, forecaster: Forecaster, base: np.ndarray, origins: np.ndarray) -> Score:
+    """Of base forecasts at these origins, by the weights and the calibration of ``forecaster``."""
+    expected = reconcile.reconciled(base, forecaster.weights, panel.summing)
     quantiles, actual = forecaster.quantiles(panel, expected), panel.targets(origins)
-    unit = scale[:, None, None]
+    unit = naive_scale(panel, int(origins[0]) + 1)[:, None, None]
     by_case = {
         "mase": np.abs(actual - quantiles[2]) / unit,
-        "naive": naive,
+        "naive": np.abs(actual - FITS[NAIVE](panel).predict(panel, origins)) / unit,
         "coverage": np.where(np.isnan(actual), np.nan, (actual >= quantiles[0]) & (actual <= quantiles[4])),
         "inside": np.where(np.isnan(actual), np.nan, (actual > quantiles[0]) & (actual < quantiles[4])),
         "pinball": pinball(quantiles, actual) / unit,

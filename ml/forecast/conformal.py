@@ -4,11 +4,13 @@ An error is measured in standard deviations of a count of its expected value (:f
 large series share their errors (locally weighted conformal inference: Lei and others 2018, JASA 113:1094, section 5.2).
 Errors are pooled by level of the hierarchy and by horizon, in bands that double: 1, 2-3, 4-7, 8-15 …
 
-The intervals ``expected + [Q(a), Q(1 - a)] * deviation``, cut at 0, are nested in ``a``; the greatest ``a`` that covers
-at least its share of the calibration's cases, with the correction for their number, is taken (Gupta, Kuchibhotla and
-Ramdas 2022, Pattern Recognition 127:108496; Romano, Patterson and Candès 2019, NeurIPS, for one score of both ends). So
-p05 to p95 covers 90 % even where most counts are 0 and nothing can fall below p05; each end alone is a quantile only
-where counts are not that low.
+The intervals ``expected + [Q(a), Q(1 - a)] * deviation``, their ends rounded down to counts and cut at 0, are nested in
+``a``; the greatest ``a`` that covers at least its share of the calibration's cases, with the correction for their
+number, is taken (Gupta, Kuchibhotla and Ramdas 2022, Pattern Recognition 127:108496; Romano, Patterson and Candès 2019,
+NeurIPS, for one score of both ends). So p05 to p95 covers 90 % even where most counts are 0 and nothing can fall below
+p05; each end alone is a quantile only where counts are not that low. p50 lies below the expected value by as much as
+the median error lies below the mean one: what was too low or too high on average, while demand rose or fell, is not
+taken to go on.
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ SHARES = (0.90, 0.80)
 """Covered by p05 to p95, and by p10 to p90."""
 LEAST_CASES = 60
 """A level with fewer errors in a band of horizons takes those of all levels."""
+ENDS = [0, 1, 3, 4]
+"""Of QUANTILES, those that end an interval: whole numbers, as quantiles of counts are."""
+_TOLERANCE = 1e-9
 _SMALLEST_VARIANCE = 0.05
 _STEPS = 51
 
@@ -41,6 +46,7 @@ class Calibration:
         """
         table = np.stack([self.offsets.get(level, self.offsets[""]) for level in levels])
         found = expected[None] + np.moveaxis(table, 2, 0)[:, :, None, :] * deviation(expected)[None]
+        found[ENDS] = np.floor(found[ENDS] + _TOLERANCE)
         return np.maximum(np.maximum.accumulate(found, axis=0), 0.0)
 
 
@@ -88,14 +94,15 @@ def _offsets(expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
         return np.array([-3.0, -2.0, 0.0, 2.0, 3.0])
     scale = deviation(expected)
     errors = (actual - expected) / scale
-    ends: list[tuple[float, float]] = []
+    found: list[tuple[float, float]] = []
     for share in SHARES:
         needed = min(1.0, np.ceil((len(errors) + 1) * share) / len(errors))
         for a in np.linspace(1 - share, 0.0, _STEPS):
             low, high = np.quantile(errors, [a, 1 - a], method="inverted_cdf")
-            is_in = (actual >= np.maximum(expected + low * scale, 0.0)) & (errors <= high)
+            ends = np.floor(np.stack([expected + low * scale, expected + high * scale]) + _TOLERANCE)
+            is_in = (actual >= np.maximum(ends[0], 0.0)) & (actual <= ends[1])
             if is_in.mean() >= needed:
                 break
-        ends.append((low, high))
-    (low_90, high_90), (low_80, high_80) = ends
-    return np.array([low_90, low_80, np.median(errors), high_80, high_90])
+        found.append((low, high))
+    (low_90, high_90), (low_80, high_80) = found
+    return np.array([low_90, low_80, np.median(errors) - errors.mean(), high_80, high_90])

@@ -138,11 +138,9 @@ def _by_hospital(rows: str, at: str = "started_date", n: str = "1") -> str:
 
 
 _PRESENCE = f"""
-    select teller, hospital, ward, at, sum(n) as n from (
-        {_by_hospital(_STAY, n="case when is_open or ended_date is not null then 1 else 0 end")}
-        union all
-        {_by_hospital(f"select * from ({_STAY}) as stay where ended_date is not null", "ended_date", "-1")}
-    ) as change group by teller, hospital, ward, at
+    {_by_hospital(_STAY, n="case when is_open or ended_date is not null then 1 else 0 end")}
+    union all
+    {_by_hospital(f"select * from ({_STAY}) as stay where ended_date is not null", "ended_date", "-1")}
 """  # noqa: S608
 _HOSPITAL = ("hospital", "ward")
 FAMILIES: Mapping[str, Family] = {

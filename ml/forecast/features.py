@@ -21,6 +21,8 @@ PHASES = 4
 YEAR_WEEKS = 52
 EXOGENOUS_MEANS: dict[Grain, tuple[int, ...]] = {"hour": (1, 72), "day": (1, 3, 7), "week": (1,)}
 """Surroundings are averaged over so many of the newest periods."""
+_MONTH: dict[Grain, int] = {"hour": 28 * 24, "day": 28, "week": 4}
+YEAR = "year_sine"
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,19 @@ class Table:
     names: tuple[str, ...]
 
 
-def table(panel: Panel, origins: np.ndarray) -> Table:
-    """The features of every series, origin (index of the last known period) and horizon."""
+def table(panel: Panel, origins: np.ndarray, *, with_year: bool = False) -> Table:
+    """The features of every series, origin (index of the last known period) and horizon.
+
+    with_year: the place in the year too. Over less than some years it tells one spell of the past from another, and a
+    model learns what happened then by heart.
+    """
     shape = (len(panel.names), len(origins), panel.rhythm.horizon)
     level = levels(panel, origins)
-    columns = {**_own(panel, origins, level), **_calendar(panel, origins), **_surroundings(panel, origins)}
+    columns = {
+        **_own(panel, origins, level),
+        **_calendar(panel, origins, with_year=with_year),
+        **_surroundings(panel, origins),
+    }
     x = np.stack([np.broadcast_to(column, shape).ravel() for column in columns.values()], axis=1)
     return Table(x, np.broadcast_to(level[:, :, None], shape).ravel(), tuple(columns))
 
@@ -87,14 +97,12 @@ def _own(panel: Panel, origins: np.ndarray, level: np.ndarray) -> dict[str, np.n
     return {**found, "is_city": is_sum[:, None, None].astype(float)}
 
 
-def _calendar(panel: Panel, origins: np.ndarray) -> dict[str, np.ndarray]:
+def _calendar(panel: Panel, origins: np.ndarray, *, with_year: bool) -> dict[str, np.ndarray]:
     target = panel.target_starts(origins)
-    angle = calendar.year_angle(target)
-    found = {
-        "horizon": np.arange(1, panel.rhythm.horizon + 1, dtype=float)[None, :],
-        "year_sine": np.sin(angle),
-        "year_cosine": np.cos(angle),
-    }
+    found = {"horizon": np.arange(1, panel.rhythm.horizon + 1, dtype=float)[None, :]}
+    if with_year:
+        angle = calendar.year_angle(target)
+        found |= {YEAR: np.sin(angle), "year_cosine": np.cos(angle)}
     if panel.grain == "week":
         days = target[:, :, None] + np.arange(7) * np.timedelta64(1, "D")
         found["holidays"] = calendar.is_holiday(days).sum(axis=-1).astype(float)
@@ -110,9 +118,12 @@ def _calendar(panel: Panel, origins: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _surroundings(panel: Panel, origins: np.ndarray) -> dict[str, np.ndarray]:
+    """How far the surroundings are lately from what they were over a month: not the season, which tells the spell."""
     found = {}
+    usual = _MONTH[panel.grain]
     for column, name in enumerate(panel.exogenous_names):
+        month = trailing_mean(panel.exogenous[:, column], usual)[origins]
         for periods in EXOGENOUS_MEANS[panel.grain]:
             mean = trailing_mean(panel.exogenous[:, column], periods)[origins]
-            found[f"{name}_mean_{periods}"] = mean[None, :, None]
+            found[f"{name}_mean_{periods}"] = (mean - month)[None, :, None]
     return found

@@ -16,18 +16,21 @@ import numpy as np
 
 from jobs.errors import CitywellError
 from ml.forecast import features
-from ml.forecast.panel import Panel
+from ml.forecast.panel import STEP, Panel
 
 SEED = 20260101
 THREADS = 1
 ROUNDS = 150
 MOST_ROWS = 60_000
 """The boosted model learns from so many rows at most: of origins spread evenly over the past."""
+SMALLEST_LEAF, LARGEST_LEAF, LEAVES_AT_MOST = 20, 500, 40
+"""Rows of a leaf: large, as rows of neighbouring origins and horizons tell of the same days."""
+WHOLE_YEARS = np.timedelta64(3 * 365, "D")
+"""History from which the place in the year is learnt from."""
 BOOSTING: Mapping[str, Any] = {
     "objective": "poisson",
     "learning_rate": 0.05,
-    "num_leaves": 15,
-    "min_data_in_leaf": 100,
+    "num_leaves": 7,
     "feature_fraction": 0.7,
     "bagging_fraction": 0.8,
     "bagging_freq": 1,
@@ -67,9 +70,14 @@ class SeasonalNaive:
 
 @dataclass(frozen=True)
 class Ets:
-    """One fitted AutoETS of statsforecast per series; a constant where there was nothing to fit."""
+    """One fitted AutoETS of statsforecast per series; a constant where there was nothing to fit.
+
+    A fitted model goes through a past from the states it began with, so a past must begin at the same phase of the
+    cycle: phases, of what each was fitted on.
+    """
 
     by_series: tuple[Any, ...]
+    phases: tuple[int, ...]
 
     def predict(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
         horizon = panel.rhythm.horizon
@@ -77,7 +85,8 @@ class Ets:
         level = features.levels(panel, origins)
         for row, model in enumerate(self.by_series):
             for column, origin in enumerate(origins):
-                past = filled(panel, row, int(origin) + 1)
+                past, phase = filled(panel, row, int(origin) + 1)
+                past = past[(self.phases[row] - phase) % panel.rhythm.cycle :]
                 is_usable = model is not None and len(past) > 2 * panel.rhythm.cycle
                 found[row, column] = (
                     model.forward(y=past, h=horizon)["mean"] if is_usable else level[row, column]
@@ -92,7 +101,8 @@ class Boosted:
     booster: lgb.Booster
 
     def predict(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
-        rows = features.table(panel, origins)
+        with_year = features.YEAR in self.booster.feature_name()
+        rows = features.table(panel, origins, with_year=with_year)
         relative = np.exp(np.asarray(self.booster.predict(rows.x, raw_score=True, num_threads=THREADS)))
         return (relative * rows.level).reshape(len(panel.names), len(origins), panel.rhythm.horizon)
 
@@ -108,13 +118,15 @@ def fit_ets(panel: Panel) -> Ets:
 
     cycle = panel.rhythm.cycle
     found: list[Any] = []
+    phases = []
     for row in range(len(panel.names)):
-        past = filled(panel, row, panel.values.shape[1])
+        past, phase = filled(panel, row, panel.values.shape[1])
+        phases.append(phase)
         if len(past) <= 3 * cycle + 5 or np.ptp(past) == 0:
             found.append(None)
             continue
         found.append(AutoETS(season_length=cycle, model="AZA" if cycle > 1 else "AZN").fit(past))
-    return Ets(tuple(found))
+    return Ets(tuple(found), tuple(phases))
 
 
 def fit_boosted(panel: Panel) -> Boosted:
@@ -126,7 +138,8 @@ def fit_boosted(panel: Panel) -> Boosted:
     first = min(panel.rhythm.level, max(0, periods // 3))
     stride = max(1, -(-len(panel.names) * (periods - first) * horizon // MOST_ROWS))
     origins = np.arange(periods - 2, first, -stride)[::-1]
-    rows, target = features.table(panel, origins), panel.targets(origins).ravel()
+    with_year = periods * STEP[panel.grain] >= WHOLE_YEARS
+    rows, target = features.table(panel, origins, with_year=with_year), panel.targets(origins).ravel()
     is_known = ~np.isnan(target)
     if not target[is_known].sum() > 0:
         raise CitywellError(
@@ -141,7 +154,8 @@ def fit_boosted(panel: Panel) -> Boosted:
         feature_name=list(rows.names),
         free_raw_data=True,
     )
-    return Boosted(lgb.train(dict(BOOSTING), data, num_boost_round=ROUNDS))
+    leaf = int(np.clip(is_known.sum() // LEAVES_AT_MOST, SMALLEST_LEAF, LARGEST_LEAF))
+    return Boosted(lgb.train({**BOOSTING, "min_data_in_leaf": leaf}, data, num_boost_round=ROUNDS))
 
 
 FITS: Mapping[str, Callable[[Panel], Model]] = {
@@ -157,14 +171,18 @@ def season(panel: Panel) -> int:
     return panel.rhythm.season if panel.values.shape[1] >= SEASONS * panel.rhythm.season else 1
 
 
-def filled(panel: Panel, row: int, until: int) -> np.ndarray:
-    """The newest ``memory`` values before period ``until``, from the first known one on; each gap takes the value a
-    cycle before it, or the last known one."""
-    values = panel.values[row, max(0, until - panel.rhythm.memory) : until].copy()
+def filled(panel: Panel, row: int, until: int) -> tuple[np.ndarray, int]:
+    """The newest ``memory`` values before period ``until``, from the first known one on, and the first one's phase.
+
+    Each gap takes the value a cycle before it, or the last known one.
+    """
+    first = max(0, until - panel.rhythm.memory)
+    values = panel.values[row, first:until].copy()
     known = np.flatnonzero(~np.isnan(values))
     if not known.size:
-        return np.empty(0)
-    values = values[known[0] :]
+        return np.empty(0), 0
+    first, values = first + int(known[0]), values[known[0] :]
     for gap in np.flatnonzero(np.isnan(values)):
         values[gap] = values[gap - panel.rhythm.cycle] if gap >= panel.rhythm.cycle else values[gap - 1]
-    return values
+    since = panel.starts[first] - np.datetime64(0, "s")
+    return values, int(since // STEP[panel.grain]) % panel.rhythm.cycle

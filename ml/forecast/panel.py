@@ -37,7 +37,7 @@ class Rhythm:
 RHYTHMS: dict[Grain, Rhythm] = {
     "hour": Rhythm(season=168, cycle=24, horizon=48, level=28 * 24, memory=42 * 24, spacing=31),
     "day": Rhythm(season=7, cycle=7, horizon=14, level=56, memory=364, spacing=3),
-    "week": Rhythm(season=52, cycle=1, horizon=8, level=26, memory=104, spacing=1),
+    "week": Rhythm(season=52, cycle=1, horizon=8, level=4, memory=104, spacing=1),
 }
 
 

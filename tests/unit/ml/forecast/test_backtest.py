@@ -4,6 +4,7 @@ future."""
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -43,32 +44,33 @@ def test_expected_values_are_near_the_true_means() -> None:
 def test_parts_follow_each_other_without_a_common_target(many: backtest.Backtest) -> None:
     origins = many.origins
     parts = (origins.early, origins.calibrate, origins.compare, origins.test)
-    for before, after in zip(parts, parts[1:], strict=False):
+    for before, after in pairwise(parts):
         assert before.max() + 14 <= after.min()
     assert origins.test.max() + 14 < 600
 
 
-@pytest.mark.parametrize("kinds", [(NAIVE, BOOSTED)])
-def test_what_comes_after_an_origin_changes_no_forecast(kinds: tuple[str, ...]) -> None:
-    """Models fitted on the past of either future forecast alike from any origin before it."""
-    made = panel(periods=300)
-    other = with_another_future(made, 280)
-    for kind in kinds:
-        fit = backtest.FITS[kind]
-        expected = fit(made.until(250)).predict(made, np.array([200, 279]))
-        assert np.array_equal(fit(other.until(250)).predict(other, np.array([200, 279])), expected)
-        moved = fit(other.until(250)).predict(other, np.array([285]))
-        assert not np.array_equal(moved, fit(made.until(250)).predict(made, np.array([285])))
+def test_what_comes_after_the_last_period_changes_nothing() -> None:
+    """Of two futures of one past, comparison, choice and forecasts are the same."""
+    made = panel(periods=330)
+    once, again = (
+        backtest.backtest(future.until(300), (NAIVE, BOOSTED))
+        for future in (made, with_another_future(made, 300))
+    )
+    assert once.compared == again.compared
+    assert once.test == again.test
+    origin = np.array([299])
+    expected = once.forecaster.expected(made, origin)
+    assert np.array_equal(again.forecaster.expected(with_another_future(made, 300), origin), expected)
 
 
 def test_a_gap_is_neither_a_zero_nor_a_target() -> None:
     made = panel(series=8, periods=400)
     values = made.values.copy()
-    values[2, 300:310] = np.nan
-    values[-1, 300:310] = np.nan
+    values[2, 340:350] = np.nan
+    values[-1, 340:350] = np.nan
     gapped = backtest.backtest(replace(made, values=values), (NAIVE, BOOSTED))
     assert gapped.test.mase.value < 0.9
-    assert gapped.test.targets < 9 * 14 * len(gapped.origins.test) or gapped.origins.test.min() > 310
+    assert gapped.test.targets < 9 * 14 * len(gapped.origins.test)
 
 
 def test_a_short_history_is_refused() -> None:

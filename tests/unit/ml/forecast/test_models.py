@@ -27,6 +27,17 @@ def test_models_come_near_the_true_means(kind: str) -> None:
     assert np.abs(found / means(6, 514, 30.0)[:, 500:] - 1).mean() < 0.12
 
 
+def test_ets_keeps_its_weekdays_from_whatever_day_a_past_begins() -> None:
+    """Also where the past is longer than what it looks at, and of a later or earlier part than it was fitted on."""
+    made = panel(series=3, periods=700, mean=60.0)
+    for fitted in (made.until(200), made.between(403, 700)):
+        model = models.fit_ets(fitted)
+        for origin in (250, 399, 500, 620):
+            found = model.predict(made, np.array([origin]))[:3, 0]
+            truth = means(3, 714, 60.0)[:, origin + 1 : origin + 15]
+            assert np.abs(found / truth - 1).mean() < 0.09
+
+
 def test_the_same_fit_twice_is_the_same() -> None:
     made, origin = panel(periods=300), np.array([299])
     once, again = (models.fit_boosted(made).predict(made, origin) for _ in range(2))
@@ -48,8 +59,10 @@ def test_gaps_are_filled_from_the_past_alone() -> None:
     values = made.values.copy()
     values[0, :5] = np.nan
     values[0, 20:22] = np.nan
-    found = models.filled(replace(made, values=values), 0, 60)
-    assert len(found) == 55
+    found, phase = models.filled(replace(made, values=values), 0, 60)
+    assert (len(found), phase) == (55, (4 + 5) % 7), (
+        "1 January 1970 was a Thursday, phase 0; the first is a Saturday"
+    )
     assert found[15:17].tolist() == values[0, 13:15].tolist()
 
 
