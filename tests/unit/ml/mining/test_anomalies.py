@@ -1,0 +1,169 @@
+"""Anomalies of dispensing, facility days and readings that were planted are told, within the budget."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml.mining import budget, dispensing, facility_days, readings
+
+FIRST = dt.date(2024, 1, 1)
+
+
+def day(number: int) -> dt.date:
+    return FIRST + dt.timedelta(days=number)
+
+
+def windows(people: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """A pack or two of an opioid from one pharmacy, for most who take one; three people buy and buy."""
+    rng = np.random.default_rng(seed)
+    packs = 1 + rng.poisson(0.4, people)
+    rows = pd.DataFrame(
+        {
+            "person_key": [f"p{n:04d}" for n in range(people)],
+            "drug_class": "opioids",
+            "to_date": [day(int(n)) for n in rng.integers(90, 700, people)],
+            "packs": packs,
+            "pharmacies": np.minimum(packs, 1 + rng.poisson(0.2, people)),
+        }
+    )
+    rows.loc[:2, ["packs", "pharmacies"]] = [[14, 5], [12, 4], [11, 5]]
+    rows["from_date"] = [to - dt.timedelta(days=89) for to in rows["to_date"]]
+    return rows
+
+
+def test_who_buys_at_many_pharmacies_stands_out() -> None:
+    found = dispensing.find(windows(), people=20_000, months=20)
+    assert set(found["subject"][:3]) == {"p0000", "p0001", "p0002"}
+    assert found["subject"][0] == "p0000"
+    assert found["words"][0] == "14 packs of opioids in 90 days from 5 pharmacies; 1.3 packs are usual"
+    assert (found["score"] >= dispensing.LEAST_SCORE).all()
+    assert found["score"][3:].max() < found["score"][2] / 2
+
+
+def test_the_same_packs_from_more_pharmacies_are_odder() -> None:
+    rows = windows()
+    rows.loc[3:4, "packs"] = 6
+    rows.loc[3:4, "pharmacies"] = [4, 1]
+    score = dispensing.find(rows, 100_000, 20).set_index("subject")["score"]
+    assert score["p0003"] > score["p0004"]
+
+
+def test_a_person_is_told_once_for_a_class_and_few_rows_have_no_norm() -> None:
+    rows = windows()
+    twice = pd.concat([rows, rows.head(1).assign(to_date=day(701), packs=9)])
+    found = dispensing.find(twice, 100_000, 20)
+    assert found["subject"].is_unique
+    assert found.set_index("subject").loc["p0000", "observed"] == 14
+    assert dispensing.find(rows.head(dispensing.FEWEST_ROWS - 1), 100_000, 20).empty
+
+
+def test_what_many_buy_is_no_anomaly() -> None:
+    """Where half of all who take it need ten packs, ten packs are nothing."""
+    rows = windows()
+    rows.loc[rows.index[100:1100], "packs"] = 10
+    told = dispensing.find(rows, 1_000_000, 20)
+    assert set(told["subject"]) <= {"p0000", "p0001", "p0002"}
+
+
+def arrivals(seed: int = 0, daily: float = 30.0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    days = pd.date_range(FIRST, periods=730)
+    season = 1 + 0.2 * np.cos(2 * np.pi * days.dayofyear.to_numpy() / 365)
+    mean = daily * season * np.where(days.dayofweek >= 5, 0.7, 1.1)
+    return pd.DataFrame({"facility_key": "north", "date": days.date, "arrivals": rng.poisson(mean)})
+
+
+def test_a_closed_day_and_a_surge_are_found() -> None:
+    rows = arrivals()
+    rows.loc[200, "arrivals"] += 60
+    rows = rows.drop(index=500)
+    found = facility_days.find(pd.concat([rows, arrivals(1).assign(facility_key="harbour")]))
+    north = found[found["subject"] == "north"].set_index("from_date")
+    assert north.loc[day(200), "what"] == "more arrivals"
+    assert north.loc[day(500), "what"] == "fewer arrivals"
+    assert north.loc[day(500), "observed"] == 0
+    assert north.loc[day(500), "expected"] == pytest.approx(30, rel=0.3)
+    assert len(found) <= 6, "chance adds few: a day in a thousand"
+
+
+def test_surges_do_not_become_what_is_expected() -> None:
+    rows = arrivals()
+    calm = facility_days.score("north", rows)["expected"]
+    rows.loc[[10, 17, 24, 31, 38, 45], "arrivals"] += 150
+    surged = facility_days.score("north", rows)["expected"]
+    assert (surged / calm).max() < 1.05
+
+
+def test_the_budget_of_a_facility_holds() -> None:
+    rows = arrivals()
+    rows.loc[rows.index[::10], "arrivals"] += 60
+    assert len(facility_days.find(rows)) <= 12, "six a year"
+    assert facility_days.find(rows.head(facility_days.LEAST_DAYS - 1)).empty
+
+
+def history(**own: tuple[int, float, float]) -> pd.DataFrame:
+    """earlier, median, mad by person, of blood glucose at home; 20 others besides."""
+    others = {f"o{n}": (30, 100.0, 5.0) for n in range(20)}
+    return pd.DataFrame(
+        [
+            {
+                "person_key": who,
+                "concept": "glucose",
+                "place": "home",
+                "earlier": n,
+                "median": middle,
+                "mad": mad,
+            }
+            for who, (n, middle, mad) in (others | own).items()
+        ]
+    )
+
+
+def new(**values: float) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "person_key": who,
+                "concept": "glucose",
+                "place": "home",
+                "date": FIRST,
+                "value": value,
+                "unit": "mg/dL",
+            }
+            for who, value in values.items()
+        ]
+    )
+
+
+def test_a_value_is_judged_by_the_persons_own_history() -> None:
+    """250 mg/dL is nothing new to one whose values are about 240."""
+    known = history(
+        steady=(30, 100.0, 4.0), high=(30, 240.0, 10.0), young=(3, 100.0, 4.0), calm=(30, 100.0, 0.0)
+    )
+    found = readings.find(new(steady=250.0, high=250.0, young=250.0, calm=110.0), known, people=10_000)
+    assert found["subject"].tolist() == ["steady"], "three values are no history, and a MAD of 0 is chance"
+    assert found["score"][0] == pytest.approx(150 / (1.4826 * 5.0))
+    assert found["words"][0] == "glucose at home 250 mg/dL where 100 is the person's own middle"
+
+
+def test_a_value_far_below_counts_as_one_far_above() -> None:
+    found = readings.find(new(one=40.0), history(one=(30, 100.0, 5.0)), people=10_000)
+    assert found["score"].tolist() == pytest.approx([60 / (1.4826 * 5.0)])
+
+
+def candidates(scores: list[float]) -> pd.DataFrame:
+    rows = pd.DataFrame({"subject": [f"s{n}" for n in range(len(scores))], "score": scores, "what": "x"})
+    return rows.assign(from_date=FIRST).reindex(columns=budget.COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "told"),
+    [(0.2, ["s1"]), (1.6, ["s1", "s0"]), (9.0, ["s1", "s0", "s3"])],
+    ids=["never none", "rounded", "a quiet time has fewer"],
+)
+def test_a_budget_takes_the_most_striking(allowed: float, told: list[str]) -> None:
+    assert budget.within(candidates([4.0, 5.0, 2.0, 4.0]), allowed, 3.0)["subject"].tolist() == told
