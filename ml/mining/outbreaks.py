@@ -1,0 +1,186 @@
+"""Outbreaks in daily syndromic counts: a postal district in which more people come today than its past explains.
+
+After the improved Farrington method (Noufaily et al., Statistics in Medicine 2013), made fit for days instead of weeks:
+counts of one district and day are too sparse for a model each, so that all districts share one.
+
+1. **Expected.** Counts follow a multiplicative model: a Poisson regression of the whole city's daily count on weekday,
+   and on season (one harmonic) once a year has passed; times each district's share, shrunk towards its share of
+   residents; times the city's level of the last LEVEL_DAYS, so that a wave that rises everywhere is no outbreak.
+2. **The past alone.** Each block of BLOCK_DAYS is judged by a model of the days that ended GUARD_DAYS before it: an
+   outbreak that is beginning does not raise what is expected of it. Days of the past that were themselves outbreaks
+   (Anscombe residual above UNUSUAL, ibid.) count as if they were just unusual.
+3. **Threshold.** Negative binomial with the regression's dispersion, and the uncertainty of share and level on top. The
+   day alone is tested, and the WINDOW_DAYS days that end with it; p is the smaller of both times two (Bonferroni). An
+   alarm is p at most ALARM_P and at least FEWEST_PEOPLE people: by chance FALSE_ALARMS_PER_DISTRICT_YEAR.
+
+Syndromes are blocks of ICD-10 (WHO) with the symptoms that stand for them before there is a diagnosis; the choice is
+ours.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import statsmodels.api as sm
+from scipy import stats
+
+SYNDROMES: dict[str, tuple[str, ...]] = {
+    "gastrointestinal": (*(f"A{n:02d}" for n in range(10)), "R11", "R19.7", "K52"),
+    "respiratory": (*(f"J{n:02d}" for n in range(23)), "R05", "R06.0"),
+}
+"""Name -> beginnings of ICD-10-CM codes: intestinal infections (A00 to A09), vomiting, diarrhoea, other stomach and
+bowel inflammation; acute infections of the airways, influenza and pneumonia (J00 to J22), cough, short of breath."""
+DAYS_PER_YEAR = 365.25
+LEAST_PAST_DAYS = 56
+BLOCK_DAYS = 7
+GUARD_DAYS = 7
+LEVEL_DAYS = 28
+WINDOW_DAYS = 3
+FALSE_ALARMS_PER_DISTRICT_YEAR = 0.5
+"""By chance, over all syndromes. One is what people bear; half of that is left for what the model does not know, such
+as holidays."""
+ALARM_P = FALSE_ALARMS_PER_DISTRICT_YEAR / (DAYS_PER_YEAR * len(SYNDROMES))
+FEWEST_PEOPLE = 3
+UNUSUAL, ODD = 2.58, 4.0
+"""Residuals at which counts of the past are capped: where the mean is learnt (ibid.), and where the dispersion is,
+which the lower cap would make too small."""
+PRIOR_PEOPLE = 10.0
+"""How many people's weight the prior has: a district's share is that of its residents, the city's level is as ever."""
+COLUMNS = ["area_code", "date", "observed", "expected", "threshold", "p", "is_alarm"]
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What the past expects of a block of days: mean (days x districts), ``dispersion`` (variance by mean, at least 1)
+    and ``doubt``, the squared relative error of the mean by district."""
+
+    mean: Array
+    dispersion: float
+    doubt: Array
+
+
+def watch(counts: pd.DataFrame, residents: pd.Series, *, until: dt.date | None = None) -> pd.DataFrame:
+    """Every district and day that can be judged: observed, expected, threshold, p, is_alarm. Columns: COLUMNS.
+
+    counts: ``area_code``, ``date`` (days), ``people`` with one syndrome; days without a row are 0, from the first day
+    of any district to ``until``, by default the last. residents: by ``area_code``, all above 0. threshold: how many
+    people on the day alone would have been an alarm. The first LEAST_PAST_DAYS and GUARD_DAYS are not judged.
+    """
+    areas = sorted(residents.index[residents > 0])
+    known = counts[counts["area_code"].isin(areas)]
+    if known.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    days = pd.date_range(known["date"].min(), until or known["date"].max(), freq="D")
+    grid = known.assign(date=pd.to_datetime(known["date"])).pivot_table(
+        index="date", columns="area_code", values="people", aggfunc="sum"
+    )
+    observed = grid.reindex(index=days, columns=areas).fillna(0).to_numpy()
+    shares = residents.reindex(areas).to_numpy(dtype=float)
+    shares = shares / shares.sum()
+    judged = []
+    for start in range(LEAST_PAST_DAYS + GUARD_DAYS, len(days), BLOCK_DAYS):
+        stop = min(start + BLOCK_DAYS, len(days))
+        first = start - WINDOW_DAYS + 1
+        baseline = expect(observed[: start - GUARD_DAYS], shares, days, first, stop)
+        judged.append(_judge(observed[first:stop], baseline, areas, days[start:stop]))
+    return pd.concat(judged, ignore_index=True) if judged else pd.DataFrame(columns=COLUMNS)
+
+
+def expect(past: Array, shares: Array, days: pd.DatetimeIndex, start: int, stop: int) -> Baseline:
+    """The baseline of days ``start`` to ``stop`` (places in ``days``) by ``past``, the counts of the first days.
+
+    past: days x districts. shares: of the residents, by district.
+    """
+    design = _design(days[: len(past)], days[0], has_season=len(past) >= DAYS_PER_YEAR)
+    usual = past
+    for _ in range(2):
+        city = _city(usual, design)
+        share = (usual.sum(axis=0) + PRIOR_PEOPLE * shares) / (usual.sum() + PRIOR_PEOPLE)
+        mean = city.predict(design)[:, None] * share
+        free = max(past.size - design.shape[1] - len(shares), 1)
+        spread = (_capped(past, mean, ODD) - mean) ** 2 / mean
+        dispersion = max(1.0, float(spread.sum() / free))
+        usual = _capped(past, mean, UNUSUAL * np.sqrt(dispersion))
+    recent, expected = usual[-LEVEL_DAYS:].sum(), mean[-LEVEL_DAYS:].sum()
+    level = (recent + PRIOR_PEOPLE) / (expected + PRIOR_PEOPLE)
+    ahead = _design(days[start:stop], days[0], has_season=len(past) >= DAYS_PER_YEAR)
+    doubt = 1 / (usual.sum(axis=0) + PRIOR_PEOPLE * shares) + 1 / (recent + PRIOR_PEOPLE)
+    return Baseline(level * city.predict(ahead)[:, None] * share, dispersion, doubt)
+
+
+def tail(observed: Array, mean: Array, dispersion: float, doubt: Array) -> Array:
+    """Mid-p of as many as ``observed`` or more (Lancaster, JASA 1961: small counts have few possible p, and half of the
+    last step keeps its mean at one half), negative binomial of variance dispersion * mean + doubt * mean^2."""
+    size, share = _negative_binomial(mean, dispersion, doubt)
+    return np.asarray(
+        stats.nbinom.sf(observed - 1, size, share) - stats.nbinom.pmf(observed, size, share) / 2
+    )
+
+
+def _negative_binomial(mean: Array, dispersion: float, doubt: Array) -> tuple[Array, Array]:
+    """scipy's size and share."""
+    share = 1 / (dispersion + doubt * mean)
+    return mean * share / (1 - share), share
+
+
+def _judge(observed: Array, baseline: Baseline, areas: list[str], days: pd.DatetimeIndex) -> pd.DataFrame:
+    """observed and the baseline's mean begin WINDOW_DAYS - 1 days before ``days``."""
+    extra = WINDOW_DAYS - 1
+    alone, mean = observed[extra:], baseline.mean[extra:]
+    window, window_mean = (
+        np.lib.stride_tricks.sliding_window_view(rows, WINDOW_DAYS, axis=0).sum(axis=-1)
+        for rows in (observed, baseline.mean)
+    )
+    p_alone = tail(alone, mean, baseline.dispersion, baseline.doubt)
+    p_window = tail(window, window_mean, baseline.dispersion, baseline.doubt)
+    # The window's people must include some of today: yesterday's outbreak is no alarm of a day on which nobody came.
+    p_window = np.where(alone > 0, p_window, 1.0)
+    p = np.minimum(1.0, 2 * np.minimum(p_alone, p_window))
+    is_enough = np.where(p_alone <= p_window, alone, window) >= FEWEST_PEOPLE
+    threshold = _first_alarm(mean, baseline)
+    return pd.DataFrame(
+        {
+            "area_code": np.tile(areas, len(days)),
+            "date": np.repeat(days.date, len(areas)),
+            "observed": alone.ravel().astype(int),
+            "expected": mean.ravel(),
+            "threshold": threshold.ravel(),
+            "p": p.ravel(),
+            "is_alarm": ((p <= ALARM_P) & is_enough).ravel(),
+        }
+    )
+
+
+def _first_alarm(mean: Array, baseline: Baseline) -> Array:
+    """The fewest people that would be an alarm by the day alone."""
+    size, share = _negative_binomial(mean, baseline.dispersion, baseline.doubt)
+    fewest = np.maximum(stats.nbinom.isf(ALARM_P / 2, size, share), FEWEST_PEOPLE)
+    is_enough = 2 * tail(fewest, mean, baseline.dispersion, baseline.doubt) <= ALARM_P
+    return np.where(is_enough, fewest, fewest + 1).astype(int)
+
+
+def _design(days: pd.DatetimeIndex, first: pd.Timestamp, *, has_season: bool) -> Array:
+    """Weekday, and season where there is one."""
+    weekday = (days.dayofweek.to_numpy()[:, None] == np.arange(7)).astype(float)
+    if not has_season:
+        return weekday
+    angle = 2 * np.pi * (days - first).days.to_numpy() / DAYS_PER_YEAR
+    return np.column_stack([weekday, np.sin(angle), np.cos(angle)])
+
+
+def _city(usual: Array, design: Array) -> sm.GLM:
+    """Poisson regression of the city's daily count. Half a person on every day keeps a weekday on which nobody has come
+    yet from having no chance at all."""
+    total = usual.sum(axis=1) + 0.5 / max(len(usual), 1)
+    return sm.GLM(total, design, family=sm.families.Poisson()).fit()
+
+
+def _capped(observed: Array, mean: Array, residual: float) -> Array:
+    """Counts, those of a larger Anscombe residual (Poisson; Noufaily et al. 2013, section 3.2) as what would just have
+    it: an outbreak raises neither what is expected nor what counts as usual spread."""
+    return np.minimum(observed, (mean ** (2 / 3) + residual * mean ** (1 / 6) / 1.5) ** 1.5)
