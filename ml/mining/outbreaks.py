@@ -33,7 +33,7 @@ SYNDROMES: dict[str, tuple[str, ...]] = {
 }
 """Name -> beginnings of ICD-10-CM codes: intestinal infections (A00 to A09), vomiting, diarrhoea, other stomach and
 bowel inflammation; acute infections of the airways, influenza and pneumonia (J00 to J22), cough, short of breath."""
-DAYS_PER_YEAR = 365.25
+DAYS_PER_YEAR, DAYS_PER_WEEK = 365.25, 7
 LEAST_PAST_DAYS = 56
 BLOCK_DAYS = 7
 GUARD_DAYS = 7
@@ -166,7 +166,7 @@ def _first_alarm(mean: Array, baseline: Baseline) -> Array:
 
 def _design(days: pd.DatetimeIndex, first: pd.Timestamp, *, has_season: bool) -> Array:
     """Weekday, and season where there is one."""
-    weekday = (days.dayofweek.to_numpy()[:, None] == np.arange(7)).astype(float)
+    weekday = (days.dayofweek.to_numpy()[:, None] == np.arange(DAYS_PER_WEEK)).astype(float)
     if not has_season:
         return weekday
     angle = 2 * np.pi * (days - first).days.to_numpy() / DAYS_PER_YEAR
@@ -174,9 +174,9 @@ def _design(days: pd.DatetimeIndex, first: pd.Timestamp, *, has_season: bool) ->
 
 
 def _city(usual: Array, design: Array) -> sm.GLM:
-    """Poisson regression of the city's daily count. Half a person on every day keeps a weekday on which nobody has come
-    yet from having no chance at all."""
-    total = usual.sum(axis=1) + 0.5 / max(len(usual), 1)
+    """Poisson regression of the city's daily count. Each weekday has half a person more in all (the mean of Jeffreys'
+    prior): of one on which nobody has come yet it is not known that nobody does."""
+    total = usual.sum(axis=1) + 0.5 * DAYS_PER_WEEK / len(usual)
     return sm.GLM(total, design, family=sm.families.Poisson()).fit()
 
 

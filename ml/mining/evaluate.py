@@ -1,0 +1,237 @@
+"""Mining against the simulated city's answer key: was what was planted found, and what was found that was not?
+
+Runs inside the landing and vault zone: it turns the key's ids into pseudonyms. Only the simulated city has a key.
+Tables of the key that are not there are skipped, and the result says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pyspark.sql import SparkSession
+from sklearn.metrics import adjusted_rand_score
+
+from jobs.errors import CitywellError
+from jobs.identity.pseudonyms import Pseudonymiser, load_key
+from jobs.lake import catalog
+from jobs.settings import settings
+from ml.mining import dispensing, facility_days, shapes
+from ml.mining.inputs import ATC_ITEM, ICD10_CATEGORY, ICD10_ITEM
+from ml.mining.outbreaks import DAYS_PER_YEAR, WINDOW_DAYS
+from ml.mining.rules import JOINT
+
+PERSONS = "persons"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure. cases: what it is a figure of; 0 where nothing was planted that could have been found."""
+
+    name: str
+    value: float
+    unit: str
+    cases: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """skipped: tables of the key that are not there."""
+
+    figures: tuple[Figure, ...]
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The newest run of each table of mining, and how the key's ids are called in the lake.
+
+    people: person_id, person_key, as often as a person of the city is several in the lake or the reverse. facilities:
+    facility_key -> source.
+    """
+
+    rows: Mapping[shapes.Shape, pd.DataFrame]
+    people: pd.DataFrame
+    facilities: Mapping[str, str]
+
+    def anomalies(self, kind: str) -> pd.DataFrame:
+        told = self.rows[shapes.ANOMALIES]
+        return told[told["kind"] == kind]
+
+    def members(self, kind: str) -> pd.DataFrame:
+        told = self.rows[shapes.MEMBERS]
+        return told[told["kind"] == kind]
+
+
+Judge = Callable[[Found, pd.DataFrame], Iterator[Figure]]
+
+
+def evaluate(answer_key: Path | None = None) -> Result:
+    """The figures of what is published. answer_key: the city's directory of that name.
+
+    Raises CitywellError when there is no answer key, or nothing has been mined.
+    """
+    folder = answer_key or settings().city_dir / "answer_key"
+    if not (folder / f"{PERSONS}.parquet").exists():
+        raise CitywellError(
+            "There is no answer key.", where=str(folder), do="only the simulated city has one"
+        )
+    with catalog.lake_session() as spark:
+        found = _found(spark, pd.read_parquet(folder / f"{PERSONS}.parquet"))
+    return judge(found, folder)
+
+
+def judge(found: Found, folder: Path) -> Result:
+    """The figures of ``found`` by the tables of the key in ``folder``."""
+    figures: list[Figure] = []
+    skipped = []
+    for name, judging in JUDGES.items():
+        path = folder / f"{name}.parquet"
+        if path.exists():
+            figures += judging(found, pd.read_parquet(path))
+        else:
+            skipped.append(name)
+    return Result(tuple(figures), tuple(skipped))
+
+
+def outbreaks(found: Found, planted: pd.DataFrame) -> Iterator[Figure]:
+    """planted: syndrome, area_code, began_on, ended_on. Days until the first alarm (0: on the first day), of those that
+    began on a day that was judged; one that is never found takes for ever. A false alarm is a day of alarm outside the
+    district's outbreaks of that syndrome, and of the days after in which its last days are still counted."""
+    judged = found.rows[shapes.OUTBREAKS].assign(date=lambda rows: pd.to_datetime(rows["date"]))
+    planted = planted.assign(**{name: _days(planted[name]) for name in ("began_on", "ended_on")})
+    delays = []
+    is_false = judged["is_alarm"].to_numpy(dtype=bool).copy()
+    for one in planted.itertuples():
+        is_there = ((judged["area_code"] == one.area_code) & (judged["syndrome"] == one.syndrome)).to_numpy()
+        passed = (judged["date"] - one.began_on).dt.days.to_numpy()
+        length = (one.ended_on - one.began_on).days
+        is_false &= ~(is_there & (passed >= 0) & (passed <= length + WINDOW_DAYS - 1))
+        if (is_there & (passed == 0)).any():
+            is_hit = is_there & (passed >= 0) & (passed <= length) & judged["is_alarm"].to_numpy(dtype=bool)
+            delays.append(float(passed[is_hit].min()) if is_hit.any() else np.inf)
+    years = len(judged[["area_code", "date"]].drop_duplicates()) / DAYS_PER_YEAR
+    n = len(delays)
+    yield Figure("outbreaks_found", float(np.isfinite(delays).mean()) if n else 0.0, "share", n)
+    yield Figure("outbreak_delay_median", float(np.median(delays)) if n else np.inf, "days", n)
+    per_year = float(is_false.sum() / years) if years else 0.0
+    yield Figure("outbreak_false_alarms", per_year, "days per district and year", int(is_false.sum()))
+
+
+def facility_anomalies(found: Found, planted: pd.DataFrame) -> Iterator[Figure]:
+    """planted: source, date, kind."""
+    told = found.anomalies(facility_days.KIND)
+    told_days = set(zip(told["subject"].map(found.facilities), _days(told["from_date"]), strict=True))
+    planted = planted.assign(date=_days(planted["date"]))
+    for kind, rows in sorted(planted.groupby("kind")):
+        hits = sum(pair in told_days for pair in zip(rows["source"], rows["date"], strict=True))
+        yield _share(f"facility_days_found_{kind}", hits, len(rows))
+    right = told_days & set(zip(planted["source"], planted["date"], strict=True))
+    yield _share("facility_days_right", len(right), len(told_days))
+
+
+def dispensing_anomalies(found: Found, planted: pd.DataFrame) -> Iterator[Figure]:
+    """planted: person_id, began_on, ended_on. Found is a person with a told window that overlaps those days."""
+    told = found.anomalies(dispensing.KIND).rename(columns={"subject": "person_key"})
+    told = told.assign(from_date=_days(told["from_date"]), to_date=_days(told["to_date"]))
+    known = planted.assign(began_on=_days(planted["began_on"]), ended_on=_days(planted["ended_on"])).merge(
+        found.people, on="person_id"
+    )
+    both = told.merge(known, on="person_key")
+    both = both[(both["from_date"] <= both["ended_on"]) & (both["to_date"] >= both["began_on"])]
+    yield _share("dispensing_anomalies_found", both["person_id"].nunique(), known["person_id"].nunique())
+    yield _share("dispensing_anomalies_right", both["person_key"].nunique(), told["person_key"].nunique())
+
+
+def planted_rules(found: Found, planted: pd.DataFrame) -> Iterator[Figure]:
+    """planted: antecedent, consequent, each ``system|code``."""
+    told = found.rows[shapes.RULES]
+    told_rules = set(zip(told["antecedent"], told["consequent"], strict=True))
+    wanted = [(item(a), item(c)) for a, c in zip(planted["antecedent"], planted["consequent"], strict=True)]
+    yield _share("rules_found", sum(rule in told_rules for rule in wanted), len(wanted))
+
+
+def phenotypes(found: Found, planted: pd.DataFrame) -> Iterator[Figure]:
+    """planted: person_id, phenotype."""
+    known = found.members("patients").merge(found.people, on="person_key").merge(planted, on="person_id")
+    known = known.drop_duplicates("person_key")
+    yield Figure("patient_clusters", known["cluster"].nunique(), "clusters", planted["phenotype"].nunique())
+    yield Figure(
+        "phenotypes_agree", _agreement(known["phenotype"], known["cluster"]), "adjusted Rand", len(known)
+    )
+
+
+def district_types(found: Found, planted: pd.DataFrame) -> Iterator[Figure]:
+    """planted: area_code, type."""
+    known = found.members("districts").merge(planted, on="area_code")
+    yield Figure("district_clusters", known["cluster"].nunique(), "clusters", planted["type"].nunique())
+    yield Figure(
+        "district_types_agree", _agreement(known["type"], known["cluster"]), "adjusted Rand", len(known)
+    )
+
+
+JUDGES: Mapping[str, Judge] = {
+    "outbreaks": outbreaks,
+    "facility_days": facility_anomalies,
+    "dispensing_anomalies": dispensing_anomalies,
+    "rules": planted_rules,
+    "phenotypes": phenotypes,
+    "district_types": district_types,
+}
+"""By table of the key."""
+
+
+def item(coded: str) -> str:
+    """The item of ``system|code``, as the table of rules names it; of several joined by & each."""
+    parts = []
+    for one in coded.split(JOINT.strip()):
+        system, _, code = one.strip().rpartition("|")
+        is_drug = "atc" in system.lower()
+        parts.append(f"{ATC_ITEM}{code}" if is_drug else f"{ICD10_ITEM}{code[:ICD10_CATEGORY]}")
+    return JOINT.join(sorted(parts))
+
+
+def _found(spark: SparkSession, persons: pd.DataFrame) -> Found:
+    missing = [shape.table for shape in shapes.SHAPES if not spark.catalog.tableExists(shape.table)]
+    if missing:
+        raise CitywellError(
+            f"Not published yet: {', '.join(missing)}", where="gold", do="run the mine DAG first"
+        )
+    rows = {}
+    for shape in shapes.SHAPES:
+        table = spark.table(shape.table)
+        newest = table.agg({"run_id": "max"}).collect()[0][0]
+        rows[shape] = table.where(table["run_id"] == newest).toPandas()
+    master = load_key(settings().keys_dir / "pseudonym.key")
+    makers = {source: Pseudonymiser(master, source) for source in set(persons["source"])}
+    keys = [
+        makers[source].key("Patient", patient)
+        for source, patient in zip(persons["source"], persons["patient_id"], strict=True)
+    ]
+    linked = spark.table("gold.fct_encounter").select("patient_key", "person_key").distinct().toPandas()
+    people = persons[["person_id"]].assign(patient_key=keys).merge(linked, on="patient_key")
+    facilities = spark.table("gold.dim_facility").select("facility_key", "source").collect()
+    return Found(
+        rows,
+        people[["person_id", "person_key"]].drop_duplicates(),
+        {row["facility_key"]: row["source"] for row in facilities},
+    )
+
+
+def _days(column: pd.Series) -> pd.Series:
+    """Days without time or zone."""
+    times = pd.to_datetime(column)
+    return (
+        times.dt.tz_convert("UTC").dt.tz_localize(None) if times.dt.tz is not None else times
+    ).dt.normalize()
+
+
+def _share(name: str, part: int, whole: int) -> Figure:
+    return Figure(name, part / whole if whole else 0.0, "share", whole)
+
+
+def _agreement(one: pd.Series, other: pd.Series) -> float:
+    return float(adjusted_rand_score(one, other)) if len(one) else 0.0

@@ -1,0 +1,390 @@
+"""What mining needs of gold, counted and summed by the engine: aggregates come here, facts stay there.
+
+Every function reads the registered ``gold.*`` of ``spark`` as they could be used at ``as_of`` (an instant, UTC) and
+gives a pandas frame in a fixed order of rows. People are those of ``dim_person`` who are not known to be dead, at most
+MOST_PEOPLE of them, drawn by a hash of their key: more would make no figure better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import reduce
+
+import pandas as pd
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.lake import engine
+from ml.mining.dispensing import WATCHED
+from ml.mining.dispensing import WINDOW_DAYS as DISPENSING_DAYS
+from ml.mining.outbreaks import SYNDROMES
+from ml.mining.readings import HISTORY_DAYS, LEAST_Z, NEW_DAYS, TO_NORMAL
+from ml.mining.rules import ItemCounts, least_people
+
+NEEDED = (
+    "gold.dim_person",
+    "gold.fct_encounter",
+    "gold.fct_condition",
+    "gold.fct_measurement",
+    "gold.fct_medication_request",
+)
+USED_WHERE_THERE = ("gold.fct_dispense", "gold.agg_district_daily", "gold.dim_medication")
+MOST_PEOPLE = 200_000
+MOST_ITEMS = 150
+VISIT_DAYS = 365
+VALUE_DAYS = 730
+ICD10 = "http://hl7.org/fhir/sid/icd-10-cm"
+ATC = "http://www.whocc.no/atc"
+ICD10_ITEM, ATC_ITEM = "icd10|", "atc|"
+ICD10_CATEGORY = 3
+"""Characters of an ICD-10 code that name its category."""
+HOME = "PTRES"
+AGE_BANDS = ((18, "0 to 17"), (40, "18 to 39"), (65, "40 to 64"), (80, "65 to 79"))
+OLDEST = "80 and over"
+DISTRICT_CONDITIONS = 8
+EXPOSURES = ("pm2_5_ug_m3", "no2_ug_m3", "o3_max_8h_ug_m3", "temperature_mean_cel")
+
+
+@dataclass(frozen=True)
+class Gold:
+    """Gold at ``as_of``. people: person_key, sex, age_years, age_band, postal_district; kept by the engine. tables:
+    those of USED_WHERE_THERE that are there."""
+
+    spark: SparkSession
+    as_of: datetime
+    people: DataFrame
+    tables: frozenset[str]
+
+    @classmethod
+    def at(cls, spark: SparkSession, as_of: datetime, tables: Sequence[str]) -> Gold:
+        return cls(spark, as_of, engine.kept(_people(spark, as_of)), frozenset(tables))
+
+    def usable(self, table: str) -> DataFrame:
+        """The rows of a table of facts that could be used at ``as_of``."""
+        return self.spark.table(table).where(F.col("usable_at") <= F.lit(self.as_of))
+
+    def ago(self, days: float) -> Column:
+        return F.lit(self.as_of - timedelta(days=days))
+
+
+def people(gold: Gold) -> pd.DataFrame:
+    """A row per person by key: sex, age_years, age_band, postal_district, and of the last VISIT_DAYS emergency_visits,
+    outpatient_visits, admissions (counts) and stay_days (mean of the person's stays); conditions and drugs (how many
+    different ones the person ever had)."""
+    is_own = F.col("part_of_key").isNull()
+    recent = gold.usable("gold.fct_encounter").where(is_own & (F.col("started_at") > gold.ago(VISIT_DAYS)))
+    is_inpatient = F.col("is_inpatient")
+    visits = recent.groupBy("person_key").agg(
+        F.sum(_one(F.col("class_code") == "EMER")).alias("emergency_visits"),
+        F.sum(_one(F.col("class_code") == "AMB")).alias("outpatient_visits"),
+        F.sum(_one(is_inpatient)).alias("admissions"),
+        F.round(F.avg(F.when(is_inpatient, F.col("length_of_stay_hours"))) / 24, 4).alias("stay_days"),
+    )
+    had = (
+        items(gold)
+        .groupBy("person_key")
+        .agg(
+            F.sum(_one(F.col("item").startswith(ICD10_ITEM))).alias("conditions"),
+            F.sum(_one(F.col("item").startswith(ATC_ITEM))).alias("drugs"),
+        )
+    )
+    counted = ["emergency_visits", "outpatient_visits", "admissions", "conditions", "drugs"]
+    joined = gold.people.join(visits, "person_key", "left").join(had, "person_key", "left")
+    return _frame(joined.fillna(0, counted).orderBy("person_key"))
+
+
+def values(gold: Gold) -> pd.DataFrame:
+    """person_key, concept, unit, value: of each person and concept the median of what hospitals measured in the last
+    VALUE_DAYS, in the concept's unit."""
+    rows = _measured(gold).where(
+        (F.col("place") == "hospital") & (F.col("effective_at") > gold.ago(VALUE_DAYS))
+    )
+    middle = rows.groupBy("person_key", "concept", "unit").agg(_median("value").alias("value"))
+    return _frame(middle.orderBy("person_key", "concept"))
+
+
+def items(gold: Gold) -> DataFrame:
+    """person_key, item: every condition (ICD-10 category, ``icd10|E11``) and drug (ATC, ``atc|A10BA02``) a person
+    ever had, once. Chapter XXI (Z) is left out: a contact with a health service is no condition."""
+    condition = gold.usable("gold.fct_condition").where(F.col("code_system") == ICD10)
+    category = F.substring("code", 1, ICD10_CATEGORY)
+    conditions = condition.where(~F.col("code").startswith("Z")).select(
+        "person_key", F.concat(F.lit(ICD10_ITEM), category).alias("item")
+    )
+    request = gold.usable("gold.fct_medication_request").where(F.col("code_system") == ATC)
+    drugs = request.select("person_key", F.concat(F.lit(ATC_ITEM), F.col("code")).alias("item"))
+    return (
+        conditions.unionByName(drugs)
+        .where("item is not null")
+        .distinct()
+        .join(gold.people.select("person_key"), "person_key", "left_semi")
+    )
+
+
+def person_items(gold: Gold) -> pd.DataFrame:
+    """``items`` as a frame."""
+    return _frame(items(gold).orderBy("person_key", "item"))
+
+
+def words(gold: Gold) -> dict[str, str]:
+    """What people call each item: of a category the words most often sent with one of its codes, of a drug its name in
+    ``dim_medication``, else likewise."""
+    condition = gold.usable("gold.fct_condition").where(F.col("code_system") == ICD10)
+    category = F.substring("code", 1, ICD10_CATEGORY)
+    request = gold.usable("gold.fct_medication_request").where(F.col("code_system") == ATC)
+    said = condition.select(F.concat(F.lit(ICD10_ITEM), category).alias("item"), "code_display").unionByName(
+        request.select(F.concat(F.lit(ATC_ITEM), F.col("code")).alias("item"), "code_display")
+    )
+    counted = _frame(said.where("code_display is not null").groupBy("item", "code_display").count())
+    counted = counted.sort_values(["item", "count", "code_display"], ascending=[True, False, True])
+    found = dict(counted.drop_duplicates("item")[["item", "code_display"]].itertuples(index=False))
+    if "gold.dim_medication" in gold.tables:
+        named = gold.spark.table("gold.dim_medication").where("name is not null").select("atc_code", "name")
+        found |= {f"{ATC_ITEM}{row['atc_code']}": row["name"] for row in named.collect()}
+    return found
+
+
+def item_counts(gold: Gold) -> ItemCounts:
+    """People by stratum of age band and sex, and with each item, pair and three of items; sets of fewer people than
+    ``rules.least_people`` are left out, and items beyond the MOST_ITEMS most frequent."""
+    stratum = F.concat_ws(", ", "age_band", "sex").alias("stratum")
+    person = gold.people.select("person_key", stratum)
+    strata = {row["stratum"]: row["count"] for row in person.groupBy("stratum").count().collect()}
+    least = least_people(sum(strata.values()))
+    had = engine.kept(items(gold).join(person, "person_key").select("person_key", "stratum", "item"))
+    frequent = (
+        had.groupBy("item")
+        .count()
+        .where(F.col("count") >= least)
+        .orderBy(F.desc("count"), "item")
+        .limit(MOST_ITEMS)
+        .select("item")
+    )
+    basket = engine.kept(had.join(frequent, "item"))
+    one = basket.select("person_key", "stratum", F.col("item").alias("a"))
+    two = one.join(basket.select("person_key", F.col("item").alias("b")), "person_key").where("a < b")
+    pairs = two.groupBy("a", "b").count().where(F.col("count") >= least).select("a", "b")
+    frequent_two = engine.kept(two.join(pairs, ["a", "b"]))
+    last = frequent_two.select("person_key", F.col("a").alias("b"), F.col("b").alias("c"))
+    three = frequent_two.select("person_key", "stratum", "a", "b").join(last, ["person_key", "b"])
+    threes = three.groupBy("a", "b", "c").count().where(F.col("count") >= least).select("a", "b", "c")
+    counted = [
+        _by_stratum(one, ["a"]),
+        _by_stratum(frequent_two, ["a", "b"]),
+        _by_stratum(three.join(threes, ["a", "b", "c"]), ["a", "b", "c"]),
+    ]
+    sets = _frame(reduce(DataFrame.unionByName, counted).orderBy("a", "b", "c", "stratum"))
+    return ItemCounts(pd.Series(strata, dtype=float), sets, least)
+
+
+def watched_windows(gold: Gold) -> pd.DataFrame:
+    """person_key, drug_class, from_date, to_date, packs, pharmacies: of each person, watched class and month the
+    DISPENSING_DAYS days with most packs that end on a day of the month on which the person got some."""
+    drug_class = reduce(
+        lambda so_far, start: so_far.when(F.col("atc_code").startswith(start), WATCHED[start]),
+        WATCHED,
+        F.when(F.lit(False), ""),
+    )
+    got = engine.kept(
+        gold.usable("gold.fct_dispense")
+        .where("told_by = 'pharmacy' and person_key is not null and quantity_kept > 0")
+        .withColumn("drug_class", drug_class)
+        .where("drug_class is not null")
+        .groupBy("person_key", "drug_class", F.col("dispensed_date").alias("date"), "facility_key")
+        .agg(F.sum("quantity_kept").alias("packs"))
+    )
+    ends = got.select("person_key", "drug_class", F.col("date").alias("to_date")).distinct()
+    is_within = (F.col("date") <= F.col("to_date")) & (F.col("date") > F.date_sub("to_date", DISPENSING_DAYS))
+    windows = _frame(
+        ends.join(got, ["person_key", "drug_class"])
+        .where(is_within)
+        .groupBy("person_key", "drug_class", "to_date")
+        .agg(F.sum("packs").alias("packs"), F.countDistinct("facility_key").alias("pharmacies"))
+        .withColumn("from_date", F.date_sub("to_date", DISPENSING_DAYS - 1))
+    )
+    windows["month"] = pd.to_datetime(windows["to_date"]).dt.to_period("M")
+    keys = ["person_key", "drug_class", "month"]
+    order = [*keys, "packs", "pharmacies", "to_date"]
+    fullest = windows.sort_values(order, ascending=[True, True, True, False, False, False])
+    return fullest.drop_duplicates(keys).drop(columns="month").reset_index(drop=True)
+
+
+def arrivals(gold: Gold) -> pd.DataFrame:
+    """facility_key, date, arrivals: emergency and unplanned inpatient encounters by the day they started on. The day of
+    ``as_of`` is not over and left out."""
+    is_unplanned = (F.col("class_code") == "EMER") | (F.col("is_inpatient") & ~F.col("is_planned"))
+    rows = gold.usable("gold.fct_encounter").where(
+        is_unplanned & F.col("part_of_key").isNull() & _is_over(gold, "started_date")
+    )
+    counted = rows.where("facility_key is not null").groupBy(
+        "facility_key", F.col("started_date").alias("date")
+    )
+    daily = counted.agg(F.count(F.lit(1)).alias("arrivals"))
+    return _frame(daily.orderBy("facility_key", "date"))
+
+
+def readings(gold: Gold) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What ``readings.find`` takes: new values, and what the person's own history says.
+
+    History: of those who have a value in the NEW_DAYS before ``as_of``, person_key, concept, place, earlier (count),
+    median and mad (median absolute deviation) of the HISTORY_DAYS before those. New: person_key, concept, place, date,
+    value, unit of the values that are LEAST_Z or more from the median by the person's own MAD: no others can be one.
+    """
+    keys = ["person_key", "concept", "place"]
+    measured = engine.kept(_measured(gold).where(F.col("effective_at") > gold.ago(NEW_DAYS + HISTORY_DAYS)))
+    is_new = F.col("effective_at") > gold.ago(NEW_DAYS)
+    new = measured.where(is_new)
+    old = measured.where(~is_new).join(new.select(*keys).distinct(), keys, "left_semi")
+    middle = old.groupBy(*keys).agg(F.count(F.lit(1)).alias("earlier"), _median("value").alias("median"))
+    away = old.join(middle, keys).withColumn("away", _away())
+    history = engine.kept(
+        away.groupBy(*keys, "earlier", "median")
+        .agg(_median("away").alias("mad"))
+        .select(*keys, "earlier", "median", "mad")
+    )
+    far = new.join(history, keys).where(_away() >= LEAST_Z * TO_NORMAL * F.col("mad"))
+    day = F.to_date("effective_at").alias("date")
+    return (
+        _frame(far.select(*keys, day, "value", "unit").orderBy(*keys, "date", "value")),
+        _frame(history.orderBy(*keys)),
+    )
+
+
+def syndromic_counts(gold: Gold) -> dict[str, pd.DataFrame]:
+    """By syndrome: area_code (postal district of the person's home), date, people who came to an emergency or
+    outpatient department with one of its codes as reason or diagnosis; each once a day. The day of ``as_of`` is not
+    over and left out."""
+    visits = gold.usable("gold.fct_encounter").where(
+        F.col("class_code").isin("EMER", "AMB")
+        & F.col("part_of_key").isNull()
+        & _is_over(gold, "started_date")
+    )
+    diagnosis = (
+        gold.usable("gold.fct_condition")
+        .where((F.col("code_system") == ICD10) & F.col("encounter_key").isNotNull())
+        .where("category_code = 'encounter-diagnosis'")
+        .select("encounter_key", F.col("code").alias("diagnosis"))
+    )
+    came = engine.kept(
+        visits.join(diagnosis, "encounter_key", "left")
+        .join(gold.people.where("postal_district is not null"), "person_key")
+        .select("person_key", "reason_code", "diagnosis", "postal_district", "started_date")
+    )
+    found = {}
+    for name, starts in SYNDROMES.items():
+        is_of = reduce(
+            Column.__or__, [F.col(c).startswith(s) for c in ("reason_code", "diagnosis") for s in starts]
+        )
+        counted = came.where(is_of).groupBy(
+            F.col("postal_district").alias("area_code"), F.col("started_date").alias("date")
+        )
+        daily = counted.agg(F.countDistinct("person_key").alias("people"))
+        found[name] = _frame(daily.orderBy("area_code", "date"))
+    return found
+
+
+def residents(people: pd.DataFrame) -> pd.Series:
+    """People by postal district."""
+    return people["postal_district"].dropna().value_counts().sort_index()
+
+
+def district_profiles(
+    gold: Gold, people: pd.DataFrame, syndromic: Mapping[str, pd.DataFrame]
+) -> pd.DataFrame:
+    """By postal district (index): mean age; visits, admissions and syndromes per 1,000 residents and year; share of
+    residents with each of the DISTRICT_CONDITIONS most frequent conditions, in percent; and, where air and weather are
+    told, the mean EXPOSURES of the last VISIT_DAYS."""
+    homes = people.dropna(subset=["postal_district"])
+    by_district = homes.groupby("postal_district")
+    profile = pd.DataFrame({"age_years": by_district["age_years"].mean()})
+    for visits in ("emergency_visits", "outpatient_visits", "admissions"):
+        profile[f"{visits}_per_1000"] = 1000 * by_district[visits].mean()
+    since = (gold.as_of - timedelta(days=VISIT_DAYS)).date()
+    for name, counts in syndromic.items():
+        recent = counts[counts["date"] > since].groupby("area_code")["people"].sum()
+        profile[f"{name}_visits_per_1000"] = (
+            1000 * recent.reindex(profile.index).fillna(0) / by_district.size()
+        )
+    is_condition = F.col("item").startswith(ICD10_ITEM)
+    had = (
+        items(gold)
+        .where(is_condition)
+        .join(gold.people.select("person_key", "postal_district"), "person_key")
+    )
+    counted = _frame(had.where("postal_district is not null").groupBy("postal_district", "item").count())
+    shares = counted.pivot_table(index="postal_district", columns="item", values="count", fill_value=0)
+    frequent = sorted(shares.columns, key=lambda item: (-shares[item].sum(), item))[:DISTRICT_CONDITIONS]
+    for item in frequent:
+        profile[item] = 100 * shares[item].reindex(profile.index).fillna(0) / by_district.size()
+    if "gold.agg_district_daily" in gold.tables:
+        daily = gold.spark.table("gold.agg_district_daily").where(
+            (F.col("kind") == "postal_district") & (F.col("date") > F.lit(since)) & _is_over(gold, "date")
+        )
+        means = [F.round(F.avg(name), 4).alias(name) for name in EXPOSURES]
+        exposed = _frame(daily.groupBy("area_code").agg(*means)).set_index("area_code")
+        profile = profile.join(exposed)
+    return profile.dropna(axis="columns").sort_index()
+
+
+def _people(spark: SparkSession, as_of: datetime) -> DataFrame:
+    is_dead = F.col("is_deceased") & (F.col("deceased_at").isNull() | (F.col("deceased_at") <= F.lit(as_of)))
+    months = (as_of.year - F.col("birth_year")) * 12 + as_of.month - F.coalesce("birth_month", F.lit(7))
+    age = months / 12
+    band = reduce(
+        lambda so_far, upper: so_far.when(F.col("age_years") < upper[0], upper[1]),
+        AGE_BANDS,
+        F.when(F.lit(False), ""),
+    ).otherwise(OLDEST)
+    living = spark.table("gold.dim_person").where(~is_dead & F.col("birth_year").isNotNull())
+    return (
+        living.select("person_key", "sex", F.round(age, 2).alias("age_years"), "postal_district")
+        .where("age_years >= 0")
+        .withColumn("age_band", band)
+        .orderBy(F.xxhash64("person_key"), "person_key")
+        .limit(MOST_PEOPLE)
+    )
+
+
+def _measured(gold: Gold) -> DataFrame:
+    """person_key, concept, place (home or hospital), effective_at, value, unit of the people."""
+    place = F.when(F.col("location_type_code") == HOME, "home").otherwise("hospital")
+    return (
+        gold.usable("gold.fct_measurement")
+        .where("concept is not null and value_canonical is not null")
+        .where(F.col("effective_at") <= F.lit(gold.as_of))
+        .select(
+            *("person_key", "concept", "effective_at", place.alias("place")),
+            *(F.col("value_canonical").alias("value"), F.col("unit_canonical").alias("unit")),
+        )
+        .join(gold.people.select("person_key"), "person_key", "left_semi")
+    )
+
+
+def _by_stratum(rows: DataFrame, sets: list[str]) -> DataFrame:
+    """Columns a, b, c, stratum, people."""
+    counted = rows.groupBy(*sets, "stratum").agg(F.count(F.lit(1)).alias("people"))
+    missing = [F.lit(None).cast("string").alias(name) for name in ("a", "b", "c") if name not in sets]
+    return counted.select("*", *missing).select("a", "b", "c", "stratum", "people")
+
+
+def _is_over(gold: Gold, day: str) -> Column:
+    return F.col(day) < F.lit(gold.as_of.date())
+
+
+def _away() -> Column:
+    return F.abs(F.col("value") - F.col("median"))
+
+
+def _frame(rows: DataFrame) -> pd.DataFrame:
+    frame: pd.DataFrame = rows.toArrow().to_pandas()
+    return frame
+
+
+def _median(column: str) -> Column:
+    return F.percentile(column, F.lit(0.5))
+
+
+def _one(condition: Column) -> Column:
+    return F.when(condition, 1).otherwise(0)

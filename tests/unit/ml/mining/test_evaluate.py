@@ -1,0 +1,174 @@
+"""Figures against an answer key written as tables: what was found, when, and what should not have been."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml.mining import evaluate, shapes
+from ml.mining.evaluate import Figure, Found, item, judge
+from tests.unit.ml.gold import text_table
+
+FIRST = dt.date(2025, 1, 1)
+
+
+def day(number: int) -> dt.date:
+    return FIRST + dt.timedelta(days=number)
+
+
+def outbreak_rows(alarms: dict[str, list[int]], days: int = 100) -> pd.DataFrame:
+    """Two districts, one syndrome; days with an alarm by district."""
+    return pd.DataFrame(
+        [
+            {
+                "area_code": area,
+                "syndrome": "respiratory",
+                "date": day(n),
+                "is_alarm": n in alarms.get(area, []),
+            }
+            for area in ("C01", "C02")
+            for n in range(days)
+        ]
+    )
+
+
+def found(**tables: pd.DataFrame) -> Found:
+    rows = {
+        shape: pd.DataFrame(columns=[column.split()[0] for column in shape.columns.split(", ")])
+        for shape in shapes.SHAPES
+    }
+    rows |= {getattr(shapes, name.upper()): table for name, table in tables.items()}
+    people = pd.DataFrame({"person_id": [1, 2, 3, 3], "person_key": ["k1", "k2", "k3", "k3b"]})
+    return Found(rows, people, {"f1": "hospital_north", "f2": "hospital_harbour"})
+
+
+def figures(of: Found, tmp_path: Path, **key: pd.DataFrame) -> dict[str, Figure]:
+    for name, table in key.items():
+        table.to_parquet(tmp_path / f"{name}.parquet")
+    return {figure.name: figure for figure in judge(of, tmp_path).figures}
+
+
+def test_tables_of_the_key_that_are_not_there_are_skipped(tmp_path: Path) -> None:
+    result = judge(found(), tmp_path)
+    assert result.figures == ()
+    assert result.skipped == (
+        "outbreaks",
+        "facility_days",
+        "dispensing_anomalies",
+        "rules",
+        "phenotypes",
+        "district_types",
+    )
+
+
+def test_outbreaks_by_days_to_the_first_alarm(tmp_path: Path) -> None:
+    """Three that could be found: at once, two days later, never. One began before anything was judged."""
+    planted = pd.DataFrame(
+        text_table(
+            """
+            outbreak_id | syndrome    | area_code | began_on   | ended_on
+            a           | respiratory | C01       | 2025-01-11 | 2025-01-20
+            b           | respiratory | C02       | 2025-01-11 | 2025-01-20
+            c           | respiratory | C02       | 2025-03-02 | 2025-03-06
+            d           | respiratory | C01       | 2024-12-01 | 2024-12-09
+            """
+        )
+    )
+    told = outbreak_rows({"C01": [10, 21, 50], "C02": [12, 67]})
+    got = figures(found(outbreaks=told), tmp_path, outbreaks=planted)
+    assert got["outbreaks_found"] == Figure("outbreaks_found", pytest.approx(2 / 3), "share", 3)
+    assert got["outbreak_delay_median"].value == 2
+    assert got["outbreak_false_alarms"].cases == 2, (
+        "day 50 and day 67; day 21 still counts the outbreak's last days"
+    )
+    assert got["outbreak_false_alarms"].value == pytest.approx(2 / (200 / 365.25))
+
+
+def test_an_alarm_of_the_other_syndrome_finds_nothing(tmp_path: Path) -> None:
+    planted = pd.DataFrame(
+        {"syndrome": ["gastrointestinal"], "area_code": ["C01"], "began_on": [day(10)], "ended_on": [day(15)]}
+    )
+    told = outbreak_rows({"C01": [10]})
+    both = pd.concat([told, told.assign(syndrome="gastrointestinal", is_alarm=False)])
+    got = figures(found(outbreaks=both), tmp_path, outbreaks=planted)
+    assert got["outbreak_delay_median"].value == np.inf
+    assert got["outbreak_false_alarms"].cases == 1
+
+
+def test_anomalies_by_subject_and_day(tmp_path: Path) -> None:
+    told = pd.DataFrame(
+        [
+            ("facility_day", "f1", day(5), day(5)),
+            ("facility_day", "f2", day(9), day(9)),
+            ("dispensing", "k3b", day(0), day(89)),
+            ("dispensing", "k2", day(0), day(89)),
+        ],
+        columns=["kind", "subject", "from_date", "to_date"],
+    )
+    got = figures(
+        found(anomalies=told),
+        tmp_path,
+        facility_days=pd.DataFrame(
+            {
+                "source": ["hospital_north", "hospital_north"],
+                "date": pd.to_datetime([day(5), day(6)]).tz_localize("UTC"),
+                "kind": ["surge", "closed"],
+            }
+        ),
+        dispensing_anomalies=pd.DataFrame(
+            {
+                "person_id": [3, 2, 9],
+                "began_on": [day(60), day(100), day(0)],
+                "ended_on": [day(120), day(140), day(9)],
+                "atc_code": "N02AX02",
+            }
+        ),
+    )
+    assert (got["facility_days_found_surge"].value, got["facility_days_found_closed"].value) == (1, 0)
+    assert got["facility_days_right"].value == 0.5
+    assert got["dispensing_anomalies_found"] == Figure("dispensing_anomalies_found", 0.5, "share", 2), (
+        "of the two whom the lake knows"
+    )
+    assert got["dispensing_anomalies_right"].value == 0.5
+
+
+def test_rules_by_what_their_codes_mean(tmp_path: Path) -> None:
+    told = pd.DataFrame({"antecedent": ["icd10|E11"], "consequent": ["atc|A10BA02"]})
+    icd10, atc = "http://hl7.org/fhir/sid/icd-10-cm", "http://www.whocc.no/atc"
+    planted = pd.DataFrame(
+        {
+            "antecedent": [f"{icd10}|E11.9", f"{atc}|A10BA02"],
+            "consequent": [f"{atc}|A10BA02", f"{icd10}|E11.9"],
+        }
+    )
+    got = figures(found(rules=told), tmp_path, rules=planted)
+    assert got["rules_found"] == Figure("rules_found", 0.5, "share", 2), "a rule has a direction"
+    assert item(f"{icd10}|I50.9 & {atc}|C03CA01") == "atc|C03CA01 & icd10|I50"
+
+
+def test_clusters_by_agreement(tmp_path: Path) -> None:
+    told = pd.DataFrame(
+        [
+            *(("patients", key, None, number) for key, number in (("k1", 0), ("k2", 1), ("k3", 1))),
+            *(("districts", None, area, number) for area, number in (("C01", 0), ("C02", 1), ("C03", 0))),
+        ],
+        columns=["kind", "person_key", "area_code", "cluster"],
+    )
+    got = figures(
+        found(members=told),
+        tmp_path,
+        phenotypes=pd.DataFrame({"person_id": [1, 2, 3], "phenotype": ["heart", "lung", "lung"]}),
+        district_types=pd.DataFrame({"area_code": ["C01", "C02", "C03"], "type": ["a", "b", "b"]}),
+    )
+    assert got["phenotypes_agree"].value == 1.0
+    assert got["district_types_agree"].value < 0.5
+    assert (got["patient_clusters"].value, got["patient_clusters"].cases) == (2, 2)
+
+
+def test_a_city_without_a_key_is_told(tmp_path: Path) -> None:
+    with pytest.raises(evaluate.CitywellError, match="no answer key"):
+        evaluate.evaluate(tmp_path)

@@ -1,0 +1,147 @@
+"""Mining of a small lake: what was planted is published, a run again changes nothing, and old runs go."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jobs.errors import CitywellError
+from ml import mining
+from ml.mining import clusters, inputs, pipeline, shapes
+from tests.support.lake import TestLake
+from tests.unit.ml.mining import gold
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Any:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(clusters, "MOST_ROWS", 300)
+        monkeypatch.setattr(clusters, "PAIRS", 3)
+        monkeypatch.setattr(clusters, "NULLS", 2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def mined(lake: TestLake) -> dict[str, Any]:
+    """What a run says, after what happens before there is gold."""
+    with pytest.raises(CitywellError, match=r"Not published yet: gold\.dim_person"):
+        mining.mine(gold.AS_OF)
+    gold.publish(gold.city())
+    return mining.mine(gold.AS_OF.isoformat())
+
+
+def everything(lake: TestLake) -> dict[str, list[dict[str, Any]]]:
+    found = {}
+    for shape in shapes.SHAPES:
+        rows = lake.rows(f"select * from {shape.table}")
+        found[shape.table] = sorted(rows, key=lambda row: str(list(row.values())))
+    return found
+
+
+def test_every_table_is_published_with_its_run(mined: dict[str, Any], lake: TestLake) -> None:
+    for name, rows in everything(lake).items():
+        assert rows, name
+        assert {row["run_id"] for row in rows} == {"20250204T000000.000000Z"}
+    keys = {
+        "gold.mining_statistics": ("variable", "division", "group_name"),
+        "gold.mining_correlations": ("variable", "other_variable"),
+        "gold.mining_rules": ("antecedent", "consequent"),
+        "gold.mining_clusters": ("kind", "cluster"),
+        "gold.mining_cluster_members": ("kind", "person_key", "area_code"),
+        "gold.mining_anomalies": ("kind", "subject", "what", "from_date"),
+        "gold.mining_outbreaks": ("area_code", "syndrome", "date"),
+    }
+    for name, key in keys.items():
+        rows = everything(lake)[name]
+        assert len({tuple(row[column] for column in key) for row in rows}) == len(rows), f"grain of {name}"
+
+
+def test_what_was_planted_is_found(mined: dict[str, Any], lake: TestLake) -> None:
+    rules = lake.rows(
+        "select antecedent, consequent, antecedent_words, consequent_words from gold.mining_rules"
+    )
+    assert [tuple(rule.values()) for rule in rules if rule["antecedent"] == "icd10|E11"] == [
+        ("icd10|E11", "atc|A10BA02", "Type 2 diabetes", "Metformin")
+    ]
+    [dispensed] = lake.rows("select subject from gold.mining_anomalies where kind = 'dispensing'")
+    assert dispensed["subject"] == gold.BUYER
+    told = lake.rows("select kind, subject, from_date, unit from gold.mining_anomalies")
+    assert {
+        "kind": "facility_day",
+        "subject": "f",
+        "from_date": gold.FIRST.date() + timedelta(days=gold.CLOSED_DAY),
+        "unit": "arrivals",
+    } in told
+    assert [row["subject"] for row in told if row["kind"] == "reading"][:1] == [gold.SICK]
+    alarms = lake.rows("select area_code, date from gold.mining_outbreaks where is_alarm order by date")
+    began = gold.FIRST.date() + timedelta(days=gold.OUTBREAK_DAY)
+    assert alarms[0] == {"area_code": gold.OUTBREAK_DISTRICT, "date": began}
+    assert mined["alarms"] == len(alarms)
+    assert mined["rules"] == len(rules)
+
+
+def test_the_living_are_counted_once(mined: dict[str, Any], lake: TestLake) -> None:
+    [row] = lake.rows(
+        "select people, missing, unit from gold.mining_statistics where variable = 'age_years' and division = 'all'"
+    )
+    assert row == {"people": 899, "missing": 0, "unit": "a"}
+    members = lake.rows("select person_key from gold.mining_cluster_members where kind = 'patients'")
+    assert gold.DEAD not in {row["person_key"] for row in members}
+    assert len(members) == 899
+
+
+def test_a_second_run_says_the_same(mined: dict[str, Any], lake: TestLake) -> None:
+    before = everything(lake)
+    assert mining.mine(gold.AS_OF) == mined
+    assert everything(lake) == before
+
+
+def test_the_future_says_nothing_of_an_earlier_run(mined: dict[str, Any], lake: TestLake) -> None:
+    """What becomes usable later changes nothing; of a day that is not over nothing is counted."""
+    before = everything(lake)
+    rows = gold.city()
+    later = gold.AS_OF + timedelta(hours=1)
+    for table in ("gold.fct_encounter", "gold.fct_condition", "gold.fct_measurement", "gold.fct_dispense"):
+        rows[table] += [{**row, "usable_at": later} for row in rows[table][:200]]
+    gold.publish(rows)
+    mining.mine(gold.AS_OF)
+    gold.publish(gold.city())
+    assert everything(lake) == before
+
+
+def test_only_the_newest_runs_stay_and_a_run_may_find_nothing(
+    mined: dict[str, Any], lake: TestLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(_: inputs.Gold) -> pipeline.Tables:
+        return {shape: pd.DataFrame(columns=columns(shape)) for shape in shapes.SHAPES}
+
+    monkeypatch.setattr(shapes, "KEPT_RUNS", 2)
+    monkeypatch.setattr(pipeline, "find", nothing)
+    assert mining.mine(gold.AS_OF + timedelta(days=1))["rules"] == 0
+    assert everything(lake)["gold.mining_rules"], "the run before is still there"
+    monkeypatch.setattr(pipeline, "find", lambda _: {shape: one_row(shape) for shape in shapes.SHAPES})
+    for days in (2, 3, 1):
+        mining.mine(gold.AS_OF + timedelta(days=days))
+    for name, rows in everything(lake).items():
+        held = sorted(row["run_id"][:8] for row in rows)
+        assert held == ["20250205", "20250206", "20250207"], f"{name}: the two newest, and the one asked for"
+
+
+def columns(shape: shapes.Shape) -> list[str]:
+    return [column.split()[0] for column in shape.columns.split(", ")]
+
+
+def one_row(shape: shapes.Shape) -> pd.DataFrame:
+    return pd.DataFrame([dict.fromkeys(columns(shape))]).assign(**{"q": 1.0, "is_alarm": False, "kind": "x"})
+
+
+@pytest.mark.parametrize(
+    ("value", "stored"), [(1 / 3, 0.333333333), (123456.789012345, 123456.789), (2e-300, 2e-300), (0.0, 0.0)]
+)
+def test_what_is_stored_has_nine_digits(value: float, stored: float) -> None:
+    assert pipeline._rounded(np.array([value, -value])).tolist() == [stored, -stored]
+    assert np.isnan(pipeline._rounded(np.array([np.nan]))).all()
