@@ -77,15 +77,23 @@ class Clustering:
 
 
 def cluster(
-    values: pd.DataFrame, strata: Array | None = None, *, most: int = MOST_CLUSTERS, seed: int = 0
+    values: pd.DataFrame,
+    strata: Array | None = None,
+    *,
+    most: int = MOST_CLUSTERS,
+    is_scaled: bool = False,
+    seed: int = 0,
 ) -> Clustering:
     """The clusters of the rows of ``values`` (numbers, none missing); rows in a fixed order give the same ones.
 
-    strata: the stratum of each row, by default the same for all.
+    strata: the stratum of each row, by default the same for all. is_scaled: the columns' spreads say how much each
+    tells, and stay as they are.
     """
     rng = np.random.default_rng(seed)
     stratum = pd.factorize(np.zeros(len(values)) if strata is None else strata)[0]
-    z = _standardised(values, stratum)
+    z = _less_the_stratum(values, stratum)
+    if not is_scaled:
+        z /= z.std(axis=0)
     kept = _components_that_hold(z, stratum, rng)
     if kept == 0:
         return _everybody(np.zeros((len(values), 0)), ())
@@ -108,11 +116,10 @@ def cluster(
     return Clustering(labels, distance, _silhouettes(scores, labels, rng), best.stability, trials)
 
 
-def _standardised(values: pd.DataFrame, stratum: Array) -> Array:
-    """Columns less the mean of the row's stratum, with a spread of 1; those that do not vary are left out."""
+def _less_the_stratum(values: pd.DataFrame, stratum: Array) -> Array:
+    """Columns less the mean of the row's stratum; those that do not vary are left out."""
     own = values - values.groupby(stratum).transform("mean")
-    varying = own.loc[:, own.std(ddof=0) > 1e-9]
-    return (varying / varying.std(ddof=0)).to_numpy(dtype=float)
+    return own.loc[:, own.std(ddof=0) > 1e-9].to_numpy(dtype=float)
 
 
 def _shuffled(z: Array, stratum: Array, rng: np.random.Generator) -> Array:

@@ -7,13 +7,13 @@ MOST_PEOPLE of them, drawn by a hash of their key: more would make no figure bet
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import reduce
 
 import pandas as pd
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from jobs.lake import engine
@@ -43,7 +43,7 @@ ICD10_CATEGORY = 3
 HOME = "PTRES"
 AGE_BANDS = ((18, "0 to 17"), (40, "18 to 39"), (65, "40 to 64"), (80, "65 to 79"))
 OLDEST = "80 and over"
-DISTRICT_CONDITIONS = 8
+SMOKING_STATUS, SMOKES_DAILY = "72166-2", "LA18976-3"
 EXPOSURES = ("pm2_5_ug_m3", "no2_ug_m3", "o3_max_8h_ug_m3", "temperature_mean_cel")
 
 
@@ -290,42 +290,31 @@ def residents(people: pd.DataFrame) -> pd.Series:
     return people["postal_district"].dropna().value_counts().sort_index()
 
 
-def district_profiles(
-    gold: Gold, people: pd.DataFrame, syndromic: Mapping[str, pd.DataFrame]
-) -> pd.DataFrame:
-    """By postal district (index): mean age; visits, admissions and syndromes per 1,000 residents and year; share of
-    residents with each of the DISTRICT_CONDITIONS most frequent conditions, in percent; and, where air and weather are
-    told, the mean EXPOSURES of the last VISIT_DAYS."""
-    homes = people.dropna(subset=["postal_district"])
-    by_district = homes.groupby("postal_district")
-    profile = pd.DataFrame({"age_years": by_district["age_years"].mean()})
-    for visits in ("emergency_visits", "outpatient_visits", "admissions"):
-        profile[f"{visits}_per_1000"] = 1000 * by_district[visits].mean()
-    since = (gold.as_of - timedelta(days=VISIT_DAYS)).date()
-    for name, counts in syndromic.items():
-        recent = counts[counts["date"] > since].groupby("area_code")["people"].sum()
-        profile[f"{name}_visits_per_1000"] = (
-            1000 * recent.reindex(profile.index).fillna(0) / by_district.size()
-        )
-    is_condition = F.col("item").startswith(ICD10_ITEM)
-    had = (
-        items(gold)
-        .where(is_condition)
-        .join(gold.people.select("person_key", "postal_district"), "person_key")
+def smokers(gold: Gold) -> pd.Series:
+    """Whether the person smokes daily (1 or 0), by the newest status told as a LOINC answer (list LL2201-3)."""
+    told = (
+        gold.usable("gold.fct_measurement")
+        .where((F.col("code") == SMOKING_STATUS) & F.col("value_code").isNotNull())
+        .where(F.col("effective_at") <= F.lit(gold.as_of))
     )
-    counted = _frame(had.where("postal_district is not null").groupBy("postal_district", "item").count())
-    shares = counted.pivot_table(index="postal_district", columns="item", values="count", fill_value=0)
-    frequent = sorted(shares.columns, key=lambda item: (-shares[item].sum(), item))[:DISTRICT_CONDITIONS]
-    for item in frequent:
-        profile[item] = 100 * shares[item].reindex(profile.index).fillna(0) / by_district.size()
-    if "gold.agg_district_daily" in gold.tables:
-        daily = gold.spark.table("gold.agg_district_daily").where(
-            (F.col("kind") == "postal_district") & (F.col("date") > F.lit(since)) & _is_over(gold, "date")
-        )
-        means = [F.round(F.avg(name), 4).alias(name) for name in EXPOSURES]
-        exposed = _frame(daily.groupBy("area_code").agg(*means)).set_index("area_code")
-        profile = profile.join(exposed)
-    return profile.dropna(axis="columns").sort_index()
+    newest_first = Window.partitionBy("person_key").orderBy(F.desc("effective_at"), "value_code")
+    newest = told.withColumn("place", F.row_number().over(newest_first)).where("place = 1")
+    smokes = newest.select("person_key", _one(F.col("value_code") == SMOKES_DAILY).alias("smokes"))
+    found = _frame(smokes.orderBy("person_key")).set_index("person_key")["smokes"]
+    return found.astype(float)
+
+
+def exposures(gold: Gold) -> pd.DataFrame:
+    """By postal district (index) the mean EXPOSURES of the last VISIT_DAYS; no columns where none are told."""
+    if "gold.agg_district_daily" not in gold.tables:
+        return pd.DataFrame()
+    since = (gold.as_of - timedelta(days=VISIT_DAYS)).date()
+    daily = gold.spark.table("gold.agg_district_daily").where(
+        (F.col("kind") == "postal_district") & (F.col("date") > F.lit(since)) & _is_over(gold, "date")
+    )
+    means = [F.round(F.avg(name), 4).alias(name) for name in EXPOSURES]
+    found = _frame(daily.groupBy("area_code").agg(*means).orderBy("area_code")).set_index("area_code")
+    return found.dropna(axis="columns")
 
 
 def _people(spark: SparkSession, as_of: datetime) -> DataFrame:

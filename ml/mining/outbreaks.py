@@ -28,7 +28,7 @@ import statsmodels.api as sm
 from scipy import stats
 
 SYNDROMES: dict[str, tuple[str, ...]] = {
-    "gastrointestinal": (*(f"A{n:02d}" for n in range(10)), "R11", "R19.7", "K52"),
+    "gastro": (*(f"A{n:02d}" for n in range(10)), "R11", "R19.7", "K52"),
     "respiratory": (*(f"J{n:02d}" for n in range(23)), "R05", "R06.0"),
 }
 """Name -> beginnings of ICD-10-CM codes: intestinal infections (A00 to A09), vomiting, diarrhoea, other stomach and

@@ -26,6 +26,7 @@ from ml.mining import (
     correlate,
     describe,
     dispensing,
+    districts,
     facility_days,
     inputs,
     outbreaks,
@@ -68,9 +69,11 @@ def find(gold: Gold) -> Tables:
     people, values, words = inputs.people(gold), inputs.values(gold), inputs.words(gold)
     variables, units = patients.variables(people, values)
     syndromic = inputs.syndromic_counts(gold)
+    had = inputs.person_items(gold)
+    residents = districts.of_residents(people, variables, had, inputs.smokers(gold))
     member_tables = [
-        _patients(people, variables, inputs.person_items(gold), words),
-        _districts(inputs.district_profiles(gold, people, syndromic), words),
+        _patients(people, variables, had, words),
+        _districts(*districts.profiles(residents, people, inputs.exposures(gold)), words),
     ]
     divisions = {"sex": people["sex"].to_numpy(), "age": people["age_band"].to_numpy()}
     statistics = describe.describe(variables, divisions)
@@ -101,10 +104,16 @@ def _patients(
     return _clustered("patients", found, told, members)
 
 
-def _districts(profile: pd.DataFrame, words: Mapping[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    found = clusters.cluster(profile, most=MOST_DISTRICT_CLUSTERS)
-    told = clusters.marks(profile, found.labels, _called(profile, words))
-    members = pd.DataFrame({"person_key": None, "area_code": profile.index})
+def _districts(
+    shown: pd.DataFrame, by: pd.DataFrame, words: Mapping[str, str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    found = clusters.cluster(by, most=MOST_DISTRICT_CLUSTERS, is_scaled=True)
+    called = {
+        name: f"share with {word}" if name.startswith(inputs.ICD10_ITEM) else word
+        for name, word in _called(shown, words).items()
+    }
+    told = clusters.marks(shown, found.labels, called)
+    members = pd.DataFrame({"person_key": None, "area_code": by.index})
     return _clustered("districts", found, told, members)
 
 

@@ -35,8 +35,8 @@ SCHEMAS: Mapping[str, str] = {
         "category_code string, usable_at timestamp"
     ),
     "gold.fct_measurement": (
-        "person_key string, concept string, location_type_code string, effective_at timestamp, value_canonical double, "
-        "unit_canonical string, usable_at timestamp"
+        "person_key string, code string, value_code string, concept string, location_type_code string, "
+        "effective_at timestamp, value_canonical double, unit_canonical string, usable_at timestamp"
     ),
     "gold.fct_medication_request": (
         "person_key string, code_system string, code string, code_display string, usable_at timestamp"
@@ -111,6 +111,12 @@ def city(people: int = 900, seed: int = 0) -> Rows:
     for day in range(300, 360, 6):
         _dispense(rows, BUYER, f"shop{day % 5}", 1, _Day(day))
     _measure(rows, SICK, 420.0, _Day(DAYS - 3))
+    for number in range(0, people, 3):
+        answer = "LA18976-3" if number % 2 else "LA18978-9"
+        rows["gold.fct_measurement"].append(
+            {"person_key": f"p{number:04d}", "code": "72166-2", "value_code": answer}
+            | {"effective_at": _Day(5).at, "usable_at": _Day(5).at}
+        )
     for place, district in enumerate(DISTRICTS):
         for day in range(DAYS):
             rows["gold.agg_district_daily"].append(_exposure(district, place, _Day(day)))
