@@ -37,8 +37,8 @@ class Question:
     name: target and registered model name. title: one sentence for people. horizon_days: the score speaks of
     the days after ``as_of`` up to this many. alert_budget: share of scored cases that a team can act on; the
     alert line is put where this share of the training cases lies above it. baselines: name of a published score -> the
-    feature that holds it, higher for a higher risk: what a model has to beat. cost_ratio: what a false alarm costs, with
-    a missed event as the unit, where that is known.
+    feature that holds it, higher for a higher risk: what a model has to beat. cost_ratio: what a false alarm costs,
+    with a missed event as the unit, where that is known.
     """
 
     name: str
