@@ -88,7 +88,7 @@ def test_some_transactions_are_committed_after_the_reader_has_looked(
 ) -> None:
     city.open_pharmacy(chain, lambda _: None)
     missed: dict[str, set[str]] = {"dispense": set(), "stock": set()}
-    for _ in range(30):
+    for _ in range(40):
         before = {t: everything(cluster)[t] for t in missed}
         marks = {t: rows(cluster, f"select max(changed_at) from pharmacy.{t}")[0][0] for t in missed}
         city.advance(1)
