@@ -132,6 +132,11 @@ class _Now:
         """Everybody so many years older, and otherwise the same."""
         return replace(self.standing, age=self.standing.age + years)
 
+    def share_of(self, codes: tuple[str, ...]) -> np.ndarray:
+        """Of each person's unplanned admissions, the share for some reasons."""
+        total = self.rates["unplanned"].sum(axis=1)
+        return hazards.of_reasons(self.rates["unplanned"], codes) / np.maximum(total, 1e-12)
+
     def share_free(self, step: int) -> np.ndarray:
         """Of each person, the share of that step after the quiet days."""
         return 1 - np.clip(self.quiet_days / STEP_DAYS - step, 0, 1)
@@ -186,8 +191,7 @@ def _admissions(now: _Now) -> dict[str, np.ndarray]:
         again = _again(now, total, step)
         for code, rates in of_code.items():
             rates.append(hazards.of_reasons(fresh, (code,)) * again)
-    shares = now.rates["unplanned"] / now.rates["unplanned"].sum(axis=1, keepdims=True)
-    returns = {code: now.returns * hazards.of_reasons(shares, (code,)) for code in of_code}
+    returns = {code: now.returns * now.share_of((code,)) for code in of_code}
     length = [STEP_DAYS / YEAR] * len(any_event)
     deaths = [now.death] * len(any_event)
     first = _incidence(any_event[:3], deaths[:3], length[:3])
@@ -231,8 +235,7 @@ def _cardiovascular(now: _Now) -> np.ndarray:
         events.append(hazards.of_reasons(fresh, CARDIOVASCULAR) * again)
         deaths.append(_death(s, {**now.rates, "unplanned": fresh, "death": hazards.death(s)}))
     risk = _incidence(events, deaths, [1.0] * 5)
-    shares = now.rates["unplanned"] / now.rates["unplanned"].sum(axis=1, keepdims=True)
-    risk = _or(now.returns * hazards.of_reasons(shares, CARDIOVASCULAR), risk)
+    risk = _or(now.returns * now.share_of(CARDIOVASCULAR), risk)
     return np.where(now.people.cardiovascular_ms < now.day * DAY_MS, np.nan, risk)
 
 

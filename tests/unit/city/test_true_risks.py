@@ -167,6 +167,16 @@ def test_a_discharge_raises_the_risk_of_an_emergency_and_a_stay_ends_it() -> Non
     assert np.isnan(true_risks.of(world.people, day, 1.0)["emergency_90d"][grown]).all()
 
 
+def test_in_a_city_without_admissions_nobody_is_at_risk_of_one() -> None:
+    world = World(2, admission_factor=0.0, day=day_of(2025, 1, 1))
+    world.settle(300)
+    found = true_risks.of(world.people, world.day, 0.0)
+    grown = world.people.age_years(world.day) >= 18
+    assert (found["pneumonia_90d"][grown] == 0).all()
+    assert (found["cardiovascular_5y"][grown] == 0).all()
+    assert (found["emergency_90d"][grown] > 0).all()
+
+
 def test_the_answer_key_tells_risks_phenotypes_and_rules(made_home: Path) -> None:
     told = key(made_home, "true_risks")
     instants = sorted({r["at"] for r in told})
