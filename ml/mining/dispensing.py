@@ -6,7 +6,7 @@ the pharmacies they came from. What is expected is what people who got any of th
 dispersion of packs without the highest TRIMMED share of the rows, so that the odd ones do not set the norm. Packs
 beyond one per window, and pharmacies beyond the first, are each taken as negative binomial; the score is -log10 of the
 product of both tail probabilities. They are not independent (who buys more goes to more shops), so it ranks, and is no
-p; the least score is that of packs alone at a tail probability of one in a thousand.
+p; LEAST_SCORE, of ours, is a product of one in a hundred thousand.
 
 Classes are those that Germany's drug law watches or that are known to be misused: opioids (ATC N02A), cough opioids
 (R05DA), benzodiazepines and Z-substances (N05BA, N05CD, N05CF), gabapentinoids (N02BF, formerly N03AX12 and N03AX16).
@@ -35,7 +35,7 @@ WATCHED: dict[str, str] = {
 """ATC beginning -> name."""
 WINDOW_DAYS = 90
 TRIMMED = 0.05
-LEAST_SCORE = 3.0
+LEAST_SCORE = 5.0
 ALERTS_PER_1000_PEOPLE_MONTH = 0.5
 FEWEST_ROWS = 50
 

@@ -1,9 +1,11 @@
 """Anomalies of facility days: a hospital to which far more, or far fewer, people came than on such a day.
 
-Expected arrivals by a quasi-Poisson regression on weekday, season (one harmonic) and trend, fitted twice: the second
-time without the days whose Pearson residual is above UNUSUAL, which would bend it (as Farrington et al., JRSS A 1996
-weight them down). Unlike outbreaks these are judged when all is known: a day is compared with days before and after it.
-The score is -log10 of the two-sided tail probability, negative binomial.
+Two counts are judged: unplanned arrivals, which a closed department lacks, and those with an injury, which an accident
+brings: on most days few come with one, so that it shows where it would be lost among all arrivals. Expected numbers by
+a quasi-Poisson regression on weekday, season (one harmonic) and trend, fitted twice: the second time without the days
+whose Pearson residual is above UNUSUAL, which would bend it (as Farrington et al., JRSS A 1996 weight them down).
+Unlike outbreaks these are judged when all is known: a day is compared with days before and after it. The score is
+-log10 of the two-sided tail probability, negative binomial.
 """
 
 from __future__ import annotations
@@ -19,8 +21,11 @@ KIND = "facility_day"
 DAYS_PER_YEAR = 365.25
 LEAST_DAYS = 90
 UNUSUAL = 3.0
-LEAST_SCORE = 3.0
+LEAST_SCORE = 2.5
 ALERTS_PER_FACILITY_YEAR = 6.0
+
+COUNTS = {"arrivals": "unplanned arrivals", "injuries": "arrivals with an injury"}
+"""Column -> what it counts."""
 
 Array = np.ndarray
 
@@ -28,55 +33,54 @@ Array = np.ndarray
 def find(arrivals: pd.DataFrame) -> pd.DataFrame:
     """The most anomalous days of each facility. Columns: budget.COLUMNS.
 
-    arrivals: ``facility_key``, ``date``, ``arrivals`` (unplanned); a day without a row between a facility's first and
-    last one had none. Facilities of fewer than LEAST_DAYS days are left out.
+    arrivals: ``facility_key``, ``date``, ``arrivals`` (unplanned), ``injuries`` (of these); a day without a row between
+    a facility's first and last one had none. Facilities of fewer than LEAST_DAYS days are left out.
     """
-    found = [
-        within(scored, ALERTS_PER_FACILITY_YEAR * len(scored) / DAYS_PER_YEAR, LEAST_SCORE)
-        for key, rows in arrivals.groupby("facility_key", sort=True)
-        if len(scored := score(str(key), rows)) >= LEAST_DAYS
-    ]
+    found = []
+    for key, rows in arrivals.groupby("facility_key", sort=True):
+        daily = rows.set_index(pd.DatetimeIndex(rows["date"]))[list(COUNTS)].astype(float)
+        days = pd.date_range(daily.index.min(), daily.index.max(), freq="D")
+        if len(days) >= LEAST_DAYS:
+            daily = daily.reindex(days).fillna(0)
+            scored = pd.concat([score(str(key), daily[count], words) for count, words in COUNTS.items()])
+            found.append(within(scored, ALERTS_PER_FACILITY_YEAR * len(days) / DAYS_PER_YEAR, LEAST_SCORE))
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=COLUMNS)
 
 
-def score(facility_key: str, arrivals: pd.DataFrame) -> pd.DataFrame:
-    """Every day of one facility with its expected arrivals and score, as candidates; none of fewer than LEAST_DAYS."""
-    daily = pd.Series(
-        arrivals["arrivals"].to_numpy(dtype=float), index=pd.DatetimeIndex(arrivals["date"])
-    ).sort_index()
-    days = pd.date_range(daily.index[0], daily.index[-1], freq="D")
-    if len(days) < LEAST_DAYS:
-        return pd.DataFrame(columns=COLUMNS)
-    observed = daily.reindex(days).fillna(0).to_numpy()
+def score(facility_key: str, daily: pd.Series, words: str) -> pd.DataFrame:
+    """Every day of one count of a facility with what was expected and its score, as candidates.
+
+    daily: the count by day, every day. words: what is counted.
+    """
+    observed, days = daily.to_numpy(), pd.DatetimeIndex(daily.index)
     expected, dispersion = _expected(observed, days)
     share = 1 / max(dispersion, 1 + 1e-9)
     size = expected * share / (1 - share)
     more = stats.nbinom.logsf(observed - 1, size, share)
     fewer = stats.nbinom.logcdf(observed, size, share)
     tail = np.minimum(0, np.log(2) + np.minimum(more, fewer))
-    words = [
-        f"{n:.0f} unplanned arrivals where {e:.1f} were to be expected"
-        for n, e in zip(observed, expected, strict=True)
-    ]
     return pd.DataFrame(
         {
             "kind": KIND,
             "subject_kind": "facility",
             "subject": facility_key,
-            "what": np.where(observed > expected, "more arrivals", "fewer arrivals"),
+            "what": np.where(observed > expected, f"more {words}", f"fewer {words}"),
             "from_date": days.date,
             "to_date": days.date,
             "observed": observed,
             "expected": expected,
-            "unit": "arrivals",
+            "unit": words,
             "score": -tail / np.log(10),
-            "words": words,
+            "words": [
+                f"{n:.0f} {words} where {e:.1f} were to be expected"
+                for n, e in zip(observed, expected, strict=True)
+            ],
         }
     )
 
 
 def _expected(observed: Array, days: pd.DatetimeIndex) -> tuple[Array, float]:
-    """Expected arrivals by day, and variance by mean of the usual days, at least 1."""
+    """Expected number by day, and variance by mean of the usual days, at least 1."""
     weekday = (days.dayofweek.to_numpy()[:, None] == np.arange(7)).astype(float)
     passed = np.arange(len(days)) / DAYS_PER_YEAR
     angle = 2 * np.pi * passed

@@ -40,6 +40,8 @@ ATC = "http://www.whocc.no/atc"
 ICD10_ITEM, ATC_ITEM = "icd10|", "atc|"
 ICD10_CATEGORY = 3
 """Characters of an ICD-10 code that name its category."""
+INJURIES = ("S", "T07", "T14", *(f"T{n}" for n in range(20, 33)))
+"""ICD-10-CM: injuries of parts of the body (S00 to S99), several or unspecified ones, burns (T20 to T32)."""
 HOME = "PTRES"
 AGE_BANDS = ((18, "0 to 17"), (40, "18 to 39"), (65, "40 to 64"), (80, "65 to 79"))
 OLDEST = "80 and over"
@@ -212,8 +214,8 @@ def watched_windows(gold: Gold) -> pd.DataFrame:
 
 
 def arrivals(gold: Gold) -> pd.DataFrame:
-    """facility_key, date, arrivals: emergency and unplanned inpatient encounters by the day they started on. The day of
-    ``as_of`` is not over and left out."""
+    """facility_key, date, arrivals (emergency and unplanned inpatient encounters by the day they started on), injuries
+    (those with one as reason: INJURIES). The day of ``as_of`` is not over and left out."""
     is_unplanned = (F.col("class_code") == "EMER") | (F.col("is_inpatient") & ~F.col("is_planned"))
     rows = gold.usable("gold.fct_encounter").where(
         is_unplanned & F.col("part_of_key").isNull() & _is_over(gold, "started_date")
@@ -221,7 +223,8 @@ def arrivals(gold: Gold) -> pd.DataFrame:
     counted = rows.where("facility_key is not null").groupBy(
         "facility_key", F.col("started_date").alias("date")
     )
-    daily = counted.agg(F.count(F.lit(1)).alias("arrivals"))
+    is_injury = reduce(Column.__or__, [F.col("reason_code").startswith(start) for start in INJURIES])
+    daily = counted.agg(F.count(F.lit(1)).alias("arrivals"), F.sum(_one(is_injury)).alias("injuries"))
     return _frame(daily.orderBy("facility_key", "date"))
 
 

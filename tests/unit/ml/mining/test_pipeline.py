@@ -74,7 +74,7 @@ def test_what_was_planted_is_found(mined: dict[str, Any], lake: TestLake) -> Non
         "kind": "facility_day",
         "subject": "f",
         "from_date": gold.FIRST.date() + timedelta(days=gold.CLOSED_DAY),
-        "unit": "arrivals",
+        "unit": "unplanned arrivals",
     } in told
     assert [row["subject"] for row in told if row["kind"] == "reading"][:1] == [gold.SICK]
     alarms = lake.rows("select area_code, date from gold.mining_outbreaks where is_alarm order by date")
