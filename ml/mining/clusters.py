@@ -8,7 +8,7 @@
 2. **How many.** For each k, k-means on pairs of subsamples of SUBSAMPLE of the rows: stability is the mean adjusted
    Rand index of the two clusterings on the rows in common (Ben-Hur, Elisseeff and Guyon, Pacific Symposium on
    Biocomputing 2002). A k is accepted when its stability is at least LEAST_STABILITY (Hennig, Computational Statistics
-   and Data Analysis 2007: valid, stable clusters) and above that of every table without clusters, and its silhouette
+   and Data Analysis 2007: valid, stable clusters) and not below that of any table without clusters, and its silhouette
    (Rousseeuw 1987) LEAST_GAIN above theirs. Those are NULLS shuffled tables, and NULLS normal ones with the same
    components (Liu, Hayes, Nobel and Marron, JASA 2008), so that a gradient, which k-means can only cut somewhere, is
    none. LEAST_GAIN, of ours, is for gradients that are skew. Of the accepted the one of the largest silhouette is
@@ -55,7 +55,7 @@ class Trial:
     @property
     def is_accepted(self) -> bool:
         return (
-            self.stability >= max(LEAST_STABILITY, np.nextafter(self.null_stability, 2))
+            self.stability >= max(LEAST_STABILITY, self.null_stability)
             and self.silhouette >= self.null_silhouette + LEAST_GAIN
         )
 
@@ -86,8 +86,9 @@ def cluster(
 ) -> Clustering:
     """The clusters of the rows of ``values`` (numbers, none missing); rows in a fixed order give the same ones.
 
-    strata: the stratum of each row, by default the same for all. is_scaled: the columns' spreads say how much each
-    tells, and stay as they are.
+    strata: the stratum of each row, by default the same for all. is_scaled: columns are in standard errors, and stay as
+    they are. A row without differences from the others is then standard normal, and tables of such rows are the nulls;
+    all columns are used, as few rows have many components in common by chance.
     """
     rng = np.random.default_rng(seed)
     stratum = pd.factorize(np.zeros(len(values)) if strata is None else strata)[0]
@@ -97,13 +98,13 @@ def cluster(
     kept = _components_that_hold(z, stratum, rng)
     if kept == 0:
         return _everybody(np.zeros((len(values), 0)), ())
-    scores = _components(z, kept)
+    scores = z if is_scaled else _components(z, kept)
     rows = np.sort(rng.choice(len(scores), min(len(scores), MOST_ROWS), replace=False))
     sample = scores[rows]
-    nulls = [
-        *(rng.normal(0, sample.std(axis=0), sample.shape) for _ in range(NULLS)),
-        *(_components(_shuffled(z, stratum, rng), kept)[rows] for _ in range(NULLS)),
-    ]
+    spread = np.ones(z.shape[1]) if is_scaled else sample.std(axis=0)
+    nulls = [rng.normal(0, spread, sample.shape) for _ in range(NULLS)]
+    if not is_scaled:
+        nulls += [_components(_shuffled(z, stratum, rng), kept)[rows] for _ in range(NULLS)]
     trials = tuple(_try(sample, nulls, k, rng) for k in range(2, min(most, len(sample) // 3) + 1))
     accepted = [trial for trial in trials if trial.is_accepted]
     if not accepted:

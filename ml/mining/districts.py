@@ -9,7 +9,7 @@ from ml.mining.inputs import ICD10_ITEM
 
 FREQUENT_CONDITIONS = 8
 VISITS = ("emergency_visits", "outpatient_visits", "admissions")
-MEASURED = ("body_mass_index", "systolic_pressure", "glucose", "cholesterol")
+MEASURED = ("body_mass_index", "care_need", "systolic_pressure", "glucose", "cholesterol")
 SMOKING = "smokes_daily"
 FEWEST_RESIDENTS = 30
 

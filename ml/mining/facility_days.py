@@ -18,7 +18,7 @@ from scipy import stats
 from ml.mining.budget import COLUMNS, within
 
 KIND = "facility_day"
-DAYS_PER_YEAR = 365.25
+DAYS_PER_YEAR, DAYS_PER_WEEK = 365.25, 7
 LEAST_DAYS = 90
 UNUSUAL = 3.0
 LEAST_SCORE = 2.5
@@ -42,7 +42,8 @@ def find(arrivals: pd.DataFrame) -> pd.DataFrame:
         days = pd.date_range(daily.index.min(), daily.index.max(), freq="D")
         if len(days) >= LEAST_DAYS:
             daily = daily.reindex(days).fillna(0)
-            scored = pd.concat([score(str(key), daily[count], words) for count, words in COUNTS.items()])
+            counts = [count for count in COUNTS if daily[count].any()]
+            scored = pd.concat([score(str(key), daily[count], COUNTS[count]) for count in counts])
             found.append(within(scored, ALERTS_PER_FACILITY_YEAR * len(days) / DAYS_PER_YEAR, LEAST_SCORE))
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=COLUMNS)
 
@@ -80,15 +81,17 @@ def score(facility_key: str, daily: pd.Series, words: str) -> pd.DataFrame:
 
 
 def _expected(observed: Array, days: pd.DatetimeIndex) -> tuple[Array, float]:
-    """Expected number by day, and variance by mean of the usual days, at least 1."""
-    weekday = (days.dayofweek.to_numpy()[:, None] == np.arange(7)).astype(float)
+    """Expected number by day, and variance by mean of the usual days, at least 1. Each weekday has half an arrival more
+    in all (the mean of Jeffreys' prior): of one on which nobody has come yet it is not known that nobody does."""
+    weekday = (days.dayofweek.to_numpy()[:, None] == np.arange(DAYS_PER_WEEK)).astype(float)
     passed = np.arange(len(days)) / DAYS_PER_YEAR
     angle = 2 * np.pi * passed
     design = np.column_stack([weekday, np.sin(angle), np.cos(angle), passed - passed.mean()])
+    prior = 0.5 * DAYS_PER_WEEK / len(days)
     is_usual = np.ones(len(days), dtype=bool)
     for _ in range(2):
-        model = sm.GLM(observed[is_usual] + 1e-6, design[is_usual], family=sm.families.Poisson()).fit()
-        expected = np.maximum(model.predict(design), 1e-3)
+        model = sm.GLM(observed[is_usual] + prior, design[is_usual], family=sm.families.Poisson()).fit()
+        expected = model.predict(design)
         spread = (observed - expected) ** 2 / expected
         dispersion = max(1.0, float(spread[is_usual].sum() / max(is_usual.sum() - design.shape[1], 1)))
         is_usual = np.sqrt(spread / dispersion) <= UNUSUAL
