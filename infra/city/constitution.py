@@ -11,9 +11,9 @@ more or less, is heavier or lighter, and needs more or less help. Nobody changes
 **Smoking** never begins or ends in the time a city lives. **Care need** is what hospitals see of frailty: a level from
 0 to 5 that nurses note, a noisy step of it.
 
-The shares and weights are ours. Their signs are well known: cardiometabolic, respiratory and mental conditions cluster
-(Prados-Torres and others, J Clin Epidemiol 2014), and smoking, body mass and frailty follow deprivation (Marmot
-Review 2010). None of it is an estimate for a real city.
+The shares and weights are ours. Their signs are well known: cardiometabolic and mental conditions cluster
+(Prados-Torres and others, J Clin Epidemiol 2014), so do smoking, asthma and chronic obstructive lung disease, and
+smoking, body mass and frailty follow deprivation (Marmot Review 2010). None of it is an estimate for a real city.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ onset of hypertension  its prevalence at that age, usual systolic pressure, body
 onset of chronic obstructive lung disease   its prevalence at that age, smoking
 lung cancer            smoking now and in the past, chronic obstructive lung disease, age (terms of PLCO-m2012:
                        Tammemaegi and others, N Engl J Med 2013)
-tuberculosis           care need, daily smoking, diabetes, age (risk factors of WHO's Global tuberculosis report 2023)
+tuberculosis           daily smoking, diabetes (risk factors of WHO's Global tuberculosis report 2023), age, and care
+                       need in the place of undernourishment
 other onsets           their prevalence at that age
 
 A lasting condition begins at ONSET_SHARE of its prevalence a year. Lung cancer and tuberculosis begin with symptoms;

@@ -42,7 +42,7 @@ ARRIVALS = (
 SEASON_SWING, SEASON_PEAK = 0.5, (1, 25)
 """Half the distance between the logarithms of most and least; month and day of the most."""
 _FIXED = ((1, 1), (5, 1), (10, 3), (12, 25), (12, 26))
-_REFORMATION, _REFORMATION_SINCE = (10, 31), 2018
+_REFORMATION, _REFORMATION_SINCE = (10, 31), 2017
 _AFTER_EASTER = (-2, 1, 39, 50)
 _EPOCH = date(1970, 1, 1)
 _YEAR = 365.25
@@ -51,7 +51,8 @@ _YEAR = 365.25
 @cache
 def holidays(year: int) -> frozenset[int]:
     """Public holidays of Lower Saxony in that year, as days since 1970: New Year, Good Friday, Easter Monday, May Day,
-    Ascension, Whit Monday, German Unity, Reformation Day (since 2018), two days of Christmas."""
+    Ascension, Whit Monday, German Unity, Reformation Day (for once in 2017, by law since 2018), two days of
+    Christmas."""
     fixed = [*_FIXED, *([_REFORMATION] if year >= _REFORMATION_SINCE else [])]
     found = [date(year, month, day) for month, day in fixed]
     found += [easter(year) + timedelta(days=after) for after in _AFTER_EASTER]

@@ -20,9 +20,10 @@ competing death (Kalbfleisch and Prentice 2002, 8.2), as an event counts only be
 would have come back by now; otherwise nothing unplanned begins for 31 days. Later admissions bring back a share of
 people, for reasons in the proportions of their rates, and keep them for the stay and the quiet days after.
 
-**Left out**: exposures to come (weather, air) and weekdays, whose yearly mean is 1; that a new lasting condition raises
-other rates, but for admissions over five years; moves; that a stay about to end is longer or shorter than usual.
-Falling weight, for lung cancer and tuberculosis.
+**Left out**: exposures to come (weather, air), whose yearly mean is 1, and weekdays; that a new lasting condition
+raises other rates, but those of heart attack and stroke over five years; that a stay is longer or shorter than usual;
+falling weight, which tells of lung cancer and tuberculosis. What a hospital measures is near what the rates follow from
+and not the same: no model can quite reach these risks.
 """
 
 from __future__ import annotations
