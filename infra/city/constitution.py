@@ -29,6 +29,12 @@ NEVER_SMOKER, FORMER_SMOKER, DAILY_SMOKER = range(3)
 """As vocabulary.SMOKING."""
 LEAST_SMOKING_AGE = 16.0
 ADULT_AGE = 18.0
+CARE_NEED_ABOVE = (0.35, 0.75, 1.2, 1.8, 2.6)
+"""Frailty from which each level of care need, 1 to 5, is noted."""
+CARE_NEED_NOISE = 0.2
+"""Standard deviation of its logarithm, from nurse to nurse."""
+NEWTON_STEPS = 8
+"""Enough for ``prevalence_of`` to be exact to nine digits."""
 
 
 @dataclass(frozen=True)
@@ -154,13 +160,6 @@ def prevalence_of(chronic: Chronic, age: np.ndarray, phenotype: np.ndarray) -> n
         slope = (by_phenotype * (1 - by_phenotype)) @ SHARES
         common = common - (by_phenotype @ SHARES - wanted) / slope
     return np.where(age >= ADULT_AGE, _chance(common + shifts[phenotype]), 0.0)
-
-
-NEWTON_STEPS = 8
-CARE_NEED_ABOVE = (0.35, 0.75, 1.2, 1.8, 2.6)
-"""Frailty from which each level of care need, 1 to 5, is noted."""
-CARE_NEED_NOISE = 0.2
-"""Standard deviation of its logarithm, from nurse to nurse."""
 
 
 def care_need(frailty: np.ndarray, rng: np.random.Generator) -> np.ndarray:
