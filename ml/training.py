@@ -14,8 +14,8 @@ on patients that no earlier one has learnt from, so champion and challenger can 
 the test people's latest discharges (the last 40 % of all); the training part is the discharges of patients outside the
 bucket whose label was known before the first of those. What is neither (test people's early discharges, the others'
 late ones, those of test patients who are one person with patients outside the bucket) is left out: that is the price
-of testing on new people in a later time at once. The model that is tested is the model that is used; it is not refitted
-on the test part.
+of testing on new people in a later time at once. Where the horizon is longer than LONGEST_LATER_DAYS, the parts
+differ by people alone. The model that is tested is the model that is used; it is not refitted on the test part.
 """
 
 from __future__ import annotations
@@ -67,6 +67,9 @@ __all__ = [
 
 TEST_PEOPLE = 0.30
 TEST_TIME = 0.40
+LONGEST_LATER_DAYS = 365
+"""A question with a longer horizon is tested on other people of the same time: labels that were known before a later
+test part began would be of too long ago, where a city's records go back that far at all."""
 FEWEST_TRAINING_EVENTS = 50
 FEWEST_TEST_EVENTS = 10
 
@@ -236,15 +239,16 @@ def split(question: Question, cases: Cases) -> Split:
             where=question.name,
             do="give Cases.at, or use cross-validation",
         )
-    cut = np.quantile(cases.at.astype("datetime64[us]").astype("int64"), 1 - TEST_TIME)
-    cut_at = np.datetime64(int(cut), "us")
+    is_later = question.horizon_days <= LONGEST_LATER_DAYS
+    instants = cases.at.astype("datetime64[us]").astype("int64")
+    cut_at = np.datetime64(int(np.quantile(instants, 1 - TEST_TIME if is_later else 0)), "us")
     horizon = np.timedelta64(question.horizon_days, "D")
     patients = cases.person if cases.patient is None else cases.patient
     is_learnt_from = np.array([not in_test_bucket(question, patient) for patient in patients])
     others = set(cases.person[is_learnt_from].tolist())
     is_test_person = np.array([person not in others for person in cases.person])
     return Split(
-        train=np.flatnonzero(is_learnt_from & (cases.at + horizon <= cut_at)),
+        train=np.flatnonzero(is_learnt_from & ((cases.at + horizon <= cut_at) | (not is_later))),
         test=np.flatnonzero(is_test_person & (cases.at >= cut_at)),
         cut=cut_at,
     )

@@ -76,6 +76,11 @@ def visits(
             yield ExtraVisits(EMER, who, why)
 
 
+def yearly_injuries(yearly_rate: np.ndarray) -> float:
+    """Emergency visits that accidents add per person and year, in the mean; yearly_rate: usual ones of each person."""
+    return float(RARITY.per_year / 2 * (np.mean(FACTOR) - 1) * yearly_rate.mean() / 365.25)
+
+
 def notes(seed: int, first_day: int, last_day: int) -> Iterator[dict[str, Any]]:
     """Rows of the answer key for the days [first_day, last_day]."""
     for one in facility_days(seed, first_day, last_day):

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from infra.city import rhythms
 from infra.city.local_time import dates
 from infra.city.places import SECTORS_PER_DISTRICT, sectors_of
 from infra.city.population import DAY_MS, People
@@ -30,7 +31,8 @@ LENGTH_DAYS = (7, 14)
 FALL = 3.0
 SYNDROMES = ("gastro", "respiratory")
 CODES = {"gastro": ("A09",), "respiratory": ("J06.9", "R05.9", "R06.02")}
-EMERGENCY_SHARE, WEEKEND_EMERGENCY_SHARE = 0.5, 0.9
+EMERGENCY_SHARE, DAY_OFF_EMERGENCY_SHARE = 0.5, 0.9
+"""Who goes to an emergency department on a working day, and at a weekend or on a public holiday."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,8 @@ def visits(
         return
     number = np.arange(len(people))
     area = sectors_of(seed, number, people.moves) // SECTORS_PER_DISTRICT
-    is_weekend = (day + 3) % 7 >= 5
-    share = WEEKEND_EMERGENCY_SHARE if is_weekend else EMERGENCY_SHARE
+    is_off = rhythms.kind_of(day) >= rhythms.DAY_KINDS.index("saturday")
+    share = DAY_OFF_EMERGENCY_SHARE if is_off else EMERGENCY_SHARE
     for one in running:
         turn = uniform(seed, "outbreak ill", one.number, number)
         falls_ill = (turn >= one.come_before(day)) & (turn < one.come_before(day + 1))
@@ -99,6 +101,14 @@ def visits(
         ):
             why = reasons(kind, CODES[one.syndrome], uniform(seed, "outbreak reason", one.number, who))
             yield ExtraVisits(class_, who, why, outbreak=one.number)
+
+
+def yearly_emergency_visits() -> float:
+    """Emergency visits that outbreaks add per person and year, in the mean; weekends are two days in seven."""
+    length = np.arange(LENGTH_DAYS[0], LENGTH_DAYS[1] + 1)
+    times = ((1 - np.exp(-FALL)) / (1 - np.exp(-FALL / length))).mean()
+    share = (5 * EMERGENCY_SHARE + 2 * DAY_OFF_EMERGENCY_SHARE) / 7
+    return float(RARITY.per_year * np.mean(FIRST_DAY_SHARE) * times * share)
 
 
 def notes(

@@ -21,12 +21,17 @@ PLACES = 16
 
 @dataclass(frozen=True)
 class Rarity:
-    """What is rare. name: tells draws apart. chance: per turn; a year has 365.25 / turn_days * chance of it."""
+    """What is rare. name: tells draws apart. chance: per turn."""
 
     name: str
     turn_days: int
     chance: float
     rest_days: int
+
+    @property
+    def per_year(self) -> float:
+        """How many begin at a place in a year, in the mean."""
+        return 365.25 / self.turn_days * self.chance
 
 
 class Beginnings(NamedTuple):

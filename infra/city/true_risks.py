@@ -20,6 +20,8 @@ competing death (Kalbfleisch and Prentice 2002, 8.2), as an event counts only be
 would have come back by now; otherwise nothing unplanned begins for 31 days. Later admissions bring back a share of
 people, for reasons in the proportions of their rates, and keep them for the stay and the quiet days after.
 
+**Outbreaks and accidents** add to everybody's emergency visits what they add in the mean over all years (``unusual``).
+
 **Left out**: exposures to come (weather, air), whose yearly mean is 1, and weekdays; that a new lasting condition
 raises other rates, but those of heart attack and stroke over five years; that a stay is longer or shorter than usual;
 falling weight, which tells of lung cancer and tuberculosis. What a hospital measures is near what the rates follow from
@@ -33,7 +35,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.stats import beta
 
-from infra.city import hazards, rhythms, undiagnosed
+from infra.city import hazards, rhythms, undiagnosed, unusual
 from infra.city.admissions import (
     EARLIEST_RETURN_DAYS,
     IS_SEVERE,
@@ -181,7 +183,8 @@ def _incidence(event: list[np.ndarray], death: list[np.ndarray], years: list[flo
 
 def _admissions(now: _Now) -> dict[str, np.ndarray]:
     """emergency_90d, pneumonia_90d, gastrointestinal_180d, by steps of 30 days."""
-    visits, planned = now.rates["emergency_room"], now.rates["planned"]
+    usual, planned = now.rates["emergency_room"], now.rates["planned"]
+    visits = usual + unusual.yearly_emergency_visits(usual)
     any_event: list[np.ndarray] = []
     of_code: dict[str, list[np.ndarray]] = {PNEUMONIA: [], GUT_BLEEDING: []}
     for step in range(180 // STEP_DAYS):

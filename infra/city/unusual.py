@@ -64,6 +64,12 @@ def extra_visits(
     yield from outbreaks.visits(seed, day, people, left, can_go)
 
 
+def yearly_emergency_visits(yearly_rate: np.ndarray) -> float:
+    """Emergency visits beside the usual per person and year, in the mean over all years. yearly_rate: usual ones of
+    each person. Closed emergency departments, which take away one in 400, are not counted."""
+    return outbreaks.yearly_emergency_visits() + facility_days.yearly_injuries(yearly_rate)
+
+
 def notes(
     options: Options, people: People, before_ms: int, now_ms: int, outbreak_visits: Mapping[int, int]
 ) -> Iterator[tuple[str, dict[str, Any]]]:

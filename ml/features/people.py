@@ -134,6 +134,10 @@ def _symptom(name: str, words: str, codes: str) -> Windowed:
     return Windowed(feature, "condition", "ever", f"icd10 rlike '^({codes})'", days=180)
 
 
+def _on_record(name: str, words: str, codes: str) -> Windowed:
+    return Windowed(Feature(f"has_{name}", "flag", words), "condition", "ever", f"icd10 rlike '^({codes})'")
+
+
 SYMPTOMS = (
     _symptom("cough", "cough", "R05"),
     _symptom("bloody_cough", "coughing blood", "R042"),
@@ -153,6 +157,8 @@ FEATURES = FeatureSet(
         *common.visits("as_of", 365),
         *common.visits("as_of", 730),
         *common.conditions("as_of"),
+        _on_record("lung_cancer", "lung cancer", "C3[34]"),
+        _on_record("tuberculosis", "tuberculosis", "A1[5-9]"),
         *SYMPTOMS,
         *common.drugs("as_of"),
         *common.newest((*ANALYTES, *OF_PEOPLE), "as_of", 1095),

@@ -212,3 +212,13 @@ def test_too_few_cases_are_refused_in_words(count: int, words: str) -> None:
 def test_cases_without_a_time_cannot_be_split_by_time() -> None:
     with pytest.raises(CitywellError, match="no time"):
         training.split(toy.QUESTION, replace(CASES, at=None))
+
+
+def test_a_long_horizon_is_tested_on_other_people_of_the_same_time() -> None:
+    """Two years ahead: no label of the training part is known before a later test part begins."""
+    question = replace(toy.QUESTION, horizon_days=730)
+    parts = training.split(question, CASES)
+    assert len(parts.train) + len(parts.test) == len(CASES)
+    assert CASES.at is not None
+    assert parts.cut == CASES.at.min()
+    assert set(CASES.person[parts.train]).isdisjoint(CASES.person[parts.test])
