@@ -122,6 +122,16 @@ def test_after_a_rollback_a_better_one_is_promoted_again(uri: str) -> None:
     assert registry.load(version, uri=uri).features == tuple(toy.QUESTION.feature_names)
 
 
+def test_a_new_champion_has_no_challenger_of_the_old_one(uri: str) -> None:
+    champion = registry.champion("toy", uri=uri)
+    [other] = [item.version for item in aliases.versions("toy", uri=uri) if item.version.number == "3"]
+    assert champion is not None
+    registry.set_challenger(other, uri=uri)
+    assert standing(uri)["challenger"] == "3"
+    assert registry.set_champion("toy", "3", instead_of=champion.number, uri=uri)
+    assert standing(uri) == {"champion": "3", "challenger": None, "archived": champion.number}
+
+
 def test_a_model_nobody_knows_has_no_versions(uri: str) -> None:
     assert aliases.versions("unknown", uri=uri) == []
     with pytest.raises(CitywellError, match="no former champion"):
