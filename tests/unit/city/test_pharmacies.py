@@ -84,8 +84,9 @@ def test_the_reader_finds_what_was_dispensed_and_nothing_else(
 
 
 def test_some_transactions_are_committed_after_the_reader_has_looked(
-    home: Path, city: City, chain: ChainDatabase, cluster: Cluster
+    home: Path, city: City, chain: ChainDatabase, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("infra.city.pharmacies.sales.LATE_TILL_RATE", 1.0)
     city.open_pharmacy(chain, lambda _: None)
     missed: dict[str, set[str]] = {"dispense": set(), "stock": set()}
     for _ in range(40):

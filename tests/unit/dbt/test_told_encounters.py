@@ -12,6 +12,7 @@ import pytest
 
 from infra.engine.launch import Engine
 from jobs.lake import tables
+from ml.features import knowledge
 from ml.risk.readmission_30d import cohort
 from tests.unit.dbt.city import City, Row, a_city, at
 
@@ -424,7 +425,7 @@ def case(city: City, as_of: str) -> dict[str, Any]:
         tables.read(city.spark, f"gold.{model}", lake=city.lake)
         for model in ("dim_person", "fct_encounter", "fct_encounter_superseded")
     )
-    encounter = cohort.versions(current, superseded)
+    encounter = knowledge.versions(current, superseded)
     index = cohort.index_stays(cohort.stays(encounter, instant), encounter, person, instant)
     cases = index.where("exclusion is null").select("person_key", "encounter_key", "as_of")
     (row,) = cohort.stays_of_cases(cases, encounter).collect()
