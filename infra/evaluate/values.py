@@ -25,7 +25,8 @@ from infra.evaluate.figures import (
 )
 from jobs.harmonise.units import conversion, ucum
 
-MOST_GOOD_HELD_BACK = 0.002
+MOST_GOOD_HELD_BACK = 0.003
+"""Most of them are a heavy person's only weight, which may be in pounds: the heavier a city's people, the more."""
 
 
 @dataclass(frozen=True)
