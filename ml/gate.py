@@ -45,6 +45,8 @@ log = logging.getLogger(__name__)
 
 LEAST_AUROC = 0.55
 MOST_CALIBRATION_ERROR = 0.05
+CHANCE_LEVEL = 0.99
+"""Of a hundred models that are calibrated perfectly, one is refused for its calibration error by chance."""
 MOST_AUROC_BELOW_OVERALL = 0.15
 MOST_GROUP_MISCALIBRATION = 0.10
 ATTEMPTS = 3
@@ -132,7 +134,7 @@ def floor_failures(
             f"It may be hardly better than chance: AUROC {ranking}, and the lower end must be above {LEAST_AUROC}."
         )
     error = float(metrics.calibration_error(test.y, probability, np.ones((1, len(test))))[0])
-    chance = metrics.error_by_chance(probability)
+    chance = metrics.error_by_chance(probability, level=CHANCE_LEVEL)
     if error > max(MOST_CALIBRATION_ERROR, chance):
         failures.append(
             f"Its probabilities are off: calibration error {error:.3f}, where at most {MOST_CALIBRATION_ERROR} is "

@@ -326,12 +326,12 @@ def roc_points(y: Array, p: Array) -> tuple[tuple[float, float], ...]:
     )
 
 
-def error_by_chance(p: Array, *, draws: int = 200, seed: int = 0) -> float:
-    """95th percentile of the calibration error if every probability in ``p`` were exactly right."""
+def error_by_chance(p: Array, *, level: float = 0.95, draws: int = 200, seed: int = 0) -> float:
+    """The quantile ``level`` of the calibration error if every probability in ``p`` were exactly right."""
     rng = np.random.default_rng(seed)
     whole = np.ones((1, len(p)))
     errors = [calibration_error((rng.random(len(p)) < p).astype(float), p, whole)[0] for _ in range(draws)]
-    return float(np.quantile(errors, 0.95))
+    return float(np.quantile(errors, level))
 
 
 def wilson(events: int, cases: int) -> tuple[float, float]:

@@ -18,8 +18,14 @@ def figures(key: Path, seen: Seen) -> Iterator[Line]:
     """Nothing before somebody is scored."""
     if not is_published("scores.risk"):
         return
-    yield _champion()
-    yield _learnt(key)
+    from ml import registry
+    from ml.risk.evaluate import READMISSION
+
+    if registry.champion(READMISSION) is None:
+        yield Line("readmission_champion", 0, "versions", "==1", False)
+    else:
+        yield _champion()
+        yield _learnt(key)
     yield _written_back(max(at.as_py() for at in seen.values()))
 
 
