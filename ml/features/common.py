@@ -21,6 +21,16 @@ DRUG_CLASSES = (
 )
 """Name, ATC prefix, words."""
 
+PRESSURE_DRUG = Windowed(
+    Feature("has_pressure_drug", "flag", "on a drug against high blood pressure"),
+    "drug",
+    "ever",
+    "atc rlike '^(C02|C03|C07|C08|C09)'",
+    days=365,
+)
+"""The ATC groups of antihypertensives, diuretics, beta and calcium channel blockers, and the renin-angiotensin
+system."""
+
 
 def age_and_sex() -> tuple[Derived, ...]:
     """From the columns ``age_years`` and ``sex`` of the case."""

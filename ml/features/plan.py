@@ -19,18 +19,6 @@ from ml.features.facts import Facts
 from ml.features.knowledge import back, days_between, is_known, rounded
 
 OWN = "own_encounters"
-_COMMON = (
-    "kind",
-    "of_person",
-    "of_encounter",
-    "at",
-    "by",
-    "usable_at",
-    "superseded_at",
-    "key",
-    "value",
-    "newest",
-)
 
 
 def build(cases: DataFrame, facts: Facts, features: FeatureSet) -> DataFrame:
@@ -60,7 +48,8 @@ def _marks(windowed: Sequence[Windowed]) -> dict[tuple[str, str], str]:
 
 
 def _events(facts: Facts, windowed: Sequence[Windowed], marks: dict[tuple[str, str], str]) -> DataFrame:
-    """The events that fit any declaration; _COMMON and the marks."""
+    """The events that fit any declaration, each with its marks; ``newest`` is null but for kinds of which that is
+    asked."""
 
     def of_kind(kind: str) -> DataFrame:
         fits = {

@@ -73,7 +73,10 @@ def code_of(name: str) -> Iterator[bytes]:
         *_sources(f"ml.risk.{name}", (".py", ".md")),
         *_sources("ml.features", (".py",)),
         *(resources.files("ml.risk").joinpath(file) for file in ("declared.py", "outcome.py")),
-        *(resources.files("ml").joinpath(file) for file in ("models.py", "training.py")),
+        *(
+            resources.files("ml").joinpath(file)
+            for file in ("models.py", "procedure.py", "recalibration.py", "training.py")
+        ),
     ]
     for place in places:
         yield place.read_bytes()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ml.features import Derived, Windowed
+from ml.features import Derived, common
 from ml.features.people import PEOPLE
 from ml.question import Feature
 from ml.risk.declared import Outcome, Risk
@@ -41,13 +41,7 @@ RISK = Risk(
     population="has_heart_attack = 0 and has_stroke = 0 and age_years >= 30",
     outcome=Outcome("admission", "not is_planned and reason_code rlike '^(I21|I22|I63|I64)'"),
     own=(
-        Windowed(
-            Feature("has_pressure_drug", "flag", "on a drug against high blood pressure"),
-            "drug",
-            "ever",
-            "atc rlike '^(C02|C03|C07|C08|C09)'",
-            days=365,
-        ),
+        common.PRESSURE_DRUG,
         Derived(
             Feature("framingham_2008_share", "number", "Framingham risk of ten years (2008)"), FRAMINGHAM
         ),

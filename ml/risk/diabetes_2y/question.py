@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ml.features import Derived, Windowed
+from ml.features import Derived, Windowed, common
 from ml.features.people import PEOPLE
 from ml.question import Feature
 from ml.risk.declared import Outcome, Risk
@@ -25,13 +25,7 @@ RISK = Risk(
     population="has_diabetes = 0 and has_diabetes_complicated = 0",
     outcome=Outcome("condition", f"icd10 rlike '^{CODES}'"),
     own=(
-        Windowed(
-            Feature("has_pressure_drug", "flag", "on a drug against high blood pressure"),
-            "drug",
-            "ever",
-            "atc rlike '^(C02|C03|C07|C08|C09)'",
-            days=365,
-        ),
+        common.PRESSURE_DRUG,
         Windowed(
             Feature("most_glucose_mg_dl", "number", "highest blood glucose in three years", "mg/dL"),
             "measurement",
