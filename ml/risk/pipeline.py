@@ -1,15 +1,14 @@
-"""The steps that a task or the command line calls, for any risk question: build features, train, score.
+"""Building features and training, for any risk question: the steps that a task or the command line calls.
 
 Each opens the lake at the versions published now, does one thing, publishes what it wrote and returns a small summary
 without row values. Each may be run again at any time, for an older instant too: every instant has features of its own,
-training the same features again finds its version, and a score that is there already is not added.
+and training the same features again finds its version.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -25,14 +24,13 @@ from pyspark.sql import functions as F
 from jobs.crash import crash_here
 from jobs.errors import CitywellError
 from jobs.lake import engine, tables
-from ml import gate, registry, retrain, scoring
+from ml import gate, registry, retrain
 from ml.features import Facts, View
-from ml.features.facts import GOLD, SUPERSEDED
-from ml.features.view import CASE_COLUMNS, GROUP_COLUMNS
-from ml.lake import Lake, Summary, as_json, instant, opened, written_version
+from ml.lake import Lake, Summary, as_json, instant, written_version
 from ml.question import Cases
-from ml.risk import outcome, questions, scores
+from ml.risk import outcome, questions
 from ml.risk.declared import Risk
+from ml.risk.reading import of_question, open_lake, require_all
 from ml.training import Refusal, Trained
 
 CANDIDATES = ("logistic", "hist_gradient_boosting")
@@ -48,7 +46,7 @@ def build_features(as_of: datetime | str) -> Summary:
     ``built_as_of``, ``gold_versions`` (JSON). Returns a summary by view.
     """
     moment = instant(as_of)
-    with _lake("features") as lake:
+    with open_lake("features") as lake:
         facts = Facts.of(lake.spark, lake.inputs)
         return {view.name: _build(lake, view, facts, moment) for view in questions.views()}
 
@@ -71,7 +69,7 @@ def _build(lake: Lake, view: View, facts: Facts, moment: datetime) -> Summary:
     excluded = _counts(known, "exclusion")
     count = written.count()
     try:
-        _require_all(view, excluded.pop(None, 0), count, written.where("starts_at is null").count())
+        require_all(view, excluded.pop(None, 0), count, written.where("starts_at is null").count())
     except CitywellError:
         # Written, but never to be published: not by the next build either, which publishes the whole table.
         tables.retrying(lambda: tables.delete_slice(view.table, slice_of))
@@ -133,7 +131,7 @@ def train(name: str, as_of: datetime | str, candidates: Sequence[str] = CANDIDAT
     ``is_champion``: whether this training's version is the champion now, whoever made it so.
     """
     risk, moment = questions.load(name), instant(as_of)
-    with _lake(f"train {name}") as lake:
+    with open_lake(f"train {name}") as lake:
         found = _material(lake, risk, moment)
         plan = retrain.plan(registry.champion(name), candidates)
         compared, key = found.key(candidates, None), found.key(candidates, plan.as_key())
@@ -170,109 +168,8 @@ def train(name: str, as_of: datetime | str, candidates: Sequence[str] = CANDIDAT
 
 def material(risk: Risk) -> Material:
     """What the question is trained on, from the features published last."""
-    with _lake(f"read {risk.name}") as lake:
+    with open_lake(f"read {risk.name}") as lake:
         return _material(lake, risk, None)
-
-
-def score(as_of: datetime | str, names: Sequence[str] | None = None) -> dict[str, Summary]:
-    """Score every open case of each question that has a champion, and publish what is new: summaries by question.
-
-    names: of questions; by default all. The features are made once for each view and published as they are now
-    (``features.<view>_now``). Scores that have not expired, of cases that can no longer be asked about, are withdrawn.
-    ``outcome``: scored, or no_champion. A question whose champion cannot score keeps the scores it has and stops no
-    other: when all have been tried, those in trouble are named in one CitywellError.
-    """
-    moment = instant(as_of)
-    asked = [questions.load(name) for name in names or questions.names()]
-    found: dict[str, Summary] = {}
-    troubles: dict[str, CitywellError] = {}
-    with _lake("score") as lake:
-        champions = {risk.name: registry.champion(risk.name) for risk in asked}
-        facts = Facts.of(lake.spark, lake.inputs)
-        versions: dict[str, int] = {}
-        for view in {risk.view.name: risk.view for risk in asked if champions[risk.name]}.values():
-            standing = engine.kept(view.cases.standing(facts))
-            versions[view.now] = _write_now(lake, view, facts, moment, standing)
-            rows = engine.kept(tables.read(lake.spark, view.now, versions[view.now]))
-            for risk in asked:
-                holder = champions[risk.name]
-                if risk.view.name != view.name or holder is None:
-                    continue
-                try:
-                    found[risk.name] = _score(lake, risk, holder, rows, standing, moment)
-                    versions[scores.SCORES] = written_version(scores.SCORES)
-                except CitywellError as error:
-                    troubles[risk.name] = error
-        crash_here("score:appended")
-        if versions:
-            versions[scores.QUESTIONS] = scores.write_questions(lake.spark, questions.declared())
-            lake.publish("scores", moment.isoformat(), versions)
-    if troubles:
-        raise CitywellError(
-            "Not all questions were answered: " + "; ".join(f"{n}: {e.what}" for n, e in troubles.items()),
-            where="; ".join(dict.fromkeys(error.where for error in troubles.values())),
-            do="; ".join(dict.fromkeys(error.do for error in troubles.values())),
-        )
-    return {risk.name: found.get(risk.name) or _no_champion(risk, moment) for risk in asked}
-
-
-def _write_now(lake: Lake, view: View, facts: Facts, moment: datetime, standing: DataFrame) -> int:
-    """Write the features of the view's open cases as they are at ``moment``; the table's version."""
-    opened = view.cases.open(facts, moment, standing).where("exclusion is null").drop("exclusion")
-    opened = engine.kept(opened)
-    rows = view.made(opened, facts, questions.features_of(view)).withColumn("view", F.lit(view.name))
-    tables.retrying(lambda: tables.replace_slice(lake.spark, view.now, rows, {"view": view.name}))
-    version = written_version(view.now)
-    written = tables.read(lake.spark, view.now, version)
-    undated = written.where("starts_at is null").count()
-    _require_all(view, opened.count(), written.count(), undated)
-    return version
-
-
-def _score(
-    lake: Lake, risk: Risk, holder: registry.Version, rows: DataFrame, standing: DataFrame, moment: datetime
-) -> Summary:
-    """Score the question's cases among a view's ``rows``, and append what is new."""
-    model = registry.load(holder)
-    asked = _of_question(rows.where(risk.population), risk)
-    unsaid = (
-        scores.unsaid(lake.spark, risk, asked, holder.number, moment).orderBy("source", "case_key").toArrow()
-    )
-    scored_at = datetime.now(UTC)
-    chunks = scoring.score(
-        model,
-        risk.question,
-        unsaid,
-        data_versions=lake.inputs,
-        scored_at=scored_at,
-        valid_days=risk.valid_days or risk.horizon_days,
-    )
-    found = pa.concat_tables([scoring.RISK_SCHEMA.empty_table(), *chunks])
-    withdrawn = scores.withdrawals(lake.spark, risk, standing, moment, scored_at)
-    batch_id = scores.batch_id(risk.name, moment, holder.number, lake.inputs)
-    added, version = scores.add(lake.spark, found, withdrawn, batch_id)
-    bands = pc.value_counts(found["band"]).to_pylist()
-    open_cases = asked.count()
-    return {
-        "question": risk.name,
-        "as_of": moment.isoformat(),
-        "outcome": "scored",
-        "open": open_cases,
-        "added": added["active"],
-        "withdrawn": added["withdrawn"],
-        "bands": {item["values"]: item["counts"] for item in bands},
-        "model_version": holder.number,
-        "version": version,
-    }
-
-
-def _no_champion(risk: Risk, moment: datetime) -> Summary:
-    return {
-        "question": risk.name,
-        "as_of": moment.isoformat(),
-        "outcome": "no_champion",
-        "reason": "No model has passed the gate yet, so nobody is scored.",
-    }
 
 
 def build_id(as_of: datetime) -> str:
@@ -296,7 +193,7 @@ def training_rows(name: str, as_of: datetime | str | None = None) -> pa.Table:
     """The cases of question ``name`` with their features and labels, from the view as published for ``as_of``, by
     default for the latest instant."""
     risk = questions.load(name)
-    with _lake(f"read {name}") as lake:
+    with open_lake(f"read {name}") as lake:
         return _material(lake, risk, None if as_of is None else instant(as_of)).table
 
 
@@ -323,12 +220,6 @@ def cases(risk: Risk, table: pa.Table) -> Cases:
     )
 
 
-@contextmanager
-def _lake(work: str) -> Iterator[Lake]:
-    with opened(work, GOLD, tuple(SUPERSEDED.values())) as lake:
-        yield lake
-
-
 def _material(lake: Lake, risk: Risk, as_of: datetime | None) -> Material:
     """The question's cases that were built for ``as_of``, or for the latest instant, with what came to pass."""
     view = risk.view
@@ -347,17 +238,11 @@ def _material(lake: Lake, risk: Risk, as_of: datetime | None) -> Material:
             do="run build_features for the same instant first",
         )
     facts = Facts.of(lake.spark, lake.inputs)
-    table = _of_question(
+    table = of_question(
         outcome.labelled(built, facts, risk), risk, ("ends_at", "label", "has_died")
     ).toArrow()
     moment = as_of or (newest[1].replace(tzinfo=UTC) if newest[1] else datetime.now(UTC))
     return Material(risk, moment, table, {**lake.inputs, view.table: lake.versions[view.table]})
-
-
-def _of_question(rows: DataFrame, risk: Risk, further: tuple[str, ...] = ()) -> DataFrame:
-    """CASE_COLUMNS, ``further``, GROUP_COLUMNS and the features of the question."""
-    names = risk.question.feature_names
-    return rows.select(*CASE_COLUMNS, *further, *(g for g in GROUP_COLUMNS if g not in names), *names)
 
 
 def _drop_old_builds(spark: SparkSession, view: View, but: str) -> None:
@@ -366,16 +251,6 @@ def _drop_old_builds(spark: SparkSession, view: View, but: str) -> None:
     for old in sorted((row["build_id"] for row in rows.collect()), reverse=True)[KEPT_BUILDS:]:
         if old != but:
             tables.retrying(partial(tables.delete_slice, view.table, {"build_id": old}))
-
-
-def _require_all(view: View, cases: int, rows: int, undated: int) -> None:
-    """Raise CitywellError unless each case has its row of features, and each row its beginning."""
-    if rows != cases or undated:
-        raise CitywellError(
-            f"Of {cases} cases {rows} have features, {undated} of them without a beginning",
-            where=f"view {view.name}: its known and with_context",
-            do="make both read the versions of a record alike; nothing was published, the last build still stands",
-        )
 
 
 def _cohort_counts(risk: Risk, table: pa.Table) -> dict[str, int]:
