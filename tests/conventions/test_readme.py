@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import sys
-import textwrap
 from pathlib import Path
 from types import ModuleType
 
@@ -13,20 +11,13 @@ import pytest
 from jobs.settings import PROJECT_DIR
 from jobs.sources import load_file, reading
 from tests.support.lake import Export, TestLake, instant, totals
-
-EXAMPLE = re.compile(r"<!-- example: (\S+) -->\n\n((?:(?: {7}.*)?\n)+)")
-
-
-def examples() -> dict[str, str]:
-    """The files that the README shows, by path."""
-    text = (PROJECT_DIR / "README.md").read_text()
-    return {path: textwrap.dedent(body) for path, body in EXAMPLE.findall(text)}
+from tests.support.readme import examples
 
 
 def test_a_source_is_three_files_and_no_other(
     lake: TestLake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown = examples()
+    shown = examples("jobs/")
     assert sorted(shown) == ["jobs/silver/noise.py", "jobs/sources/noise.yml"]
     declaration = tmp_path / "noise.yml"
     declaration.write_text(shown["jobs/sources/noise.yml"])

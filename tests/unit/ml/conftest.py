@@ -21,7 +21,9 @@ def spark(sail_engine: Engine) -> Iterator[SparkSession]:
 
 @pytest.fixture(scope="session")
 def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return tracking_store(tmp_path_factory.mktemp("mlflow"), "readmission_30d", "toy")
+    return tracking_store(
+        tmp_path_factory.mktemp("mlflow"), "readmission_30d", "emergency_90d", "toy", "admission_180d"
+    )
 
 
 @pytest.fixture
