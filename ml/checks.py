@@ -26,7 +26,12 @@ MOST_RECALL_GAP = 0.20
 
 
 def skew_failures(skew: Mapping[str, float]) -> tuple[str, ...]:
-    """skew: feature -> share of cases for which it was another at training than computed afresh."""
+    """skew: feature -> share of cases for which it was another at training than computed afresh; empty where not one
+    case could be computed afresh."""
+    if not skew:
+        return (
+            "Its features could not be compared with what scoring would compute: no case of the training is open.",
+        )
     return tuple(
         f"The feature {name} is not what scoring would compute: it differs in {share:.1%} of the cases, and at most "
         f"{MOST_SKEW:.0%} is allowed."

@@ -194,7 +194,7 @@ def objections(
     """What speaks against a model besides its figures and its labels; see ``ml.checks`` for the parameters."""
     groups = _measured_groups(trained.test)
     return (
-        *checks.skew_failures(skew or {}),
+        *(() if skew is None else checks.skew_failures(skew)),
         *checks.meaning_failures(learnt or {}, declared or {}),
         *checks.stale_failures(trained.question, newest_case(trained), as_of),
         *checks.budget_failures(trained.question, trained.evaluation.alert_share),
@@ -228,8 +228,8 @@ def promote(
     """Judge ``version`` against the present champion, write down why, and move the aliases.
 
     as_of: the instant against which its data may be old; by default the one it was trained for. skew: feature -> share
-    of cases for which it was another at training than computed afresh. declared: feature -> digest of its definition
-    now.
+    of cases for which it was another at training than computed afresh, None where that was not measured. declared:
+    feature -> digest of its definition now.
 
     The tag ``gate`` comes last: a version that has it is done with, and one without it is judged again by the next run
     of its training. One at a time: the caller holds a lock. Should the alias move all the same, the version is judged

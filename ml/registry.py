@@ -50,6 +50,7 @@ __all__ = [
     "label_state",
     "labels_of",
     "load",
+    "log",
     "register",
     "rollback",
     "set_challenger",
@@ -234,6 +235,22 @@ def set_tags(version: Version, tags: Mapping[str, str], *, uri: str | None = Non
         for key, value in tags.items():
             client.set_tag(version.run_id, key, value)
             client.set_model_version_tag(version.name, version.number, key, value)
+
+
+def log(
+    version: Version,
+    file: str,
+    told: Mapping[str, Any],
+    figures: Mapping[str, float],
+    *,
+    uri: str | None = None,
+) -> None:
+    """Add the JSON artifact ``file`` and metrics to the run that made ``version``."""
+    with connected(uri) as mlflow:
+        client = mlflow.MlflowClient()
+        client.log_dict(version.run_id, dict(told), file)
+        for name, value in figures.items():
+            client.log_metric(version.run_id, name, value)
 
 
 def load(version: Version, *, uri: str | None = None) -> Model:

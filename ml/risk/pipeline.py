@@ -28,7 +28,7 @@ from ml import gate, registry, retrain
 from ml.features import Facts, View
 from ml.lake import Lake, Summary, as_json, instant, written_version
 from ml.question import Cases
-from ml.risk import outcome, questions
+from ml.risk import outcome, questions, skew
 from ml.risk.declared import Risk
 from ml.risk.reading import of_question, open_lake, require_all
 from ml.training import Refusal, Trained
@@ -151,7 +151,7 @@ def train(name: str, as_of: datetime | str, candidates: Sequence[str] = CANDIDAT
             }
         version = earlier or found.registered(trained, key)
         crash_here("train:registered")
-        decision = gate.promote(trained, version, declared=found.feature_digests)
+        decision = judged(lake, found, trained, version)
     overall = trained.evaluation.overall
     verdict = "promoted" if decision.is_promoted else "refused"
     return {
@@ -164,6 +164,13 @@ def train(name: str, as_of: datetime | str, candidates: Sequence[str] = CANDIDAT
         "alert_line": round(trained.lines.high, 4),
         "metrics": {name: [round(v, 4) for v in vars(e).values()] for name, e in overall.metrics.items()},
     }
+
+
+def judged(lake: Lake, found: Material, trained: Trained, version: registry.Version) -> gate.Decision:
+    """Let the gate decide on what was trained on ``found``, with the skew of its features, which goes into the run."""
+    measured = skew.measured(lake, found.risk, labelled(found.table))
+    registry.log(version, "skew.json", measured.told(), measured.figures())
+    return gate.promote(trained, version, declared=found.feature_digests, skew=measured.shares)
 
 
 def material(risk: Risk) -> Material:

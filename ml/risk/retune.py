@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from jobs.lake import control
-from ml import gate, models, tuning
+from ml import models, tuning
 from ml.lake import Summary
 from ml.risk import pipeline, questions
+from ml.risk.reading import open_lake
 from ml.training import Refusal
 from ml.tuning import Budget
 
@@ -30,9 +30,9 @@ def retune(name: str, budget: Budget, families: Sequence[str] = tuple(models.FAM
     if isinstance(trained, Refusal):
         return {"question": name, "outcome": "too_few", "reason": trained.reason}
     begun = {"minutes": budget.minutes, "trials": budget.trials, "at": datetime.now(UTC).isoformat()}
-    with control.connect() as conn, control.lock(conn, f"train {name}"):
+    with open_lake(f"train {name}") as lake:
         version = found.registered(trained, found.key(families, begun))
-        decision = gate.promote(trained, version, declared=found.feature_digests)
+        decision = pipeline.judged(lake, found, trained, version)
     assert trained.nested is not None
     return {
         "question": name,

@@ -50,6 +50,11 @@ def test_a_skewed_feature_is_named(trained: Trained) -> None:
     assert "3.1%" in reason
 
 
+def test_features_of_which_none_could_be_compared_are_told(trained: Trained) -> None:
+    [reason] = objections(trained, skew={})
+    assert "could not be compared with what scoring would compute" in reason
+
+
 def test_a_feature_that_means_something_else_is_named(trained: Trained) -> None:
     [reason] = objections(trained, declared={**DIGESTS, "visits": "c3", "new": "d4"})
     assert "feature visits no longer means what the model learnt" in reason
