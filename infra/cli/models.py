@@ -38,6 +38,26 @@ def list_versions(question: Name) -> None:
     )
 
 
+@app.command("freezes")
+def list_freezes(question: Name) -> None:
+    """The training sets of the models that became champion, the latest first: name, where from, how many cases.
+
+    Read one in Python: ml.risk.pipeline.training_rows(question, freeze=name).
+    """
+    from rich.console import Console
+
+    from infra.cli.listing import print_list
+    from ml.risk import freezes
+    from ml.risk.reading import open_lake
+
+    with open_lake("list freezes") as lake:
+        rows = [
+            (one.freeze, one.view, one.features_version, one.build_id, one.cases, one.digest)
+            for one in freezes.listed(lake, question)
+        ]
+    print_list(Console(), ("freeze", "table", "version", "build", "cases", "content"), rows)
+
+
 @app.command()
 def rollback(
     question: Name,

@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
@@ -28,7 +27,7 @@ from ml import gate, registry, retrain
 from ml.features import Facts, View
 from ml.lake import Lake, Summary, as_json, instant, written_version
 from ml.question import Cases
-from ml.risk import outcome, questions, skew
+from ml.risk import freezes, outcome, questions, skew
 from ml.risk.declared import Risk
 from ml.risk.reading import of_question, open_lake, require_all
 from ml.training import Refusal, Trained
@@ -36,6 +35,8 @@ from ml.training import Refusal, Trained
 CANDIDATES = ("logistic", "hist_gradient_boosting")
 KEPT_BUILDS = 12
 """Features of so many instants stay in the table; a training every week can be run again for three months."""
+FREEZE_TAG = "freeze"
+"""Tag of a version that was champion: the name of its training set, see ``ml.risk.freezes``."""
 
 
 def build_features(as_of: datetime | str) -> Summary:
@@ -88,10 +89,12 @@ def _build(lake: Lake, view: View, facts: Facts, moment: datetime) -> Summary:
 
 @dataclass(frozen=True)
 class Material:
-    """What a question is trained on. table: its labelled rows. data_versions: table -> Delta version."""
+    """What a question is trained on. build_id: of the view's build. table: its rows, labelled where a label is known.
+    data_versions: table -> Delta version."""
 
     risk: Risk
     as_of: datetime
+    build_id: str
     table: pa.Table
     data_versions: Mapping[str, int]
 
@@ -107,7 +110,7 @@ class Material:
 
     def key(self, families: Sequence[str], setting: Mapping[str, Any] | None) -> str:
         """Names a training on this; see ``registry.training_key``."""
-        inputs = {"features": content_digest(self.table), "code": code_digest(self.risk.name)}
+        inputs = {"features": freezes.content_digest(self.table), "code": code_digest(self.risk.name)}
         return registry.training_key(self.risk.question, self.as_of, inputs, list(families), setting)
 
     def registered(self, trained: Trained, key: str) -> registry.Version:
@@ -139,6 +142,8 @@ def train(name: str, as_of: datetime | str, candidates: Sequence[str] = CANDIDAT
             risk.question, key
         )
         if earlier is not None and "gate" in earlier.tags:
+            if earlier.tags["gate"] == gate.PROMOTED:
+                frozen(lake, found, earlier)
             return _train_summary(risk, moment, "unchanged", earlier.tags["gate_reasons"], earlier)
         trained = retrain.train(risk.question, found.cases, plan)
         if isinstance(trained, Refusal):
@@ -170,7 +175,26 @@ def judged(lake: Lake, found: Material, trained: Trained, version: registry.Vers
     """Let the gate decide on what was trained on ``found``, with the skew of its features, which goes into the run."""
     measured = skew.measured(lake, found.risk, labelled(found.table))
     registry.log(version, "skew.json", measured.told(), measured.figures())
-    return gate.promote(trained, version, declared=found.feature_digests, skew=measured.shares)
+    decision = gate.promote(trained, version, declared=found.feature_digests, skew=measured.shares)
+    if decision.is_promoted:
+        frozen(lake, found, version)
+    return decision
+
+
+def frozen(lake: Lake, found: Material, version: registry.Version) -> None:
+    """Freeze what ``version`` was trained on, and let it say under which name."""
+    if FREEZE_TAG in version.tags:
+        return
+    freeze = freezes.keep(
+        lake,
+        found.risk.question,
+        found.table,
+        view=found.risk.view.table,
+        as_of=found.as_of,
+        build_id=found.build_id,
+        data_versions=found.data_versions,
+    )
+    registry.set_tags(version, {FREEZE_TAG: freeze.freeze})
 
 
 def material(risk: Risk) -> Material:
@@ -184,23 +208,19 @@ def build_id(as_of: datetime) -> str:
     return f"{as_of.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
 
 
-def content_digest(table: pa.Table) -> str:
-    """Names the labelled rows of a question by what they say, in any order. 16 hex digits."""
-    by_row = pd.util.hash_pandas_object(table.sort_by("case_key").to_pandas(), index=False).to_numpy()
-    return hashlib.sha256(by_row.tobytes()).hexdigest()[:16]
-
-
 def code_digest(name: str) -> str:
     """Names the code that turns gold into a model of question ``name``. 16 hex digits."""
     texts = questions.code_of(name)
     return hashlib.sha256(b"".join(hashlib.sha256(text).digest() for text in texts)).hexdigest()[:16]
 
 
-def training_rows(name: str, as_of: datetime | str | None = None) -> pa.Table:
+def training_rows(name: str, as_of: datetime | str | None = None, *, freeze: str | None = None) -> pa.Table:
     """The cases of question ``name`` with their features and labels, from the view as published for ``as_of``, by
-    default for the latest instant."""
+    default for the latest instant; or those of a ``freeze``."""
     risk = questions.load(name)
     with open_lake(f"read {name}") as lake:
+        if freeze is not None:
+            return freezes.rows_of(lake, freeze)
         return _material(lake, risk, None if as_of is None else instant(as_of)).table
 
 
@@ -249,7 +269,7 @@ def _material(lake: Lake, risk: Risk, as_of: datetime | None) -> Material:
         outcome.labelled(built, facts, risk), risk, ("ends_at", "label", "has_died")
     ).toArrow()
     moment = as_of or (newest[1].replace(tzinfo=UTC) if newest[1] else datetime.now(UTC))
-    return Material(risk, moment, table, {**lake.inputs, view.table: lake.versions[view.table]})
+    return Material(risk, moment, wanted, table, {**lake.inputs, view.table: lake.versions[view.table]})
 
 
 def _drop_old_builds(spark: SparkSession, view: View, but: str) -> None:

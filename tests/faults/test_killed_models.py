@@ -23,7 +23,7 @@ AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
 PEOPLE = 900
 STEPS = {
     "build_features": ["features:written"],
-    "train": ["train:logged", "train:registered", "gate:judged", "gate:moved"],
+    "train": ["train:logged", "train:registered", "gate:judged", "gate:moved", "freeze:written"],
     "score": ["score:appended"],
 }
 TARGET = "readmission_30d"
@@ -52,9 +52,11 @@ def run_all() -> list[Any]:
 
 def contents(lake: TestLake) -> dict[str, Any]:
     """Features, scores, and what MLflow holds: versions with what was decided of them, and runs."""
-    rows = {table: lake.rows(f"select * from {table}") for table in ("features.discharges", "scores.risk")}
-    for row in rows["scores.risk"]:
-        del row["scored_at"]
+    tables = ("features.discharges", "features.frozen", "features.freeze", "scores.risk")
+    rows = {table: lake.rows(f"select * from {table}") for table in tables}
+    for row in (*rows["scores.risk"], *rows["features.freeze"]):
+        row.pop("scored_at", None)
+        row.pop("frozen_at", None)
     champion = registry.champion(TARGET)
     assert champion is not None
     with registry.connected(None) as mlflow:
