@@ -16,6 +16,7 @@ CITY = Asset("citywell://silver")
 GOLD = Asset("citywell://gold")
 CHAMPION = Asset("citywell://models/champions")
 SCORES = Asset("citywell://scores/risk")
+FORECASTS = Asset("citywell://scores/forecast")
 
 AS_OF = Param(
     None,

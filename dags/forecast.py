@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from airflow.sdk import Asset, Param, dag, get_current_context, task
+from airflow.sdk import Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 import common
-
-FORECASTS = Asset("citywell://scores/forecast")
 
 
 @dag(
@@ -39,11 +37,11 @@ def forecast() -> None:
 
         return forecast.issue(common.as_of())
 
-    @task(outlets=[FORECASTS])
+    @task(outlets=[common.FORECASTS])
     def announce(issued: dict[str, object]) -> None:
         if not issued["rows"]:
             raise AirflowSkipException("no model has passed the gate yet")
-        common.announce(FORECASTS)
+        common.announce(common.FORECASTS)
 
     announce(issue_forecasts(train_models()))
 

@@ -1,19 +1,21 @@
-"""Take the scores to the people who act on them: the serving database, and each hospital's own FHIR server.
+"""Take scores and forecasts to the people who act on them: the serving database, and each hospital's own FHIR server.
 
-Neither waits for the other. What a hospital refuses is tried again by the next run, and told to the webhook.
+None waits for another. What has not been published yet is skipped. What a hospital refuses is tried again by the next
+run, and told to the webhook.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from airflow.sdk import dag, task
+from airflow.sdk import AssetAny, dag, task
+from airflow.sdk.exceptions import AirflowSkipException
 
 import common
 
 
 @dag(
-    schedule=common.SCORES,
+    schedule=AssetAny(common.SCORES, common.FORECASTS),
     start_date=datetime(2026, 1, 1),
     catchup=False,
     max_active_runs=1,
@@ -27,7 +29,17 @@ def writeback() -> None:
     def to_serving() -> dict[str, object]:
         from jobs.writeback import tasks
 
+        if not tasks.are_published(tasks.SCORES):
+            raise AirflowSkipException("nobody has been scored yet")
         return tasks.to_serving(common.as_of())
+
+    @task
+    def forecasts_to_serving() -> dict[str, object]:
+        from jobs.writeback import tasks
+
+        if not tasks.are_published(tasks.FORECASTS):
+            raise AirflowSkipException("nothing has been forecast yet")
+        return tasks.forecasts_to_serving()
 
     @task(
         on_success_callback=common.report_refused,
@@ -36,9 +48,12 @@ def writeback() -> None:
     def to_hospitals() -> dict[str, object]:
         from jobs.writeback import tasks
 
+        if not tasks.are_published(tasks.SCORES):
+            raise AirflowSkipException("nobody has been scored yet")
         return tasks.to_hospitals(common.as_of())
 
     to_serving()
+    forecasts_to_serving()
     to_hospitals()
 
 

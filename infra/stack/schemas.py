@@ -13,7 +13,7 @@ def provision_all(cluster: Cluster) -> None:
     """Roles, databases, and the tables in them. Changes nothing the second time."""
     from jobs.identity import vault
     from jobs.lake import control
-    from jobs.writeback import fhir, serving
+    from jobs.writeback import fhir, forecasts, serving
 
     provision(cluster)
     migrations: list[tuple[str, Callable[[psycopg.Connection], None]]] = [
@@ -21,6 +21,7 @@ def provision_all(cluster: Cluster) -> None:
         ("control", fhir.migrate),
         ("vault", vault.migrate),
         ("serving", serving.migrate),
+        ("serving", forecasts.migrate),
     ]
     for database, migrate in migrations:
         with psycopg.connect(cluster.dsn(database, database), autocommit=True) as conn:

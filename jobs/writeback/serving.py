@@ -25,9 +25,12 @@ from jobs import postgres
 from jobs.crash import crash_here
 from jobs.errors import CitywellError
 from jobs.settings import settings
+from jobs.writeback import replacing
 
 DATABASE = "serving"
 OWNER_ROLE = "serving"
+_TABLE = sql.Identifier("serving", "risk")
+_KEY = ("person_key", "target")
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 COLUMNS = (
@@ -106,7 +109,7 @@ group by source, facility_key, facility_name, target, band;
 comment on view serving.risk_by_facility is
     'One row per facility, target and band: people, rounded to 5; null where fewer than 5.';
 
-revoke all on all tables in schema serving from public, care, analyst;
+revoke all on serving.risk, serving.risk_by_facility, serving.load from public, care, analyst;
 grant usage on schema serving to care, analyst;
 grant select on serving.risk, serving.risk_by_facility, serving.load to care;
 grant select on serving.risk_by_facility to analyst;
@@ -206,17 +209,10 @@ def load(conn: Connection, scores: pa.Table, *, run_id: str, data_versions: Mapp
     The same scores again change nothing; no scores empty the table. data_versions: the table versions they
     were read at. Raises CitywellError when the database fails; the table is then as it was.
     """
-    names = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
     with conn.transaction(), conn.cursor() as cursor:
-        cursor.execute("lock table serving.risk in share row exclusive mode")
-        cursor.execute("create temporary table staged (like serving.risk including defaults) on commit drop")
-        with cursor.copy(sql.SQL("copy staged ({}) from stdin").format(names)) as copy:
-            for batch in scores.select(list(COLUMNS)).to_batches(max_chunksize=10_000):
-                for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                    copy.write_row(row)
+        replacing.stage(cursor, _TABLE, COLUMNS, scores)
         crash_here("serving:staged")
-        cursor.execute(_merge())
-        changed = cursor.rowcount
+        changed = replacing.merge(cursor, _TABLE, COLUMNS, _KEY)
         cursor.execute(
             "insert into serving.load (run_id, rows_loaded, rows_changed, model_versions, data_versions) "
             "select %s, count(*), %s, "
@@ -230,21 +226,3 @@ def load(conn: Connection, scores: pa.Table, *, run_id: str, data_versions: Mapp
         crash_here("serving:merged")
     crash_here("serving:loaded")
     return LoadResult(scores.num_rows, changed)
-
-
-def _merge() -> sql.Composed:
-    key = ("person_key", "target")
-    values = [name for name in COLUMNS if name not in key]
-    return sql.SQL(
-        "merge into serving.risk as held using staged as new on {on} "
-        "when matched and ({held}) is distinct from ({new}) then update set {update} "
-        "when not matched by target then insert ({names}) values ({all}) "
-        "when not matched by source then delete"
-    ).format(
-        on=sql.SQL(" and ").join(sql.SQL("held.{0} = new.{0}").format(sql.Identifier(n)) for n in key),
-        held=sql.SQL(", ").join(sql.Identifier("held", name) for name in values),
-        new=sql.SQL(", ").join(sql.Identifier("new", name) for name in values),
-        update=sql.SQL(", ").join(sql.SQL("{0} = new.{0}").format(sql.Identifier(n)) for n in values),
-        names=sql.SQL(", ").join(map(sql.Identifier, COLUMNS)),
-        all=sql.SQL(", ").join(sql.Identifier("new", name) for name in COLUMNS),
-    )

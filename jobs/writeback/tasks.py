@@ -1,9 +1,9 @@
-"""The steps of the write-back DAG: scores to the serving database, then to each hospital."""
+"""The steps of the write-back DAG: scores and forecasts to the serving database, scores to each hospital."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -15,12 +15,21 @@ from jobs.errors import CitywellError
 from jobs.identity import vault
 from jobs.lake import catalog, control, engine
 from jobs.sources import load_all
-from jobs.writeback import fhir, serving
+from jobs.writeback import fhir, forecasts, serving
 
 log = logging.getLogger(__name__)
 
 SCORES = "scores.risk"
 TABLES = (SCORES, "scores.question", "gold.fct_encounter", "gold.dim_facility")
+FORECASTS = forecasts.TABLE
+FORECAST_TABLES = (FORECASTS, "gold.dim_facility")
+
+
+def are_published(table: str) -> bool:
+    """Whether there is anything in ``table`` to take to anybody."""
+    with control.connect() as conn:
+        control.migrate(conn)
+        return table in control.current_versions(conn)
 
 
 def to_serving(as_of: str) -> dict[str, Any]:
@@ -31,6 +40,16 @@ def to_serving(as_of: str) -> dict[str, Any]:
         with serving.connect() as conn:
             serving.migrate(conn)
             return asdict(serving.load(conn, scores, run_id=as_of, data_versions=versions))
+
+
+def forecasts_to_serving() -> dict[str, Any]:
+    """Load the newest issue of every family into ``serving.forecast``. Returns rows and how many changed."""
+    with _one_at_a_time("serving forecasts"):
+        with _published(FORECAST_TABLES, "Run the transform and forecast DAGs first.") as (spark, _):
+            found = forecasts.newest(spark)
+        with serving.connect() as conn:
+            forecasts.migrate(conn)
+            return asdict(forecasts.load(conn, found))
 
 
 def to_hospitals(as_of: str) -> dict[str, Any]:
@@ -98,15 +117,23 @@ def scored_lake() -> Iterator[tuple[SparkSession, Mapping[str, int]]]:
 
     Raises CitywellError when nobody has been scored yet.
     """
+    with _published(TABLES, "Run the transform, train and score DAGs first.") as opened:
+        yield opened
+
+
+@contextmanager
+def _published(needed: Sequence[str], do: str) -> Iterator[tuple[SparkSession, Mapping[str, int]]]:
+    """A session with the tables ``needed`` as published, and their versions. Raises CitywellError for one that is
+    not."""
     with control.connect() as conn:
         control.migrate(conn)
         published = control.current_versions(conn)
-    versions = {table: published[table] for table in TABLES if table in published}
-    if len(versions) < len(TABLES):
+    versions = {table: published[table] for table in needed if table in published}
+    if len(versions) < len(needed):
         raise CitywellError(
-            f"Not published yet: {', '.join(sorted(set(TABLES) - set(versions)))}",
+            f"Not published yet: {', '.join(sorted(set(needed) - set(versions)))}",
             where="control database, publications",
-            do="Run the transform, train and score DAGs first.",
+            do=do,
         )
     with engine.session() as spark:
         catalog.register(spark, versions)

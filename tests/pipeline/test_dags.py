@@ -17,7 +17,7 @@ from jobs import alerts, ingest, transform
 from jobs.errors import CitywellError
 from jobs.settings import PROJECT_DIR, settings
 from jobs.writeback import tasks as writeback_tasks
-from ml import risk
+from ml import forecast, risk
 from tests.support.exports import one_of_each
 from tests.support.lake import Export, TestLake, instant
 from tests.support.webhook import Webhook, running_webhook
@@ -27,6 +27,7 @@ NORTH, HARBOUR = "hospital_north", "hospital_harbour"
 BOTH = [NORTH, HARBOUR]
 CITY, SILVER, GOLD = "citywell://silver/", "citywell://silver/hospital", "citywell://gold/"
 CHAMPION, SCORES = "citywell://models/champions", "citywell://scores/risk"
+FORECASTS = "citywell://scores/forecast"
 QUESTION = "readmission_30d"
 
 
@@ -330,13 +331,31 @@ def test_a_hospital_that_takes_no_scores_does_not_keep_them_from_the_serving_dat
         asked.append(as_of)
         raise CitywellError("It does not answer", where=HARBOUR, do="Ask its people")
 
+    monkeypatch.setattr(writeback_tasks, "are_published", lambda table: table == writeback_tasks.SCORES)
     monkeypatch.setattr(writeback_tasks, "to_serving", lambda as_of: asked.append(as_of) or {"rows": 1})
     monkeypatch.setattr(writeback_tasks, "to_hospitals", fail)
     run = airflow.run("writeback", set_off_by=scored)
     assert scored.announced == {SCORES: FIRST}
     assert asked == [FIRST, FIRST]
-    assert (run.state, run.tasks) == ("failed", {"to_serving": "success", "to_hospitals": "failed"})
+    assert run.state == "failed"
+    assert run.tasks == {"to_serving": "success", "to_hospitals": "failed", "forecasts_to_serving": "skipped"}
     assert [message["where"] for message in told] == [HARBOUR]
+
+
+def test_forecasts_reach_the_serving_database_before_anybody_is_scored(airflow, monkeypatch):
+    monkeypatch.setattr(forecast, "train", lambda as_of, max_age_days: {})
+    monkeypatch.setattr(forecast, "issue", lambda as_of: {"rows": {"arrivals_daily": 3}})
+    issued = airflow.run("forecast", {"as_of": FIRST})
+    monkeypatch.setattr(writeback_tasks, "are_published", lambda table: table == writeback_tasks.FORECASTS)
+    monkeypatch.setattr(writeback_tasks, "forecasts_to_serving", lambda: {"rows": 3})
+    run = airflow.run("writeback", set_off_by=issued)
+    assert issued.announced == {FORECASTS: FIRST}
+    assert run.state == "success"
+    assert run.tasks == {
+        "forecasts_to_serving": "success",
+        "to_serving": "skipped",
+        "to_hospitals": "skipped",
+    }
 
 
 @pytest.mark.parametrize("is_down", [False, True])
@@ -346,6 +365,7 @@ def test_refused_scores_are_told_whether_or_not_the_task_succeeds(airflow, monke
             raise CitywellError("It does not answer", where=HARBOUR, do="Ask its people")
         return {}
 
+    monkeypatch.setattr(writeback_tasks, "are_published", lambda table: table == writeback_tasks.SCORES)
     monkeypatch.setattr(writeback_tasks, "to_serving", lambda as_of: {"rows": 1})
     monkeypatch.setattr(writeback_tasks, "to_hospitals", send)
     monkeypatch.setattr(alerts, "_refusals", lambda: [(NORTH, "2 risk scores were refused (HTTP 422)")])
