@@ -7,8 +7,8 @@ the case and those of a *reference*.
   Nature Machine Intelligence 2020); the reference is the mean of the cases it was trained on.
 * Of other models the reference is a made-up person with the median or commonest value of every feature: no real
   person's record is kept as background. The value is found by permutation sampling (Strumbelj and Kononenko, Knowl Inf
-  Syst 2014) in antithetic pairs, on the features themselves rather than on what a pipeline makes of them. Where features
-  add up (logistic regression) all orders agree, and one is enough.
+  Syst 2014) in antithetic pairs, on the features themselves rather than on what a pipeline makes of them. Where
+  features add up (logistic regression) all orders agree, and one is enough.
 
 The permutations of many people are predicted in one call: 30 people take 0.1 s, where shap.PermutationExplainer took
 5 s, after 10 s to import and 14 s to compile. Of a model whose probabilities pass through steps
