@@ -896,8 +896,12 @@ CATALOGUE: tuple[Fault, ...] = (
             ),
             (
                 167,
-                "features, training, scoring",
-                ("faults/test_killed_models.py::test_models_killed_at_every_step_converge",),
+                "features, training, scoring, forecasts, mining",
+                (
+                    "faults/test_killed_models.py::test_models_killed_at_every_step_converge",
+                    "faults/test_killed_forecasts.py::test_forecasts_killed_at_every_step_converge",
+                    "faults/test_killed_forecasts.py::test_mining_killed_on_its_way_converges",
+                ),
             ),
             (
                 168,
