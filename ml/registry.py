@@ -28,7 +28,7 @@ from sklearn.pipeline import Pipeline
 from jobs.crash import crash_here
 from jobs.errors import CitywellError
 from ml import explain, labels, logbook, models
-from ml.aliases import aliased, champion, rollback, set_challenger, set_champion, versions
+from ml.aliases import CHALLENGER, aliased, champion, rollback, set_challenger, set_champion, versions
 from ml.card import model_card
 from ml.labels import LabelState
 from ml.metrics import Evaluation
@@ -39,6 +39,7 @@ from ml.tracking import Version, connected, version_of
 from ml.training import Lines, Trained
 
 __all__ = [
+    "CHALLENGER",
     "Model",
     "UnusableModel",
     "Version",

@@ -45,7 +45,10 @@ def down() -> None:
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list, for scripts.")] = False,
 ) -> None:
-    """What runs, whether it is well, where it listens and where its log is. Exit code 1 when something is not well."""
+    """What runs, whether it is well, where it listens and where its log is; and how old the scores are.
+
+    Exit code 1 when something is not well.
+    """
     from rich.console import Console
 
     from infra.cli.listing import print_list
@@ -58,8 +61,24 @@ def status(
     else:
         headings = ("program", "state", "well", "address", "pid", "MB", "log")
         print_list(Console(), headings, [_row(program) for program in programs])
+        for line in _ages():
+            typer.echo(line)
     if not all(program.is_healthy for program in programs):
         raise typer.Exit(1)
+
+
+def _ages() -> list[str]:
+    """How old each question's scores are; nothing where the serving database does not answer or has none yet."""
+    from psycopg.errors import UndefinedTable
+
+    from jobs.errors import CitywellError
+    from jobs.writeback import ages, serving
+
+    try:
+        with serving.connect() as conn:
+            return [f"scores of {age.words()}" for age in ages.ages(conn)]
+    except (CitywellError, UndefinedTable):
+        return []
 
 
 def _row(program: ProgramStatus) -> tuple[Cell, ...]:

@@ -4,8 +4,8 @@ Flow: ``scores.risk`` (newest per person, as known now, and target that is neith
 facility of the stay) -> COPY into a staging table -> one MERGE -> commit. Readers see the table before or after, never
 between.
 
-Rights: ``care`` reads the scores. ``analyst`` reads ``serving.risk_by_facility`` only: counts with small
-numbers suppressed. Nobody else reads anything; ``serving`` owns it.
+Rights: ``care`` reads the scores. ``analyst`` reads ``serving.risk_by_facility``: counts with small numbers suppressed;
+and, as ``care`` does, how old the scores are (``ages``). Nobody else reads anything; ``serving`` owns it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from jobs import postgres
 from jobs.crash import crash_here
 from jobs.errors import CitywellError
 from jobs.settings import settings
-from jobs.writeback import replacing
+from jobs.writeback import ages, replacing
 
 DATABASE = "serving"
 OWNER_ROLE = "serving"
@@ -185,7 +185,7 @@ def connect() -> Connection:
 
 def migrate(conn: Connection) -> None:
     """Bring tables, views and rights to this version, as the owner. Changes nothing the second time."""
-    postgres.migrate(conn, "serving.risk", _DDL.encode())
+    postgres.migrate(conn, "serving.risk", _DDL.encode(), ages.DDL.encode())
 
 
 def newest(spark: SparkSession, as_of: datetime) -> pa.Table:

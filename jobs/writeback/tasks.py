@@ -15,12 +15,12 @@ from jobs.errors import CitywellError
 from jobs.identity import vault
 from jobs.lake import catalog, control, engine
 from jobs.sources import load_all
-from jobs.writeback import fhir, forecasts, serving
+from jobs.writeback import ages, fhir, forecasts, serving
 
 log = logging.getLogger(__name__)
 
 SCORES = "scores.risk"
-TABLES = (SCORES, "scores.question", "gold.fct_encounter", "gold.dim_facility")
+TABLES = (SCORES, "scores.question", ages.ANSWERED, "gold.fct_encounter", "gold.dim_facility")
 FORECASTS = forecasts.TABLE
 FORECAST_TABLES = (FORECASTS, "gold.dim_facility")
 
@@ -33,12 +33,15 @@ def are_published(table: str) -> bool:
 
 
 def to_serving(as_of: str) -> dict[str, Any]:
-    """Load the newest scores that hold at ``as_of`` into ``serving.risk``. Returns rows and how many changed."""
+    """Load the newest scores that hold at ``as_of`` into ``serving.risk``, and when they were made into
+    ``serving.answered``. Returns rows and how many changed."""
     with _one_at_a_time("serving"):
         with scored_lake() as (spark, versions):
             scores = serving.newest(spark, datetime.fromisoformat(as_of))
+            answered = ages.answered(spark)
         with serving.connect() as conn:
             serving.migrate(conn)
+            ages.load(conn, answered)
             return asdict(serving.load(conn, scores, run_id=as_of, data_versions=versions))
 
 

@@ -5,6 +5,7 @@ May be run again at any time, for an older instant too: a score that is there al
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -16,12 +17,15 @@ from pyspark.sql import functions as F
 from jobs.crash import crash_here
 from jobs.errors import CitywellError
 from jobs.lake import engine, tables
+from jobs.writeback import ages
 from ml import registry, scoring
 from ml.features import Facts, View
 from ml.lake import Lake, Summary, instant, written_version
 from ml.risk import questions, scores
 from ml.risk.declared import Risk
 from ml.risk.reading import of_question, open_lake, require_all
+
+log = logging.getLogger(__name__)
 
 
 def score(as_of: datetime | str, names: Sequence[str] | None = None) -> dict[str, Summary]:
@@ -31,6 +35,9 @@ def score(as_of: datetime | str, names: Sequence[str] | None = None) -> dict[str
     (``features.<view>_now``). Scores that have not expired, of cases that can no longer be asked about, are withdrawn.
     ``outcome``: scored, or no_champion. A question whose champion cannot score keeps the scores it has and stops no
     other: when all have been tried, those in trouble are named in one CitywellError.
+
+    A challenger scores the same cases into ``scores.shadow``, which nobody is told of; ``shadow`` of a summary says how
+    many it added, or why it could not, which is no trouble of the run.
     """
     moment = instant(as_of)
     asked = [questions.load(name) for name in names or questions.names()]
@@ -53,13 +60,23 @@ def score(as_of: datetime | str, names: Sequence[str] | None = None) -> dict[str
                     versions[scores.SCORES] = written_version(scores.SCORES)
                 except CitywellError as error:
                     troubles[risk.name] = error
+                    continue
+                if challenger := registry.aliased(risk.name, registry.CHALLENGER):
+                    found[risk.name]["shadow"] = _shadow(lake, risk, challenger, rows, moment)
         crash_here("score:appended")
+        if found:
+            runs = [_answered(risk, found[risk.name], moment) for risk in asked if risk.name in found]
+            versions[scores.ANSWERED] = scores.write_answered(lake.spark, runs)
+        if tables.exists(scores.SHADOW):
+            versions[scores.SHADOW] = written_version(scores.SHADOW)
         if versions:
             versions[scores.QUESTIONS] = scores.write_questions(lake.spark, questions.declared())
             lake.publish("scores", moment.isoformat(), versions)
+        held = {run.target: run for run in scores.answered(lake.spark)} if troubles else {}
     if troubles:
+        told = [f"{name}: {error.what} {_what_stays(held.get(name))}" for name, error in troubles.items()]
         raise CitywellError(
-            "Not all questions were answered: " + "; ".join(f"{n}: {e.what}" for n, e in troubles.items()),
+            "Not all questions were answered: " + "; ".join(told),
             where="; ".join(dict.fromkeys(error.where for error in troubles.values())),
             do="; ".join(dict.fromkeys(error.do for error in troubles.values())),
         )
@@ -83,22 +100,10 @@ def _score(
     lake: Lake, risk: Risk, holder: registry.Version, rows: DataFrame, standing: DataFrame, moment: datetime
 ) -> Summary:
     """Score the question's cases among a view's ``rows``, and append what is new."""
-    model = registry.load(holder)
     asked = of_question(rows.where(risk.population), risk)
-    unsaid = (
-        scores.unsaid(lake.spark, risk, asked, holder.number, moment).orderBy("source", "case_key").toArrow()
-    )
-    scored_at = datetime.now(UTC)
-    chunks = scoring.score(
-        model,
-        risk.question,
-        unsaid,
-        data_versions=lake.inputs,
-        scored_at=scored_at,
-        valid_days=risk.valid_days or risk.horizon_days,
-    )
-    found = pa.concat_tables([scoring.RISK_SCHEMA.empty_table(), *chunks])
-    withdrawn = scores.withdrawals(lake.spark, risk, standing, moment, scored_at)
+    found = _said(lake, risk, holder, asked, moment, scores.SCORES)
+    left = scores.outside(rows, risk)
+    withdrawn = scores.withdrawals(lake.spark, risk, standing, left, moment, datetime.now(UTC))
     batch_id = scores.batch_id(risk.name, moment, holder.number, lake.inputs)
     added, version = scores.add(lake.spark, found, withdrawn, batch_id)
     bands = pc.value_counts(found["band"]).to_pylist()
@@ -114,6 +119,56 @@ def _score(
         "model_version": holder.number,
         "version": version,
     }
+
+
+def _answered(risk: Risk, summary: Summary, moment: datetime) -> scores.Answered:
+    return scores.Answered(
+        risk.name, moment, datetime.now(UTC), str(summary["model_version"]), int(str(summary["open"]))
+    )
+
+
+def _what_stays(last: scores.Answered | None) -> str:
+    if last is None:
+        return "(nobody has been scored yet)"
+    age = ages.ago(datetime.now(UTC) - last.answered_at)
+    return f"(the scores as of {last.as_of.isoformat()} stay; they were made {age})"
+
+
+def _said(
+    lake: Lake, risk: Risk, version: registry.Version, asked: DataFrame, moment: datetime, table: str
+) -> pa.Table:
+    """What a version says of the question's cases that it has not said in ``table`` yet."""
+    model = registry.load(version)
+    unsaid = scores.unsaid(lake.spark, risk, asked, version.number, moment, table)
+    chunks = scoring.score(
+        model,
+        risk.question,
+        unsaid.orderBy("source", "case_key").toArrow(),
+        data_versions=lake.inputs,
+        scored_at=datetime.now(UTC),
+        valid_days=risk.valid_days or risk.horizon_days,
+    )
+    return pa.concat_tables([scoring.RISK_SCHEMA.empty_table(), *chunks])
+
+
+def _shadow(
+    lake: Lake, risk: Risk, challenger: registry.Version, rows: DataFrame, moment: datetime
+) -> Summary:
+    """Append what the challenger says of the question's cases to ``scores.shadow``; or why it cannot."""
+    summary: Summary = {"model_version": challenger.number}
+    try:
+        asked = of_question(rows.where(risk.population), risk)
+        found = _said(lake, risk, challenger, asked, moment, scores.SHADOW)
+        batch_id = scores.batch_id(risk.name, moment, challenger.number, lake.inputs)
+        nobody = scoring.RISK_SCHEMA.empty_table()
+        added, _ = scores.add(lake.spark, found, nobody, batch_id, scores.SHADOW)
+    except (CitywellError, KeyError, ValueError) as error:
+        log.warning(
+            "challenger %s of %s cannot score (%s)", challenger.number, risk.name, type(error).__name__
+        )
+        reason = error.what if isinstance(error, CitywellError) else "It does not fit the present features."
+        return {**summary, "outcome": "cannot_score", "reason": reason}
+    return {**summary, "outcome": "scored", "added": added["active"]}
 
 
 def _no_champion(risk: Risk, moment: datetime) -> Summary:

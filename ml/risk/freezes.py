@@ -184,7 +184,7 @@ def _packed(freeze: Freeze, table: pa.Table) -> Iterator[pa.Table]:
 def _arrays(part: pa.Table, names: list[str], of: pa.DataType) -> pa.Array:
     """Of each row the values of these columns as one array."""
     columns = [part[name].cast(of).to_numpy(zero_copy_only=False) for name in names]
-    values = np.column_stack(columns).ravel() if columns else []
+    values: Any = np.column_stack(columns).ravel() if columns else []
     offsets = np.arange(part.num_rows + 1, dtype=np.int32) * len(names)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values, of, from_pandas=True))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
 from datetime import datetime
 from functools import reduce
 from operator import and_
@@ -18,6 +19,13 @@ from ml.lake import as_json, written_version
 from ml.risk.declared import Risk
 
 SCORES = "scores.risk"
+SHADOW = "scores.shadow"
+"""What the challengers would say: columns and grain of SCORES. Nobody is told of it; it is never withdrawn."""
+ANSWERED = "scores.answered"
+"""One row per question: the last run that answered it for everybody it asks about."""
+ANSWERED_COLUMNS = "target string, as_of timestamp, answered_at timestamp, model_version string, cases bigint"
+LEFT = "left_population"
+"""Why a score is withdrawn whose subject the question does not ask about any more."""
 QUESTIONS = "scores.question"
 QUESTION_COLUMNS = (
     "target string, title string, horizon_days int, valid_days int, alert_budget double, mitigation string"
@@ -25,6 +33,7 @@ QUESTION_COLUMNS = (
 _QUESTION_NAMES = [column.split()[0] for column in QUESTION_COLUMNS.split(", ")]
 RENEWED_BEFORE_DAYS = 1
 """A score of a person is made again so long before it expires: the next day's run may be late."""
+_RUN = "%Y%m%dT%H%M%SZ"
 _SAID = ("source", "patient_key", "person_key", "as_of", "expires_at", "input_digest")
 
 
@@ -49,23 +58,59 @@ def write_questions(spark: SparkSession, risks: Sequence[Risk]) -> int:
     return tables.retrying(lambda: tables.replace_slice(spark, QUESTIONS, rows, {"kind": "risk"}))
 
 
+@dataclass(frozen=True)
+class Answered:
+    """target: the question. as_of: of the run. answered_at: when it was, UTC. cases: that were open."""
+
+    target: str
+    as_of: datetime
+    answered_at: datetime
+    model_version: str
+    cases: int
+
+
+def write_answered(spark: SparkSession, runs: Sequence[Answered]) -> int:
+    """Make ``scores.answered`` tell of ``runs``, but of one that is older than what it tells of already. Returns the
+    table's version."""
+    told = {run.target: run for run in answered(spark)}
+    for run in runs:
+        if run.target not in told or run.as_of >= told[run.target].as_of:
+            told[run.target] = run
+    frame = spark.createDataFrame([astuple(told[name]) for name in sorted(told)], ANSWERED_COLUMNS)
+    rows = frame.withColumn("kind", F.lit("risk"))
+    return tables.retrying(lambda: tables.replace_slice(spark, ANSWERED, rows, {"kind": "risk"}))
+
+
+def answered(spark: SparkSession) -> list[Answered]:
+    """Of each question the last run that answered it."""
+    if not tables.exists(ANSWERED):
+        return []
+    rows = tables.read(spark, ANSWERED).toArrow().to_pylist()
+    return [Answered(**{field.name: row[field.name] for field in fields(Answered)}) for row in rows]
+
+
 def unsaid(
-    spark: SparkSession, risk: Risk, rows: DataFrame, model_version: str, as_of: datetime
+    spark: SparkSession,
+    risk: Risk,
+    rows: DataFrame,
+    model_version: str,
+    as_of: datetime,
+    table: str = SCORES,
 ) -> DataFrame:
     """Of the question's open cases those of which a score says something new, with ``input_digest``.
 
     Nothing new is said by the same model of the same person with the same inputs, unless the score that stands was
     withdrawn, or expires within RENEWED_BEFORE_DAYS. A stay is asked about as of its own discharge: told anew, it is
-    scored anew.
+    scored anew. table: SCORES or SHADOW.
     """
     names = sorted(risk.question.feature_names)
     values = (F.coalesce(F.col(name).cast("string"), F.lit("")) for name in names)
     asked = rows.withColumn("input_digest", F.substring(F.sha2(F.concat_ws("|", *values), 256), 1, 32))
-    if not tables.exists(SCORES):
+    if not tables.exists(table):
         return asked
     is_stay = F.col("held_encounter").isNotNull()
     held = (
-        newest(tables.read(spark, SCORES).where(F.col("target") == risk.name))
+        newest(tables.read(spark, table).where(F.col("target") == risk.name))
         .where((F.col("status") == scoring.ACTIVE) & (F.col("model_version") == model_version))
         .select(
             *(F.col(name).alias(f"held_{name}") for name in _SAID),
@@ -88,36 +133,50 @@ def unsaid(
 
 
 def add(
-    spark: SparkSession, scores: pa.Table, withdrawn: pa.Table, batch_id: str
+    spark: SparkSession, scores: pa.Table, withdrawn: pa.Table, batch_id: str, table: str = SCORES
 ) -> tuple[Mapping[str, int], int]:
-    """Append scores and withdrawals to ``scores.risk``; rows by status, and the table's version.
+    """Append scores and withdrawals to ``table``, SCORES or SHADOW; rows by status, and the table's version.
 
     A batch that is there already adds nothing, whatever it holds.
     """
     added = {"active": 0, "withdrawn": 0}
-    if tables.exists(SCORES):
-        held = tables.read(spark, SCORES)
+    if tables.exists(table):
+        held = tables.read(spark, table)
         if not held.where(F.col("batch_id") == batch_id).limit(1).isEmpty():
-            return added, written_version(SCORES)
+            return added, written_version(table)
     added |= {"active": scores.num_rows, "withdrawn": withdrawn.num_rows}
     rows = spark.createDataFrame(
         pa.concat_tables([scores.cast(scoring.RISK_SCHEMA), withdrawn]), scoring.RISK_COLUMNS
     )
-    tables.create(SCORES, rows.withColumn("batch_id", F.lit(batch_id)).schema, ["batch_id"])
+    tables.create(table, rows.withColumn("batch_id", F.lit(batch_id)).schema, ["batch_id"])
     if not any(added.values()):
-        return added, written_version(SCORES)
-    return added, tables.retrying(lambda: tables.append_batch(spark, SCORES, rows, batch_id))
+        return added, written_version(table)
+    return added, tables.retrying(lambda: tables.append_batch(spark, table, rows, batch_id))
+
+
+def outside(rows: DataFrame, risk: Risk) -> DataFrame:
+    """subject_key of the open cases of a view (``rows``) that are not in the question's population."""
+    is_asked = F.coalesce(F.expr(risk.population), F.lit(False))
+    return rows.where(~is_asked).select(F.coalesce("encounter_key", "patient_key").alias("subject_key"))
 
 
 def withdrawals(
-    spark: SparkSession, risk: Risk, standing: DataFrame, as_of: datetime, withdrawn_at: datetime
+    spark: SparkSession,
+    risk: Risk,
+    standing: DataFrame,
+    left: DataFrame,
+    as_of: datetime,
+    withdrawn_at: datetime,
 ) -> pa.Table:
     """Rows of ``scores.risk`` that withdraw what must no longer be acted on.
 
     Withdrawn is the newest score of a case when it has not expired at ``as_of`` and the case does not stand any more: a
     run for an older instant must not take back what a later one has seen. standing: of the question's case maker.
-    ``status_reason``: why it has fallen, what the case maker calls ``gone`` where the subject is there no more, or
-    ``moved`` (the stay is another patient's now, and has a score of its own there).
+    left: :func:`outside` of what is open at ``as_of``; who has left the population is told of by a run that is no older
+    than those that have said something since.
+
+    ``status_reason``: why it has fallen, what the case maker calls ``gone`` where the subject is there no more,
+    ``moved`` (the stay is another patient's now, and has a score of its own there) or LEFT.
     """
     if not tables.exists(SCORES):
         return scoring.RISK_SCHEMA.empty_table()
@@ -127,15 +186,22 @@ def withdrawals(
         & (F.col("as_of") <= F.lit(as_of))
         & (F.col("expires_at") > F.lit(as_of))
     )
-    live = newest(tables.read(spark, SCORES)).where(is_live)
+    held = tables.read(spark, SCORES)
+    live = newest(held).where(is_live)
     live = live.withColumn("subject_key", F.coalesce("encounter_key", "patient_key"))
     now = standing.withColumnRenamed("patient_key", "patient_now").withColumn("is_there", F.lit(True))
+    is_of_later_run = F.element_at(F.split("batch_id", "[.]"), 2) > f"{as_of:{_RUN}}"
+    is_newest = held.where((F.col("target") == risk.name) & is_of_later_run).isEmpty()
+    has_left = left.distinct().withColumn("has_left", F.lit(is_newest))
     why = (
         F.when(F.col("is_there").isNull(), risk.view.cases.gone)
         .when(~F.col("patient_now").eqNullSafe(F.col("patient_key")), "moved")
-        .otherwise(F.col("fallen"))
+        .when(F.col("fallen").isNotNull(), F.col("fallen"))
+        .when(F.col("has_left"), LEFT)
     )
-    fallen = live.join(now, "subject_key", "left").withColumn("why", why)
+    fallen = (
+        live.join(now, "subject_key", "left").join(has_left, "subject_key", "left").withColumn("why", why)
+    )
     return (
         fallen.where("why is not null")
         .withColumn("status", F.lit(scoring.WITHDRAWN))
@@ -150,4 +216,4 @@ def withdrawals(
 def batch_id(target: str, as_of: datetime, model_version: str, data_versions: Mapping[str, int]) -> str:
     """Names a scoring by all that goes into it: the same id means the same scores."""
     digest = hashlib.sha256(as_json(data_versions).encode()).hexdigest()[:8]
-    return f"{target}.{as_of:%Y%m%dT%H%M%SZ}.v{model_version}.{digest}"
+    return f"{target}.{as_of:{_RUN}}.v{model_version}.{digest}"

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -18,7 +18,7 @@ from jobs.identity import vault
 from jobs.identity.pseudonyms import Pseudonymiser
 from jobs.lake import control, engine, tables
 from jobs.settings import settings
-from jobs.writeback import serving, tasks
+from jobs.writeback import ages, serving, tasks
 
 SOURCE = "hospital_given"
 AS_OF = "2026-01-02T00:00:00+00:00"
@@ -65,12 +65,17 @@ def _publish(patients: dict[str, list[str]], batch: str, hour: int = 0) -> None:
                 'active' as status, true as is_alert
             from values {people} as t (source, risk_key, patient_key, probability)""",
         "scores.question": "select 'readmission_30d' as target, 'Unplanned readmission' as title, 'Call' as mitigation",
+        "scores.answered": """
+            select
+                'readmission_30d' as target, timestamp '2026-01-02 00:00:00' as as_of,
+                timestamp '2026-01-02 01:00:00' as answered_at, '1' as model_version, 60L as cases""",
         "gold.fct_encounter": "select 'e' as encounter_key, cast(null as string) as person_key, 'f' as facility_key",
         "gold.dim_facility": "select 'f' as facility_key, 'Ward One' as name, true as is_current",
     }
+    once = ("scores.question", "scores.answered")
     with engine.session() as spark, control.connect() as conn:
         versions = {
-            n: tables.append_batch(spark, n, spark.sql(q), "once" if n == "scores.question" else batch)
+            n: tables.append_batch(spark, n, spark.sql(q), "once" if n in once else batch)
             for n, q in queries.items()
         }
         control.publish_tables(conn, "test", AS_OF, versions)
@@ -84,7 +89,10 @@ def test_scores_reach_serving_and_the_hospital_once(scored: None, postgres: Clus
     assert tasks.verify_hospitals(AS_OF)[SOURCE].matching == PATIENTS
     with psycopg.connect(postgres.dsn("serving", "care")) as care:
         [(versions,)] = care.execute("select data_versions from serving.load").fetchall()
+        [age] = ages.ages(care)
     assert set(versions) == set(tasks.TABLES)
+    assert (age.target, age.as_of.isoformat()) == ("readmission_30d", "2026-01-02T00:00:00+00:00")
+    assert abs(age.age - (datetime.now(UTC) - age.answered_at)) < timedelta(minutes=1)
 
 
 def test_a_run_that_had_to_wait_sends_what_was_published_meanwhile(scored: None, postgres: Cluster) -> None:
