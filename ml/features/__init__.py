@@ -7,6 +7,7 @@ events      the kinds of events that windows look at
 plan        cases joined with events, in one engine plan
 view        cases of one grain with the features any question about them may use
 people      the view of people
+home        the view of people at home, by what their devices tell
 common      blocks of features that views share
 """
 

@@ -18,7 +18,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from ml.features.facts import Facts
-from ml.features.knowledge import RECORDED, holds, period_end, recorded, versions
+from ml.features.knowledge import DEVICES, RECORDED, holds, period_end, recorded, versions
 
 FINISHED = "finished"
 EMERGENCY = "EMER"
@@ -188,6 +188,56 @@ def attendances(encounter: DataFrame) -> DataFrame:
     )
 
 
+def home_readings(measurement: DataFrame) -> DataFrame:
+    """What devices at home read, of people who consent; ``value`` in the unit of its ``concept``
+    (jobs/harmonise/analytes.yml); key: the measurement."""
+    return (
+        versions(measurement)
+        .where(F.col("told_by") == DEVICES)
+        .where("value_canonical is not null and effective_at is not null and concept is not null")
+        .withColumns(
+            {
+                "key": F.col("measurement_key"),
+                "encounter_key": F.lit(None).cast("string"),
+                "at": F.col("effective_at"),
+                "by": F.col("effective_at"),
+                "value": F.col("value_canonical"),
+            }
+        )
+    )
+
+
+_OF_A_DAY = {"steps": "steps", "resting_heart_rate": "resting_heart_rate_per_min", "sleep": "sleep_min"}
+
+
+def home_days(lifestyle_daily: DataFrame) -> DataFrame:
+    """Days that devices told, one event for each ``concept`` (steps; resting_heart_rate, /min; sleep, minutes) that has
+    a value. A day is in a window when it ends in it; it is taken as a day of UTC. key: person, day and concept."""
+    told = F.explode(
+        F.array(
+            *(
+                F.struct(F.lit(concept).alias("concept"), F.col(column).cast("double").alias("value"))
+                for concept, column in _OF_A_DAY.items()
+            )
+        )
+    )
+    day = F.col("date").cast("timestamp")
+    return (
+        versions(lifestyle_daily)
+        .withColumn("told", told)
+        .withColumns({"concept": F.col("told.concept"), "value": F.col("told.value")})
+        .where("value is not null")
+        .withColumns(
+            {
+                "key": F.concat_ws("|", "daily_summary_key", "concept"),
+                "encounter_key": F.lit(None).cast("string"),
+                "at": day,
+                "by": day + F.expr("interval 1 day"),
+            }
+        )
+    )
+
+
 EVENTS: dict[str, Kind] = {
     "attendance": Kind("encounter", attendances),
     "visit": Kind("encounter", visits),
@@ -196,4 +246,6 @@ EVENTS: dict[str, Kind] = {
     "drug": Kind("medication_request", drugs),
     "measurement": Kind("measurement", measurements),
     "smoking": Kind("measurement", smoking),
+    "home_reading": Kind("measurement", home_readings),
+    "home_day": Kind("lifestyle_daily", home_days),
 }

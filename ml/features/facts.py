@@ -15,9 +15,11 @@ GOLD = (
     "gold.fct_condition",
     "gold.fct_measurement",
     "gold.fct_medication_request",
+    "gold.fct_lifestyle_daily",
 )
 SUPERSEDED = {fact: f"{fact}_superseded" for fact in GOLD[1:]}
-"""Fact -> its versions that another took the place of: the fact's columns and ``superseded_at``."""
+"""Fact -> its versions that another took the place of: the fact's columns and ``superseded_at``. Of days that devices
+told there are none: a day counts from when it was last told."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Facts:
     condition: DataFrame
     measurement: DataFrame
     medication_request: DataFrame
+    lifestyle_daily: DataFrame
 
     @classmethod
     def of(cls, spark: SparkSession, published: Collection[str]) -> Facts:

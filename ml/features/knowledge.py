@@ -15,6 +15,8 @@ from pyspark.sql import functions as F
 MESSAGES = "hl7"
 RECORDED = ("fhir", "both")
 """``told_by`` of what a hospital's record says."""
+DEVICES = "wearables"
+"""``told_by`` of what devices at home say."""
 
 
 def versions(current: DataFrame, superseded: DataFrame | None = None) -> DataFrame:

@@ -67,7 +67,8 @@ def _features(spark: SparkSession, scratch: Path, features: FeatureSet) -> pa.Ta
         **{
             name: spark.read.parquet(str(scratch / f"{name}.parquet"))
             for name in ("person", "encounter", "condition", "measurement", "medication_request")
-        }
+        },
+        lifestyle_daily=spark.createDataFrame([], "person_key string"),  # no feature of people looks at it
     )
     cases = spark.read.parquet(str(scratch / "cases.parquet"))
     return build(cases, facts, features).toArrow()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -40,6 +40,10 @@ MEASUREMENT = (
 MEDICATION_REQUEST = (
     "medication_request_key string, person_key string, encounter_key string, code_system string, code string, "
     "status string, authored_at timestamp, authored_precision string, usable_at timestamp"
+)
+LIFESTYLE_DAILY = (
+    "person_key string, date date, daily_summary_key string, steps int, resting_heart_rate_per_min int, "
+    "sleep_min int, usable_at timestamp"
 )
 ICD10 = "http://hl7.org/fhir/sid/icd-10-cm"
 LOINC = "http://loinc.org"
@@ -179,6 +183,22 @@ def drug(key: str, who: str, code: str, when: str, usable: str | None = None, st
     }
 
 
+def device_day(
+    who: str, day: str, steps: int, pulse: int, sleep: int = 430, usable: str | None = None
+) -> Row:
+    """Synced the next morning, if nothing else is said."""
+    next_morning = at(day) + timedelta(days=1, hours=6)  # type: ignore[operator]
+    return {
+        "person_key": who,
+        "date": date.fromisoformat(day),
+        "daily_summary_key": f"{who} {day}",
+        "steps": steps,
+        "resting_heart_rate_per_min": pulse,
+        "sleep_min": sleep,
+        "usable_at": at(usable) or next_morning,
+    }
+
+
 def frame(spark: SparkSession, schema: str, rows: Sequence[Row]) -> DataFrame:
     names = [column.split()[0] for column in schema.split(", ")]
     return spark.createDataFrame([tuple(row.get(name) for name in names) for row in rows], schema)
@@ -192,6 +212,7 @@ def facts(
     conditions: Sequence[Row] = (),
     measurements: Sequence[Row] = (),
     drugs: Sequence[Row] = (),
+    device_days: Sequence[Row] = (),
 ) -> Facts:
     """Current rows only, as the tables of gold."""
     return Facts(
@@ -200,6 +221,7 @@ def facts(
         condition=frame(spark, CONDITION, conditions),
         measurement=frame(spark, MEASUREMENT, measurements),
         medication_request=frame(spark, MEDICATION_REQUEST, drugs),
+        lifestyle_daily=frame(spark, LIFESTYLE_DAILY, device_days),
     )
 
 

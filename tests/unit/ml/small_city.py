@@ -55,7 +55,14 @@ def publish(rows: dict[str, list[gold.Row]], superseded: Sequence[gold.Row] = ()
     ``superseded``: further versions."""
     with engine.session() as spark:
         facts = gold.facts(spark, **rows)
-        frames = (facts.person, facts.encounter, facts.condition, facts.measurement, facts.medication_request)
+        frames = (
+            facts.person,
+            facts.encounter,
+            facts.condition,
+            facts.measurement,
+            facts.medication_request,
+            facts.lifestyle_daily,
+        )
         written = dict(zip(GOLD, frames, strict=True))
         written[SUPERSEDED["gold.fct_encounter"]] = gold.encounter_versions(
             spark, [*map(_going_on, rows["encounters"]), *superseded]
