@@ -23,7 +23,7 @@ from pyspark.sql import functions as F
 from jobs.crash import crash_here
 from jobs.errors import CitywellError
 from jobs.lake import engine, tables
-from ml import gate, registry, retrain
+from ml import gate, refusals, registry, retrain
 from ml.features import Facts, View
 from ml.lake import Lake, Summary, as_json, instant, written_version
 from ml.question import Cases
@@ -147,6 +147,7 @@ def train(name: str, as_of: datetime | str, candidates: Sequence[str] = CANDIDAT
             return _train_summary(risk, moment, "unchanged", earlier.tags["gate_reasons"], earlier)
         trained = retrain.train(risk.question, found.cases, plan)
         if isinstance(trained, Refusal):
+            refusals.note(name, moment, trained.reason)
             return {
                 "question": name,
                 "as_of": moment.isoformat(),
