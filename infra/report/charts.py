@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from datetime import date
 from html import escape
 from math import ceil, floor
+from typing import TypeVar
 
 from markupsafe import Markup
 
 WIDTH = 1000.0
+Time = TypeVar("Time", bound=date)
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def stacked_bar(parts: Mapping[str, int], width: float = 360, height: float = 16
             f"<title>{escape(name.removeprefix('band-'))}: {count:,} of {total:,}</title></rect>"
         )
         x += size
-    return _svg(width, height, "shares: " + ", ".join(f"{n} {c:,}" for n, c in visible.items()), marks)
+    return svg(width, height, "shares: " + ", ".join(f"{n} {c:,}" for n, c in visible.items()), marks)
 
 
 def bars(rows: Sequence[tuple[str, float, str]], style: str = "accent", label_width: float = 300) -> Markup:
@@ -64,7 +66,7 @@ def bars(rows: Sequence[tuple[str, float, str]], style: str = "accent", label_wi
             f'<rect class="fill {style}" x="{label_width:g}" y="{y + 3:g}" width="{size:.1f}" height="17" rx="3"/>'
             f'<text class="value" x="{label_width + size + 8:.1f}" y="{y + 16:g}">{escape(text)}</text>'
         )
-    return _svg(WIDTH, step * len(rows), "; ".join(f"{label} {text}" for label, _, text in rows), marks)
+    return svg(WIDTH, step * len(rows), "; ".join(f"{label} {text}" for label, _, text in rows), marks)
 
 
 def lines(series: Sequence[Line], title: str, height: float = 190) -> Markup:
@@ -75,7 +77,7 @@ def lines(series: Sequence[Line], title: str, height: float = 190) -> Markup:
     if not days or not values:
         return Markup("")
     first, span = days[0].toordinal(), max((days[-1] - days[0]).days, 1)
-    ceiling, ticks = _ticks(max(values))
+    ceiling, ticks = ticks_to(max(values))
     x = {day: left + (WIDTH - left - 8) * (day.toordinal() - first) / span for day in days}
     scale = (height - top - bottom) / ceiling
     marks = [
@@ -89,12 +91,12 @@ def lines(series: Sequence[Line], title: str, height: float = 190) -> Markup:
         for day in days[:: -(-len(days) // 12)]
     ]
     for line in series:
-        for run in _runs(line.points):
+        for run in runs(line.points):
             points = " ".join(f"{x[day]:.1f},{height - bottom - value * scale:.1f}" for day, value in run)
             marks.append(
                 f'<polyline class="curve {line.style}" points="{points}"><title>{escape(line.name)}</title></polyline>'
             )
-    return _svg(WIDTH, height, f"{title}: " + ", ".join(line.name for line in series), marks)
+    return svg(WIDTH, height, f"{title}: " + ", ".join(line.name for line in series), marks)
 
 
 def curve(
@@ -140,7 +142,7 @@ def curve(
         f'<text class="axis" transform="translate(11 {top + room / 2:g}) rotate(-90)" text-anchor="middle">'
         f"{escape(y_label)}</text>"
     )
-    return _svg(size, size, title, marks)
+    return svg(size, size, title, marks)
 
 
 def intervals(rows: Sequence[Interval], title: str, reference: float | None = None) -> Markup:
@@ -180,16 +182,17 @@ def intervals(rows: Sequence[Interval], title: str, reference: float | None = No
             f'{whisker}<circle class="dot" cx="{px(row.value):.1f}" cy="{y:g}" r="5"/>'
             f'<text class="value" x="{left + room + 10:g}" y="{y + 4:g}">{text}</text>'
         )
-    return _svg(WIDTH, height, title, marks)
+    return svg(WIDTH, height, title, marks)
 
 
-def _svg(width: float, height: float, title: str, marks: Sequence[str]) -> Markup:
+def svg(width: float, height: float, title: str, marks: Sequence[str]) -> Markup:
+    """A drawing of ``marks``, which are escaped already; ``title`` is for screen readers."""
     label, drawn = escape(title), "".join(marks)
     svg = f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{label}">{drawn}</svg>'
     return Markup(svg)  # noqa: S704 - every text in it has been escaped
 
 
-def _ticks(highest: float) -> tuple[float, list[float]]:
+def ticks_to(highest: float) -> tuple[float, list[float]]:
     """A round upper end of an axis from 0, and three to five ticks."""
     if highest <= 0:
         return 1.0, [0.0, 1.0]
@@ -199,15 +202,15 @@ def _ticks(highest: float) -> tuple[float, list[float]]:
     return count * step, [step * place for place in range(count + 1)]
 
 
-def _runs(points: Sequence[tuple[date, float | None]]) -> list[list[tuple[date, float]]]:
+def runs(points: Sequence[tuple[Time, float | None]]) -> list[list[tuple[Time, float]]]:
     """The stretches between gaps."""
-    runs: list[list[tuple[date, float]]] = [[]]
+    found: list[list[tuple[Time, float]]] = [[]]
     for day, value in points:
         if value is None:
-            runs.append([])
+            found.append([])
         else:
-            runs[-1].append((day, value))
-    return [run for run in runs if run]
+            found[-1].append((day, value))
+    return [run for run in found if run]
 
 
 def _short(text: str, longest: int) -> str:

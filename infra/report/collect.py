@@ -5,44 +5,34 @@ Only aggregates leave the engine. A table that is not published yet leaves its s
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
 from pyspark.sql import SparkSession
 
+from infra.report import from_forecasts, from_mining, from_mlflow, from_monitoring
 from infra.report.model import (
     OUTCOMES,
     Activity,
     Checked,
     Coverage,
-    Estimate,
     Flow,
-    Group,
-    Model,
     Quarantined,
+    Question,
     Reason,
-    ReliabilityBin,
     ReportData,
     Scored,
     Written,
 )
 from jobs.errors import CitywellError
 from jobs.lake import catalog, control, engine
-from jobs.settings import settings
 from jobs.writeback import fhir, serving
 
 log = logging.getLogger(__name__)
 
-MODEL_NAME = "readmission_30d"
-CHAMPION = "champion"
-EVALUATION = "evaluation.json"
 MEASUREMENTS_SHOWN = 14
 _SHOWN_SCHEMAS = ("silver.", "gold.", "scores.", "features.", "quality.")
 
@@ -105,17 +95,18 @@ from measured as m
 inner join people as p on m.source = p.source
 """
 """A person counts in every hospital that has a record of them."""
-_SCORED = "select source, band, count(*) as people from ({in_force}) group by source, band"
+_SCORED = "select target, source, band, count(*) as people from ({in_force}) group by target, source, band"
+_PEOPLE_SCORED = "select count(distinct person_key) as people from ({in_force})"
 _REASONS = """
-select coalesce(reason.feature, reason.label) as label, count(distinct person_key) as people
+select target, coalesce(reason.feature, reason.label) as feature, count(distinct person_key) as people
 from (
     select
-        person_key,
+        target, person_key,
         explode(from_json(reasons, 'array<struct<feature: string, label: string, effect: string>>')) as reason
     from ({in_force})
 )
 where coalesce(reason.effect, 'raises') = 'raises'
-group by coalesce(reason.feature, reason.label)
+group by target, coalesce(reason.feature, reason.label)
 """
 _SCORE_TABLES = ("scores.risk", "gold.fct_encounter", "gold.dim_facility")
 
@@ -133,7 +124,13 @@ def gather(*, as_of: datetime, stages: Mapping[str, float]) -> ReportData:
                 spark, {name: at for name, at in versions.items() if not name.startswith("bronze.")}
             )
             return collect(
-                spark, conn, versions, as_of=as_of, stages=stages, model=champion(), served=served()
+                spark,
+                conn,
+                versions,
+                as_of=as_of,
+                stages=stages,
+                questions=from_mlflow.questions(),
+                served=served(),
             )
 
 
@@ -144,7 +141,7 @@ def collect(
     *,
     as_of: datetime,
     stages: Mapping[str, float],
-    model: Model | None,
+    questions: tuple[Question, ...] = (),
     served: int | None = None,
 ) -> ReportData:
     """The figures of the tables in ``versions``, registered in ``spark``, and of the control database.
@@ -177,11 +174,17 @@ def collect(
         coverage=_coverage(
             rows(_COVERAGE, "gold.fct_measurement", "silver.hospital__patient", "silver.person_link")
         ),
-        model=model,
+        questions=questions,
+        people_scored=sum(
+            row["people"] for row in rows(_PEOPLE_SCORED.format(in_force=in_force), *_SCORE_TABLES)
+        ),
         scored=tuple(Scored(**row) for row in rows(_SCORED.format(in_force=in_force), *_SCORE_TABLES)),
         reasons=tuple(Reason(**row) for row in rows(_REASONS.format(in_force=in_force), *_SCORE_TABLES)),
         written=_written(conn),
         served=served,
+        mined=from_mining.mined(rows),
+        forecasts=from_forecasts.forecasts(spark, rows, versions),
+        monitored=from_monitoring.monitored(rows, versions),
         stages=dict(stages),
     )
 
@@ -195,76 +198,6 @@ def served() -> int | None:
         log.warning("the serving database was not asked (%s)", type(error).__name__)
         return None
     return None if row is None else int(row[0])
-
-
-def champion() -> Model | None:
-    """The registered champion and its evaluation; None while no model has passed the gate."""
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    client = MlflowClient(settings().mlflow_url, settings().mlflow_url)
-    try:
-        registered = client.get_model_version_by_alias(MODEL_NAME, CHAMPION)
-        run = client.get_run(str(registered.run_id))
-        with tempfile.TemporaryDirectory() as folder:
-            file = client.download_artifacts(run.info.run_id, EVALUATION, folder)
-            evaluation = json.loads(Path(file).read_text(encoding="utf-8"))
-        children = client.search_runs(
-            [run.info.experiment_id], f"tags.mlflow.parentRunId = '{run.info.run_id}'", max_results=100
-        )
-    except MlflowException as error:
-        log.warning("no champion to report on (%s)", type(error).__name__)
-        return None
-    compared: dict[str, float] = {}
-    for child in children:
-        family, value = child.data.params.get("family", ""), child.data.metrics.get("cv_auroc")
-        if family and value is not None:
-            compared[family] = max(value, compared.get(family, 0.0))
-    return parse_model(MODEL_NAME, str(registered.version), registered.tags, evaluation, compared)
-
-
-def parse_model(
-    name: str,
-    version: str,
-    tags: Mapping[str, str],
-    evaluation: Mapping[str, Any],
-    compared: Mapping[str, float],
-) -> Model:
-    """A Model from what training logged: the version's tags, ``evaluation.json``, AUROC of the families compared."""
-    overall, as_of = evaluation["overall"], tags.get("as_of")
-    return Model(
-        name=name,
-        version=version,
-        family=tags.get("family", "unknown family").replace("_", " "),
-        trained_at=datetime.fromisoformat(as_of) if as_of else None,
-        cases=overall["cases"],
-        events=overall["events"],
-        threshold=evaluation.get("threshold"),
-        metrics=_estimates(overall["metrics"]),
-        roc=tuple((float(x), float(y)) for x, y in evaluation.get("roc", ())),
-        reliability=tuple(
-            ReliabilityBin(b["predicted"], b["observed"], b["cases"])
-            for b in evaluation.get("reliability", ())
-        ),
-        groups=tuple(
-            Group(division, level, g["cases"], g["events"], _estimates(g["metrics"]))
-            for g in evaluation.get("groups", ())
-            for division, _, level in [g["group"].partition("=")]
-        ),
-        candidates={family: Estimate(compared[family]) for family in sorted(compared)},
-    )
-
-
-def _estimates(figures: Mapping[str, Mapping[str, float | None]]) -> dict[str, Estimate]:
-    """Figures that could be computed: JSON has NaN or null for the others."""
-    return {
-        name: Estimate(figure["value"], figure.get("low"), figure.get("high"))
-        for name, figure in figures.items()
-        if figure["value"] is not None and figure["value"] == figure["value"]
-    }
 
 
 def _count(spark: SparkSession, table: str) -> int:

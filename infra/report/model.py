@@ -95,6 +95,15 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Against:
+    """A published score on the same test cases; ``difference``: AUROC of the model minus the score's."""
+
+    name: str
+    auroc: Estimate
+    difference: Estimate
+
+
+@dataclass(frozen=True)
 class Model:
     """The champion and how it did on people and times it had not seen."""
 
@@ -111,12 +120,30 @@ class Model:
     reliability: tuple[ReliabilityBin, ...] = ()
     groups: tuple[Group, ...] = ()
     candidates: Mapping[str, Estimate] = field(default_factory=dict)
+    baselines: tuple[Against, ...] = ()
+
+
+@dataclass(frozen=True)
+class Question:
+    """A risk question and how far it has come.
+
+    model: None while no model answers it. verdict: of the training for the newest instant, promoted, refused, too_few
+    or untrained; reason: why, in words. labels: feature -> what a clinician reads.
+    """
+
+    name: str
+    title: str
+    model: Model | None
+    verdict: str
+    reason: str
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Scored:
-    """People of one source whose newest score lies in a band."""
+    """People of one source whose newest score of a question lies in a band."""
 
+    target: str
     source: str
     band: str
     people: int
@@ -124,9 +151,10 @@ class Scored:
 
 @dataclass(frozen=True)
 class Reason:
-    """People for whom this was among the reasons of a high score."""
+    """People for whom this feature was among the reasons of a high score of a question."""
 
-    label: str
+    target: str
+    feature: str
     people: int
 
 
@@ -138,6 +166,176 @@ class Written:
     sent: int
     refused: int
     pending: int
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A variable of all people: its mean with its 95 % interval, median and quartiles, in ``unit`` (UCUM)."""
+
+    variable: str
+    unit: str
+    people: int
+    mean: Estimate
+    quartile_1: float
+    median: float
+    quartile_3: float
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Spearman's rho of two variables; ``is_told``: whether it is told from chance."""
+
+    variable: str
+    other: str
+    rho: Estimate
+    people: int
+    is_told: bool
+
+
+@dataclass(frozen=True)
+class Rule:
+    """People with the antecedent have the consequent ``lift`` times as often as all do; _people: of all ``people``."""
+
+    antecedent: str
+    consequent: str
+    both_people: int
+    antecedent_people: int
+    consequent_people: int
+    confidence: float
+    lift: Estimate
+    lift_given_age_and_sex: float
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster of patients or of districts, and what marks it in words."""
+
+    kind: str
+    number: int
+    members: int
+    words: str
+    stability: float | None
+
+
+@dataclass(frozen=True)
+class District:
+    """A postal district. The middle is in degrees (WGS 84), None where nobody knows it; ``cluster``: its number."""
+
+    code: str
+    name: str
+    longitude: float | None
+    latitude: float | None
+    cluster: int | None
+
+
+@dataclass(frozen=True)
+class FacilityDay:
+    """A day on which a facility's count was far from what was to be expected."""
+
+    facility: str
+    day: date
+    counted: str
+    observed: float
+    expected: float
+
+
+@dataclass(frozen=True)
+class Unusual:
+    """People of whom something of a kind is told as unusual."""
+
+    kind: str
+    what: str
+    people: int
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """A day with an alarm for a syndrome in a district."""
+
+    district: str
+    syndrome: str
+    day: date
+    observed: int
+    expected: float
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The days on which outbreaks of a syndrome were looked for."""
+
+    syndrome: str
+    first: date
+    last: date
+
+
+@dataclass(frozen=True)
+class Mined:
+    """What the newest run of mining found in the records known at ``as_of``."""
+
+    as_of: datetime
+    statistics: tuple[Statistic, ...] = ()
+    correlations: tuple[Correlation, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    clusters: tuple[Cluster, ...] = ()
+    districts: tuple[District, ...] = ()
+    facility_days: tuple[FacilityDay, ...] = ()
+    unusual: tuple[Unusual, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    watched: tuple[Watched, ...] = ()
+
+
+@dataclass(frozen=True)
+class Quantiles:
+    """What is to be expected of one period that begins at ``at``."""
+
+    at: datetime
+    p05: float
+    p10: float
+    p50: float
+    p90: float
+    p95: float
+
+
+@dataclass(frozen=True)
+class Series:
+    """A series of forecasts; ``place``: the city, or the facility or district it is of, by name where it has one."""
+
+    place: str
+    level: str
+    ahead: tuple[Quantiles, ...]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The newest issue of a family. ``past``: the city's last periods that were over at the issue, None where nothing
+    was told."""
+
+    family: str
+    title: str
+    counts: str
+    grain: str
+    issue_at: datetime
+    model_version: str
+    series: tuple[Series, ...]
+    past: tuple[tuple[datetime, float | None], ...] = ()
+
+
+@dataclass(frozen=True)
+class Monitored:
+    """A figure of ``quality.monitoring``: of a model's inputs, predictions, performance, forecasts or alerts on a day.
+
+    subject: the feature or group it is of, None for the whole. line: what it should not cross.
+    """
+
+    day: date
+    kind: str
+    target: str
+    subject: str | None
+    metric: str
+    value: float
+    line: float | None
+    is_crossed: bool
+    n: int
 
 
 @dataclass(frozen=True)
@@ -156,11 +354,17 @@ class ReportData:
     checks: tuple[Checked, ...] = ()
     activity: tuple[Activity, ...] = ()
     coverage: tuple[Coverage, ...] = ()
-    model: Model | None = None
+    questions: tuple[Question, ...] = ()
+    """Empty while MLflow cannot be asked."""
+    people_scored: int = 0
     scored: tuple[Scored, ...] = ()
     reasons: tuple[Reason, ...] = ()
     written: tuple[Written, ...] = ()
     served: int | None = None
     """Rows of ``serving.risk``; None while the serving database cannot be asked."""
+    mined: Mined | None = None
+    forecasts: tuple[Forecast, ...] = ()
+    monitored: tuple[Monitored, ...] | None = None
+    """None while nothing has been monitored."""
     stages: Mapping[str, float] = field(default_factory=dict)
     """Seconds by stage, in order."""

@@ -11,33 +11,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from infra.report import charts
-from infra.report.charts import Interval, Line
-from infra.report.model import (
-    OUTCOMES,
-    Activity,
-    Coverage,
-    Estimate,
-    Flow,
-    Group,
-    Model,
-    ReliabilityBin,
-    ReportData,
-)
+from infra.report import charts, show_forecasts, show_mining, show_monitoring, show_questions
+from infra.report.charts import Line
+from infra.report.model import OUTCOMES, Activity, Coverage, Flow, ReportData
+from infra.report.wording import estimate, hospital, people, thousands
 from jobs.writeback.disclosure import SMALLEST_SHOWN, shown
 
-BANDS = ("low", "medium", "high")
-METRIC_NAMES = {
-    "auroc": "AUROC",
-    "auprc": "AUPRC",
-    "accuracy": "Accuracy",
-    "recall": "Recall",
-    "precision": "Precision",
-    "f1": "F1",
-    "brier": "Brier score",
-    "calibration_error": "Calibration error",
-    "calibration_in_the_large": "Predicted minus observed",
-}
 OF_PEOPLE = frozenset(
     {
         "gold.dim_person",
@@ -49,7 +28,6 @@ OF_PEOPLE = frozenset(
 """Tables with a row for each person, or for each of a person's records at the houses: their rows are people."""
 _TEMPLATES = Path(__file__).parent
 _RULES_SHOWN = 12
-_REASONS_SHOWN = 8
 _YEARS_DRAWN = 2
 
 
@@ -76,9 +54,13 @@ def render(data: ReportData, path: Path) -> Path:
         warnings=sum(c.warnings for c in data.checks),
         activity=_activity(data.activity),
         coverage=_coverage(data.coverage),
-        model=_model(data.model) if data.model else None,
-        bands=_bands(data),
-        reasons=_reasons(data),
+        asked=show_questions.shown(data),
+        bands=show_questions.bands(data),
+        mined=show_mining.shown(data.mined) if data.mined else None,
+        forecasts=[show_forecasts.shown(found, data.as_of) for found in data.forecasts],
+        monitored=None
+        if data.monitored is None
+        else show_monitoring.shown(data.monitored, show_monitoring.names_of(data)),
         stages=charts.bars([(name, s, f"{s:,.1f} s") for name, s in data.stages.items()])
         if data.stages
         else None,
@@ -91,28 +73,6 @@ def render(data: ReportData, path: Path) -> Path:
     part.write_text(html, encoding="utf-8")
     os.replace(part, path)
     return path
-
-
-def people(count: int) -> str:
-    """A count of people as it may be shown."""
-    allowed = shown(count)
-    return f"<{SMALLEST_SHOWN}" if allowed is None else thousands(allowed)
-
-
-def thousands(count: float) -> str:
-    return f"{count:,.0f}"
-
-
-def hospital(source: str) -> str:
-    """``hospital_north`` as a heading: North."""
-    return source.removeprefix("hospital_").replace("_", " ").capitalize()
-
-
-def estimate(figure: Estimate) -> str:
-    """0.781 (0.752 to 0.809)"""
-    if figure.low is None or figure.high is None:
-        return f"{figure.value:.3f}"
-    return f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
 
 
 def _flows(flows: Iterable[Flow]) -> list[dict[str, Any]]:
@@ -185,94 +145,3 @@ def _share(row: Coverage | None) -> int | None:
         return None
     count, of = shown(row.people), shown(row.of_people)
     return None if count is None or not of else min(100, round(100 * count / of))
-
-
-def _model(model: Model) -> dict[str, Any]:
-    bins = [b for b in model.reliability if may_be_drawn(b)]
-    most = max((b.cases for b in bins), default=1)
-    reach = max((max(b.predicted, b.observed) for b in bins), default=1.0)
-    limit = next(edge for edge in (0.1, 0.2, 0.4, 0.6, 0.8, 1.0) if reach <= edge or edge == 1.0)
-    dots = [
-        (
-            b.predicted,
-            b.observed,
-            3 + 6 * (b.cases / most) ** 0.5,
-            f"predicted {b.predicted:.3f}, observed {b.observed:.3f}, {people(b.cases)} cases",
-        )
-        for b in bins
-    ]
-    groups = [
-        {"name": name, "rows": sorted(rows, key=_youngest_first)}
-        for name, rows in groupby(model.groups, key=lambda g: g.group)
-    ]
-    auroc = model.metrics.get("auroc")
-    rows = [
-        Interval(f"{g.group.replace('_', ' ')}: {g.level}", e.value, e.low, e.high)
-        for group in groups
-        for g in group["rows"]
-        if (e := g.metrics.get("auroc")) is not None and has_enough(g)
-    ]
-    return {
-        "names": {name: METRIC_NAMES.get(name, name) for name in model.metrics},
-        "roc": charts.curve(model.roc, "ROC curve", "false positive rate", "true positive rate")
-        if model.roc
-        else None,
-        "reliability": (
-            charts.curve(
-                [(b.predicted, b.observed) for b in bins],
-                "Reliability",
-                "predicted risk",
-                "observed share",
-                dots=dots,
-                limit=limit,
-            )
-            if bins
-            else None
-        ),
-        "groups": [{**g, "rows": [(r, has_enough(r)) for r in g["rows"]]} for g in groups],
-        "group_metrics": [n for n in METRIC_NAMES if any(n in g.metrics for g in model.groups)],
-        "group_names": METRIC_NAMES,
-        "group_chart": charts.intervals(rows, "AUROC by group", auroc.value if auroc else None)
-        if rows
-        else None,
-    }
-
-
-def _youngest_first(group: Group) -> tuple[bool, str]:
-    """Sorts ``<18`` before ``18-44``."""
-    return not group.level.startswith("<"), group.level
-
-
-def may_be_drawn(point: ReliabilityBin) -> bool:
-    """Whether neither the people with the event nor those without it, which the share tells of, are few."""
-    events = round(point.observed * point.cases)
-    return point.cases > 0 and None not in (shown(events), shown(point.cases - events))
-
-
-def has_enough(group: Group) -> bool:
-    """Whether a group is large enough for its figures to be shown: both with and without the event."""
-    return min(group.events, group.cases - group.events) >= SMALLEST_SHOWN
-
-
-def _bands(data: ReportData) -> list[dict[str, Any]]:
-    """By source: people in each band, with the bar of those that may be shown."""
-    names = [*BANDS, *sorted({row.band for row in data.scored} - set(BANDS))]
-    by_source: dict[str, dict[str, int]] = {}
-    for row in data.scored:
-        by_source.setdefault(row.source, dict.fromkeys(names, 0))[row.band] += row.people
-    return [
-        {
-            "source": source,
-            "counts": counts,
-            "bar": charts.stacked_bar({f"band-{name}": shown(count) or 0 for name, count in counts.items()}),
-        }
-        for source, counts in sorted(by_source.items())
-    ]
-
-
-def _reasons(data: ReportData) -> Markup | None:
-    ranked = sorted(data.reasons, key=lambda r: (-r.people, r.label))
-    rows = [(r.label.replace("_", " "), float(n), thousands(n)) for r in ranked if (n := shown(r.people))][
-        :_REASONS_SHOWN
-    ]
-    return charts.bars(rows, "accent", 380) if rows else None

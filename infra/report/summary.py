@@ -10,8 +10,10 @@ from collections.abc import Iterator, Sequence
 from rich.console import RenderableType
 from rich.table import Table
 
-from infra.report.model import OUTCOMES, Checked, Model, ReportData
-from infra.report.page import METRIC_NAMES, estimate, hospital, thousands
+from infra.report.model import OUTCOMES, Checked, Estimate, Question, ReportData
+from infra.report.show_forecasts import age
+from infra.report.show_questions import VERDICTS
+from infra.report.wording import hospital, thousands
 
 
 def summary(data: ReportData) -> Iterator[RenderableType]:
@@ -19,8 +21,9 @@ def summary(data: ReportData) -> Iterator[RenderableType]:
     yield _records(data)
     yield _tables(data)
     yield _checks(data.checks)
-    yield _model(data.model)
+    yield _questions(data)
     yield _scores(data)
+    yield _forecasts(data)
     yield _stages(data)
 
 
@@ -64,25 +67,37 @@ def _checks(checks: Sequence[Checked]) -> Table:
     return table if checks else _none("Checks", "none have run yet")
 
 
-def _model(model: Model | None) -> Table:
-    if model is None:
-        return _none("Model", "no model has passed the gate yet, so nobody is scored")
-    title = f"Model {model.name}, version {model.version} ({model.family})"
-    table = _table(title, "95 % interval")
-    table.columns[1].justify = "left"
-    table.add_row(
-        f"held-out discharges {thousands(model.cases)}, with the event {thousands(model.events)}", ""
-    )
-    if model.threshold is not None:
-        table.add_row(f"decisions at a risk of {model.threshold:.3f}", "")
-    for name, figure in model.metrics.items():
-        value, _, interval = estimate(figure).partition(" ")
-        table.add_row(f"{METRIC_NAMES.get(name, name):<26}{value:>7}", interval.strip("()"))
+def _questions(data: ReportData) -> Table:
+    """What answers each question, and what the gate said of the newest training."""
+    if not data.questions:
+        return _none("Risk questions", "the models could not be asked")
+    table = _table("Risk questions", "version", "AUROC", "95 % interval", "alerts", "newest training")
+    table.padding = (0, 1, 0, 0)
+    for question in data.questions:
+        model = question.model
+        auroc = model.metrics.get("auroc") if model else None
+        table.add_row(
+            question.name,
+            model.version if model else "",
+            f"{auroc.value:.3f}" if auroc else "",
+            _interval(auroc),
+            thousands(_alerts(data, question)) if model else "",
+            VERDICTS.get(question.verdict, question.verdict),
+        )
     return table
 
 
+def _interval(figure: Estimate | None) -> str:
+    return "" if figure is None or figure.low is None else f"{figure.low:.3f} to {figure.high:.3f}"
+
+
+def _alerts(data: ReportData, question: Question) -> int:
+    return sum(row.people for row in data.scored if row.target == question.name and row.band == "high")
+
+
 def _scores(data: ReportData) -> Table:
-    table = _table("Scores", "people scored", "scores sent", "refused", "pending")
+    """Scores in force, and what became of those that a hospital is to hear of."""
+    table = _table("Scores", "in force", "sent", "refused", "pending")
     written = {row.source: row for row in data.written}
     scored: dict[str, int] = {}
     for row in data.scored:
@@ -91,9 +106,25 @@ def _scores(data: ReportData) -> Table:
         states = written.get(source)
         counts = (states.sent, states.refused, states.pending) if states else (0, 0, 0)
         table.add_row(hospital(source), *map(thousands, (scored.get(source, 0), *counts)))
+    if data.people_scored:
+        table.add_row("[dim]people", thousands(data.people_scored))
     if data.served is not None:
         table.add_row("[dim]serving.risk", f"{thousands(data.served)} rows")
     return table if table.row_count else _none("Scores", "nobody has been scored yet")
+
+
+def _forecasts(data: ReportData) -> Table:
+    if not data.forecasts:
+        return _none("Forecasts", "nothing has been forecast yet")
+    table = _table("Forecasts", "version", "series", "")
+    for forecast in data.forecasts:
+        table.add_row(
+            forecast.family,
+            forecast.model_version,
+            thousands(len(forecast.series)),
+            age(data.as_of - forecast.issue_at),
+        )
+    return table
 
 
 def _stages(data: ReportData) -> Table:

@@ -26,6 +26,7 @@ COLUMNS = (
     *("expected", "p05", "p10", "p50", "p90", "p95"),
     *("model_name", "model_version"),
 )
+NEEDS = (TABLE, "gold.dim_facility")
 _KEY = ("family", "series", "target_at")
 _TABLE = sql.Identifier("serving", "forecast")
 _OF_A_FACILITY = "('hospital', 'ward', 'pharmacy', 'atc_group')"

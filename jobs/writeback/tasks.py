@@ -22,7 +22,6 @@ log = logging.getLogger(__name__)
 SCORES = "scores.risk"
 TABLES = (SCORES, "scores.question", ages.ANSWERED, "gold.fct_encounter", "gold.dim_facility")
 FORECASTS = forecasts.TABLE
-FORECAST_TABLES = (FORECASTS, "gold.dim_facility")
 
 
 def are_published(table: str) -> bool:
@@ -48,7 +47,7 @@ def to_serving(as_of: str) -> dict[str, Any]:
 def forecasts_to_serving() -> dict[str, Any]:
     """Load the newest issue of every family into ``serving.forecast``. Returns rows and how many changed."""
     with _one_at_a_time("serving forecasts"):
-        with _published(FORECAST_TABLES, "Run the transform and forecast DAGs first.") as (spark, _):
+        with _published(forecasts.NEEDS, "Run the transform and forecast DAGs first.") as (spark, _):
             found = forecasts.newest(spark)
         with serving.connect() as conn:
             forecasts.migrate(conn)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from infra.report.collect import collect, parse_model
+from infra.report.collect import collect
+from infra.report.from_mlflow import parse_model
 from infra.report.model import Activity, Coverage, Estimate, Flow, Group, Reason, ReportData, Scored, Written
 from jobs.lake import catalog, control, engine, tables
 from jobs.writeback import fhir, serving
@@ -93,7 +94,7 @@ def collected(lake: Any) -> ReportData:
                 "insert into writeback (risk_key, source, digest, state) values (%s, 'hospital_north', '', %s)",
                 (str(number), state),
             )
-        return collect(spark, conn, versions, as_of=AS_OF, stages={"train": 2.0}, model=None)
+        return collect(spark, conn, versions, as_of=AS_OF, stages={"train": 2.0})
 
 
 def test_records_are_summed_by_source_and_type(collected: ReportData) -> None:
@@ -101,8 +102,12 @@ def test_records_are_summed_by_source_and_type(collected: ReportData) -> None:
 
 
 def test_only_the_score_in_force_of_a_person_counts(collected: ReportData) -> None:
-    assert set(collected.scored) == {Scored("hospital_north", "low", 1), Scored("hospital_north", "high", 1)}
-    assert collected.reasons == (Reason("age", 1),)
+    assert set(collected.scored) == {
+        Scored("readmission_30d", "hospital_north", "low", 1),
+        Scored("readmission_30d", "hospital_north", "high", 1),
+    }
+    assert collected.people_scored == 2
+    assert collected.reasons == (Reason("readmission_30d", "age", 1),)
 
 
 def test_the_report_and_serving_have_the_same_scores_in_force(collected: ReportData) -> None:

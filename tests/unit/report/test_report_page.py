@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,18 +15,35 @@ from infra.report import ReportData, render
 from infra.report.charts import Interval, bars, intervals, stacked_bar
 from infra.report.model import (
     Activity,
+    Against,
+    Alarm,
     Checked,
+    Cluster,
+    Correlation,
     Coverage,
+    District,
     Estimate,
+    FacilityDay,
     Flow,
+    Forecast,
     Group,
+    Mined,
     Model,
+    Monitored,
+    Quantiles,
     Quarantined,
+    Question,
     Reason,
     ReliabilityBin,
+    Rule,
     Scored,
+    Series,
+    Statistic,
+    Unusual,
+    Watched,
     Written,
 )
+from infra.report.over_time import Fan, Mark, fan, figure, timeline
 
 EMPTY = ReportData(
     as_of=datetime(2026, 1, 2, tzinfo=UTC), made_at=datetime(2026, 1, 2, 6, tzinfo=UTC), engine="Sail"
@@ -47,7 +64,25 @@ MODEL = Model(
         Group("age_band", "0-44", 90, 3, {"auroc": Estimate(0.999)}),
     ),
     candidates={"logistic": Estimate(0.76, 0.75, 0.77)},
+    baselines=(Against("lace", Estimate(0.68, 0.64, 0.72), Estimate(0.091, 0.06, 0.12)),),
 )
+TITLE = "Unplanned readmission within 30 days"
+ASKED = Question(
+    "readmission_30d",
+    TITLE,
+    MODEL,
+    "promoted",
+    "It meets the floors.",
+    {"stays_365d": "stays in the last year"},
+)
+
+
+def quantiles(day: int, middle: float) -> Quantiles:
+    """For a day after EMPTY's, with ends 20 and 40 % off the middle."""
+    at = EMPTY.as_of + timedelta(days=day)
+    return Quantiles(at, 0.6 * middle, 0.8 * middle, middle, 1.2 * middle, 1.4 * middle)
+
+
 FULL = replace(
     EMPTY,
     tables={"gold.dim_person": 1234, "gold.fct_encounter": 2003, "silver.wearables__participant": 3},
@@ -60,10 +95,76 @@ FULL = replace(
     checks=(Checked("hospital_north", "hospital__patient", 9, 0, 1),),
     activity=tuple(Activity("hospital_north", date(2025, m, 1), 40 + m, 10, 20.5) for m in range(1, 7)),
     coverage=(Coverage("hospital_north", "Glucose (2345-7)", 61, 100),),
-    model=MODEL,
-    scored=(Scored("hospital_north", "low", 96), Scored("hospital_north", "high", 3)),
-    reasons=(Reason("two stays in the last year", 12), Reason("a reason few have", 2)),
+    questions=(ASKED,),
+    people_scored=101,
+    scored=(
+        Scored("readmission_30d", "hospital_north", "low", 96),
+        Scored("readmission_30d", "hospital_north", "high", 3),
+    ),
+    reasons=(Reason("readmission_30d", "stays_365d", 12), Reason("readmission_30d", "a_reason_few_have", 2)),
     written=(Written("hospital_north", 97, 2, 0),),
+    mined=Mined(
+        as_of=EMPTY.as_of,
+        statistics=(Statistic("age_years", "a", 1204, Estimate(41.2, 40, 42.4), 21, 40, 61),),
+        correlations=(
+            Correlation("age_years", "systolic_pressure", Estimate(0.44, 0.4, 0.48), 800, True),
+            Correlation("age_years", "body_height", Estimate(0.777, 0.1, 0.9), 800, False),
+            Correlation("body_height", "systolic_pressure", Estimate(0.91, 0.1, 1), 4, True),
+        ),
+        rules=(
+            Rule("Diabetes", "Metformin", 61, 90, 80, 0.68, Estimate(5, 4, 6.25), 3),
+            Rule("Few", "Have this", 4, 90, 80, 0.04, Estimate(5, 4, 6), 3),
+            Rule("Nearly all", "Of these", 88, 90, 95, 0.98, Estimate(5, 4, 6), 3),
+        ),
+        clusters=(
+            Cluster("patients", 0, 903, "nothing beside the others", 0.9),
+            Cluster("patients", 1, 3, "a rare mix", 0.9),
+            Cluster("districts", 0, 2, "quiet", 0.8),
+            Cluster("districts", 1, 1, "near the roads", 0.8),
+        ),
+        districts=(
+            District("C01", "Old Harbour", 2.1, 48.8, 0),
+            District("C02", "Mill Hill", 2.13, 48.8, 0),
+            District("C03", "North Gate", 2.1, 48.83, 1),
+        ),
+        facility_days=(
+            FacilityDay("North", date(2025, 12, 24), "fewer arrivals", 3, 41.3),
+            FacilityDay("North", date(2025, 12, 20), "more arrivals", 63, 41.3),
+        ),
+        unusual=(Unusual("dispensing", "opioids", 7), Unusual("reading", "heart_rate at home", 3)),
+        alarms=(
+            Alarm("C02", "respiratory", date(2025, 12, 27), 12, 2.1),
+            Alarm("C02", "respiratory", date(2025, 12, 28), 4, 0.3),
+            Alarm("C01", "respiratory", date(2025, 6, 1), 9, 2.1),
+        ),
+        watched=(Watched("respiratory", date(2024, 6, 1), date(2026, 1, 1)),),
+    ),
+    forecasts=(
+        Forecast(
+            family="arrivals_daily",
+            title="Arrivals by hospital and day",
+            counts="visits that began on the day",
+            grain="day",
+            issue_at=EMPTY.as_of - timedelta(hours=30),
+            model_version="7",
+            series=(
+                Series("The city", "city", tuple(map(quantiles, range(14), [52.0] * 14))),
+                Series("North", "hospital", tuple(map(quantiles, range(14), [23.0] * 14))),
+                Series("others", "hospital", tuple(map(quantiles, range(14), [2.0] * 14))),
+            ),
+            past=tuple((EMPTY.as_of - timedelta(days=n), (None, 3.0, 48.0)[n % 3]) for n in range(9, 0, -1)),
+        ),
+    ),
+    monitored=(
+        Monitored(
+            date(2025, 12, 1), "input_drift", "readmission_30d", "stays_365d", "psi", 0.4, 0.25, True, 400
+        ),
+        Monitored(
+            date(2026, 1, 1), "input_drift", "readmission_30d", "stays_365d", "psi", 0.2, 0.25, False, 400
+        ),
+        Monitored(date(2026, 1, 1), "input_drift", "readmission_30d", "age", "psi", 0.314, 0.25, True, 402),
+        Monitored(date(2026, 1, 1), "performance", "readmission_30d", None, "auroc", 0.123, 0.7, True, 3),
+    ),
     stages={"read hospitals": 41.5, "train": 30.0},
 )
 
@@ -71,7 +172,7 @@ FULL = replace(
 class Tags(HTMLParser):
     """Collects addresses the page would fetch, and checks that tags are closed."""
 
-    VOID = frozenset({"meta", "br", "line", "rect", "circle", "polyline"})
+    VOID = frozenset({"meta", "br", "line", "rect", "circle", "polyline", "polygon"})
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,18 +215,21 @@ def test_the_page_is_well_formed_and_fetches_nothing(data: ReportData, tmp_path:
 
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
     seen = text(page(EMPTY, tmp_path))
+    assert "Are the models still right" not in seen, "nothing is said of monitoring before there is any"
     for sentence in (
         "Nothing has been received",
         "No checks have run",
         "No model has passed",
         "Nobody has been scored",
+        "Nothing has been forecast",
+        "Nothing has been mined",
     ):
         assert sentence in seen
 
 
 def test_the_figures_are_there(tmp_path: Path) -> None:
     seen = text(page(FULL, tmp_path))
-    for figure in (
+    for told in (
         "1,250 records received",
         "Patient",
         "1,190",
@@ -134,8 +238,8 @@ def test_the_figures_are_there(tmp_path: Path) -> None:
         "1 warnings",
         "60 %",
     ):
-        assert figure in seen
-    for figure in (
+        assert told in seen
+    for told in (
         "0.771",
         "0.740 to 0.800",
         "Calibration error",
@@ -143,13 +247,14 @@ def test_the_figures_are_there(tmp_path: Path) -> None:
         "0.780 (0.700 to 0.830)",
         "41.5 s",
     ):
-        assert figure in seen
-    assert "two stays in the last year" in seen
+        assert told in seen
+    assert "stays in the last year" in seen
 
 
 def test_small_numbers_of_people_are_withheld(tmp_path: Path) -> None:
     seen = text(page(FULL, tmp_path))
     assert " 95 0 <5 " in seen
+    assert f"{TITLE} low: 95 of 95 95 0 <5" in seen
     assert "North 95 <5 0 " in seen
     assert "a reason few have" not in seen
     assert "0.999" not in seen
@@ -172,7 +277,9 @@ def test_a_share_observed_tells_of_no_small_number(tmp_path: Path) -> None:
         ReliabilityBin(0.93, 0.925, 40),  # 3 without it
         ReliabilityBin(0.99, 1.0, 40),
     )
-    html = page(replace(EMPTY, model=replace(MODEL, reliability=points)), tmp_path)
+    html = page(
+        replace(EMPTY, questions=(replace(ASKED, model=replace(MODEL, reliability=points)),)), tmp_path
+    )
     assert re.findall(r"observed (\S+), 40 cases", html) == ["0.000", "0.150", "1.000"]
     assert "0.048" not in html
 
@@ -182,16 +289,19 @@ def test_groups_stand_youngest_first_with_each_interval_below_its_figure(tmp_pat
         Group("age", level, 100, 20, {"auroc": Estimate(0.71, 0.61, 0.81)})
         for level in ("18-44", "80+", "<18")
     )
-    seen = text(page(replace(EMPTY, model=replace(MODEL, groups=groups)), tmp_path))
+    seen = text(
+        page(replace(EMPTY, questions=(replace(ASKED, model=replace(MODEL, groups=groups)),)), tmp_path)
+    )
     table = seen[seen.index("Figures by group") :]
     assert "age: <18 100 20 0.710 0.610 to 0.810" in table
     assert table.index("age: <18") < table.index("age: 18-44") < table.index("age: 80+")
 
 
 def test_a_table_that_is_too_wide_can_be_scrolled_to_its_last_column(tmp_path: Path) -> None:
-    around = [place.rpartition('<div class="')[2] for place in page(FULL, tmp_path).split("<table")[:-1]]
-    assert len(around) == 9
-    assert [place for place in around if not place.startswith('card scroll"')] == []
+    html = page(FULL, tmp_path)
+    around = [place.rpartition('<div class="')[2] for place in html.split("<table")[:-1]]
+    assert len(around) > 15
+    assert [place for place in around if not place.startswith(('card scroll"', 'scroll"'))] == []
 
 
 def test_rows_of_the_serving_database_are_told(tmp_path: Path) -> None:
@@ -225,7 +335,8 @@ def test_words_from_a_hospital_cannot_become_markup(tmp_path: Path) -> None:
         EMPTY,
         coverage=(Coverage("hospital_north", evil, 50, 100),),
         quarantine=(Quarantined("hospital_north", evil, 5),),
-        reasons=(Reason(evil, 50),),
+        questions=(replace(ASKED, title=evil, reason=evil, labels={}),),
+        reasons=(Reason("readmission_30d", evil, 50),),
         flows=(Flow("hospital_north", evil, 5, published=5),),
     )
     assert "<img" not in page(data, tmp_path)
@@ -239,3 +350,104 @@ def test_a_share_of_nothing_is_drawn_as_nothing() -> None:
 def test_charts_take_a_single_value() -> None:
     assert bars([("one", 0.0, "0")]).count("<rect") == 1
     assert "0.500" in intervals([Interval("one", 0.5, None, None)], "AUROC")
+
+
+def test_every_question_is_told_with_the_gates_reason(tmp_path: Path) -> None:
+    others = (
+        replace(
+            ASKED,
+            name="diabetes_2y",
+            title="Onset of diabetes",
+            model=None,
+            verdict="refused",
+            reason="Too close to chance.",
+        ),
+        replace(
+            ASKED,
+            name="tuberculosis_180d",
+            title="Tuberculosis",
+            model=None,
+            verdict="too_few",
+            reason="12 cases.",
+        ),
+    )
+    html = page(replace(FULL, questions=(*others, ASKED)), tmp_path)
+    seen = text(html)
+    assert "1 of 3 risk questions answered" in seen
+    assert (
+        f"{TITLE} readmission_30d version 3 logistic 0.771 0.740 to 0.800 +0.091 +0.060 to +0.120 lace 0.680 0.012 "
+        "1,000 120 1 Jan 2026 <5 passed It meets the floors." in seen
+    )
+    assert "Onset of diabetes diabetes_2y none – – – – – – – refused Too close to chance." in seen
+    assert "Tuberculosis tuberculosis_180d none – – – – – – – too few to learn from 12 cases." in seen
+    assert html.count("<h3>ROC curve</h3>") == 1
+
+
+def test_of_mining_no_small_number_and_no_rule_about_few_is_shown(tmp_path: Path) -> None:
+    html = page(FULL, tmp_path)
+    seen = text(html)
+    assert "Diabetes Metformin 60 68% 5.0 (4.0 to 6.2) 3.0" in seen
+    assert "Have this" not in seen
+    assert "Nearly all" not in seen
+    assert "a rare mix <5" in seen
+    assert "24 December 2025 North fewer arrivals <5 40" in seen
+    assert "dispensing opioids 5" in seen
+    assert "reading heart rate at home <5" in seen
+    assert "C02, 28 December 2025: <5 people came" in seen
+    assert "C02, 27 December 2025: 10 people came" in seen
+
+
+def test_only_correlations_that_are_told_from_chance_have_a_colour(tmp_path: Path) -> None:
+    html = page(FULL, tmp_path)
+    assert html.count('style="fill: color-mix(in srgb, var(--warm)') == 1
+    assert "+0.44" in html
+    assert "+0.78" not in html
+    assert "0.910" not in html, "a pair that four people have both values of"
+
+
+def test_districts_lie_as_the_city_does_and_those_with_a_recent_alarm_are_marked(tmp_path: Path) -> None:
+    html = page(FULL, tmp_path)
+    places = re.findall(r'class="place group-(\d)" cx="([\d.]+)" cy="([\d.]+)".*?>(C\d+)</text>', html)
+    at = {code: (float(x), float(y)) for _, x, y, code in places}
+    assert [(code, group) for group, _, _, code in places] == [("C01", "0"), ("C02", "0"), ("C03", "1")]
+    assert at["C02"][0] > at["C01"][0]
+    assert at["C03"][1] < at["C01"][1], "north is up"
+    assert re.findall(r'class="ring".*?>(C\d+)</text>', html) == ["C02"]
+    assert "Circles stand at the middles" in html
+
+
+def test_districts_that_nobody_has_placed_are_labelled_tiles(tmp_path: Path) -> None:
+    lost = tuple(replace(district, latitude=None) for district in FULL.mined.districts)
+    html = page(replace(FULL, mined=replace(FULL.mined, districts=lost)), tmp_path)
+    assert "in the order of their codes" in html
+    assert html.count('class="place') == 3
+
+
+def test_a_forecast_is_drawn_with_what_was_counted_and_says_how_old_it_is(tmp_path: Path) -> None:
+    html = page(FULL, tmp_path)
+    seen = text(html)
+    assert "issued 30 hours ago" in seen
+    assert html.count('class="band-wide"') == html.count('class="band-narrow"') == 1
+    assert html.count('class="counted-dot"') == 3, "gaps, and counts below five, are no dots"
+    assert ": 50</title>" in html
+    assert "The city 50 30 to 75" in seen
+    assert "North 25 15 to 30" in seen
+    assert "others <5 <5" in seen
+
+
+def test_what_crossed_its_line_at_the_last_look_is_said_in_words(tmp_path: Path) -> None:
+    html = page(FULL, tmp_path)
+    assert re.findall("<li>([^<]*)</li>", html) == [
+        f"{TITLE}, drift of the inputs: population stability index of age was 0.314, where the line is 0.25 "
+        "(1 January 2026, 400 cases)"
+    ]
+    assert "0.123" not in html, "a figure of three cases"
+    assert text(html).count("and 1 further") == 1
+
+
+def test_a_single_figure_and_a_single_forecast_can_be_drawn() -> None:
+    day = date(2026, 1, 1)
+    assert figure([(day, 0.0, "zero")], None, "psi").count("<circle") == 1
+    assert figure([(day, -0.2, "low"), (day, 0.9, "high")], 0.5, "gap").count('class="limit"') == 1
+    assert fan([], [Fan(EMPTY.as_of, 0, 0, 0, 0, 0)], "nothing").count("<polygon") == 2
+    assert timeline(["C01"], day, day, [Mark("C01", day, "one")], "alarms").count("<rect") == 1

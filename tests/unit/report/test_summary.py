@@ -5,17 +5,28 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
 
 from infra.report import ReportData, summary
-from infra.report.model import Checked, Estimate, Flow, Model, Scored, Written
+from infra.report.model import Checked, Estimate, Flow, Forecast, Model, Question, Scored, Series, Written
 
 EMPTY = ReportData(
     as_of=datetime(2026, 1, 2, tzinfo=UTC), made_at=datetime(2026, 1, 2, 6, tzinfo=UTC), engine="Sail"
 )
 SOURCES = ("events_laboratory", "hospital_given", "hospital_harbour", "hospital_north", "hospital_university")
+MODEL = Model(
+    name="readmission_30d",
+    version="3",
+    family="hist gradient boosting",
+    trained_at=None,
+    cases=1004,
+    events=120,
+    threshold=0.2,
+    metrics={"auroc": Estimate(0.771, 0.74, 0.8)},
+)
+CITY = Series("The city", "city", ())
 FULL = replace(
     EMPTY,
     tables={
@@ -33,20 +44,23 @@ FULL = replace(
         Checked("hospital_north", "hospital__patient", 9, 1, 2),
         Checked("hospital_north", "hospital__encounter", 11, 0, 0),
     ),
-    model=Model(
-        name="readmission_30d",
-        version="3",
-        family="hist gradient boosting",
-        trained_at=None,
-        cases=1004,
-        events=120,
-        threshold=0.2,
-        metrics={
-            "auroc": Estimate(0.771, 0.74, 0.8),
-            "calibration_in_the_large": Estimate(-0.01, -0.02, 0.01),
-        },
+    questions=(
+        Question("diabetes_2y", "Onset of diabetes", None, "too_few", "There are 12 cases with the event."),
+        Question("readmission_30d", "Readmission", MODEL, "refused", "It is not better beyond noise."),
+        Question(
+            "gastrointestinal_180d", "Complication", replace(MODEL, version="12"), "promoted", "It is better."
+        ),
     ),
-    scored=(Scored("hospital_north", "low", 96), Scored("hospital_north", "high", 3)),
+    people_scored=90,
+    scored=(
+        Scored("readmission_30d", "hospital_north", "low", 96),
+        Scored("readmission_30d", "hospital_north", "high", 3),
+    ),
+    forecasts=(
+        Forecast(
+            "arrivals_daily", "Arrivals", "visits", "day", EMPTY.as_of - timedelta(days=3), "4", (CITY, CITY)
+        ),
+    ),
     written=(Written("hospital_north", 97, 2, 0), Written("hospital_harbour", 0, 0, 5)),
     served=104,
     stages={"stack": 41.5, "ingest_hospital": 30.25},
@@ -74,10 +88,12 @@ def test_every_part_is_there() -> None:
         "gold.dim_person  1,234,567  7",
         "silver.hospital__medication_request  10  3",
         "North  17  1  2",
-        "Model readmission_30d, version 3 (hist gradient boosting)  95 % interval",
-        "held-out discharges 1,004, with the event 120",
-        "AUROC  0.771  0.740 to 0.800",
-        "Predicted minus observed  -0.010  -0.020 to 0.010",
+        "Risk questions  version AUROC  95 % interval alerts  newest training",
+        "diabetes_2y  too few to learn from",
+        "readmission_30d  3 0.771 0.740 to 0.800  3  refused",
+        "gastrointestinal_180d  12 0.771 0.740 to 0.800  0  passed",
+        "people  90",
+        "arrivals_daily  4  2  issued 3 days ago",
         "Harbour  0  0  0  5",
         "North  99  97  2  0",
         "serving.risk  104 rows",
@@ -92,5 +108,6 @@ def test_what_did_not_come_about_is_said() -> None:
     lines = shown(EMPTY)
     assert "nothing is published yet" in lines
     assert "none have run yet" in lines
-    assert "no model has passed the gate yet, so nobody is scored" in lines
+    assert "the models could not be asked" in lines
+    assert "nothing has been forecast yet" in lines
     assert "nobody has been scored yet" in lines
