@@ -52,9 +52,18 @@ def writeback() -> None:
             raise AirflowSkipException("nobody has been scored yet")
         return tasks.to_hospitals(common.as_of())
 
+    @task
+    def forecasts_to_hospitals() -> dict[str, object]:
+        from jobs.writeback import tasks
+
+        if not tasks.are_published(tasks.FORECASTS):
+            raise AirflowSkipException("nothing has been forecast yet")
+        return tasks.forecasts_to_hospitals(common.as_of())
+
     to_serving()
     forecasts_to_serving()
     to_hospitals()
+    forecasts_to_hospitals()
 
 
 writeback()

@@ -58,7 +58,17 @@ from typing import Any
 
 import msgspec
 
-HTTP_PLACES = ("kickoff", "status", "download", "token", "risk", "metadata", "configuration", "feed")
+HTTP_PLACES = (
+    "kickoff",
+    "status",
+    "download",
+    "token",
+    "risk",
+    "observation",
+    "metadata",
+    "configuration",
+    "feed",
+)
 PLACES = (*HTTP_PLACES, "mllp", "batch")
 USUAL_PLACES: dict[str, tuple[str, ...]] = {
     "too_many": HTTP_PLACES,
@@ -87,7 +97,7 @@ USUAL_PLACES: dict[str, tuple[str, ...]] = {
     "out_of_order": ("mllp",),
     "odd_separators": ("mllp",),
     "no_trailer": ("batch",),
-    "refuse": ("risk",),
+    "refuse": ("risk", "observation"),
     "invalid_json": ("feed",),
     "wrong_total": ("feed",),
     "stuck_cursor": ("feed",),

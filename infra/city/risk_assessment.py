@@ -1,9 +1,9 @@
-"""``RiskAssessment`` at the hospitals: create, conditional create, update, conditional update, read, vread,
-search.
+"""What is written to the hospitals, ``RiskAssessment`` of patients and ``Observation`` of organizations: create,
+conditional create, update, conditional update, read, vread, search.
 
-Kept in SQLite (``<home>/city/risk_assessment.sqlite``), every version, so that it survives restarts. A change
-is one transaction: of two identical conditional creates at the same time, one creates and one finds.
-``meta.lastUpdated`` is the city's time."""
+Kept in SQLite (``<home>/city/risk_assessment.sqlite`` and ``observation.sqlite``), every version, so that it survives
+restarts. A change is one transaction: of two identical conditional creates at the same time, one creates and one finds.
+``meta.lastUpdated`` is the city's time. What is written is no part of what a hospital exports."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STATUSES = {
     "unknown",
 }
 SEARCH_PARAMETERS = ("_id", "subject", "patient", "identifier", "_count", "_offset", "_lastUpdated")
-_REFERENCE = re.compile(r"(?:https?://.+/)?Patient/([A-Za-z0-9\-.]{1,64})")
+_REFERENCE = re.compile(r"(?:https?://.+/)?(Patient|Organization)/([A-Za-z0-9\-.]{1,64})")
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _MOST_ALTERNATIVES = 200
 _MOST_PARAMETERS = 50
@@ -51,10 +51,14 @@ create index if not exists by_subject on resource (hospital, subject);
 Resource = dict[str, Any]
 
 
-class RiskAssessments:
-    """The store, shared by all hospitals of the city."""
+class WrittenResources:
+    """The store of one resource type, shared by all hospitals of the city.
 
-    def __init__(self, path: Path) -> None:
+    ``about``: the type of what a resource is about.
+    """
+
+    def __init__(self, path: Path, type_: str, about: str) -> None:
+        self.type, self._about = type_, about
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
@@ -130,7 +134,7 @@ class RiskAssessments:
                     (hospital, id_, version),
                 ).fetchone()
         if row is None:
-            raise FhirError(404, "not-found", "there is no such RiskAssessment")
+            raise FhirError(404, "not-found", f"there is no such {self.type}")
         resource: Resource = msgspec.json.decode(row[0])
         return resource
 
@@ -232,10 +236,10 @@ class RiskAssessments:
         self, db: sqlite3.Connection, hospital: str, id_: str, body: Resource, now: str, version: int
     ) -> Resource:
         meta = {**body.get("meta", {}), "versionId": str(version), "lastUpdated": now}
-        resource = {"resourceType": "RiskAssessment", "id": id_, **body, "meta": meta}
+        resource = {"resourceType": self.type, "id": id_, **body, "meta": meta}
         resource["id"] = id_
         raw = msgspec.json.encode(resource)
-        subject = str(body["subject"]["reference"]).rsplit("Patient/", 1)[-1]
+        subject = str(_about(body)["reference"]).rsplit(f"{self._about}/", 1)[-1]
         db.execute(
             "insert or replace into resource values (?, ?, ?, ?, ?, ?)",
             (hospital, id_, version, now, subject, raw),
@@ -253,14 +257,48 @@ _COMPARISONS = {"eq": "=", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
 def validated(raw: bytes, knows_patient: Callable[[str], bool]) -> Resource:
-    """The resource of a request body. Raises FhirError 400 (not JSON, another type) or 422 (breaks a
+    """The RiskAssessment of a request body. Raises FhirError 400 (not JSON, another type) or 422 (breaks a
     rule)."""
+    body = _resource(raw, "RiskAssessment")
+    subject = _referenced(body.get("subject"), "Patient")
+    if subject is None:
+        raise FhirError(422, "required", "subject must be a reference to a Patient")
+    if not knows_patient(subject):
+        raise FhirError(422, "not-found", "the subject is not a patient of this hospital")
+    for prediction in _objects(body, "prediction"):
+        _require_number(prediction.get("probabilityDecimal", 0), "probabilityDecimal", 0, 1)
+    return body
+
+
+def validated_observation(raw: bytes) -> Resource:
+    """The Observation of a request body: of no patient, its focus one Organization, and figures that are numbers.
+
+    Raises FhirError 400 or 422, as ``validated``.
+    """
+    body = _resource(raw, "Observation")
+    if "subject" in body:
+        raise FhirError(422, "business-rule", "observations of patients are not taken from outside")
+    if [_referenced(focus, "Organization") for focus in _objects(body, "focus")].count(None) or not body.get(
+        "focus"
+    ):
+        raise FhirError(422, "required", "focus must be references to Organizations")
+    if not isinstance(body.get("code"), dict) or not _objects(body["code"], "coding"):
+        raise FhirError(422, "required", "code is missing")
+    for part in (body, *_objects(body, "component")):
+        quantity = part.get("valueQuantity", {})
+        if not isinstance(quantity, dict):
+            raise FhirError(422, "structure", "valueQuantity must be an object")
+        _require_number(quantity.get("value", 0), "valueQuantity.value", float("-inf"), float("inf"))
+    return body
+
+
+def _resource(raw: bytes, type_: str) -> Resource:
     try:
         body = msgspec.json.decode(raw)
     except NOT_JSON:
         raise FhirError(400, "structure", "the body is not JSON") from None
-    if not isinstance(body, dict) or body.get("resourceType") != "RiskAssessment":
-        raise FhirError(400, "structure", "the body is not a RiskAssessment")
+    if not isinstance(body, dict) or body.get("resourceType") != type_:
+        raise FhirError(400, "structure", f"the body is not of type {type_}")
     if "id" in body and not (isinstance(body["id"], str) and _ID.fullmatch(body["id"])):
         raise FhirError(422, "value", "id must be 1 to 64 letters, digits, - and .")
     if not isinstance(body.get("status"), str) or body["status"] not in STATUSES:
@@ -270,22 +308,25 @@ def validated(raw: bytes, knows_patient: Callable[[str], bool]) -> Resource:
     for identifier in _objects(body, "identifier"):
         if not all(isinstance(identifier.get(name, ""), str) for name in ("system", "value")):
             raise FhirError(422, "structure", "system and value of an identifier must be strings")
-    subject = body.get("subject")
-    reference = subject.get("reference") if isinstance(subject, dict) else None
-    match = _REFERENCE.fullmatch(reference) if isinstance(reference, str) else None
-    if match is None:
-        raise FhirError(422, "required", "subject must be a reference to a Patient")
-    if not knows_patient(match[1]):
-        raise FhirError(422, "not-found", "the subject is not a patient of this hospital")
-    for prediction in _objects(body, "prediction"):
-        probability = prediction.get("probabilityDecimal", 0)
-        if (
-            isinstance(probability, bool)
-            or not isinstance(probability, int | float)
-            or not 0 <= probability <= 1
-        ):
-            raise FhirError(422, "value", "probabilityDecimal must lie between 0 and 1")
     return body
+
+
+def _about(body: Resource) -> Resource:
+    """The reference to what a resource is about."""
+    found: Resource = body["subject"] if "subject" in body else body["focus"][0]
+    return found
+
+
+def _referenced(element: Any, type_: str) -> str | None:
+    """The id of the resource of a type that a reference points at."""
+    reference = element.get("reference") if isinstance(element, dict) else None
+    match = _REFERENCE.fullmatch(reference) if isinstance(reference, str) else None
+    return match[2] if match is not None and match[1] == type_ else None
+
+
+def _require_number(value: Any, name: str, least: float, most: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise FhirError(422, "value", f"{name} must be a number from {least:g} to {most:g}")
 
 
 def _objects(body: Resource, name: str) -> list[Resource]:

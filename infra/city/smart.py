@@ -33,6 +33,7 @@ SCOPES = (
     "system/*.rs",
     "system/RiskAssessment.write",
     "system/RiskAssessment.cruds",
+    "system/Observation.cruds",
 )
 _SCOPE = re.compile(r"^system/(\*|[A-Z][A-Za-z]+)\.(read|write|\*|(?=[cruds])c?r?u?d?s?)$")
 

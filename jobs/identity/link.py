@@ -35,7 +35,7 @@ from jobs.settings import settings
 from jobs.sources import AnyEndpoint, FileFeed, Source, find_endpoint
 
 LINKED_TYPE = "Patient"
-REGISTERED_TYPES = (LINKED_TYPE, "Encounter")
+REGISTERED_TYPES = (LINKED_TYPE, "Encounter", "Organization")
 METHOD = "source_patient"
 LINK_SCHEMA = pa.schema(
     [

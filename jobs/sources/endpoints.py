@@ -126,6 +126,12 @@ class FhirEndpoint(Endpoint):
         "still runs",
     )
 
+    takes_forecasts: bool = Field(
+        default=False,
+        description="the hospital wants forecasts of its beds, as Observations about its organizations; it grants "
+        "system/Observation.crus",
+    )
+
     parallel_downloads: int = Field(default=4, ge=1, le=16)
     max_exports: int = Field(
         default=3, ge=1, le=10, description="exports started for one batch when links expire"

@@ -11,48 +11,33 @@ refuses stays queued and is tried by the next run, after what has not been tried
 
 from __future__ import annotations
 
-import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
-from typing import Literal
 
-import httpx
 from pyspark.sql import SparkSession
 
 from jobs import postgres
 from jobs.crash import crash_here
 from jobs.errors import CitywellError
-from jobs.extract import web
-from jobs.extract.smart_auth import SmartClient, load_key
 from jobs.extract.waiting import SYSTEM_CLOCK, Clock
 from jobs.identity import vault
 from jobs.lake import control
-from jobs.settings import settings
-from jobs.sources import FhirEndpoint, SmartSignIn, find_endpoint, find_fhir_endpoint
+from jobs.sources import find_endpoint
 from jobs.writeback import risk_assessment
+from jobs.writeback.hospital import SERVER_ERROR, HospitalServer, Outcome, Written, opened
 from jobs.writeback.risk_assessment import IDENTIFIER_SYSTEM, Resource, Score
 
-SCOPE = "system/RiskAssessment.crus"
+RISK = Written("RiskAssessment", IDENTIFIER_SYSTEM, "risk score")
 CONNECTIONS = 8
-ATTEMPTS = 5
-LONGEST_WAIT_S = 60.0
-IDENTIFIERS_PER_SEARCH = 40
 SERVER_ERRORS_IN_A_ROW = 5
 """A server error is the trouble of one score until so many follow each other: then it is the hospital's."""
 _NOBODY_HOME = (502, 503, 504)
-_SERVER_ERROR = "server error, however often it was sent"
 _RECORD_EVERY = 100
-_MEDIA_TYPE = "application/fhir+json"
-_ISSUE_CODE = re.compile(r"[a-z-]{1,40}")
-_FHIR_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
-_LOCATION = re.compile(r"RiskAssessment/([A-Za-z0-9.-]{1,64})(?:/_history/([A-Za-z0-9.-]{1,64}))?$")
 _ACTOR = "writeback"
-
-State = Literal["pending", "sent", "refused"]
 
 _DDL = """
 create table if not exists writeback (
@@ -112,16 +97,6 @@ class Verification:
     matching: int
     missing: tuple[str, ...]
     different: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    risk_key: str
-    state: State
-    status: int | None = None
-    reason: str | None = None
-    server_id: str | None = None
-    version: str | None = None
 
 
 def migrate(conn: control.Connection) -> None:
@@ -203,112 +178,8 @@ def verify(
     return Verification(len(scores), matching, tuple(missing), tuple(different))
 
 
-class _Hospital:
-    """The RiskAssessments of one hospital. Thread-safe.
-
-    Raises CitywellError when the hospital does not answer or does not let us in.
-    """
-
-    def __init__(self, endpoint: FhirEndpoint, client: httpx.Client, clock: Clock) -> None:
-        self._client, self._clock = client, clock
-        self._url = f"{endpoint.base_url}/RiskAssessment"
-        self._where = f"{endpoint.name} ({self._url})"
-        self._auth: SmartClient | None = None
-        if isinstance(endpoint.auth, SmartSignIn):
-            key = load_key(endpoint.key_path(settings().keys_dir), endpoint.auth.alg)
-            self._auth = SmartClient(
-                endpoint.name, endpoint.base_url, endpoint.auth, key, client, scope=SCOPE, clock=clock
-            )
-
-    def put(self, risk_key: str, assessment: Resource) -> _Outcome:
-        """Create or replace the one RiskAssessment that has our identifier ``risk_key``.
-
-        A server error that lasts is a refusal with the reason _SERVER_ERROR.
-        """
-        link = httpx.URL(self._url, params={"identifier": f"{IDENTIFIER_SYSTEM}|{risk_key}"})
-        if self._auth is not None:
-            self._auth.token()  # what goes wrong here is no trouble of the score
-        try:
-            response = self._send("PUT", link, json=assessment)
-        except web.Unavailable as error:
-            if error.status is None or error.status < 500:
-                raise
-            return _Outcome(risk_key, "refused", error.status, _SERVER_ERROR)
-        if response.status_code not in (200, 201):
-            return _Outcome(risk_key, "refused", response.status_code, _issue(response))
-        body = _json(response)
-        meta = body.get("meta")
-        located = _LOCATION.search(response.headers.get("Location", ""))
-        server_id = _fhir_id(body.get("id")) or (located[1] if located else None)
-        version = _fhir_id(meta.get("versionId") if isinstance(meta, dict) else None)
-        version = version or (located[2] if located else None)
-        return _Outcome(risk_key, "sent", response.status_code, None, server_id, version)
-
-    def search(self, risk_keys: Sequence[str]) -> Iterator[Resource]:
-        """The RiskAssessments that have one of our identifiers ``risk_keys``."""
-        for start in range(0, len(risk_keys), IDENTIFIERS_PER_SEARCH):
-            wanted = risk_keys[start : start + IDENTIFIERS_PER_SEARCH]
-            tokens = ",".join(f"{IDENTIFIER_SYSTEM}|{key}" for key in wanted)
-            link: httpx.URL | None = httpx.URL(self._url, params={"identifier": tokens})
-            while link is not None:
-                response = self._send("GET", link)
-                if response.status_code != 200:
-                    raise CitywellError(
-                        f"The hospital does not let us read RiskAssessments (HTTP {response.status_code}).",
-                        where=self._where,
-                        do=f"Have the hospital grant {SCOPE} to this client.",
-                    )
-                bundle = _json(response)
-                yield from (entry["resource"] for entry in bundle.get("entry", []))
-                following = [x["url"] for x in bundle.get("link", []) if x.get("relation") == "next"]
-                link = self._followable(following[0]) if following else None
-
-    def trouble(self, status: int | None) -> CitywellError:
-        """The hospital answers one score after the other with a server error."""
-        return CitywellError(
-            f"The hospital cannot take risk scores in: one after the other ends in a server error (HTTP {status}).",
-            where=self._where,
-            do="Have its administrators look at their server's log, then run the write-back again.",
-        )
-
-    def _followable(self, link: str) -> httpx.URL:
-        """The link to a further page, which our token goes to: on the hospital's own server, and encrypted if that is.
-
-        Raises CitywellError for any other.
-        """
-        base = httpx.URL(self._url)
-        try:
-            url = base.join(link)
-        except (httpx.InvalidURL, TypeError):
-            url = httpx.URL()
-        web.refuse_downgrade(self._url, str(url), self._where)
-        if (url.scheme, url.host, url.port) != (base.scheme, base.host, base.port):
-            raise CitywellError(
-                "The hospital hands out a link to a page on another server.",
-                where=self._where,
-                do="Ask its administrators to mend the base address it builds links from; nothing was sent there.",
-            )
-        return url
-
-    def _send(self, method: str, link: httpx.URL, json: Resource | None = None) -> httpx.Response:
-        headers = {"Accept": _MEDIA_TYPE} | ({"Content-Type": _MEDIA_TYPE} if json is not None else {})
-        return web.send(
-            self._client,
-            lambda: self._client.build_request(method, link, json=json, headers=headers),
-            what="Writing a risk score back" if method == "PUT" else "Reading risk scores back",
-            where=self._where,
-            clock=self._clock,
-            cap_s=LONGEST_WAIT_S,
-            auth=self._auth,
-            attempts=ATTEMPTS,
-        )
-
-
-@contextmanager
-def _hospital(source: str, clock: Clock) -> Iterator[_Hospital]:
-    endpoint = find_fhir_endpoint(source)
-    with web.new_client(endpoint.base_url) as client:
-        yield _Hospital(endpoint, client, clock)
+def _hospital(source: str, clock: Clock) -> AbstractContextManager[HospitalServer]:
+    return opened(source, RISK, clock)
 
 
 def _identities(
@@ -332,7 +203,7 @@ def _resource(score: Score, ids: Mapping[str, vault.SourceIdentity]) -> Resource
 
 def _send_all(
     conn: control.Connection,
-    hospital: _Hospital,
+    hospital: HospitalServer,
     due: Sequence[Score],
     ids: Mapping[str, vault.SourceIdentity],
 ) -> CitywellError | None:
@@ -344,12 +215,12 @@ def _send_all(
     is_over = threading.Event()
     trouble: CitywellError | None = None
 
-    def send(score: Score) -> _Outcome | CitywellError | None:
+    def send(score: Score) -> Outcome | CitywellError | None:
         if is_over.is_set():
             return None
         assessment = _resource(score, ids)
         if assessment is None:
-            return _Outcome(
+            return Outcome(
                 score.risk_key, "refused", None, "the vault knows no such patient of this hospital"
             )
         try:
@@ -358,18 +229,18 @@ def _send_all(
             is_over.set()
             return error
 
-    done: list[_Outcome] = []
-    failing: list[_Outcome] = []
+    done: list[Outcome] = []
+    failing: list[Outcome] = []
     has_answered = False
     with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="writeback") as pool:
         for score, outcome in zip(due, pool.map(send, due), strict=True):
             if isinstance(outcome, CitywellError):
                 trouble = trouble or outcome
-                outcome = _Outcome(score.risk_key, "pending", None, "no answer")
+                outcome = Outcome(score.risk_key, "pending", None, "no answer")
             crash_here("writeback:sent")
             if outcome is None:
                 continue
-            if outcome.reason == _SERVER_ERROR:
+            if outcome.reason == SERVER_ERROR:
                 failing.append(outcome)
                 if len(failing) == SERVER_ERRORS_IN_A_ROW:
                     is_over.set()
@@ -429,8 +300,8 @@ def _due(conn: control.Connection, source: str, scores: Sequence[Score]) -> list
     return sorted(due, key=lambda score: attempts[score.risk_key])
 
 
-def _record(conn: control.Connection, outcomes: Sequence[_Outcome]) -> None:
-    rows = [(o.state, o.status, o.reason, o.server_id, o.version, o.risk_key) for o in outcomes]
+def _record(conn: control.Connection, outcomes: Sequence[Outcome]) -> None:
+    rows = [(o.state, o.status, o.reason, o.server_id, o.version, o.key) for o in outcomes]
     with conn.transaction(), conn.cursor() as cursor:
         cursor.executemany(
             "update writeback set state = %s, attempts = attempts + 1, last_status = %s, last_reason = %s, "
@@ -444,22 +315,3 @@ def _result(conn: control.Connection, source: str, trouble: CitywellError | None
     rows = conn.execute("select state, count(*) from writeback where source = %s group by state", (source,))
     counts = dict(rows.fetchall())
     return WritebackResult(counts.get("sent", 0), counts.get("refused", 0), counts.get("pending", 0), trouble)
-
-
-def _issue(response: httpx.Response) -> str:
-    """Codes of an OperationOutcome: its other words may quote what we sent."""
-    issues = _json(response).get("issue", [])
-    codes = [str(issue.get("code", "")) for issue in issues if isinstance(issue, dict)]
-    return ", ".join(code for code in codes if _ISSUE_CODE.fullmatch(code)) or "no reason given"
-
-
-def _fhir_id(value: object) -> str | None:
-    return value if isinstance(value, str) and _FHIR_ID.fullmatch(value) else None
-
-
-def _json(response: httpx.Response) -> Resource:
-    try:
-        document = response.json()
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}

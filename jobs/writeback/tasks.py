@@ -1,4 +1,4 @@
-"""The steps of the write-back DAG: scores and forecasts to the serving database, scores to each hospital."""
+"""The steps of the write-back DAG: scores and forecasts to the serving database and to the hospitals."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pyspark.sql import SparkSession
 from jobs.errors import CitywellError
 from jobs.identity import vault
 from jobs.lake import catalog, control, engine
-from jobs.sources import load_all
-from jobs.writeback import ages, fhir, forecasts, serving
+from jobs.sources import FhirEndpoint, load_all
+from jobs.writeback import ages, fhir, forecast_fhir, forecasts, serving
 
 log = logging.getLogger(__name__)
 
@@ -80,13 +80,40 @@ def to_hospitals(as_of: str) -> dict[str, Any]:
             log.info(
                 "%s: %d sent, %d refused, %d pending", source, result.sent, result.refused, result.pending
             )
-    if troubles:
-        raise CitywellError(
-            "Not all scores were sent: " + "; ".join(f"{s}: {error.what}" for s, error in troubles.items()),
-            where="; ".join(dict.fromkeys(error.where for error in troubles.values())),
-            do="; ".join(dict.fromkeys(error.do for error in troubles.values())),
-        )
+    _raise("Not all scores were sent", troubles)
     return {s: {"sent": r.sent, "refused": r.refused, "pending": r.pending} for s, r in results.items()}
+
+
+def forecasts_to_hospitals(as_of: str) -> dict[str, Any]:
+    """Send each hospital that takes them the forecasts of its beds for the days not over at ``as_of``; by source.
+
+    A hospital in trouble holds up nobody else, as in ``to_hospitals``.
+    """
+    results: dict[str, Any] = {}
+    troubles: dict[str, CitywellError] = {}
+    with (
+        _one_at_a_time("writeback forecasts"),
+        _published(forecasts.NEEDS, "Run the transform and forecast DAGs first.") as (spark, _),
+        vault.connect() as vault_conn,
+    ):
+        found = forecast_fhir.newest(spark, datetime.fromisoformat(as_of))
+        for source in sorted({forecast.source for forecast in found} & _taking_forecasts()):
+            own = [forecast for forecast in found if forecast.source == source]
+            try:
+                sent = forecast_fhir.write_back(source, own, vault_conn=vault_conn, run_id=as_of)
+            except CitywellError as error:
+                troubles[source] = error
+                continue
+            results[source] = asdict(sent)
+            log.info("%s: %d forecasts sent, %d refused", source, sent.sent, sent.refused)
+    _raise("Not all forecasts were sent", troubles)
+    return results
+
+
+def _taking_forecasts() -> set[str]:
+    """The hospitals that take forecasts."""
+    endpoints = [e for source in load_all().values() for e in source.endpoints.values()]
+    return {e.name for e in endpoints if isinstance(e, FhirEndpoint) and e.takes_forecasts}
 
 
 def verify_hospitals(as_of: str, *, but: Collection[str] = ()) -> dict[str, fhir.Verification]:
@@ -103,6 +130,16 @@ def verify_hospitals(as_of: str, *, but: Collection[str] = ()) -> dict[str, fhir
             for source in _sources(spark)
             if source not in but
         }
+
+
+def _raise(what: str, troubles: Mapping[str, CitywellError]) -> None:
+    """One CitywellError that names the sources in trouble; none where there is none."""
+    if troubles:
+        raise CitywellError(
+            f"{what}: " + "; ".join(f"{source}: {error.what}" for source, error in troubles.items()),
+            where="; ".join(dict.fromkeys(error.where for error in troubles.values())),
+            do="; ".join(dict.fromkeys(error.do for error in troubles.values())),
+        )
 
 
 @contextmanager

@@ -338,7 +338,12 @@ def test_a_hospital_that_takes_no_scores_does_not_keep_them_from_the_serving_dat
     assert scored.announced == {SCORES: FIRST}
     assert asked == [FIRST, FIRST]
     assert run.state == "failed"
-    assert run.tasks == {"to_serving": "success", "to_hospitals": "failed", "forecasts_to_serving": "skipped"}
+    assert run.tasks == {
+        "to_serving": "success",
+        "to_hospitals": "failed",
+        "forecasts_to_serving": "skipped",
+        "forecasts_to_hospitals": "skipped",
+    }
     assert [message["where"] for message in told] == [HARBOUR]
 
 
@@ -348,6 +353,7 @@ def test_forecasts_reach_the_serving_database_before_anybody_is_scored(airflow, 
     issued = airflow.run("forecast", {"as_of": FIRST})
     monkeypatch.setattr(writeback_tasks, "are_published", lambda table: table == writeback_tasks.FORECASTS)
     monkeypatch.setattr(writeback_tasks, "forecasts_to_serving", lambda: {"rows": 3})
+    monkeypatch.setattr(writeback_tasks, "forecasts_to_hospitals", lambda as_of: {"as_of": as_of})
     run = airflow.run("writeback", set_off_by=issued)
     assert issued.announced == {FORECASTS: FIRST}
     assert run.state == "success"

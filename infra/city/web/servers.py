@@ -19,7 +19,7 @@ from infra.city.hospitals import CityHospital, Hospital, iso
 from infra.city.messages.outbox import Outbox
 from infra.city.messages.post import Post
 from infra.city.outcomes import FhirError
-from infra.city.risk_assessment import RiskAssessments
+from infra.city.risk_assessment import WrittenResources
 from infra.city.smart import SmartServer
 from infra.city.surroundings.given_air import GivenAir
 
@@ -53,7 +53,8 @@ class Servers:
     options: ServerOptions
     city: City | None
     sites: dict[str, Site]
-    risk: RiskAssessments
+    risk: WrittenResources
+    observations: WrittenResources
     faults: FaultBook
     pool: ThreadPoolExecutor = field(repr=False)
     post: Post | None = None
@@ -79,6 +80,7 @@ class Servers:
         if self.post is not None:
             self.post.close()
         self.risk.close()
+        self.observations.close()
         for site in self.sites.values():
             site.smart.close()
 
@@ -119,8 +121,9 @@ def make_servers(
     if city is not None:
         outbox = Outbox(root, lambda sender: faults.hit(sender, "batch", ("no_trailer",)) is not None)
         post = Post(city, outbox, faults, options.hl7_listeners)
-    risk = RiskAssessments(root / "risk_assessment.sqlite")
-    return Servers(options, city, sites, risk, faults, pool, post, given_air)
+    risk = WrittenResources(root / "risk_assessment.sqlite", "RiskAssessment", "Patient")
+    observations = WrittenResources(root / "observation.sqlite", "Observation", "Organization")
+    return Servers(options, city, sites, risk, observations, faults, pool, post, given_air)
 
 
 def base(request: Request, hospital: str) -> str:

@@ -199,3 +199,56 @@ def test_assessments_survive_a_restart_and_stay_at_their_hospital(
     with served(home, city) as servers:
         assert Client(servers, home, "north").get("RiskAssessment?identifier=s-1").json()["total"] == 1
         assert Client(servers, home, "harbour").get("RiskAssessment?identifier=s-1").json()["total"] == 0
+
+
+def observation(**more: Any) -> dict[str, Any]:
+    return {
+        "resourceType": "Observation",
+        "status": "final",
+        "identifier": [{"system": SYSTEM, "value": "day-1"}],
+        "code": {"coding": [{"system": "urn:x", "code": "beds"}]},
+        "focus": [{"reference": "Organization/o1"}],
+        "valueQuantity": {"value": 40.5},
+        "component": [{"code": {"text": "p95"}, "valueQuantity": {"value": 48}}],
+        **more,
+    }
+
+
+def test_an_observation_of_an_organization_is_kept_beside_what_is_exported(client: SignedIn) -> None:
+    c = client("north", scope="system/Observation.crus")
+    link, params = f"{c.base}/Observation", {"identifier": f"{SYSTEM}|day-1"}
+    made = c.http.put(link, params=params, json=observation(), headers=c.headers())
+    changed = c.http.put(
+        link, params=params, json=observation(valueQuantity={"value": 41}), headers=c.headers()
+    )
+    assert (made.status_code, changed.status_code, changed.headers["etag"]) == (201, 200, 'W/"2"')
+    [entry] = c.http.get(link, params=params, headers=c.headers()).json()["entry"]
+    assert entry["resource"]["valueQuantity"] == {"value": 41}
+    assert entry["resource"]["id"] == made.json()["id"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"subject": {"reference": "Patient/p1"}},
+        {"focus": []},
+        {"focus": [{"reference": "Patient/p1"}]},
+        {"focus": [{"reference": "Organization/o1"}, {"display": "another"}]},
+        {"code": {"text": "beds"}},
+        {"status": "guessed"},
+        {"valueQuantity": 40},
+        {"component": [{"valueQuantity": {"value": "many"}}]},
+        {"component": [{"valueQuantity": {"value": True}}]},
+    ],
+)
+def test_an_observation_that_breaks_a_rule_is_refused(client: SignedIn, wrong: dict[str, Any]) -> None:
+    c = client("north", scope="system/Observation.crus")
+    answer = c.http.post(f"{c.base}/Observation", json=observation(**wrong), headers=c.headers())
+    assert answer.status_code == 422
+    assert answer.json()["resourceType"] == "OperationOutcome"
+
+
+def test_a_scope_for_assessments_is_none_for_observations(client: SignedIn) -> None:
+    c = client("north", scope="system/RiskAssessment.crus")
+    answer = c.http.post(f"{c.base}/Observation", json=observation(), headers=c.headers())
+    assert answer.status_code == 403

@@ -24,6 +24,7 @@ SOURCE = "hospital_given"
 AS_OF = "2026-01-02T00:00:00+00:00"
 PATIENTS = 12
 KEYS = Pseudonymiser(bytes(32), SOURCE)
+HOUSE = KEYS.key("Organization", "o1")
 
 
 @pytest.fixture
@@ -70,7 +71,10 @@ def _publish(patients: dict[str, list[str]], batch: str, hour: int = 0) -> None:
                 'readmission_30d' as target, timestamp '2026-01-02 00:00:00' as as_of,
                 timestamp '2026-01-02 01:00:00' as answered_at, '1' as model_version, 60L as cases""",
         "gold.fct_encounter": "select 'e' as encounter_key, cast(null as string) as person_key, 'f' as facility_key",
-        "gold.dim_facility": "select 'f' as facility_key, 'Ward One' as name, true as is_current",
+        "gold.dim_facility": f"""
+            select
+                '{HOUSE}' as facility_key, 'Ward One' as name, true as is_current, '{SOURCE}' as source,
+                'hospital' as kind""",
     }
     once = ("scores.question", "scores.answered")
     with engine.session() as spark, control.connect() as conn:
@@ -158,6 +162,31 @@ def test_a_hospital_that_is_no_longer_declared_fails_nothing(
     finally:
         tables.delete_slice("scores.risk", {tables.BATCH_COLUMN: "others"})
     assert "clinic_closed is no longer declared: its risk scores are not sent" in caplog.text
+
+
+FORECASTS = f"""
+select
+    'occupancy_daily' as family, '{HOUSE}' as series, 'hospital' as level, 'day' as grain,
+    timestamp '2026-01-02 00:00:00' as issue_at, timestamp '2026-01-03 00:00:00' as target_at,
+    date '2026-01-03' as target_date, 1 as horizon, 40D as expected, 31D as p05, 33D as p10, 40D as p50, 46D as p90,
+    48D as p95, 1D as scale, 'm' as model_name, '3' as model_version, '' as data_versions
+"""
+
+
+def test_forecasts_reach_the_hospitals_that_take_them(scored: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with engine.session() as spark, control.connect() as conn:
+        version = tables.append_batch(spark, "scores.forecast", spark.sql(FORECASTS), "b")
+        control.publish_tables(conn, "test", "forecast", {"scores.forecast": version})
+    seen_at = datetime(2026, 1, 1, tzinfo=UTC)
+    with vault.connect() as conn:
+        known = [vault.Identity(HOUSE, "k", SOURCE, "Organization", "o1", seen_at)]
+        vault.register(conn, "organizations", known, method="test")
+    sent = {"sent": 1, "already": 0, "refused": 0, "unknown": 0, "holding": 1}
+    assert tasks.forecasts_to_hospitals(AS_OF) == {SOURCE: sent}
+    assert tasks.forecasts_to_hospitals(AS_OF) == {SOURCE: {**sent, "sent": 0, "already": 1}}
+    assert tasks.forecasts_to_hospitals("2026-01-04T00:00:00+00:00") == {}, "a day that is over"
+    monkeypatch.setattr(tasks, "_taking_forecasts", lambda: {"hospital_north"})
+    assert tasks.forecasts_to_hospitals(AS_OF) == {}
 
 
 def test_without_scores_it_says_what_to_run(scored: None) -> None:

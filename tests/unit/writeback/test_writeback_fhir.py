@@ -18,7 +18,7 @@ from jobs.identity import vault
 from jobs.identity.pseudonyms import Pseudonymiser
 from jobs.lake import control
 from jobs.sources import find_endpoint
-from jobs.writeback import fhir
+from jobs.writeback import fhir, hospital
 from jobs.writeback.fhir import WritebackResult
 from jobs.writeback.risk_assessment import Score
 
@@ -241,7 +241,7 @@ def test_a_score_the_server_fails_on_is_refused_and_the_others_are_sent(
 ) -> None:
     monkeypatch.setattr(fhir, "CONNECTIONS", 1)
     scores = [world.score(number) for number in range(5)]
-    world.hospital.fault(kind="server_error", where="risk", times=fhir.ATTEMPTS)
+    world.hospital.fault(kind="server_error", where="risk", times=hospital.ATTEMPTS)
     assert world.send(*scores) == WritebackResult(sent=4, refused=1, pending=0)
     assert world.states()[0] == ("refused", 1, 500, "server error, however often it was sent")
     assert world.send(*scores) == WritebackResult(sent=5, refused=0, pending=0)
@@ -376,7 +376,7 @@ def read_pages(following: str, clock: Clock) -> tuple[list[tuple[str, str | None
 
     endpoint = find_endpoint(SOURCE)[1].model_copy(update={"base_url": "https://hospital.example/fhir"})
     client = httpx.Client(transport=httpx.MockTransport(answer))
-    return asked, fhir._Hospital(endpoint, client, clock).search(["risk"])
+    return asked, hospital.HospitalServer(endpoint, fhir.RISK, client, clock).search(["risk"])
 
 
 def test_what_a_database_says_of_a_row_stays_there(world: World) -> None:
