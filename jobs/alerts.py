@@ -69,6 +69,13 @@ def not_as_expected(source: str, verdict: str, words: str) -> bool:
     return _post(place, verdict.capitalize(), words, source, do)
 
 
+def drifted(question: str, words: str, *, is_asked: bool) -> bool:
+    """Whether it was told that a question's model, or forecasts, crossed a line. is_asked: it is trained again."""
+    do = "It is trained again now; the gate decides" if is_asked else "Nothing starts by itself"
+    do += f"; see quality.monitoring and, for a risk question, reports/drift/{question}.html"
+    return _post(Place("monitor", "monitor", ""), "Drift", words, question, do)
+
+
 def _refusals() -> Iterator[tuple[str, str]]:
     from jobs.sources import load_all
     from jobs.writeback import fhir  # imports much, and a failure must be told without it

@@ -10,7 +10,7 @@ from functools import reduce
 from operator import and_
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from jobs.lake import tables
@@ -190,7 +190,7 @@ def withdrawals(
     live = newest(held).where(is_live)
     live = live.withColumn("subject_key", F.coalesce("encounter_key", "patient_key"))
     now = standing.withColumnRenamed("patient_key", "patient_now").withColumn("is_there", F.lit(True))
-    is_of_later_run = F.element_at(F.split("batch_id", "[.]"), 2) > f"{as_of:{_RUN}}"
+    is_of_later_run = _run() > f"{as_of:{_RUN}}"
     is_newest = held.where((F.col("target") == risk.name) & is_of_later_run).isEmpty()
     has_left = left.distinct().withColumn("has_left", F.lit(is_newest))
     why = (
@@ -217,3 +217,17 @@ def batch_id(target: str, as_of: datetime, model_version: str, data_versions: Ma
     """Names a scoring by all that goes into it: the same id means the same scores."""
     digest = hashlib.sha256(as_json(data_versions).encode()).hexdigest()[:8]
     return f"{target}.{as_of:{_RUN}}.v{model_version}.{digest}"
+
+
+def issued_at() -> Column:
+    """The instant that a score was made for, out of its ``batch_id``: its ``as_of`` may lie before, where a stay was
+    asked about some days after its discharge."""
+    stamp = _run()
+    parts = ((1, 4, "-"), (5, 2, "-"), (7, 2, "T"), (10, 2, ":"), (12, 2, ":"), (14, 2, "Z"))
+    pieces = [F.concat(F.substring(stamp, at, length), F.lit(mark)) for at, length, mark in parts]
+    return F.concat(*pieces).cast("timestamp")
+
+
+def _run() -> Column:
+    """The instant of the run, as _RUN writes it in a ``batch_id``."""
+    return F.element_at(F.split("batch_id", "[.]"), 2)

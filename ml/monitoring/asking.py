@@ -1,0 +1,39 @@
+"""When a question is trained again because of what was seen, and that this comes to an end.
+
+A question is asked to be trained again when a line is crossed *on data that its newest training has not seen*, whatever
+the gate said of that one:
+
+* features, or probabilities, have moved against the newest training's own reference (``reference``): against the
+  champion's they may have moved for months, and a further training on the same data would be refused again;
+* the champion has decayed on cases whose horizon was over after the instant of the newest training;
+* and the newest training was for an earlier instant than this run.
+
+So a training that was asked for is not asked for again, by the scoring that follows it or by the next day's, until
+further data cross a line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from ml import registry
+from ml.monitoring.figures import Figure
+from ml.tracking import Version
+
+
+def newest_training(name: str, *, uri: str | None = None) -> Version | None:
+    """The version of question ``name`` that was made for the latest instant, whatever became of it."""
+    found = [item.version for item in registry.versions(name, uri=uri) if "as_of" in item.version.tags]
+    return max(found, key=lambda version: (trained_for(version), int(version.number)), default=None)
+
+
+def trained_for(version: Version) -> datetime:
+    """The instant that a version was made for."""
+    return datetime.fromisoformat(version.tags["as_of"])
+
+
+def is_asked(newest: Version, unseen: Sequence[Figure], as_of: datetime) -> bool:
+    """Whether the question is to be trained again. newest: its newest training. unseen: figures on data that this one
+    has not seen."""
+    return trained_for(newest) < as_of and any(figure.is_crossed for figure in unseen)

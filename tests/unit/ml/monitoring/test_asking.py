@@ -1,0 +1,62 @@
+"""When a question is trained again, and what is said."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ml.monitoring import asking, words
+from ml.monitoring.figures import SCHEMA, Figure, as_table
+from ml.tracking import Version
+
+AS_OF = datetime(2026, 1, 31, tzinfo=UTC)
+CROSSED = Figure("input_drift", "toy", "1", "sodium", "psi", 1.523, 300, line=0.28, q=0.0, is_crossed=True)
+QUIET = Figure("input_drift", "toy", "1", "age", "psi", 0.02, 300, line=0.28, q=0.8)
+
+
+def trained(days_before: float) -> Version:
+    return Version("toy", "2", "run", {"as_of": (AS_OF - timedelta(days=days_before)).isoformat()})
+
+
+@pytest.mark.parametrize(
+    ("days_before", "unseen", "is_asked"),
+    [
+        (7, [QUIET, CROSSED], True),
+        (7, [QUIET], False),
+        (7, [], False),
+        (0, [CROSSED], False),
+        (-1, [CROSSED], False),
+    ],
+    ids=["crossed", "quiet", "nothing unseen", "trained for this instant", "trained for a later one"],
+)
+def test_a_question_is_asked_for_what_its_newest_training_has_not_seen(
+    days_before: float, unseen: list[Figure], is_asked: bool
+) -> None:
+    assert asking.is_asked(trained(days_before), unseen, AS_OF) is is_asked
+
+
+def test_what_crossed_is_said_in_words_the_worst_first_and_not_endlessly() -> None:
+    many = [
+        Figure("input_drift", "toy", "1", f"f{i}", "psi", 0.3 + i / 10, 9, line=0.25, is_crossed=True)
+        for i in range(8)
+    ]
+    told = words.crossed([QUIET, *many, CROSSED], {"sodium": "last sodium"})
+    assert told.startswith(
+        "9 features have moved: last sodium (PSI 1.52, line 0.28); f7 (PSI 1.00, line 0.25); f6"
+    )
+    assert told.endswith("; and 4 more.")
+    decayed = Figure(
+        "performance", "toy", "1", "all", "auroc", 0.61, 9, low=0.58, high=0.64, line=0.7, is_crossed=True
+    )
+    assert words.crossed([decayed], {}) == (
+        "It no longer holds what its card promised: AUROC 0.61 (0.58 to 0.64), line 0.70."
+    )
+    assert words.crossed([QUIET], {}) == ""
+
+
+def test_a_row_says_when_it_was_measured_and_of_which_day() -> None:
+    table = as_table([CROSSED], AS_OF, AS_OF + timedelta(hours=1))
+    assert table.schema == SCHEMA
+    [row] = table.to_pylist()
+    assert (row["day"], row["as_of"], row["measured_at"]) == (AS_OF.date(), AS_OF, AS_OF + timedelta(hours=1))
