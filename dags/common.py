@@ -17,6 +17,8 @@ GOLD = Asset("citywell://gold")
 CHAMPION = Asset("citywell://models/champions")
 SCORES = Asset("citywell://scores/risk")
 FORECASTS = Asset("citywell://scores/forecast")
+RETRAIN = Asset("citywell://models/retrain")
+"""Questions that are to be trained again; its events name them in ``questions``."""
 
 AS_OF = Param(
     None,

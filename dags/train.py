@@ -1,24 +1,45 @@
-"""Train and compare the models of every risk question; the gate decides who becomes champion."""
+"""Train and compare the models of every risk question; the gate decides who becomes champion.
+
+By its schedule all questions are trained; asked by the monitor DAG, those that its announcement names.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from airflow.sdk import Param, dag, get_current_context, task
+from airflow.sdk import (
+    Asset,
+    AssetOrTimeSchedule,
+    CronTriggerTimetable,
+    Param,
+    dag,
+    get_current_context,
+    task,
+)
 from airflow.sdk.exceptions import AirflowSkipException
 
 import common
 
 
+def schedule() -> Asset | AssetOrTimeSchedule:
+    """When asked for; and every Sunday, unless schedules are off."""
+    weekly = common.cron("0 3 * * 0")
+    if weekly is None:
+        return common.RETRAIN
+    return AssetOrTimeSchedule(timetable=CronTriggerTimetable(weekly, timezone="UTC"), assets=common.RETRAIN)
+
+
 @dag(
-    schedule=common.cron("0 3 * * 0"),
+    schedule=schedule(),
     start_date=datetime(2026, 1, 1),
     catchup=False,
     max_active_runs=1,
     default_args=common.DEFAULT_ARGS,
     params={
         "as_of": common.AS_OF,
-        "questions": Param([], type="array", description="which risk questions; none: all there are"),
+        "questions": Param(
+            [], type="array", description="which risk questions; none: those asked for, else all"
+        ),
         "candidates": Param(
             ["logistic", "hist_gradient_boosting"], type="array", description="model families to compare"
         ),
@@ -37,7 +58,14 @@ def train() -> None:
     def questions() -> list[str]:
         from ml import risk
 
-        return get_current_context()["params"]["questions"] or risk.names()
+        context = get_current_context()
+        asked_for = {
+            name
+            for events in context["triggering_asset_events"].values()
+            for event in events
+            for name in event.extra.get("questions", [])
+        }
+        return context["params"]["questions"] or sorted(asked_for) or risk.names()
 
     @task(map_index_template="{{ task.op_kwargs['question'] }}", max_active_tis_per_dagrun=1)
     def fit(question: str) -> dict[str, object]:

@@ -29,7 +29,7 @@ from sklearn.pipeline import Pipeline
 
 from ml import models
 from ml.question import Cases, Feature, Question
-from ml.recalibration import Recalibrated, StepMap
+from ml.recalibration import LogisticMap, Recalibrated, StepMap
 
 MOST_REASONS = 5
 LEAST_LOG_ODDS = 0.05
@@ -108,8 +108,8 @@ def _of_trees(pipeline: Pipeline, question: Question, x: pd.DataFrame) -> np.nda
     parts = _classifier(pipeline).predict_proba(pipeline[:-1].transform(x), pred_contrib=True)  # type: ignore[attr-defined]
     inputs = [*question.of_kind("category"), *question.of_kind("number", "count", "flag")]
     values = parts[:, [inputs.index(name) for name in question.feature_names]]
-    last = pipeline[-1]
-    return values * last.mapping.slope if isinstance(last, Recalibrated) else values
+    mapping = getattr(pipeline[-1], "mapping", None)
+    return values * mapping.slope if isinstance(mapping, LogisticMap) else values
 
 
 def _orders(pipeline: Pipeline, width: int, seed: int) -> np.ndarray:
