@@ -17,7 +17,7 @@ from jobs import alerts, ingest, transform
 from jobs.errors import CitywellError
 from jobs.settings import PROJECT_DIR, settings
 from jobs.writeback import tasks as writeback_tasks
-from ml import forecast, risk
+from ml import forecast, monitoring, risk
 from tests.support.exports import one_of_each
 from tests.support.lake import Export, TestLake, instant
 from tests.support.webhook import Webhook, running_webhook
@@ -28,6 +28,7 @@ BOTH = [NORTH, HARBOUR]
 CITY, SILVER, GOLD = "citywell://silver/", "citywell://silver/hospital", "citywell://gold/"
 CHAMPION, SCORES = "citywell://models/champions", "citywell://scores/risk"
 FORECASTS = "citywell://scores/forecast"
+RETRAIN = "citywell://models/retrain"
 QUESTION = "readmission_30d"
 
 
@@ -304,6 +305,49 @@ def test_only_a_model_that_passed_the_gate_is_announced(airflow, monkeypatch, is
     run = airflow.run("train", given)
     assert asked == [(QUESTION, FIRST, ("logistic",))]
     assert (run.state, run.announced) == ("success", announced)
+
+
+MOVED = {"outcome": "monitored", "words": "1 feature has moved: age (KS 0.31, line 0.20).", "is_new": True}
+
+
+@pytest.fixture
+def asked(airflow, scored, monkeypatch) -> Run:
+    """A look at models that a scoring set off: one question is to be trained again, of another this is told alone."""
+    found = {QUESTION: {**MOVED, "is_asked": True}, "emergency_90d": {**MOVED, "is_asked": False}}
+    found["diabetes_2y"] = {"outcome": "no_champion"}
+    monkeypatch.setattr(monitoring, "monitor", lambda as_of: found)
+    monkeypatch.setattr(monitoring, "write_pages", lambda as_of: [])
+    return airflow.run("monitor", set_off_by=scored)
+
+
+def test_what_has_moved_is_told_and_only_what_is_asked_for_is_trained_again(
+    airflow, asked, monkeypatch, told
+):
+    assert (asked.state, asked.announced) == ("success", {RETRAIN: FIRST})
+    assert [(message["where"], message["do"].partition(";")[0]) for message in told] == [
+        (QUESTION, "It is trained again now"),
+        ("emergency_90d", "Nothing starts by itself"),
+    ]
+    assert all("age (KS 0.31" in message["what"] for message in told)
+    trained = []
+
+    def train(name: str, as_of: str, candidates: tuple[str, ...]) -> dict[str, object]:
+        trained.append((name, as_of))
+        return {"is_champion": False}
+
+    monkeypatch.setattr(risk, "build_features", lambda as_of: {"as_of": as_of})
+    monkeypatch.setattr(risk, "train", train)
+    run = airflow.run("train", set_off_by=asked)
+    assert (run.state, trained) == ("success", [(QUESTION, FIRST)])
+
+
+def test_where_nothing_is_asked_for_nothing_is_trained(airflow, monkeypatch, told):
+    quiet = {QUESTION: {"outcome": "monitored", "words": "", "is_new": False, "is_asked": False}}
+    monkeypatch.setattr(monitoring, "monitor", lambda as_of: quiet)
+    monkeypatch.setattr(monitoring, "write_pages", lambda as_of: [])
+    run = airflow.run("monitor", {"as_of": FIRST})
+    assert (run.state, run.announced, told) == ("success", {}, [])
+    assert run.tasks["ask_for_training"] == "skipped"
 
 
 def test_gold_that_fails_a_test_is_not_announced(airflow, monkeypatch, told):
