@@ -15,7 +15,8 @@ def labelled(rows: DataFrame, facts: Facts, risk: Risk) -> DataFrame:
     """The rows of the question's population with ``ends_at``, ``label`` and ``has_died``.
 
     rows: of the question's view. ``label``: 1 if the outcome's event began in [``starts_at``, ``ends_at``), 0 if not,
-    null while nobody can say: the data of the person's hospitals end before ``ends_at``, and it has not come yet.
+    null while the data of the person's hospitals end before ``ends_at``, also where it has come by then: of the cases
+    whose time is not over only those with the event would have a label, and a model would learn a risk that is too high.
     ``has_died``: within that time, and nothing had come before. What came is judged by all that gold knows now.
     """
     asked = rows.where(risk.population)
@@ -39,11 +40,11 @@ def labelled(rows: DataFrame, facts: Facts, risk: Risk) -> DataFrame:
         .distinct()
     )
     has_come = F.col("came_key").isNotNull()
-    is_told = has_come | (F.col("ends_at") <= F.col("data_end_at"))
+    is_over = F.col("ends_at") <= F.col("data_end_at")
     has_died = holds(F.col("dead_by") <= F.col("ends_at")) & ~has_come
     return (
         asked.join(came, F.col("case_key") == F.col("came_key"), "left")
-        .withColumn("label", F.when(is_told, F.when(has_come, 1).otherwise(0)))
+        .withColumn("label", F.when(is_over, F.when(has_come, 1).otherwise(0)))
         .withColumn("has_died", has_died)
         .drop("came_key")
     )
