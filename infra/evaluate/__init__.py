@@ -10,7 +10,7 @@ counts and shares, never a record. Each module judges a part:
     surroundings  exposures, and readings that no instrument can have made
     dispensing    packs by person and medication (``packs``)
     consent       what came without it
-    readmission   the model, and scores at the hospitals
+    risks         the models, and scores at the hospitals
 
 Of the answer key nothing is judged here by: late, changed, duplicates, oddities, message results, the wearables' daily
 values, energy corrections, spells, residences' dates, prices. Tests of the sources hold those.
@@ -25,8 +25,8 @@ from infra.evaluate import (
     dispensing,
     merges,
     people,
-    readmission,
     records,
+    risks,
     surroundings,
     values,
 )
@@ -60,4 +60,4 @@ def evaluate() -> Iterator[Line]:
         yield from surroundings.figures(spark, key)
         yield from dispensing.figures(spark, key)
         yield from consent.figures(spark, key)
-    yield from readmission.figures(key, seen)
+    yield from risks.figures(key, seen)

@@ -1,4 +1,4 @@
-"""What the model has learnt, and what hospitals hold of its scores."""
+"""What the risk models have learnt, and what hospitals hold of their scores."""
 
 from __future__ import annotations
 
@@ -6,58 +6,61 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from infra.evaluate.figures import HOSPITALS, Line, Seen, is_published, none_of
+from infra.evaluate.figures import HOSPITALS, Line, Seen, is_published, none_of, told
 from jobs.sources import load as load_source
 from jobs.writeback import tasks
 
-MOST_AUROC_GAP = 0.03
 CHANCE = 0.5
+ALWAYS_THERE = "readmission_30d"
+"""The question that a city of any size has the cases for."""
 
 
 def figures(key: Path, seen: Seen) -> Iterator[Line]:
-    """Nothing before somebody is scored."""
+    """Of each question whose true risks the key tells; nothing before somebody is scored."""
     if not is_published("scores.risk"):
         return
     from ml import registry
-    from ml.risk.evaluate import READMISSION
+    from ml.risk import truth
 
-    if registry.champion(READMISSION) is None:
-        yield Line("readmission_champion", 0, "versions", "==1", False)
-    else:
-        yield _champion()
-        yield _learnt(key)
+    for name in truth.told(key):
+        if registry.champion(name) is not None:
+            yield from _learnt(name, key)
+        elif name == ALWAYS_THERE:
+            yield Line(f"{name}_champion", 0, "versions", "==1", False)
+        else:
+            yield told(f"{name}_champion", 0, "versions", 1)
     yield _written_back(max(at.as_py() for at in seen.values()))
 
 
-def _champion() -> Line:
-    """Whether the model in use ranks people at all: the test people of a small city are few."""
-    from ml.risk.evaluate import READMISSION, champion_on_test
+def _learnt(name: str, key: Path) -> Iterator[Line]:
+    """Whether the model in use ranks people at all, how much AUROC models made as it is leave to the true risk, and
+    whether their probabilities are what came to pass. The test part of a small city has few events: of the gap the
+    interval's low end is judged then, and the calibration error is told. `python -m tests.bench risks` judges the
+    figures themselves, on a city with enough people."""
+    from ml.risk.evaluate import MOST_CALIBRATION_ERROR, MOST_GAP, learnt_against_truth
 
-    found = champion_on_test(READMISSION)
-    return Line(
-        "readmission_champion",
-        round(found.value, 4),
-        f"AUROC({found.low:.3f}..{found.high:.3f})",
+    found = learnt_against_truth(name, answer_key=key)
+    champion, making = found.champion, found.making
+    yield Line(
+        f"{name}_champion",
+        round(champion.value, 4),
+        f"AUROC({champion.low:.3f}..{champion.high:.3f})",
         f"low>{CHANCE}",
-        found.low > CHANCE,
+        champion.low > CHANCE,
     )
-
-
-def _learnt(key: Path) -> Line:
-    """How much AUROC models made as the champion is leave to the true risk. A small city has few readmissions: the
-    interval's low end is what is judged. `python -m tests.bench readmission` judges the gap itself, on a city with
-    enough of them."""
-    from ml.risk.evaluate import learnt_against_truth
-
-    found = learnt_against_truth(answer_key=key)
-    return Line(
-        "readmission_auroc_gap",
-        round(found.gap.value, 4),
-        f"AUROC({found.gap.low:.3f}..{found.gap.high:.3f})",
-        f"low<={MOST_AUROC_GAP}",
-        found.gap.low <= MOST_AUROC_GAP,
-        found.events,
+    yield Line(
+        f"{name}_auroc_gap",
+        round(making.gap.value, 4),
+        f"AUROC({making.gap.low:.3f}..{making.gap.high:.3f})",
+        f"{'' if making.is_claimed else 'low'}<={MOST_GAP}",
+        making.is_near,
+        making.events,
     )
+    error = (f"{name}_calibration_error", round(making.calibration_error, 4), "share")
+    if making.is_claimed:
+        yield Line(*error, f"<={MOST_CALIBRATION_ERROR}", making.is_calibrated, making.cases)
+    else:
+        yield told(*error, making.cases)
 
 
 def _written_back(at: datetime) -> Line:

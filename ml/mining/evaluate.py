@@ -16,15 +16,13 @@ from pyspark.sql import SparkSession
 from sklearn.metrics import adjusted_rand_score
 
 from jobs.errors import CitywellError
-from jobs.identity.pseudonyms import Pseudonymiser, load_key
 from jobs.lake import catalog
 from jobs.settings import settings
+from ml.answer_key import PERSONS, people_in_lake
 from ml.mining import dispensing, facility_days, shapes
 from ml.mining.inputs import ATC_ITEM, ICD10_CATEGORY, ICD10_ITEM
 from ml.mining.outbreaks import DAYS_PER_YEAR, WINDOW_DAYS
 from ml.mining.rules import JOINT
-
-PERSONS = "persons"
 
 
 @dataclass(frozen=True)
@@ -219,18 +217,10 @@ def _found(spark: SparkSession, persons: pd.DataFrame) -> Found:
         table = spark.table(shape.table)
         newest = table.agg({"run_id": "max"}).collect()[0][0]
         rows[shape] = table.where(table["run_id"] == newest).toPandas()
-    master = load_key(settings().keys_dir / "pseudonym.key")
-    makers = {source: Pseudonymiser(master, source) for source in set(persons["source"])}
-    keys = [
-        makers[source].key("Patient", patient)
-        for source, patient in zip(persons["source"], persons["patient_id"], strict=True)
-    ]
-    linked = spark.table("gold.fct_encounter").select("patient_key", "person_key").distinct().toPandas()
-    people = persons[["person_id"]].assign(patient_key=keys).merge(linked, on="patient_key")
     facilities = spark.table("gold.dim_facility").select("facility_key", "source").collect()
     return Found(
         rows,
-        people[["person_id", "person_key"]].drop_duplicates(),
+        people_in_lake(spark, persons),
         {row["facility_key"]: row["source"] for row in facilities},
     )
 

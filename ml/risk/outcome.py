@@ -15,8 +15,8 @@ def labelled(rows: DataFrame, facts: Facts, risk: Risk) -> DataFrame:
     """The rows of the question's population with ``ends_at``, ``label`` and ``has_died``.
 
     rows: of the question's view. ``label``: 1 if the outcome's event began in [``starts_at``, ``ends_at``), 0 if not,
-    null while the data of the person's hospitals end before ``ends_at``, also where it has come by then: of the cases
-    whose time is not over only those with the event would have a label, and a model would learn a risk that is too high.
+    null while the data of the person's hospitals end before ``ends_at``, also where it has come by then: of cases whose
+    time is not over only those with the event would have a label, and a model would learn a risk that is too high.
     ``has_died``: within that time, and nothing had come before. What came is judged by all that gold knows now.
     """
     asked = rows.where(risk.population)

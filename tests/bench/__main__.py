@@ -13,7 +13,7 @@ import pytest
 from infra.engine.sail import running_sail
 from infra.stack.postgres import throwaway
 from jobs.settings import PROJECT_DIR
-from tests.bench import daily, features, forecasting, linking, loading, merging, messages, readmission
+from tests.bench import daily, features, forecasting, linking, loading, merging, messages, readmission, risks
 from tests.bench.rows import Row
 from tests.support.lake import TestLake, use_home
 
@@ -47,6 +47,10 @@ def readmissions(lake: TestLake, scratch: Path) -> Iterator[object]:
     yield from readmission.measure(lake)
 
 
+def every_risk(lake: TestLake, scratch: Path) -> Iterator[object]:
+    yield from risks.measure(lake)
+
+
 def forecasts(lake: TestLake, scratch: Path) -> Iterator[Row]:
     yield from forecasting.measure(TEST_DATA / "beijing-pm25")
 
@@ -68,6 +72,7 @@ BENCHMARKS: dict[str, Callable[[TestLake, Path], Iterator[object]]] = {
     "features": point_in_time,
     "models": models,
     "readmission": readmissions,
+    "risks": every_risk,
     "forecasts": forecasts,
 }
 

@@ -58,9 +58,9 @@ def test_the_champion_knows_what_can_be_known_and_the_hospitals_have_its_scores(
     lines = {line.name: line for line in evaluate.evaluate()}
     held = registry.champion(TARGET)
     assert held is not None
-    low_to_high = lines["readmission_champion"].unit.removeprefix("AUROC(").removesuffix(")")
+    low_to_high = lines["readmission_30d_champion"].unit.removeprefix("AUROC(").removesuffix(")")
     assert held.tags["test_auroc"].endswith(f" ({low_to_high.replace('..', ' to ')})")
-    gap = lines["readmission_auroc_gap"]
+    gap = lines["readmission_30d_auroc_gap"]
     assert re.fullmatch(r"AUROC\(-?0\.\d{3}\.\.0\.\d{3}\)", gap.unit)
     assert gap.value < MOST_GAP, "few people to learn from, yet most of what can be known has been learnt"
     assert str(lines["risk_assessments_unlike_scores"]).startswith(
