@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -69,28 +69,29 @@ RISK_COLUMNS = ", ".join(f"{field.name} {_SQL_TYPES[field.type]}" for field in R
 def score(
     model: Model,
     question: Question,
-    rows: pa.Table,
+    tables: Iterable[pa.Table],
     *,
     data_versions: Mapping[str, int],
     scored_at: datetime,
     valid_days: int,
 ) -> Iterator[pa.Table]:
-    """Scores of ``rows``, in RISK_SCHEMA, a chunk at a time.
+    """Scores of each of ``tables``, in RISK_SCHEMA, at most ROWS_AT_ONCE at a time.
 
-    rows: source, person_key, patient_key, encounter_key (null for a question about a person), starts_at, as_of,
+    tables: source, person_key, patient_key, encounter_key (null for a question about a person), starts_at, as_of,
     input_digest and the features of ``question``, one row per case. valid_days: a score expires so many days after
     ``starts_at``. Raises CitywellError when the model wants features that are not there.
     """
-    missing = [name for name in model.features if name not in rows.column_names]
-    if missing:
-        raise CitywellError(
-            f"The champion wants features that are no longer made: {', '.join(missing)}.",
-            where=f"model {model.version.name} version {model.version.number}",
-            do="train again; the gate replaces a champion that cannot score",
-        )
-    for start in range(0, rows.num_rows, ROWS_AT_ONCE):
-        chunk = rows.slice(start, ROWS_AT_ONCE)
-        yield _score_chunk(model, question, chunk, data_versions, scored_at, valid_days)
+    for rows in tables:
+        missing = [name for name in model.features if name not in rows.column_names]
+        if missing:
+            raise CitywellError(
+                f"The champion wants features that are no longer made: {', '.join(missing)}.",
+                where=f"model {model.version.name} version {model.version.number}",
+                do="train again; the gate replaces a champion that cannot score",
+            )
+        for start in range(0, rows.num_rows, ROWS_AT_ONCE):
+            chunk = rows.slice(start, ROWS_AT_ONCE)
+            yield _score_chunk(model, question, chunk, data_versions, scored_at, valid_days)
 
 
 def risk_key(source: str, patient_key: str, target: str, encounter_key: str | None) -> str:

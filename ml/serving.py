@@ -89,7 +89,7 @@ class Desk:
         chunks = scoring.score(
             self._model(holder),
             risk.question,
-            found,
+            [found],
             data_versions={risk.view.now: version},
             scored_at=datetime.now(UTC),
             valid_days=risk.valid_days or risk.horizon_days,

@@ -13,10 +13,11 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 from urllib.parse import urlsplit
 
 import grpc
+import pyarrow as pa
 from pyspark.errors import PySparkException
 from pyspark.logger import PySparkLogger
 from pyspark.sql import DataFrame, SparkSession
@@ -129,6 +130,14 @@ def kept(rows: DataFrame) -> DataFrame:
     own to any that is open; so it is put back into the session of ``rows``.
     """
     return ConnectDataFrame(rows.localCheckpoint()._plan, rows.sparkSession)  # type: ignore[arg-type]
+
+
+def batches(rows: DataFrame) -> Iterator[pa.Table]:
+    """``rows`` as the engine makes them, some thousands at a time, in no order: they are never in memory as a whole."""
+    client, plan = rows.sparkSession.client, cast(ConnectDataFrame, rows)._plan
+    for piece in client.to_table_as_iterator(plan.to_proto(client), plan.observations):
+        if isinstance(piece, pa.Table):
+            yield piece
 
 
 class DamagedAnswer(RetryPolicy):

@@ -9,8 +9,6 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -18,11 +16,12 @@ from jobs.crash import crash_here
 from jobs.errors import CitywellError
 from jobs.lake import engine, tables
 from jobs.writeback import ages
-from ml import registry, scoring
+from ml import registry
 from ml.features import Facts, View
 from ml.lake import Lake, Summary, instant, written_version
 from ml.risk import questions, scores
 from ml.risk.declared import Risk
+from ml.risk.issue import issue
 from ml.risk.reading import of_question, open_lake, require_all
 
 log = logging.getLogger(__name__)
@@ -50,7 +49,7 @@ def score(as_of: datetime | str, names: Sequence[str] | None = None) -> dict[str
         for view in {risk.view.name: risk.view for risk in asked if champions[risk.name]}.values():
             standing = engine.kept(view.cases.standing(facts))
             versions[view.now] = _write_now(lake, view, facts, moment, standing)
-            rows = engine.kept(tables.read(lake.spark, view.now, versions[view.now]))
+            rows = tables.read(lake.spark, view.now, versions[view.now])
             for risk in asked:
                 holder = champions[risk.name]
                 if risk.view.name != view.name or holder is None:
@@ -101,23 +100,20 @@ def _score(
 ) -> Summary:
     """Score the question's cases among a view's ``rows``, and append what is new."""
     asked = of_question(rows.where(risk.population), risk)
-    found = _said(lake, risk, holder, asked, moment, scores.SCORES)
+    issued = issue(lake, risk, holder, asked, moment, scores.SCORES)
     left = scores.outside(rows, risk)
     withdrawn = scores.withdrawals(lake.spark, risk, standing, left, moment, datetime.now(UTC))
-    batch_id = scores.batch_id(risk.name, moment, holder.number, lake.inputs)
-    added, version = scores.add(lake.spark, found, withdrawn, batch_id)
-    bands = pc.value_counts(found["band"]).to_pylist()
-    open_cases = asked.count()
+    batch_id = scores.batch_id(risk.name, moment, holder.number, lake.inputs, withdrawn)
     return {
         "question": risk.name,
         "as_of": moment.isoformat(),
         "outcome": "scored",
-        "open": open_cases,
-        "added": added["active"],
-        "withdrawn": added["withdrawn"],
-        "bands": {item["values"]: item["counts"] for item in bands},
+        "open": asked.count(),
+        "added": issued.added,
+        "withdrawn": scores.add(lake.spark, withdrawn, batch_id),
+        "bands": dict(issued.bands),
         "model_version": holder.number,
-        "version": version,
+        "version": written_version(scores.SCORES),
     }
 
 
@@ -134,23 +130,6 @@ def _what_stays(last: scores.Answered | None) -> str:
     return f"(the scores as of {last.as_of.isoformat()} stay; they were made {age})"
 
 
-def _said(
-    lake: Lake, risk: Risk, version: registry.Version, asked: DataFrame, moment: datetime, table: str
-) -> pa.Table:
-    """What a version says of the question's cases that it has not said in ``table`` yet."""
-    model = registry.load(version)
-    unsaid = scores.unsaid(lake.spark, risk, asked, version.number, moment, table)
-    chunks = scoring.score(
-        model,
-        risk.question,
-        unsaid.orderBy("source", "case_key").toArrow(),
-        data_versions=lake.inputs,
-        scored_at=datetime.now(UTC),
-        valid_days=risk.valid_days or risk.horizon_days,
-    )
-    return pa.concat_tables([scoring.RISK_SCHEMA.empty_table(), *chunks])
-
-
 def _shadow(
     lake: Lake, risk: Risk, challenger: registry.Version, rows: DataFrame, moment: datetime
 ) -> Summary:
@@ -158,17 +137,14 @@ def _shadow(
     summary: Summary = {"model_version": challenger.number}
     try:
         asked = of_question(rows.where(risk.population), risk)
-        found = _said(lake, risk, challenger, asked, moment, scores.SHADOW)
-        batch_id = scores.batch_id(risk.name, moment, challenger.number, lake.inputs)
-        nobody = scoring.RISK_SCHEMA.empty_table()
-        added, _ = scores.add(lake.spark, found, nobody, batch_id, scores.SHADOW)
+        issued = issue(lake, risk, challenger, asked, moment, scores.SHADOW)
     except (CitywellError, KeyError, ValueError) as error:
         log.warning(
             "challenger %s of %s cannot score (%s)", challenger.number, risk.name, type(error).__name__
         )
         reason = error.what if isinstance(error, CitywellError) else "It does not fit the present features."
         return {**summary, "outcome": "cannot_score", "reason": reason}
-    return {**summary, "outcome": "scored", "added": added["active"]}
+    return {**summary, "outcome": "scored", "added": issued.added}
 
 
 def _no_champion(risk: Risk, moment: datetime) -> Summary:

@@ -132,26 +132,19 @@ def unsaid(
     return asked.join(held, is_said, "left_anti")
 
 
-def add(
-    spark: SparkSession, scores: pa.Table, withdrawn: pa.Table, batch_id: str, table: str = SCORES
-) -> tuple[Mapping[str, int], int]:
-    """Append scores and withdrawals to ``table``, SCORES or SHADOW; rows by status, and the table's version.
+def add(spark: SparkSession, rows: pa.Table, batch_id: str, table: str = SCORES) -> int:
+    """Append ``rows`` (``scoring.RISK_SCHEMA``) to ``table``, SCORES or SHADOW, which is there afterwards; returns how
+    many were added.
 
     A batch that is there already adds nothing, whatever it holds.
     """
-    added = {"active": 0, "withdrawn": 0}
-    if tables.exists(table):
-        held = tables.read(spark, table)
-        if not held.where(F.col("batch_id") == batch_id).limit(1).isEmpty():
-            return added, written_version(table)
-    added |= {"active": scores.num_rows, "withdrawn": withdrawn.num_rows}
-    rows = spark.createDataFrame(
-        pa.concat_tables([scores.cast(scoring.RISK_SCHEMA), withdrawn]), scoring.RISK_COLUMNS
-    )
-    tables.create(table, rows.withColumn("batch_id", F.lit(batch_id)).schema, ["batch_id"])
-    if not any(added.values()):
-        return added, written_version(table)
-    return added, tables.retrying(lambda: tables.append_batch(spark, table, rows, batch_id))
+    frame = spark.createDataFrame(rows.cast(scoring.RISK_SCHEMA), scoring.RISK_COLUMNS)
+    tables.create(table, frame.withColumn("batch_id", F.lit(batch_id)).schema, ["batch_id"])
+    is_there = F.col("batch_id") == batch_id
+    if not rows.num_rows or not tables.read(spark, table).where(is_there).limit(1).isEmpty():
+        return 0
+    tables.retrying(lambda: tables.append_batch(spark, table, frame, batch_id))
+    return rows.num_rows
 
 
 def outside(rows: DataFrame, risk: Risk) -> DataFrame:
@@ -213,10 +206,14 @@ def withdrawals(
     )
 
 
-def batch_id(target: str, as_of: datetime, model_version: str, data_versions: Mapping[str, int]) -> str:
-    """Names a scoring by all that goes into it: the same id means the same scores."""
-    digest = hashlib.sha256(as_json(data_versions).encode()).hexdigest()[:8]
-    return f"{target}.{as_of:{_RUN}}.v{model_version}.{digest}"
+def batch_id(
+    target: str, as_of: datetime, model_version: str, data_versions: Mapping[str, int], rows: pa.Table
+) -> str:
+    """Names rows by all that goes into them and whom they are about: the same id means the same rows."""
+    digest = hashlib.sha256(as_json(data_versions).encode())
+    for key in sorted(rows["risk_key"].to_pylist()):
+        digest.update(key.encode())
+    return f"{target}.{as_of:{_RUN}}.v{model_version}.{digest.hexdigest()[:16]}"
 
 
 def issued_at() -> Column:

@@ -13,7 +13,18 @@ import pytest
 from infra.engine.sail import running_sail
 from infra.stack.postgres import throwaway
 from jobs.settings import PROJECT_DIR
-from tests.bench import daily, features, forecasting, linking, loading, merging, messages, readmission, risks
+from tests.bench import (
+    daily,
+    features,
+    forecasting,
+    linking,
+    loading,
+    merging,
+    messages,
+    readmission,
+    risks,
+    scoring,
+)
 from tests.bench.rows import Row
 from tests.support.lake import TestLake, use_home
 
@@ -51,6 +62,10 @@ def every_risk(lake: TestLake, scratch: Path) -> Iterator[object]:
     yield from risks.measure(lake)
 
 
+def scores(lake: TestLake, scratch: Path) -> Iterator[object]:
+    yield from scoring.measure(scratch)
+
+
 def forecasts(lake: TestLake, scratch: Path) -> Iterator[Row]:
     yield from forecasting.measure(TEST_DATA / "beijing-pm25")
 
@@ -73,6 +88,7 @@ BENCHMARKS: dict[str, Callable[[TestLake, Path], Iterator[object]]] = {
     "models": models,
     "readmission": readmissions,
     "risks": every_risk,
+    "scores": scores,
     "forecasts": forecasts,
 }
 

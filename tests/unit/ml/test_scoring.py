@@ -55,7 +55,7 @@ def rows() -> pa.Table:
 
 def scores(model: Model, rows: pa.Table) -> list[dict[str, object]]:
     chunks = scoring.score(
-        model, toy.QUESTION, rows, data_versions={"gold.fct_encounter": 3}, scored_at=NOW, valid_days=30
+        model, toy.QUESTION, [rows], data_versions={"gold.fct_encounter": 3}, scored_at=NOW, valid_days=30
     )
     return pa.concat_tables(chunks).to_pylist()
 
@@ -79,7 +79,7 @@ def test_a_champion_without_a_newer_feature_scores_and_explains_as_before(
     newer = replace(toy.QUESTION, features=(*toy.QUESTION.features, Feature("pulse", "number", "pulse")))
     with_pulse = rows.append_column("pulse", pa.array([70.0] * COUNT))
     chunks = scoring.score(
-        model, newer, with_pulse, data_versions={"gold.fct_encounter": 3}, scored_at=NOW, valid_days=30
+        model, newer, [with_pulse], data_versions={"gold.fct_encounter": 3}, scored_at=NOW, valid_days=30
     )
     assert pa.concat_tables(chunks).to_pylist() == scores(model, rows)
 
@@ -109,7 +109,7 @@ def test_nobody_to_score_is_no_error(model: Model, rows: pa.Table) -> None:
     assert (
         list(
             scoring.score(
-                model, toy.QUESTION, rows.slice(0, 0), data_versions={}, scored_at=NOW, valid_days=30
+                model, toy.QUESTION, [rows.slice(0, 0)], data_versions={}, scored_at=NOW, valid_days=30
             )
         )
         == []
@@ -132,7 +132,7 @@ def test_a_champion_that_wants_other_features_is_named(model: Model, rows: pa.Ta
             scoring.score(
                 model,
                 toy.QUESTION,
-                rows.drop(["sodium_mmol_l"]),
+                [rows.drop(["sodium_mmol_l"])],
                 data_versions={},
                 scored_at=NOW,
                 valid_days=30,
