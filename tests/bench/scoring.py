@@ -1,8 +1,8 @@
 """Scoring a million people with one model: from their features to ``scores.risk``, and what memory that takes.
 
 People are made up, with the features that the question of emergency attendance has; what a model says of them matters
-to no figure here. Time and memory of this process; the engine's memory is told beside. A tenth of the people is scored
-first: memory is flat when ten times as many take hardly more.
+to no figure here. A tenth of the people is scored first: the memory of the scoring process is flat when ten times as
+many take hardly more.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import psutil
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -62,8 +61,8 @@ def measure(scratch: Path) -> Iterator[object]:
             used[people] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
             assert issued.added == people
             yield (
-                f"# {people:,} people: {seconds[people]:.1f} s, {issued.bands['high']:,} with reasons; this process "
-                f"{used[people] / MIB:.0f} MiB, all {_all_memory() / MIB:.0f} MiB"
+                f"# {people:,} people: {seconds[people]:.1f} s, {issued.bands['high']:,} with reasons, "
+                f"{used[people] / MIB:.0f} MiB"
             )
     yield Row(
         f"scores_of_{PEOPLE}",
@@ -137,9 +136,3 @@ def _drawn(feature: Feature) -> Column:
     if feature.kind == "count":
         return F.floor(-0.6 * F.log(1 - F.rand())).cast("double")
     return F.when(F.rand() < 0.6, F.round(100 + 20 * F.randn(), 1))
-
-
-def _all_memory() -> int:
-    """Bytes that this process and what it has started hold now; pages they share count in each."""
-    this = psutil.Process()
-    return sum(one.memory_info().rss for one in (this, *this.children(recursive=True)))
