@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from pyspark.sql import DataFrame, SparkSession
 
+from jobs.lake import engine
 from ml.features.knowledge import versions
 
 GOLD = (
@@ -40,3 +41,12 @@ class Facts:
         person, *facts = (spark.table(table) for table in GOLD)
         superseded = (spark.table(table) if table in published else None for table in SUPERSEDED.values())
         return cls(person, *map(versions, facts, superseded))
+
+    def of_people(self, people: DataFrame) -> Facts:
+        """The facts of these people (``person_key``) alone, computed once: cheap to ask again."""
+        return Facts(
+            **{
+                field.name: engine.kept(getattr(self, field.name).join(people, "person_key", "left_semi"))
+                for field in fields(self)
+            }
+        )

@@ -66,9 +66,10 @@ def measured(lake: Lake, risk: Risk, table: pa.Table) -> Skew:
     instants = _instants(table)
     if not instants:
         return Skew(0, (), {})
-    facts = Facts.of(lake.spark, lake.inputs)
-    standing = engine.kept(risk.view.cases.standing(facts))
     samples = _samples(table, instants)
+    people = pa.concat_tables(samples).select(["person_key"]).group_by("person_key").aggregate([])
+    facts = Facts.of(lake.spark, lake.inputs).of_people(lake.spark.createDataFrame(people))
+    standing = engine.kept(risk.view.cases.standing(facts))
     cases = reduce(
         DataFrame.unionByName,
         (_opened(lake, risk, facts, standing, *pair) for pair in zip(instants, samples, strict=True)),
@@ -121,16 +122,21 @@ def _instants(table: pa.Table) -> list[datetime]:
 
 
 def _samples(table: pa.Table, instants: Sequence[datetime]) -> list[pa.Table]:
-    """For each instant at most SAMPLE of the cases asked about in the SPAN_DAYS up to it, the same ones each time; no
-    case is in two."""
+    """For each instant at most SAMPLE of the cases asked about in the SPAN_DAYS up to it, the same ones each time.
+
+    Those of the very instant come first; no case is in two.
+    """
     frame = table.select(["case_key", "as_of"]).to_pandas()
-    drawn = frame["case_key"].map(lambda key: hashlib.sha256(str(key).encode()).hexdigest()).sort_values()
-    is_taken = np.zeros(len(frame), dtype=bool)
+    frame["drawn"] = [hashlib.sha256(str(key).encode()).hexdigest() for key in frame["case_key"]]
+    frame["is_taken"] = False
     found = []
     for moment in instants:
-        days = (pd.Timestamp(moment) - frame["as_of"]) / pd.Timedelta(days=1)
-        is_open = days.between(0, SPAN_DAYS, inclusive="left") & ~is_taken
-        places = drawn.index[is_open[drawn.index]].to_numpy()[:SAMPLE]
-        is_taken[places] = True
+        frame["days"] = (pd.Timestamp(moment) - frame["as_of"]) / pd.Timedelta(days=1)
+        is_open = frame["days"].between(0, SPAN_DAYS, inclusive="left") & ~frame["is_taken"]
+        of_instant_first = (
+            frame[is_open].assign(is_earlier=frame["days"] > 0).sort_values(["is_earlier", "drawn"])
+        )
+        places = of_instant_first.index.to_numpy()[:SAMPLE]
+        frame.loc[places, "is_taken"] = True
         found.append(table.take(pa.array(places)))
     return found
