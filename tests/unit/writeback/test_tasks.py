@@ -11,7 +11,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from typer.testing import CliRunner
 
+from infra.cli.app import app
 from infra.stack.postgres import Cluster
 from jobs.errors import CitywellError
 from jobs.identity import vault
@@ -97,6 +99,8 @@ def test_scores_reach_serving_and_the_hospital_once(scored: None, postgres: Clus
     assert set(versions) == set(tasks.TABLES)
     assert (age.target, age.as_of.isoformat()) == ("readmission_30d", "2026-01-02T00:00:00+00:00")
     assert abs(age.age - (datetime.now(UTC) - age.answered_at)) < timedelta(minutes=1)
+    told = CliRunner().invoke(app, ["status"]).output
+    assert "scores of readmission_30d: as of 2026-01-02 00:00 UTC, made " in told
 
 
 def test_a_run_that_had_to_wait_sends_what_was_published_meanwhile(scored: None, postgres: Cluster) -> None:
