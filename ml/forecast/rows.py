@@ -67,8 +67,8 @@ MONITORED = pa.schema(
         ("n", pa.int64()),
     ]
 )
-"""``model``: of forecasts, by family. ``metric``: mase (of p50), coverage_90 (share from p05 to p95) or pinball (mean
-of the five quantiles, in units of ``scale``). ``day``: of the targets. ``n``: targets, each issue's counted."""
+"""``model``: of forecasts, by family. ``metric``: mae and mase (of p50), coverage_90 (share from p05 to p95) or pinball
+(mean of the five quantiles, in units of ``scale``). ``day``: of the targets. ``n``: targets, each issue's counted."""
 _VALUES = ("expected", "p05", "p10", "p50", "p90", "p95", "scale")
 
 
@@ -147,8 +147,10 @@ def scored(forecasts: pa.Table, panel: Panel) -> pa.Table:
     actual = frame["actual"].to_numpy()
     quantiles = frame[["p05", "p10", "p50", "p90", "p95"]].to_numpy().T
     scale = frame["scale"].to_numpy(dtype=float)
+    error = np.abs(actual - quantiles[QUANTILES.index(0.5)])
     figures = {
-        "mase": np.abs(actual - quantiles[QUANTILES.index(0.5)]) / scale,
+        "mae": error,
+        "mase": error / scale,
         "coverage_90": ((actual >= quantiles[0]) & (actual <= quantiles[-1])).astype(float),
         "pinball": pinball(quantiles, actual) / scale,
     }

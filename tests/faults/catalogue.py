@@ -1065,6 +1065,28 @@ CATALOGUE: tuple[Fault, ...] = (
         "none",
     ),
     *_rows(
+        "models",
+        "gold that changes from one day on: other levels, another link with the outcome",
+        "the feature is named and training asked for once; the new champion recovers, then all is quiet",
+        [
+            (
+                191,
+                "a measure that changes its meaning",
+                tuple(
+                    f"faults/test_drift.py::test_{name}[sail]"
+                    for name in (
+                        "a_change_of_a_measure_is_seen_named_and_asks_for_training",
+                        "looking_again_replaces_what_was_said",
+                        "a_training_that_saw_it_is_not_asked_for_again_whatever_the_gate_said",
+                        "decay_on_outcomes_that_no_training_has_seen_asks_again",
+                        "the_alerts_of_each_score_are_followed",
+                        "the_new_champion_recovers_and_all_is_quiet",
+                    )
+                ),
+            )
+        ],
+    ),
+    *_rows(
         "at random",
         "kills, repeats, damage, maintenance, second writers, lost sessions and repairs, drawn by a seed",
         "every promise after every fault; in the end no row differs from a clean run",
