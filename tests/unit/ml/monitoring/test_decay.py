@@ -56,6 +56,17 @@ def test_few_cases_are_given_the_benefit_of_the_doubt() -> None:
     assert decay.performance("toy", "1", y[:5], p[:5], person[:5], PROMISED) == []
 
 
+def test_a_loss_within_noise_is_none() -> None:
+    y, p, person = outcome(120, 6, heard=0.5)
+    p = np.where(np.random.default_rng(7).random(120) < 0.4, p[::-1], p)
+    found = {f.metric: f for f in figures(y, p, person)}
+    auroc = found["auroc"]
+    assert auroc.line is not None
+    assert auroc.high is not None
+    assert auroc.value < auroc.line < auroc.high
+    assert not auroc.is_crossed
+
+
 def test_recall_and_precision_are_of_the_alert_line() -> None:
     y, p, person = outcome(800, 5)
     found = {f.metric: f.value for f in figures(y, p, person)}

@@ -12,6 +12,7 @@ from scipy import stats
 from ml.monitoring import drift
 from ml.monitoring.drift import LARGE_KS, LARGE_PSI, ks, psi
 from ml.monitoring.figures import Figure
+from ml.monitoring.profile import Column
 from tests.unit.ml.monitoring import made
 
 COUNTS = st.lists(st.integers(0, 500), min_size=2, max_size=12)
@@ -66,6 +67,19 @@ def test_both_lines_mean_a_shift_of_half_a_standard_deviation() -> None:
         assert found["ks"].is_crossed is is_large, found["ks"]
     assert stats.norm.cdf(0.25) - stats.norm.cdf(-0.25) == pytest.approx(LARGE_KS, abs=0.005)
     assert pytest.approx(LARGE_PSI) == 0.5**2
+
+
+def test_p_values_of_what_does_not_move_are_even() -> None:
+    """Kolmogorov-Smirnov against the uniform distribution: what chance adds is neither under- nor overrated."""
+    rng = np.random.default_rng(3)
+    found = []
+    for _ in range(300):
+        before, after = (
+            Column("ward", "category", (), tuple("abcdefgh"), tuple(rng.multinomial(n, [1 / 8] * 8)), 0, n)
+            for n in (900, 400)
+        )
+        found += [one.p for one in drift.measures(before, after) if one.metric == "psi"]
+    assert stats.kstest(found, "uniform").pvalue > 0.01
 
 
 @pytest.mark.parametrize(("before", "after"), [(200, 60), (1000, 150), (2000, 2000)])
