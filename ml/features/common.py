@@ -112,3 +112,19 @@ def newest(
         )
         for a in analytes
     )
+
+
+def usual(analytes: Sequence[Analyte], until: str, days: int) -> tuple[Windowed, ...]:
+    """The mean of each analyte's values: one alone is off by what it varies from day to day and by how it is measured,
+    by about as much as people's usual blood pressures differ (S. MacMahon et al., Lancet 1990; 335: 765-774)."""
+    return tuple(
+        Windowed(
+            Feature(f"usual_{a.name}", "number", f"usual {a.label}", a.unit),
+            "measurement",
+            "mean",
+            a.where,
+            days=days,
+            until=until,
+        )
+        for a in analytes
+    )

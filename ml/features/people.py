@@ -18,7 +18,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from ml.features import common
-from ml.features.analytes import ANALYTES, OF_PEOPLE
+from ml.features.analytes import ANALYTES, BY_NAME, OF_PEOPLE
 from ml.features.context import with_person
 from ml.features.declared import Derived, FeatureSet, Windowed
 from ml.features.facts import Facts
@@ -30,7 +30,19 @@ END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 ADULT_YEARS = 18
 SEEN_DAYS = 730
 KNOWN_DAYS = 180
+VALUE_DAYS = 1095
 MONTHS = 3
+USUAL = (
+    "systolic_mmhg",
+    "diastolic_mmhg",
+    "glucose_mg_dl",
+    "hba1c_pct",
+    "haemoglobin_g_dl",
+    "cholesterol_mg_dl",
+    "hdl_mg_dl",
+    "care_need_points",
+)
+"""What varies around a value of the person's own: its mean says more than the newest."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +173,8 @@ FEATURES = FeatureSet(
         _on_record("tuberculosis", "tuberculosis", "A1[5-9]"),
         *SYMPTOMS,
         *common.drugs("as_of"),
-        *common.newest((*ANALYTES, *OF_PEOPLE), "as_of", 1095),
+        *common.newest((*ANALYTES, *OF_PEOPLE), "as_of", VALUE_DAYS),
+        *common.usual([BY_NAME[name] for name in USUAL], "as_of", VALUE_DAYS),
         Derived(
             Feature("body_mass_index_kg_m2", "number", "body mass index", "kg/m2"),
             "last_weight_kg / ((last_height_cm / 100) * (last_height_cm / 100))",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ml.features import Derived, common
+from ml.features import Derived, Windowed, common
 from ml.features.people import PEOPLE
 from ml.question import Feature
 from ml.risk.declared import Outcome, Risk
@@ -42,11 +42,43 @@ RISK = Risk(
     outcome=Outcome("admission", "not is_planned and reason_code rlike '^(I21|I22|I63|I64)'"),
     own=(
         common.PRESSURE_DRUG,
+        Windowed(
+            Feature("has_coronary", "flag", "disease of the coronary arteries"),
+            "condition",
+            "ever",
+            "icd10 rlike '^I2[0-5]'",
+        ),
         Derived(
             Feature("framingham_2008_share", "number", "Framingham risk of ten years (2008)"), FRAMINGHAM
         ),
     ),
-    leaves_out=("has_heart_attack", "has_stroke"),
+    features=(
+        "age_years",
+        "is_female",
+        "is_smoker",
+        "is_former_smoker",
+        "usual_systolic_mmhg",
+        "usual_cholesterol_mg_dl",
+        "usual_hdl_mg_dl",
+        "has_pressure_drug",
+        "has_hypertension",
+        "has_diabetes",
+        "has_diabetes_complicated",
+        "has_kidney",
+        "has_arrhythmia",
+        "has_coronary",
+        "has_heart_failure",
+        "has_lung",
+        "has_asthma",
+        "has_cancer",
+        "has_dementia",
+        "has_liver_mild",
+        "has_depression",
+        "usual_care_need_points",
+        "emergency_visits_730d",
+        "unplanned_admissions_730d",
+        "framingham_2008_share",
+    ),
     valid_days=180,
     baselines={"Framingham 2008": "framingham_2008_share"},
     mitigation="Offer help to stop smoking, and a review of blood pressure, lipids and glucose.",

@@ -33,7 +33,17 @@ RISK = Risk(
             Feature("framingham_pressure", "number", "Framingham score of high blood pressure"), FRAMINGHAM
         ),
     ),
-    leaves_out=("has_hypertension",),
+    features=(
+        "age_years",
+        "is_female",
+        "usual_systolic_mmhg",
+        "usual_diastolic_mmhg",
+        "body_mass_index_kg_m2",
+        "is_smoker",
+        "is_former_smoker",
+        "has_kidney",
+        "framingham_pressure",
+    ),
     valid_days=90,
     baselines={"Framingham score of high blood pressure": "framingham_pressure"},
     mitigation="Offer measurements at home, and advice on salt, weight and exercise.",

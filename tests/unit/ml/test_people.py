@@ -244,6 +244,10 @@ def test_what_people_answered_and_how_they_are_built(spark: SparkSession) -> Non
             smokes("s2", "LA15920-4", "2025-06-01"),
             gold.measurement("h", "p", "8302-2", 180.0, "cm", "2024-06-01"),
             gold.measurement("w", "p", "29463-7", 81.0, "kg", "2025-06-01"),
+            *(
+                gold.measurement(f"b{when}", "p", "8480-6", value, "mm[Hg]", when)
+                for when, value in (("2022-09-30", 200.0), ("2024-06-01", 120.0), ("2025-06-01", 140.0))
+            ),
         ],
     )
     row = rows_of(facts)["p"]
@@ -253,6 +257,8 @@ def test_what_people_answered_and_how_they_are_built(spark: SparkSession) -> Non
         "body_mass_index_kg_m2": 25.0,
         "has_cough_180d": 1.0,
         "has_night_sweats_180d": 0.0,
+        "last_systolic_mmhg": 140.0,
+        "usual_systolic_mmhg": 130.0,
         "age_years": 75.0,
     }
     assert {name: row[name] for name in wanted} == wanted

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from jobs.errors import CitywellError
 from ml.features import Derived, Facts
@@ -18,6 +19,8 @@ from tests.unit.ml import gold
 
 AS_OF = datetime(2025, 12, 31, tzinfo=UTC)
 ASKED = datetime(2025, 7, 1, tzinfo=UTC)
+ALL_OVER = datetime(2031, 1, 1, tzinfo=UTC)
+"""The end of data that every question has waited for."""
 
 # Who gets what in the half year after 1 July 2025.
 COMES = """
@@ -85,9 +88,10 @@ def rows(facts: Facts) -> Any:
 @pytest.mark.parametrize("name", [name for name in questions.names() if name != "readmission_30d"])
 def test_what_each_question_calls_an_event(rows: Any, facts: Facts, name: str) -> None:
     expected = {r["person"]: int(str(r["label"])) for r in gold.text_table(COMES) if r["question"] == name}
-    found = outcome.labelled(rows, facts, questions.load(name)).toArrow().to_pylist()
+    waited = rows.withColumn("data_end_at", F.lit(ALL_OVER))
+    found = outcome.labelled(waited, facts, questions.load(name)).toArrow().to_pylist()
     labels = {row["person_key"]: row["label"] for row in found}
-    assert {who: labels[who] or 0 for who in expected} == expected
+    assert {who: labels[who] for who in expected} == expected
     others = {who for who, label in labels.items() if label == 1} - set(expected)
     of_emergency = {"lungs", "gut", "ulcer", "sore", "heart", "brain"}
     assert others <= (of_emergency if name == "emergency_90d" else set())
@@ -185,3 +189,11 @@ def _groups() -> list[str]:
     from ml.features.comorbidity import GROUPS
 
     return [group.name for group in GROUPS]
+
+
+def test_the_time_of_year_goes_round(facts: Facts) -> None:
+    """What pneumonia knows of the season, at the four instants of a year."""
+    known = PEOPLE.cases.known(facts, datetime(2026, 12, 31, tzinfo=UTC)).where("exclusion is null")
+    made = PEOPLE.made(known.drop("exclusion"), facts, questions.features_of(PEOPLE)).toArrow().to_pylist()
+    waves = {row["as_of"].month: (row["winter_wave"], row["spring_wave"]) for row in made}
+    assert waves == {1: (1.0, 0.0), 4: (0.0, 1.0), 7: (-1.0, 0.0), 10: (0.0, -1.0)}
