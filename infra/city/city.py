@@ -46,7 +46,7 @@ from infra.city.systems import Systems
 from infra.city.vocabulary import CHRONIC_KEYS
 from jobs.errors import CitywellError
 
-FORMAT = 6
+FORMAT = 7
 ELDEST_FACT_DAYS = 40 * 365
 """Before a city's first day: nothing that anybody tells is older, but births."""
 

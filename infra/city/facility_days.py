@@ -88,5 +88,6 @@ def notes(seed: int, first_day: int, last_day: int) -> Iterator[dict[str, Any]]:
             "source": HOSPITALS[one.hospital].source,
             "date": dates(np.array([one.day]))[0],
             "kind": one.kind,
+            "factor": one.factor,
             "visible_at": (one.day + 1) * DAY_MS,
         }

@@ -48,13 +48,13 @@ PNEUMONIA, GUT_BLEEDING = "J18.9", "K92.2"
 CARDIOVASCULAR = ("I21.4", "I63.9")
 UNPLANNED_CODES = tuple(reason.code for reason in UNPLANNED)
 MEAN_OF = {
-    PNEUMONIA: 1.65,
-    "I21.4": 0.0821,
-    "I63.9": 0.0760,
-    GUT_BLEEDING: 1.61,
-    "diabetes": 1.98,
-    "hypertension": 1.42,
-    "copd": 1.55,
+    PNEUMONIA: 1.79,
+    "I21.4": 0.105,
+    "I63.9": 0.0862,
+    GUT_BLEEDING: 1.77,
+    "diabetes": 1.76,
+    "hypertension": 1.37,
+    "copd": 1.54,
 }
 """Mean multipliers: of reasons over the first adults of a city, by their rate of it; of onsets over those without."""
 

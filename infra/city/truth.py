@@ -18,6 +18,13 @@ unconsented    source, table, record_id, participant_id, reason (never | withdra
                people who had not consented to ``care`` when it was sent
 declines       person_id, began_at, admitted_at, has_heart_failure: the days before an unplanned admission in which
                a participant's values show it
+true_risks     person_id, at (first instant of a quarter) and each of ``true_risks.RISKS``
+phenotypes     person_id, phenotype, marks (``system|code`` of the lasting conditions that mark it, joined by &)
+district_types area_code (postal district), type (deprived | average | affluent)
+rules          antecedent, consequent (``system|code``) and kind of what goes together by construction: treatment (a
+               lasting condition and its medicine), planted (a further medicine), reason (to come for), companion
+               (conditions of a phenotype), symptom (before a diagnosis). times: how many times likelier the antecedent
+               makes the consequent; null for medicines, which most get, and symptoms, which last for a while
 """
 
 from __future__ import annotations
@@ -105,9 +112,19 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("visible_at", _AT),
         ]
     ),
-    "phenotypes": pa.schema([("person_id", pa.int64()), ("phenotype", _TEXT), ("visible_at", _AT)]),
+    "phenotypes": pa.schema(
+        [("person_id", pa.int64()), ("phenotype", _TEXT), ("marks", _TEXT), ("visible_at", _AT)]
+    ),
     "district_types": pa.schema([("area_code", _TEXT), ("type", _TEXT), ("visible_at", _AT)]),
-    "rules": pa.schema([("antecedent", _TEXT), ("consequent", _TEXT), ("kind", _TEXT), ("visible_at", _AT)]),
+    "rules": pa.schema(
+        [
+            ("antecedent", _TEXT),
+            ("consequent", _TEXT),
+            ("kind", _TEXT),
+            ("times", pa.float64()),
+            ("visible_at", _AT),
+        ]
+    ),
 }
 
 

@@ -4,7 +4,8 @@ and no dirt: they are there at any ``dirt``. Published in the answer key:
 outbreaks             outbreak_id, syndrome (gastro | respiratory), area_code (postal district, C01 to C12), began_on,
                       ended_on (last day; null while it goes on), extra_visits (beside the usual, so far), visible_at
                       (end of its first day). One that began before the city's first day is told of too.
-facility_days         source, date, kind (closed | surge), visible_at (end of the day)
+facility_days         source, date, kind (closed | surge), factor (emergency visits by the usual; 0 if closed),
+                      visible_at (end of the day)
 dispensing_anomalies  person_id, began_on, ended_on (days of the first and the last purchase; null while it goes on),
                       atc_code, visible_at (end of the first day)
 
@@ -37,7 +38,9 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("visible_at", _AT),
         ]
     ),
-    "facility_days": pa.schema([("source", _TEXT), ("date", _DATE), ("kind", _TEXT), ("visible_at", _AT)]),
+    "facility_days": pa.schema(
+        [("source", _TEXT), ("date", _DATE), ("kind", _TEXT), ("factor", pa.float64()), ("visible_at", _AT)]
+    ),
     "dispensing_anomalies": pa.schema(
         [
             ("person_id", pa.int64()),
