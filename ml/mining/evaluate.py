@@ -2,6 +2,12 @@
 
 Runs inside the landing and vault zone: it turns the key's ids into pseudonyms. Only the simulated city has a key.
 Tables of the key that are not there are skipped, and the result says so.
+
+A small city has too few people, or arrivals, for much that is true of it to be told from chance. So of rules and
+facility days those are judged that mining must find: whose chance of being told, from the size of what was planted and
+from how many there are (``rules.power``, ``facility_days.power``), is at least LEAST_POWER. What was found itself does
+not enter: power of what was observed says nothing new (Hoenig and Heisey, The American Statistician 2001). The rest are
+counted as planted and not findable.
 """
 
 from __future__ import annotations
@@ -19,10 +25,14 @@ from jobs.errors import CitywellError
 from jobs.lake import catalog
 from jobs.settings import settings
 from ml.answer_key import PERSONS, people_in_lake
-from ml.mining import dispensing, facility_days, shapes
-from ml.mining.inputs import ATC_ITEM, ICD10_CATEGORY, ICD10_ITEM
+from ml.mining import dispensing, facility_days, inputs, rules, shapes
+from ml.mining.inputs import ATC_ITEM, ICD10_CATEGORY, ICD10_ITEM, Gold
 from ml.mining.outbreaks import DAYS_PER_YEAR, WINDOW_DAYS
 from ml.mining.rules import JOINT
+
+LEAST_POWER = 0.9
+UNKNOWN_SIZE = "symptom"
+"""The kind of rules of which nobody knows by how much they are true of a whole history: none is findable."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +47,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Result:
-    """skipped: tables of the key that are not there."""
+    """residents: people mined by postal district, on average. skipped: tables of the key that are not there."""
 
     figures: tuple[Figure, ...]
+    residents: float
     skipped: tuple[str, ...]
 
 
@@ -48,12 +59,16 @@ class Found:
     """The newest run of each table of mining, and how the key's ids are called in the lake.
 
     people: person_id, person_key, as often as a person of the city is several in the lake or the reverse. facilities:
-    facility_key -> source.
+    facility_key -> source. had: person_key, item, once each; population: of how many people; arrivals: what
+    ``facility_days.find`` takes. These three as mining read them.
     """
 
     rows: Mapping[shapes.Shape, pd.DataFrame]
     people: pd.DataFrame
     facilities: Mapping[str, str]
+    had: pd.DataFrame
+    population: int
+    arrivals: pd.DataFrame
 
     def anomalies(self, kind: str) -> pd.DataFrame:
         told = self.rows[shapes.ANOMALIES]
@@ -92,7 +107,8 @@ def judge(found: Found, folder: Path) -> Result:
             figures += judging(found, pd.read_parquet(path))
         else:
             skipped.append(name)
-    return Result(tuple(figures), tuple(skipped))
+    districts = found.rows[shapes.OUTBREAKS]["area_code"].nunique()
+    return Result(tuple(figures), found.population / max(districts, 1), tuple(skipped))
 
 
 def outbreaks(found: Found, planted: pd.DataFrame) -> Iterator[Figure]:
@@ -123,13 +139,20 @@ def outbreaks(found: Found, planted: pd.DataFrame) -> Iterator[Figure]:
 
 
 def facility_anomalies(found: Found, planted: pd.DataFrame) -> Iterator[Figure]:
-    """planted: source, date, kind."""
+    """planted: source, date, kind, factor."""
     told = found.anomalies(facility_days.KIND)
     told_days = set(zip(told["subject"].map(found.facilities), _days(told["from_date"]), strict=True))
-    planted = planted.assign(date=_days(planted["date"]))
+    planted = planted.assign(date=_days(planted["date"]), power=0.0)
+    for key, rows in found.arrivals.groupby("facility_key"):
+        daily, is_here = facility_days.by_day(rows), planted["source"] == found.facilities.get(str(key))
+        if is_here.any() and len(daily) >= facility_days.LEAST_DAYS:
+            factor = planted[is_here].set_index("date")["factor"]
+            planted.loc[is_here, "power"] = facility_days.power(daily, factor).to_numpy()
     for kind, rows in sorted(planted.groupby("kind")):
-        hits = sum(pair in told_days for pair in zip(rows["source"], rows["date"], strict=True))
-        yield _share(f"facility_days_found_{kind}", hits, len(rows))
+        findable = rows[rows["power"] >= LEAST_POWER]
+        hits = sum(pair in told_days for pair in zip(findable["source"], findable["date"], strict=True))
+        yield _share(f"facility_days_found_{kind}", hits, len(findable))
+        yield _share(f"facility_days_findable_{kind}", len(findable), len(rows))
     right = told_days & set(zip(planted["source"], planted["date"], strict=True))
     yield _share("facility_days_right", len(right), len(told_days))
 
@@ -148,29 +171,57 @@ def dispensing_anomalies(found: Found, planted: pd.DataFrame) -> Iterator[Figure
 
 
 def planted_rules(found: Found, planted: pd.DataFrame) -> Iterator[Figure]:
-    """planted: antecedent, consequent, each ``system|code``; by kind where the key tells one. What no rule here can say
-    is left out: of two codes of one category, and of chapter XXI (Z)."""
+    """planted: antecedent, consequent, each ``system|code``, kind, times (null where it says nothing). What no rule
+    here can say is left out: of two codes of one category, and of chapter XXI (Z). Of codes that are one category the
+    least of their times counts."""
     told = found.rows[shapes.RULES]
     told_rules = set(zip(told["antecedent"], told["consequent"], strict=True))
-    wanted = pd.DataFrame(
-        {
-            "antecedent": planted["antecedent"].map(item),
-            "consequent": planted["consequent"].map(item),
-            "kind": planted.get("kind", "all"),
-        }
-    ).drop_duplicates()
+    wanted = planted.assign(
+        antecedent=planted["antecedent"].map(item), consequent=planted["consequent"].map(item)
+    )
+    wanted = wanted.groupby(["antecedent", "consequent", "kind"], as_index=False)["times"].min()
     is_contact = (wanted["antecedent"] + wanted["consequent"]).str.contains(f"{ICD10_ITEM}Z", regex=False)
     wanted = wanted[~is_contact & (wanted["antecedent"] != wanted["consequent"])]
+    wanted["power"] = _power(found, wanted)
     for kind, rows in sorted(wanted.groupby("kind")):
-        hits = sum(rule in told_rules for rule in zip(rows["antecedent"], rows["consequent"], strict=True))
-        yield _share(f"rules_found_{kind}", hits, len(rows))
+        findable = rows[rows["power"] >= LEAST_POWER]
+        pairs = zip(findable["antecedent"], findable["consequent"], strict=True)
+        yield _share(f"rules_found_{kind}", sum(rule in told_rules for rule in pairs), len(findable))
+        yield _share(f"rules_findable_{kind}", len(findable), len(rows))
+
+
+def _power(found: Found, wanted: pd.DataFrame) -> list[float]:
+    """Of each wanted rule. The largest p that passes is that of the rules of two that were told, which is a bound:
+    false discovery is controlled by order."""
+    told = found.rows[shapes.RULES]
+    of_two = told[~told["antecedent"].str.contains(JOINT, regex=False)]
+    most_p = float(of_two["p"].max()) if len(of_two) else rules.MOST_Q
+    having = found.had["item"].value_counts()
+    least = rules.least_people(found.population)
+    return [
+        0.0
+        if rule.kind == UNKNOWN_SIZE
+        else rules.power(
+            int(having.get(rule.antecedent, 0)),
+            int(having.get(rule.consequent, 0)),
+            found.population,
+            None if np.isnan(rule.times) else rule.times,
+            most_p,
+            least,
+        )
+        for rule in wanted.itertuples()
+    ]
 
 
 def phenotypes(found: Found, planted: pd.DataFrame) -> Iterator[Figure]:
-    """planted: person_id, phenotype."""
+    """planted: person_id, phenotype, marks. Agreement is judged of people who have a condition that marks a phenotype:
+    of the others nothing tells it."""
     known = found.members("patients").merge(found.people, on="person_key").merge(planted, on="person_id")
     known = known.drop_duplicates("person_key")
     yield Figure("patient_clusters", known["cluster"].nunique(), "clusters", planted["phenotype"].nunique())
+    marks = {one for joined in planted["marks"].unique() if joined for one in item(joined).split(JOINT)}
+    has_mark = found.had.loc[found.had["item"].isin(marks), "person_key"]
+    known = known[known["person_key"].isin(has_mark)]
     yield Figure(
         "phenotypes_agree", _agreement(known["phenotype"], known["cluster"]), "adjusted Rand", len(known)
     )
@@ -218,10 +269,14 @@ def _found(spark: SparkSession, persons: pd.DataFrame) -> Found:
         newest = table.agg({"run_id": "max"}).collect()[0][0]
         rows[shape] = table.where(table["run_id"] == newest).toPandas()
     facilities = spark.table("gold.dim_facility").select("facility_key", "source").collect()
+    gold = Gold.at(spark, rows[shapes.STATISTICS]["as_of"].max().to_pydatetime(), [])
     return Found(
         rows,
         people_in_lake(spark, persons),
         {row["facility_key"]: row["source"] for row in facilities},
+        inputs.person_items(gold),
+        gold.people.count(),
+        inputs.arrivals(gold),
     )
 
 

@@ -10,6 +10,8 @@ Unlike outbreaks these are judged when all is known: a day is compared with days
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
@@ -23,6 +25,11 @@ LEAST_DAYS = 90
 UNUSUAL = 3.0
 LEAST_SCORE = 2.5
 ALERTS_PER_FACILITY_YEAR = 6.0
+
+RETURNING_SHARE = 0.05
+"""Of unplanned arrivals, those whom a hospital has discharged within 30 days, about: they come back on any day."""
+EMERGENCY_SHARE = 0.7
+"""Of unplanned arrivals, those that are an emergency visit, about."""
 
 COUNTS = {"arrivals": "unplanned arrivals", "injuries": "arrivals with an injury"}
 """Column -> what it counts."""
@@ -38,13 +45,11 @@ def find(arrivals: pd.DataFrame) -> pd.DataFrame:
     """
     found = []
     for key, rows in arrivals.groupby("facility_key", sort=True):
-        daily = rows.set_index(pd.DatetimeIndex(rows["date"]))[list(COUNTS)].astype(float)
-        days = pd.date_range(daily.index.min(), daily.index.max(), freq="D")
-        if len(days) >= LEAST_DAYS:
-            daily = daily.reindex(days).fillna(0)
+        daily = by_day(rows)
+        if len(daily) >= LEAST_DAYS:
             counts = [count for count in COUNTS if daily[count].any()]
             scored = pd.concat([score(str(key), daily[count], COUNTS[count]) for count in counts])
-            found.append(within(scored, ALERTS_PER_FACILITY_YEAR * len(days) / DAYS_PER_YEAR, LEAST_SCORE))
+            found.append(within(scored, ALERTS_PER_FACILITY_YEAR * len(daily) / DAYS_PER_YEAR, LEAST_SCORE))
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=COLUMNS)
 
 
@@ -54,11 +59,9 @@ def score(facility_key: str, daily: pd.Series, words: str) -> pd.DataFrame:
     daily: the count by day, every day. words: what is counted.
     """
     observed, days = daily.to_numpy(), pd.DatetimeIndex(daily.index)
-    expected, dispersion = _expected(observed, days)
-    share = 1 / max(dispersion, 1 + 1e-9)
-    size = expected * share / (1 - share)
-    more = stats.nbinom.logsf(observed - 1, size, share)
-    fewer = stats.nbinom.logcdf(observed, size, share)
+    expected, usual = _usual(daily)
+    more = usual.logsf(observed - 1)
+    fewer = usual.logcdf(observed)
     tail = np.minimum(0, np.log(2) + np.minimum(more, fewer))
     return pd.DataFrame(
         {
@@ -78,6 +81,42 @@ def score(facility_key: str, daily: pd.Series, words: str) -> pd.DataFrame:
             ],
         }
     )
+
+
+def power(daily: pd.DataFrame, factor: pd.Series) -> pd.Series:
+    """Chance that a day is told on which there were ``factor`` times the usual emergency visits, by date.
+
+    daily: ``arrivals`` and ``injuries`` of a facility by day, every day. factor: by date; 0 of a closed department,
+    which lacks all arrivals but RETURNING_SHARE; more than 1 of an accident, all of whose visits are for an injury.
+    What comes is taken as Poisson. A date that ``daily`` does not have cannot be told.
+    """
+    (arrivals, usual), (injuries, usual_injuries) = (_usual(daily[count]) for count in COUNTS)
+    tail = 10**-LEAST_SCORE / 2
+    fewest = usual.ppf(tail)
+    at_most = fewest - (usual.cdf(fewest) > tail)
+    at_least = usual_injuries.isf(tail) + 1
+    found = pd.Series(0.0, index=factor.index)
+    place = pd.DatetimeIndex(daily.index).get_indexer(pd.DatetimeIndex(factor.index))
+    for nth, (day, times) in enumerate(zip(place, factor, strict=True)):
+        if day >= 0 and times < 1:
+            found.iloc[nth] = stats.poisson.cdf(at_most[day], RETURNING_SHARE * arrivals[day])
+        elif day >= 0:
+            extra = (times - 1) * EMERGENCY_SHARE * arrivals[day]
+            found.iloc[nth] = stats.poisson.sf(at_least[day] - 1, injuries[day] + extra)
+    return found
+
+
+def by_day(arrivals: pd.DataFrame) -> pd.DataFrame:
+    """COUNTS by day from the first to the last one with arrivals: of rows of one facility, as ``find`` takes them."""
+    daily = arrivals.set_index(pd.DatetimeIndex(arrivals["date"]))[list(COUNTS)].astype(float)
+    return daily.reindex(pd.date_range(daily.index.min(), daily.index.max(), freq="D")).fillna(0)
+
+
+def _usual(daily: pd.Series) -> tuple[Array, Any]:
+    """What is expected of each day, and its distribution: negative binomial, one for each day."""
+    expected, dispersion = _expected(daily.to_numpy(), pd.DatetimeIndex(daily.index))
+    share = 1 / max(dispersion, 1 + 1e-9)
+    return expected, stats.nbinom(expected * share / (1 - share), share)
 
 
 def _expected(observed: Array, days: pd.DatetimeIndex) -> tuple[Array, float]:

@@ -42,6 +42,7 @@ ICD10_CATEGORY = 3
 """Characters of an ICD-10 code that name its category."""
 INJURIES = ("S", "T07", "T14", *(f"T{n}" for n in range(20, 33)))
 """ICD-10-CM: injuries of parts of the body (S00 to S99), several or unspecified ones, burns (T20 to T32)."""
+PROBLEM_LIST = "problem-list-item"
 HOME = "PTRES"
 AGE_BANDS = ((18, "0 to 17"), (40, "18 to 39"), (65, "40 to 64"), (80, "65 to 79"))
 OLDEST = "80 and over"
@@ -128,6 +129,22 @@ def items(gold: Gold) -> DataFrame:
 def person_items(gold: Gold) -> pd.DataFrame:
     """``items`` as a frame."""
     return _frame(items(gold).orderBy("person_key", "item"))
+
+
+def lasting_conditions(gold: Gold) -> pd.DataFrame:
+    """person_key, item: those of ``items`` that stand on a problem list (category of FHIR's condition-category); where
+    no hospital keeps one, every condition."""
+    condition = gold.usable("gold.fct_condition").where(F.col("code_system") == ICD10)
+    listed = (
+        condition.where(F.col("category_code") == PROBLEM_LIST)
+        .select(
+            "person_key", F.concat(F.lit(ICD10_ITEM), F.substring("code", 1, ICD10_CATEGORY)).alias("item")
+        )
+        .distinct()
+    )
+    every = items(gold).where(F.col("item").startswith(ICD10_ITEM))
+    found = _frame(every.join(listed, ["person_key", "item"], "left_semi").orderBy("person_key", "item"))
+    return found if len(found) else _frame(every.orderBy("person_key", "item"))
 
 
 def words(gold: Gold) -> dict[str, str]:

@@ -47,20 +47,22 @@ def age_and_sex(people: pd.DataFrame) -> pd.DataFrame:
 
 
 def to_cluster(
-    people: pd.DataFrame, variables: pd.DataFrame, had: pd.DataFrame
+    people: pd.DataFrame, variables: pd.DataFrame, lasting: pd.DataFrame
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """What adults are clustered by, by person_key, and each one's stratum: ten years of age, and sex.
 
-    had: ``person_key``, ``item``, once each. By: each item that at least LEAST_WITH_ITEM of adults have (1 or 0), body
-    mass index and every measured value that at least LEAST_KNOWN of them have, where it is missing the median of all.
-    Everybody from the decade of OLDEST_YEARS on is as old.
+    lasting: ``person_key``, ``item``, once each: ``inputs.lasting_conditions``. By: each that at least LEAST_WITH_ITEM
+    of adults have (1 or 0), as patterns of multimorbidity are (Prados-Torres and others, J Clin Epidemiol 2014), and
+    body mass index, where at least LEAST_KNOWN of them are measured; where it is missing the median of all. Drugs and
+    laboratory values follow from the conditions and would count them again. Everybody from the decade of OLDEST_YEARS
+    on is as old.
     """
     adults = people[people["age_years"] >= ADULT_YEARS]
     keys = pd.Index(adults["person_key"])
-    own = had[had["person_key"].isin(keys)]
+    own = lasting[lasting["person_key"].isin(keys)]
     yes = pd.crosstab(own["person_key"], own["item"]).clip(upper=1).reindex(keys).fillna(0.0)
     yes = yes.loc[:, yes.mean() >= LEAST_WITH_ITEM]
-    measured = variables.drop(columns=list(COUNTED)).reindex(keys)
+    measured = variables.reindex(index=keys, columns=[BMI])
     measured = measured.loc[:, measured.notna().mean() >= LEAST_KNOWN]
     decade = (adults["age_years"].clip(upper=OLDEST_YEARS) // STRATUM_YEARS).astype(int).astype(str)
     return yes.join(measured.fillna(measured.median())), (adults["sex"] + " " + decade).to_numpy()

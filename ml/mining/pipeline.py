@@ -72,7 +72,7 @@ def find(gold: Gold) -> Tables:
     had = inputs.person_items(gold)
     residents = districts.of_residents(people, variables, had, inputs.smokers(gold))
     member_tables = [
-        _patients(people, variables, had, words),
+        _patients(people, variables, inputs.lasting_conditions(gold), words),
         _districts(*districts.profiles(residents, people, inputs.exposures(gold)), words),
     ]
     divisions = {"sex": people["sex"].to_numpy(), "age": people["age_band"].to_numpy()}
@@ -94,9 +94,9 @@ def run_id(as_of: datetime) -> str:
 
 
 def _patients(
-    people: pd.DataFrame, variables: pd.DataFrame, had: pd.DataFrame, words: Mapping[str, str]
+    people: pd.DataFrame, variables: pd.DataFrame, lasting: pd.DataFrame, words: Mapping[str, str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    by, strata = patients.to_cluster(people, variables, had)
+    by, strata = patients.to_cluster(people, variables, lasting)
     found = clusters.cluster(by, strata)
     shown = by.assign(age_years=variables["age_years"].reindex(by.index))
     told = clusters.marks(shown, found.labels, _called(shown, words), least_shown=SMALLEST_SHOWN)

@@ -36,6 +36,8 @@ LEAST_LIFT = 1.2
 LEAST_PEOPLE = 20
 LEAST_SHARE = 0.002
 LEVELS = 2
+PRESCRIBED = 0.7
+"""Of the people with a condition, about so many get a drug that is prescribed for it within two years."""
 COLUMNS = [
     *("antecedent", "consequent", "people", "antecedent_people", "consequent_people"),
     *("support", "confidence", "lift", "lift_low", "lift_high", "lift_given_age_and_sex", "p", "q"),
@@ -101,6 +103,27 @@ def lift_interval(both: Array, antecedent: Array, consequent: Array, people: flo
     variance = (p * (1 / p - 1 / a - 1 / c) ** 2 + (a - p) / a**2 + (c - p) / c**2 - 1) / people
     lift, spread = p / (a * c), np.exp(_Z * np.sqrt(np.maximum(variance, 0)))
     return lift / spread, lift * spread
+
+
+def power(
+    antecedent: int, consequent: int, people: int, times: float | None, most_p: float, least: int
+) -> float:
+    """Chance that a rule of one condition or drug is told that is true: who has the antecedent is ``times`` as likely
+    to have the consequent as who has not; None for a drug that is prescribed for it, which PRESCRIBED of them get.
+
+    antecedent, consequent: how many of ``people`` have each. most_p: largest p that passes. People with both are taken
+    as binomial among those with the antecedent; given age and sex the lift is taken to be what it is without.
+    """
+    at_most = min(antecedent, consequent)
+    counts = np.arange(least, at_most + 1, dtype=float)
+    low, _ = lift_interval(counts, np.array(float(antecedent)), np.array(float(consequent)), float(people))
+    p = stats.hypergeom.sf(counts - 1, people, consequent, antecedent)
+    enough = counts[(p <= most_p) & (low > LEAST_LIFT)]
+    if not enough.size:
+        return 0.0
+    has = antecedent / people
+    likely = PRESCRIBED if times is None else consequent / people * times / (1 + has * (times - 1))
+    return float(stats.binom.sf(enough[0] - 1, antecedent, min(likely, consequent / antecedent, 1.0)))
 
 
 def _by_size(sets: pd.DataFrame, strata: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

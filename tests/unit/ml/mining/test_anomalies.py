@@ -175,3 +175,30 @@ def candidates(scores: list[float]) -> pd.DataFrame:
 )
 def test_a_budget_takes_the_most_striking(allowed: float, told: list[str]) -> None:
     assert budget.within(candidates([4.0, 5.0, 2.0, 4.0]), allowed, 3.0)["subject"].tolist() == told
+
+
+@pytest.mark.parametrize("usual", [1.0, 6.0, 9.0, 30.0])
+def test_the_power_of_a_facility_day_is_how_often_it_is_told(usual: float) -> None:
+    """Of 30 closed days and 30 accidents, each among two usual years."""
+    rng = np.random.default_rng(8)
+    days = pd.date_range("2024-01-01", periods=730, freq="D")
+    places = rng.choice(np.arange(30, 700), 60, replace=False)
+    told: dict[float, list[bool]] = {0.0: [], 4.0: []}
+    powers: dict[float, list[float]] = {0.0: [], 4.0: []}
+    arrivals, injuries = rng.poisson(usual, 730), rng.poisson(0.1 * usual, 730)
+    for nth, place in enumerate(places):
+        factor = 4.0 * (nth % 2)
+        daily = pd.DataFrame({"arrivals": arrivals, "injuries": injuries}, index=days).astype(float)
+        if factor:
+            daily.iloc[place] += rng.poisson(0.7 * usual * (factor - 1))
+        else:
+            daily.iloc[place] = [rng.poisson(0.05 * usual), 0.0]
+        powers[factor].append(facility_days.power(daily, pd.Series({days[place]: factor})).iloc[0])
+        scores = [
+            facility_days.score("f", daily[count], words) for count, words in facility_days.COUNTS.items()
+        ]
+        told[factor].append(max(table["score"].iloc[place] for table in scores) >= facility_days.LEAST_SCORE)
+    for factor in told:
+        assert np.mean(powers[factor]) <= np.mean(told[factor]) + 0.15, (factor, "it is not promised in vain")
+        if usual >= 9:
+            assert np.mean(powers[factor]) > 0.5

@@ -11,7 +11,7 @@ import pytest
 
 from ml.mining import evaluate, shapes
 from ml.mining.evaluate import Figure, Found, item, judge
-from tests.unit.ml.gold import text_table
+from tests.unit.ml.gold import ICD10, text_table
 
 FIRST = dt.date(2025, 1, 1)
 
@@ -36,14 +36,43 @@ def outbreak_rows(alarms: dict[str, list[int]], days: int = 100) -> pd.DataFrame
     )
 
 
-def found(**tables: pd.DataFrame) -> Found:
+def found(
+    *, had: pd.DataFrame | None = None, arrivals: pd.DataFrame | None = None, **tables: pd.DataFrame
+) -> Found:
     rows = {
         shape: pd.DataFrame(columns=[column.split()[0] for column in shape.columns.split(", ")])
         for shape in shapes.SHAPES
     }
     rows |= {getattr(shapes, name.upper()): table for name, table in tables.items()}
     people = pd.DataFrame({"person_id": [1, 2, 3, 3], "person_key": ["k1", "k2", "k3", "k3b"]})
-    return Found(rows, people, {"f1": "hospital_north", "f2": "hospital_harbour"})
+    return Found(
+        rows,
+        people,
+        {"f1": "hospital_north", "f2": "hospital_harbour"},
+        pd.DataFrame({"person_key": [], "item": []}) if had is None else had,
+        2000,
+        pd.DataFrame(columns=["facility_key", "date", "arrivals", "injuries"])
+        if arrivals is None
+        else arrivals,
+    )
+
+
+def days_of(facility: str, arrivals: int) -> pd.DataFrame:
+    """A year in which so many come every day, one in ten with an injury."""
+    return pd.DataFrame(
+        {
+            "facility_key": facility,
+            "date": [day(n) for n in range(365)],
+            "arrivals": arrivals,
+            "injuries": arrivals // 10,
+        }
+    )
+
+
+def with_items(**people: int) -> pd.DataFrame:
+    """So many people with each item, the first ones of the city."""
+    rows = [(f"k{n}", f"icd10|{name}") for name, count in people.items() for n in range(count)]
+    return pd.DataFrame(rows, columns=["person_key", "item"])
 
 
 def figures(of: Found, tmp_path: Path, **key: pd.DataFrame) -> dict[str, Figure]:
@@ -111,13 +140,14 @@ def test_anomalies_by_subject_and_day(tmp_path: Path) -> None:
         columns=["kind", "subject", "from_date", "to_date"],
     )
     got = figures(
-        found(anomalies=told),
+        found(anomalies=told, arrivals=pd.concat([days_of("f1", 40), days_of("f2", 40)])),
         tmp_path,
         facility_days=pd.DataFrame(
             {
                 "source": ["hospital_north", "hospital_north"],
                 "date": pd.to_datetime([day(5), day(6)]).tz_localize("UTC"),
                 "kind": ["surge", "closed"],
+                "factor": [4.0, 0.0],
             }
         ),
         dispensing_anomalies=pd.DataFrame(
@@ -130,6 +160,7 @@ def test_anomalies_by_subject_and_day(tmp_path: Path) -> None:
         ),
     )
     assert (got["facility_days_found_surge"].value, got["facility_days_found_closed"].value) == (1, 0)
+    assert got["facility_days_findable_closed"].value == 1
     assert got["facility_days_right"].value == 0.5
     assert got["dispensing_anomalies_found"] == Figure("dispensing_anomalies_found", 0.5, "share", 2), (
         "of the two whom the lake knows"
@@ -138,16 +169,21 @@ def test_anomalies_by_subject_and_day(tmp_path: Path) -> None:
 
 
 def test_rules_by_what_their_codes_mean(tmp_path: Path) -> None:
-    told = pd.DataFrame({"antecedent": ["icd10|E11"], "consequent": ["atc|A10BA02"]})
+    told = pd.DataFrame({"antecedent": ["icd10|E11"], "consequent": ["atc|A10BA02"], "p": 1e-6})
+    had = with_items(E11=200)
+    had = pd.concat([had, had.assign(item="atc|A10BA02")])
     icd10, atc = "http://hl7.org/fhir/sid/icd-10-cm", "http://www.whocc.no/atc"
     planted = pd.DataFrame(
         {
             "antecedent": [f"{icd10}|E11.9", f"{atc}|A10BA02", f"{icd10}|E11.9", f"{icd10}|E11.9"],
             "consequent": [f"{atc}|A10BA02", f"{icd10}|E11.9", f"{icd10}|E11.65", f"{icd10}|Z79.4"],
+            "kind": "treatment",
+            "times": None,
         }
     )
-    got = figures(found(rules=told), tmp_path, rules=planted)
-    assert got["rules_found_all"] == Figure("rules_found_all", 0.5, "share", 2), "a rule has a direction"
+    got = figures(found(rules=told, had=had), tmp_path, rules=planted)
+    assert got["rules_found_treatment"].value == 0.5, "a rule has a direction"
+    assert got["rules_found_treatment"].cases == 2
     assert item(f"{icd10}|I50.9 & {atc}|C03CA01") == "atc|C03CA01 & icd10|I50"
 
 
@@ -160,14 +196,59 @@ def test_clusters_by_agreement(tmp_path: Path) -> None:
         columns=["kind", "person_key", "area_code", "cluster"],
     )
     got = figures(
-        found(members=told),
+        found(
+            members=told,
+            had=pd.DataFrame(
+                {"person_key": ["k1", "k2", "k3"], "item": ["icd10|I50", "icd10|J44", "icd10|J44"]}
+            ),
+        ),
         tmp_path,
-        phenotypes=pd.DataFrame({"person_id": [1, 2, 3], "phenotype": ["heart", "lung", "lung"]}),
+        phenotypes=pd.DataFrame(
+            {
+                "person_id": [1, 2, 3],
+                "phenotype": ["heart", "lung", "lung"],
+                "marks": [f"{ICD10}|I50.9", f"{ICD10}|J44.9 & {ICD10}|J45.909", f"{ICD10}|J44.9"],
+            }
+        ),
         district_types=pd.DataFrame({"area_code": ["C01", "C02", "C03"], "type": ["a", "b", "b"]}),
     )
     assert got["phenotypes_agree"].value == 1.0
     assert got["district_types_agree"].value < 0.5
     assert (got["patient_clusters"].value, got["patient_clusters"].cases) == (2, 2)
+
+
+def test_agreement_is_of_who_has_what_marks_a_phenotype(tmp_path: Path) -> None:
+    told = pd.DataFrame(
+        {"kind": "patients", "person_key": ["k1", "k2", "k3"], "area_code": None, "cluster": [0, 0, 1]}
+    )
+    planted = pd.DataFrame(
+        {"person_id": [1, 2, 3], "phenotype": ["none", "lung", "mind"], "marks": ["", f"{ICD10}|J44.9", ""]}
+    )
+    had = pd.DataFrame({"person_key": ["k1", "k2", "k3"], "item": ["icd10|M54", "icd10|J44", "icd10|J44"]})
+    got = figures(found(members=told, had=had), tmp_path, phenotypes=planted)
+    assert (got["phenotypes_agree"].value, got["phenotypes_agree"].cases) == (1.0, 2)
+
+
+def test_what_a_small_city_cannot_tell_is_not_judged(tmp_path: Path) -> None:
+    """A rule too weak for so few people, a department that may well have nobody on a usual day."""
+    planted_rules = pd.DataFrame(
+        {
+            "antecedent": [f"{ICD10}|E11.9", f"{ICD10}|E11.9", f"{ICD10}|A15.0"],
+            "consequent": [f"{ICD10}|I25.10", f"{ICD10}|L03.90", f"{ICD10}|R05.9"],
+            "kind": ["companion", "companion", "symptom"],
+            "times": [8.0, 1.5, None],
+        }
+    )
+    days = pd.DataFrame(
+        {"source": "hospital_north", "date": [day(5), day(6)], "kind": ["surge", "closed"]}
+    ).assign(factor=[4.0, 0.0])
+    of = found(had=with_items(E11=280, I25=200, L03=50, R05=400, A15=3), arrivals=days_of("f1", 1))
+    got = figures(of, tmp_path, rules=planted_rules, facility_days=days)
+    assert got["rules_found_companion"] == Figure("rules_found_companion", 0.0, "share", 1)
+    assert got["rules_findable_companion"] == Figure("rules_findable_companion", 0.5, "share", 2)
+    assert got["rules_found_symptom"].cases == 0
+    assert got["facility_days_found_closed"].cases == got["facility_days_found_surge"].cases == 0
+    assert got["facility_days_findable_closed"].cases == 1
 
 
 def test_a_city_without_a_key_is_told(tmp_path: Path) -> None:
