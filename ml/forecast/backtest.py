@@ -1,12 +1,11 @@
 """Rolling-origin evaluation: which model forecasts a family best, how well, and with what intervals.
 
 The later part of a history holds the origins, in three parts, in the order of time: on the first the intervals are
-calibrated, on the second the models are compared, the third is for the test of the one chosen, which is touched once.
-Each part has a model fitted on what comes before it, and parts are so far apart that no target of one comes after the
-first origin of the next. Errors that intervals are
-calibrated by are few where they hang together over days, as of occupancy; so those of the part before all origins are
-added, of a model fitted on what follows it up to the test (blocked cross-validation: Bergmeir and Benítez 2012,
-Information Sciences 191:192).
+first calibrated, on the second the models are compared, the third is for the test of the one chosen, which is touched
+once. The parts are gone through as at work: after each ``Rhythm.refit`` periods a model is fitted anew on all that came
+before (Tashman 2000, International Journal of Forecasting 16:437), and its intervals are calibrated on the errors of
+all earlier origins, each by the model of its time, whose targets have come by then. So neither knows anything of what
+it is judged by, and intervals widen, from fit to fit, with what demand has done to forecasts.
 
 MASE: Hyndman and Koehler 2006, International Journal of Forecasting 22:679: the absolute error by the mean absolute
 error of the seasonal naive forecast within the sample that the model is fitted on. Point forecast is p50. Pinball loss:
@@ -23,7 +22,7 @@ import numpy as np
 
 from jobs.errors import CitywellError
 from ml.forecast import conformal, reconcile
-from ml.forecast.conformal import QUANTILES, Calibration
+from ml.forecast.conformal import MIDDLE, QUANTILES, Calibration
 from ml.forecast.models import FITS, NAIVE, Model, season
 from ml.forecast.panel import Grain, Panel
 from ml.metrics import Estimate
@@ -40,17 +39,26 @@ SEED = 7
 
 @dataclass(frozen=True)
 class Origins:
-    """Indices of periods, ascending: before all others, for calibrating, comparing and testing. early: none where there
-    would be few."""
+    """Indices of periods, ascending: for the first calibration, comparing and testing."""
 
-    early: np.ndarray
     calibrate: np.ndarray
     compare: np.ndarray
     test: np.ndarray
 
     @property
-    def before_test(self) -> np.ndarray:
-        return np.concatenate([self.calibrate, self.compare])
+    def all(self) -> np.ndarray:
+        return np.concatenate([self.calibrate, self.compare, self.test])
+
+
+@dataclass(frozen=True)
+class Past:
+    """What one kind of model would have forecast: base forecasts at ``origins`` (series, origins, horizon), each by the
+    model of its time; blocks: places in ``origins``, of one fit each."""
+
+    kind: str
+    origins: np.ndarray
+    base: np.ndarray
+    blocks: tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,7 @@ class Forecaster:
 class Backtest:
     """compared: score of each kind on the part for comparing. chosen: the kind with the lowest MASE there; not seasonal
     naive, which the test is against, unless it alone was compared. test: its score on the test part. forecaster: the
-    chosen kind fitted on everything, with the errors of all parts."""
+    chosen kind fitted on everything, calibrated on the errors of all parts."""
 
     compared: Mapping[str, Score]
     chosen: str
@@ -107,25 +115,15 @@ class Backtest:
 def backtest(panel: Panel, kinds: Sequence[str] = tuple(FITS)) -> Backtest:
     """Compare, choose, test once, and fit on everything. Raises CitywellError when the history is too short."""
     origins = split(panel)
-    bases = {
-        kind: [_made(panel, kind, part) for part in (origins.calibrate, origins.compare)] for kind in kinds
-    }
-    compared = {}
-    for kind, (calibrating, comparing) in bases.items():
-        forecaster = _calibrated(panel, kind, calibrating, origins.calibrate)
-        compared[kind] = _score(panel, forecaster, comparing, origins.compare)
+    pasts = {kind: _past(panel, kind, origins.all[: -len(origins.test)]) for kind in kinds}
+    compared = {kind: _score(panel, past, origins.compare) for kind, past in pasts.items()}
     chosen = min(
         [kind for kind in compared if kind != NAIVE] or compared, key=lambda kind: compared[kind].mase.value
     )
-    base = np.concatenate([_early(panel, chosen, origins), *bases[chosen]], axis=1)
-    known = np.concatenate([origins.early, origins.before_test])
-    testing = _made(panel, chosen, origins.test)
-    test = _score(panel, _calibrated(panel, chosen, base, known), testing, origins.test)
-    final = _calibrated(
-        panel, chosen, np.concatenate([base, testing], axis=1), np.concatenate([known, origins.test])
-    )
-    whole = Forecaster(chosen, FITS[chosen](panel), panel.names, final.weights, final.calibration)
-    return Backtest(compared, chosen, test, whole, origins)
+    past = _past(panel, chosen, origins.all)
+    weights, calibration = _calibrated(panel, past, np.arange(len(past.origins)))
+    whole = Forecaster(chosen, FITS[chosen](panel), panel.names, weights, calibration)
+    return Backtest(compared, chosen, _score(panel, past, origins.test), whole, origins)
 
 
 def split(panel: Panel) -> Origins:
@@ -145,9 +143,7 @@ def split(panel: Panel) -> Origins:
         before[before + rhythm.horizon <= after[0]]
         for before, after in ((every[:first], compare), (compare, test))
     )
-    early = np.arange(calibrate[0] - rhythm.horizon, rhythm.level, -rhythm.spacing)[::-1]
-    early = early[-MOST_ORIGINS[panel.grain] :] if len(early) >= LEAST_ORIGINS else early[:0]
-    return Origins(early, calibrate, compare, test)
+    return Origins(calibrate, compare, test)
 
 
 def naive_scale(panel: Panel, until: int) -> np.ndarray:
@@ -168,41 +164,49 @@ def pinball(quantiles: np.ndarray, actual: np.ndarray) -> np.ndarray:
     return np.maximum(tau * gap, (tau - 1) * gap).mean(axis=0)
 
 
-def _made(panel: Panel, kind: str, part: np.ndarray) -> np.ndarray:
-    """Base forecasts at the origins of a part, of a model that knew what came up to the first of them."""
-    return FITS[kind](panel.until(int(part[0]) + 1)).predict(panel, part)
+def _past(panel: Panel, kind: str, origins: np.ndarray) -> Past:
+    nth = (origins - origins[0]) // panel.rhythm.refit
+    blocks = tuple(np.flatnonzero(nth == block) for block in np.unique(nth))
+    base = [
+        FITS[kind](panel.until(int(origins[block[0]]) + 1)).predict(panel, origins[block]) for block in blocks
+    ]
+    return Past(kind, origins, np.concatenate(base, axis=1), blocks)
 
 
-def _early(panel: Panel, kind: str, origins: Origins) -> np.ndarray:
-    """Base forecasts at the early origins, of a model that has seen only what follows them, up to the test."""
-    later = panel.between(int(origins.calibrate[0]) + 1, int(origins.test[0]) + 1)
-    return FITS[kind](later).predict(panel, origins.early)
-
-
-def _calibrated(panel: Panel, kind: str, base: np.ndarray, origins: np.ndarray) -> Forecaster:
-    """A forecaster without a model of its own yet, from base forecasts of these origins."""
-    actual = panel.targets(origins)
-    errors = (actual - base).reshape(len(panel.names), -1)
-    weights = reconcile.weights(errors, panel.summing)
+def _calibrated(panel: Panel, past: Past, known: np.ndarray) -> tuple[np.ndarray, Calibration]:
+    """Weights that reconcile, and the calibration, from base forecasts at places ``known`` of the origins."""
+    base, actual = past.base[:, known], panel.targets(past.origins[known])
+    weights = reconcile.weights((actual - base).reshape(len(panel.names), -1), panel.summing)
     expected = reconcile.reconciled(base, weights, panel.summing)
-    calibration = conformal.calibrate(expected, actual, panel.levels)
-    return Forecaster(kind, FITS[NAIVE](panel), panel.names, weights, calibration)
+    return weights, conformal.calibrate(expected, actual, panel.levels)
 
 
-def _score(panel: Panel, forecaster: Forecaster, base: np.ndarray, origins: np.ndarray) -> Score:
-    """Of base forecasts at these origins, by the weights and the calibration of ``forecaster``."""
-    expected = reconcile.reconciled(base, forecaster.weights, panel.summing)
-    quantiles, actual = forecaster.quantiles(panel, expected), panel.targets(origins)
-    unit = naive_scale(panel, int(origins[0]) + 1)[:, None, None]
+def _quantiles(panel: Panel, past: Past, part: np.ndarray) -> np.ndarray:
+    """(5, series, origins, horizon) at the origins of a part, each block calibrated on what had come before it."""
+    found = []
+    for block in past.blocks:
+        asked = block[np.isin(past.origins[block], part)]
+        if asked.size:
+            known = np.flatnonzero(past.origins + panel.rhythm.horizon <= past.origins[asked[0]])
+            weights, calibration = _calibrated(panel, past, known)
+            expected = reconcile.reconciled(past.base[:, asked], weights, panel.summing)
+            found.append(calibration.quantiles(expected, panel.levels))
+    return np.concatenate(found, axis=2)
+
+
+def _score(panel: Panel, past: Past, part: np.ndarray) -> Score:
+    """Of what would have been forecast at the origins of a part."""
+    quantiles, actual = _quantiles(panel, past, part), panel.targets(part)
+    unit = naive_scale(panel, int(part[0]) + 1)[:, None, None]
     by_case = {
-        "mase": np.abs(actual - quantiles[2]) / unit,
-        "naive": np.abs(actual - FITS[NAIVE](panel).predict(panel, origins)) / unit,
+        "mase": np.abs(actual - quantiles[MIDDLE]) / unit,
+        "naive": np.abs(actual - FITS[NAIVE](panel).predict(panel, part)) / unit,
         "coverage": np.where(np.isnan(actual), np.nan, (actual >= quantiles[0]) & (actual <= quantiles[4])),
         "inside": np.where(np.isnan(actual), np.nan, (actual > quantiles[0]) & (actual < quantiles[4])),
         "pinball": pinball(quantiles, actual) / unit,
     }
     by_origin = {name: _sums(cases) for name, cases in by_case.items()}
-    draws = _blocks(len(origins), -(-panel.rhythm.horizon // panel.rhythm.spacing))
+    draws = _blocks(len(part), -(-panel.rhythm.horizon // panel.rhythm.spacing))
     means = {name: _estimate(sums, draws) for name, sums in by_origin.items() if name != "naive"}
     return Score(
         **means,

@@ -33,7 +33,7 @@ Data: {len(panel.starts)} {steps} up to {panel.starts[-1]}, as known at {as_of:%
 Tables: {inputs}.
 
 Model: {result.chosen}, chosen by rolling origin over {len(result.origins.compare)} origins; coherent from the bottom to
-the city (MinT); quantiles split-conformal from {len(result.origins.before_test)} origins and those of the test.
+the city (MinT); quantiles conformal from {len(result.origins.all)} origins, each forecast by a model of its time.
 
 | compared | MASE | error by seasonal naive's | covered by 90 % intervals |
 |---|---|---|---|

@@ -10,7 +10,7 @@ number, is taken (Gupta, Kuchibhotla and Ramdas 2022, Pattern Recognition 127:10
 NeurIPS, for one score of both ends). So p05 to p95 covers 90 % even where most counts are 0 and nothing can fall below
 p05; each end alone is a quantile only where counts are not that low. p50 lies below the expected value by as much as
 the median error lies below the mean one: what was too low or too high on average, while demand rose or fell, is not
-taken to go on.
+taken to go on. It is rounded to a count: between two of them no median of counts lies, and no absolute error is least.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ LEAST_CASES = 60
 """A level with fewer errors in a band of horizons takes those of all levels."""
 ENDS = [0, 1, 3, 4]
 """Of QUANTILES, those that end an interval: whole numbers, as quantiles of counts are."""
+MIDDLE = QUANTILES.index(0.5)
 _TOLERANCE = 1e-9
 _SMALLEST_VARIANCE = 0.05
 _STEPS = 51
@@ -47,6 +48,7 @@ class Calibration:
         table = np.stack([self.offsets.get(level, self.offsets[""]) for level in levels])
         found = expected[None] + np.moveaxis(table, 2, 0)[:, :, None, :] * deviation(expected)[None]
         found[ENDS] = np.floor(found[ENDS] + _TOLERANCE)
+        found[MIDDLE] = np.floor(found[MIDDLE] + 0.5)
         return np.maximum(np.maximum.accumulate(found, axis=0), 0.0)
 
 

@@ -6,7 +6,9 @@ A model passes when, on the origins of its test,
   interval is below 1;
 * its 90 % intervals cover between LEAST_COVERAGE and MOST_COVERAGE of what came, within noise: the interval of the
   coverage reaches up to the least, and that of the share strictly inside down to the most. Where most counts are 0 or 1
-  no interval covers 90 % exactly: one that is right has at most 90 % strictly inside and at least 90 % within;
+  no interval covers 90 % exactly: one that is right has at most 90 % strictly inside and at least 90 % within. Between
+  the two lies what randomised probability integral transforms of counts would cover (Czado, Gneiting and Held 2009,
+  Biometrics 65:1254);
 
 and, where there is a champion, is not clearly worse than that one was in its own test: its MASE's interval does not lie
 above the champion's MASE by more than MOST_WORSE. Both are relative to the naive forecast, which makes tests of
@@ -19,8 +21,10 @@ from collections.abc import Mapping
 
 from ml.forecast.backtest import Score
 from ml.gate import Decision
+from ml.metrics import Estimate
 
 LEAST_COVERAGE, MOST_COVERAGE = 0.87, 0.93
+TOLD = ("against_naive", "mase", "coverage", "inside")
 MOST_WORSE = 0.05
 
 
@@ -62,8 +66,12 @@ def floor_failures(test: Score) -> tuple[str, ...]:
 
 def tags(test: Score) -> dict[str, str]:
     """What a later model is compared with, and a reader wants to see, for MLflow: all text."""
-    return {
-        "test_against_naive": f"{test.against_naive.value:.4f}",
-        "test_mase": f"{test.mase.value:.4f}",
-        "test_coverage": f"{test.coverage.value:.4f}",
-    }
+    told = {"test_targets": str(test.targets)}
+    for name in TOLD:
+        figure: Estimate = getattr(test, name)
+        told |= {
+            f"test_{name}": f"{figure.value:.4f}",
+            f"test_{name}_low": f"{figure.low:.4f}",
+            f"test_{name}_high": f"{figure.high:.4f}",
+        }
+    return told

@@ -26,7 +26,7 @@ MOST_ROWS = 60_000
 SMALLEST_LEAF, LARGEST_LEAF, LEAVES_AT_MOST = 20, 500, 40
 """Rows of a leaf: large, as rows of neighbouring origins and horizons tell of the same days."""
 WHOLE_YEARS = np.timedelta64(3 * 365, "D")
-"""History from which the place in the year is learnt from."""
+"""History from which the place in the year, and a trend, is learnt."""
 BOOSTING: Mapping[str, Any] = {
     "objective": "poisson",
     "learning_rate": 0.05,
@@ -112,11 +112,12 @@ def fit_seasonal_naive(panel: Panel) -> SeasonalNaive:
 
 
 def fit_ets(panel: Panel) -> Ets:
-    """Additive error and season, trend chosen by AICc (Hyndman and Khandakar 2008, Journal of Statistical Software
-    27:3)."""
+    """Additive error and season (Hyndman and Khandakar 2008, Journal of Statistical Software 27:3). A trend, chosen by
+    AICc, from WHOLE_YEARS on: in less a slope cannot be told from a part of the year's course, and does not go on."""
     from statsforecast.models import AutoETS
 
     cycle = panel.rhythm.cycle
+    trend = "Z" if len(panel.starts) * STEP[panel.grain] >= WHOLE_YEARS else "N"
     found: list[Any] = []
     phases = []
     for row in range(len(panel.names)):
@@ -125,7 +126,7 @@ def fit_ets(panel: Panel) -> Ets:
         if len(past) <= 3 * cycle + 5 or np.ptp(past) == 0:
             found.append(None)
             continue
-        found.append(AutoETS(season_length=cycle, model="AZA" if cycle > 1 else "AZN").fit(past))
+        found.append(AutoETS(season_length=cycle, model=f"A{trend}{'A' if cycle > 1 else 'N'}").fit(past))
     return Ets(tuple(found), tuple(phases))
 
 

@@ -23,7 +23,8 @@ class Rhythm:
 
     season: of the seasonal naive forecast and of MASE. cycle: of the phase that lags look at, and of ETS. horizon: how
     far a forecast reaches. level: how many periods say how high a series stands. memory: how many ETS is fitted on.
-    spacing: between origins; no multiple of the cycle, so that origins fall on each of its phases.
+    spacing: between origins; no multiple of the cycle, so that origins fall on each of its phases. refit: after so many
+    a model is fitted anew when the past is gone through; at work it is younger than that (``dags/forecast``).
     """
 
     season: int
@@ -32,12 +33,15 @@ class Rhythm:
     level: int
     memory: int
     spacing: int
+    refit: int
 
 
 RHYTHMS: dict[Grain, Rhythm] = {
-    "hour": Rhythm(season=168, cycle=24, horizon=48, level=28 * 24, memory=42 * 24, spacing=31),
-    "day": Rhythm(season=7, cycle=7, horizon=14, level=56, memory=364, spacing=3),
-    "week": Rhythm(season=52, cycle=1, horizon=8, level=4, memory=104, spacing=1),
+    "hour": Rhythm(
+        season=168, cycle=24, horizon=48, level=28 * 24, memory=42 * 24, spacing=31, refit=28 * 24
+    ),
+    "day": Rhythm(season=7, cycle=7, horizon=14, level=56, memory=364, spacing=3, refit=56),
+    "week": Rhythm(season=52, cycle=1, horizon=8, level=4, memory=104, spacing=1, refit=6),
 }
 
 

@@ -34,6 +34,34 @@ def test_intervals_cover_as_much_as_they_promise_on_origins_they_were_not_calibr
     assert many.test.targets == 31 * 14 * len(many.origins.test)
 
 
+def test_intervals_follow_errors_that_grow_and_know_none_to_come() -> None:
+    """Demand that becomes twice as uncertain is covered less until that has been seen, then more from fit to fit."""
+    made = panel(series=10, periods=600, mean=60.0)
+    rng = np.random.default_rng(4)
+    noise = rng.normal(0, 25, (10, 600)) * (np.arange(600) >= 430)
+    values = np.maximum(made.values[:10] + noise, 0).round()
+    made = replace(made, values=made.summing @ values)
+    origins = backtest.split(made)
+    past = backtest._past(made, NAIVE, origins.all)
+    later = origins.all[origins.all >= 530]
+    covered = {}
+    for name, part in (("unseen", origins.all[(origins.all >= 420) & (origins.all < 440)]), ("seen", later)):
+        quantiles, actual = backtest._quantiles(made, past, part), made.targets(part)
+        covered[name] = ((actual >= quantiles[0]) & (actual <= quantiles[4]))[:10].mean()
+    assert covered["unseen"] < covered["seen"] - 0.05, covered
+
+
+def test_each_origin_is_forecast_by_a_model_of_its_time() -> None:
+    """What comes after an origin's block began changes none of its forecasts."""
+    made = panel(periods=400)
+    origins = backtest.split(made).all
+    once = backtest._past(made, BOOSTED, origins)
+    block = once.blocks[1]
+    other = with_another_future(made, int(origins[block[0]]) + 1)
+    again = backtest._past(other, BOOSTED, origins[: block[0] + 1])
+    assert np.array_equal(again.base[:, block[0]], once.base[:, block[0]])
+
+
 def test_expected_values_are_near_the_true_means() -> None:
     made = panel(series=12, periods=600, mean=20.0)
     found = backtest.backtest(made).forecaster.expected(made, np.array([599]))[:12, 0]
@@ -43,7 +71,7 @@ def test_expected_values_are_near_the_true_means() -> None:
 
 def test_parts_follow_each_other_without_a_common_target(many: backtest.Backtest) -> None:
     origins = many.origins
-    parts = (origins.early, origins.calibrate, origins.compare, origins.test)
+    parts = (origins.calibrate, origins.compare, origins.test)
     for before, after in pairwise(parts):
         assert before.max() + 14 <= after.min()
     assert origins.test.max() + 14 < 600

@@ -46,6 +46,16 @@ def test_quantiles_are_in_order_and_never_below_zero(seed: int, mean: float) -> 
     assert (np.diff(found, axis=0) >= 0).all()
 
 
+def test_all_quantiles_of_counts_are_counts_and_the_middle_one_is_nearest() -> None:
+    rng = np.random.default_rng(7)
+    expected = np.full((20, 60, 3), 0.4)
+    actual = rng.poisson(expected).astype(float)
+    found = conformal.calibrate(expected, actual, ["ward"] * 20).quantiles(expected, ["ward"] * 20)
+    assert np.array_equal(found, np.round(found))
+    errors = [np.abs(actual - value).mean() for value in (found[2], expected, found[2] + 1)]
+    assert errors[0] == min(errors)
+
+
 def test_bands_of_horizons_double() -> None:
     assert [(band.start, band.stop) for band in conformal.horizon_bands(14)] == [
         (0, 1),
