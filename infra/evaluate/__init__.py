@@ -11,6 +11,8 @@ counts and shares, never a record. Each module judges a part:
     dispensing    packs by person and medication (``packs``)
     consent       what came without it
     risks         the models, and scores at the hospitals
+    mining        clusters, rules, anomalies and outbreaks that mining found
+    forecasts     the forecasting models in use
 
 Of the answer key nothing is judged here by: late, changed, duplicates, oddities, message results, the wearables' daily
 values, energy corrections, spells, residences' dates, prices. Tests of the sources hold those.
@@ -23,7 +25,9 @@ from collections.abc import Iterator
 from infra.evaluate import (
     consent,
     dispensing,
+    forecasts,
     merges,
+    mining,
     people,
     records,
     risks,
@@ -61,3 +65,5 @@ def evaluate() -> Iterator[Line]:
         yield from dispensing.figures(spark, key)
         yield from consent.figures(spark, key)
     yield from risks.figures(key, seen)
+    yield from mining.figures(key)
+    yield from forecasts.figures()
