@@ -263,7 +263,7 @@ def _found(spark: SparkSession, persons: pd.DataFrame) -> Found:
         raise CitywellError(
             f"Not published yet: {', '.join(missing)}", where="gold", do="run the mine DAG first"
         )
-    rows = {}
+    rows: dict[shapes.Shape, pd.DataFrame] = {}
     for shape in shapes.SHAPES:
         table = spark.table(shape.table)
         newest = table.agg({"run_id": "max"}).collect()[0][0]
