@@ -4,7 +4,8 @@ A question is asked to be trained again when a line is crossed *on data that its
 the gate said of that one:
 
 * features, or probabilities, have moved against the newest training's own reference (``reference``): against the
-  champion's they may have moved for months, and a further training on the same data would be refused again;
+  champion's they may have moved for months, and a further training on the same data would be refused again; and there
+  are cases that it could not know of: people are asked about for training at the begin of a quarter alone;
 * the champion has decayed on cases whose horizon was over after the instant of the newest training;
 * and the newest training was for an earlier instant than this run.
 
@@ -17,8 +18,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from pyspark.sql import functions as F
+
 from ml import registry
+from ml.features import Facts
+from ml.features.knowledge import literal
 from ml.monitoring.figures import Figure
+from ml.risk.declared import Risk
 from ml.tracking import Version
 
 
@@ -31,6 +37,12 @@ def newest_training(name: str, *, uri: str | None = None) -> Version | None:
 def trained_for(version: Version) -> datetime:
     """The instant that a version was made for."""
     return datetime.fromisoformat(version.tags["as_of"])
+
+
+def has_more_cases(risk: Risk, facts: Facts, since: datetime, as_of: datetime) -> bool:
+    """Whether a training at ``as_of`` has cases to learn from that one at ``since`` had not."""
+    known = risk.view.cases.known(facts, as_of).where("exclusion is null")
+    return not known.where(F.col("starts_at") > literal(since)).limit(1).isEmpty()
 
 
 def is_asked(newest: Version, unseen: Sequence[Figure], as_of: datetime) -> bool:

@@ -145,6 +145,9 @@ def _seen(
     measured = _moved(lake, risk, champion, moment)
     is_newest = newest.number == champion.number
     unseen = measured if is_newest else _moved(lake, risk, newest, moment)
+    if any(figure.is_crossed for figure in unseen):
+        has_more = asking.has_more_cases(risk, facts, asking.trained_for(newest), moment)
+        unseen = unseen if has_more else []
     if scores.SCORES not in lake.versions:
         return Seen(champion, newest, tuple(measured), tuple(unseen))
     issued = outcomes.issued(lake.spark, risk, lake.versions[scores.SCORES], moment)

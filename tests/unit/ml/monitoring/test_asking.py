@@ -5,10 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pyspark.sql import SparkSession
 
 from ml.monitoring import asking, words
 from ml.monitoring.figures import SCHEMA, Figure, as_table
+from ml.risk.declared import Risk
+from ml.risk.emergency_90d import RISK as EMERGENCY
+from ml.risk.readmission_30d import RISK as READMISSION
 from ml.tracking import Version
+from tests.unit.ml import gold
 
 AS_OF = datetime(2026, 1, 31, tzinfo=UTC)
 CROSSED = Figure("input_drift", "toy", "1", "sodium", "psi", 1.523, 300, line=0.28, q=0.0, is_crossed=True)
@@ -60,3 +65,20 @@ def test_a_row_says_when_it_was_measured_and_of_which_day() -> None:
     assert table.schema == SCHEMA
     [row] = table.to_pylist()
     assert (row["day"], row["as_of"], row["measured_at"]) == (AS_OF.date(), AS_OF, AS_OF + timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("risk", "until", "has_more"),
+    [(EMERGENCY, "2026-02-20", False), (EMERGENCY, "2026-04-02", True), (READMISSION, "2026-02-20", True)],
+    ids=["people, in the same quarter", "people, in the next", "stays, any day"],
+)
+def test_where_there_are_no_cases_but_those_of_the_newest_training_none_is_asked_for(
+    spark: SparkSession, risk: Risk, until: str, has_more: bool
+) -> None:
+    stays = [("first", "2025-03-01", "2025-03-04"), ("next", "2026-01-20", "2026-01-25")]
+    encounters = [gold.encounter(key=key, person="a", **{"from": a, "to": b}) for key, a, b in stays]
+    given = gold.facts(spark, persons=[gold.person("a")], encounters=encounters)
+    since, moment = gold.at("2026-01-10"), gold.at(until)
+    assert since is not None
+    assert moment is not None
+    assert asking.has_more_cases(risk, given, since, moment) is has_more
