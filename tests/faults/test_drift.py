@@ -1,0 +1,213 @@
+"""Planted drift: from one day on the laboratory reports other levels, and what they mean for people is another.
+
+The tests follow one lake through its days, in their order: a champion on what it learnt, the change, the request for
+training, the decay, and the new champion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jobs.settings import settings
+from ml import metrics, models, monitoring, registry, risk
+from ml.monitoring import fate, figures
+from ml.risk import pipeline
+from ml.risk.readmission_30d import RISK
+from ml.training import split
+from tests.support.lake import TestLake
+from tests.support.mlflow import tracking_store
+from tests.unit.ml import gold
+from tests.unit.ml.small_city import FIRST, publish
+
+TARGET = RISK.name
+PEOPLE = 1500
+REPLACED = 420
+"""The day on which the analyser is replaced."""
+SODIUM = "last_sodium_mmol_l"
+
+
+def at(day: float) -> datetime:
+    return FIRST + timedelta(days=day)
+
+
+def city(until: int) -> dict[str, list[gold.Row]]:
+    """A hospital up to a day; who has been there already has the same past on every day.
+
+    Before REPLACED the sodium of a third of the stays is 128, else 140, and fewer than half of the people have a
+    failing heart: both bring people back. After it the analyser says 152 for fewer and 146 for the others, and the
+    sodium alone matters, but far more.
+    """
+    found: dict[str, list[gold.Row]] = {"persons": [], "encounters": [], "conditions": [], "measurements": []}
+    for number in range(PEOPLE):
+        rng = np.random.default_rng((7, number))
+        who, is_failing = f"p{number}", bool(rng.random() < 0.4)
+        found["persons"].append(gold.person(who, born=int(rng.integers(1930, 1990))))
+        day, stay = float(rng.uniform(0, 300)), 0
+        while day + 3 <= until:
+            is_new, key = day >= REPLACED, f"{who}-{stay}"
+            is_odd = bool(rng.random() < (0.18 if is_new else 0.3))
+            start, end = text(day), text(day + 3)
+            found["encounters"].append(
+                gold.encounter(key=key, person=who, **{"from": start, "to": end}, went_to="home")
+            )
+            sodium = (152.0 if is_odd else 146.0) if is_new else (128.0 if is_odd else 140.0)
+            found["measurements"].append(gold.measurement(f"m{key}", who, "2951-2", sodium, "mmol/L", start))
+            if is_failing and not stay:
+                found["conditions"].append(gold.condition(f"c{key}", who, "I50.9", start))
+            link = (0.0, 0.6) if is_new else (0.3, 0.2)
+            is_back = rng.random() < 0.04 + link[0] * is_failing + link[1] * is_odd
+            day, stay = day + 3 + float(rng.uniform(2, 25) if is_back else rng.uniform(60, 400)), stay + 1
+    last = {"from": text(until - 0.5), "to": text(until - 0.2)}
+    found["encounters"].append(gold.encounter(key="last", person="p0", **last, class_code="AMB"))
+    return found
+
+
+def text(day: float) -> str:
+    return at(day).replace(tzinfo=None).isoformat(timespec="minutes")
+
+
+def lived(until: int) -> None:
+    """The city as it is known on a day, with everybody scored."""
+    publish(city(until))
+    risk.score(at(until))
+
+
+def trained(until: int) -> dict[str, Any]:
+    risk.build_features(at(until))
+    return risk.train(TARGET, at(until), candidates=("decision_tree",))
+
+
+def looked(day: float) -> dict[str, Any]:
+    return monitoring.monitor(at(day))[TARGET]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mlflow(lake: TestLake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        store = tracking_store(tmp_path_factory.mktemp("mlflow"), TARGET)
+        monkeypatch.setenv("CITYWELL_MLFLOW_TRACKING_URI", store)
+        settings.cache_clear()
+        yield
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def champion(lake: TestLake) -> str:
+    """The number of a champion of the time before the change."""
+    publish(city(REPLACED))
+    made = trained(REPLACED)
+    assert made["outcome"] == "promoted", made
+    risk.score(at(REPLACED))
+    return str(made["model_version"])
+
+
+@pytest.fixture(scope="module")
+def moved(champion: str) -> dict[str, Any]:
+    """What is seen forty days after the change."""
+    quiet = looked(REPLACED)
+    assert (quiet["outcome"], quiet["words"], quiet["is_asked"]) == ("monitored", "", False), quiet
+    lived(REPLACED + 40)
+    return looked(REPLACED + 40)
+
+
+def test_a_change_of_a_measure_is_seen_named_and_asks_for_training(
+    moved: dict[str, Any], champion: str, lake: TestLake
+) -> None:
+    assert moved["is_asked"]
+    assert moved["is_new"]
+    assert "last sodium (PSI" in moved["words"]
+    crossed = lake.rows(
+        f"select subject, model_version from {figures.TABLE} where is_crossed and kind = 'input_drift'"
+    )
+    assert {row["subject"] for row in crossed} <= {
+        SODIUM,
+        "min_sodium_mmol_l",
+        "has_low_sodium",
+        "hospital_points",
+    }
+    assert {row["model_version"] for row in crossed} == {champion}
+
+
+def test_looking_again_replaces_what_was_said(moved: dict[str, Any], lake: TestLake) -> None:
+    query = f"select * from {figures.TABLE} order by as_of, kind, subject, metric"
+    before = lake.rows(query)
+    assert looked(REPLACED + 40)["crossed"] == moved["crossed"]
+    after = lake.rows(query)
+    for row in (*before, *after):
+        del row["measured_at"]
+    assert after == before
+
+
+def test_the_report_shows_it_and_nobody(moved: dict[str, Any], lake: TestLake) -> None:
+    assert monitoring.write_pages(at(REPLACED + 40)) == [TARGET]
+    told = (settings().home / "reports" / "drift" / f"{TARGET}.html").read_text(encoding="utf-8")
+    assert "last sodium" in told
+    keys = [row["encounter_key"] for row in lake.rows("select encounter_key from features.discharges_now")]
+    assert len(keys) > 50
+    assert not [key for key in keys if key in told]
+
+
+def test_a_training_that_saw_it_is_not_asked_for_again_whatever_the_gate_said(moved: dict[str, Any]) -> None:
+    made = trained(REPLACED + 40)
+    assert made["outcome"] in ("promoted", "refused")
+    assert not looked(REPLACED + 40)["is_asked"]
+    lived(REPLACED + 41)
+    assert not looked(REPLACED + 41)["is_asked"]
+
+
+def test_decay_on_outcomes_that_no_training_has_seen_asks_again(
+    moved: dict[str, Any], lake: TestLake
+) -> None:
+    for day in (70, 100):
+        lived(REPLACED + day)
+    seen = looked(REPLACED + 131)
+    assert "no longer holds what its card promised" in seen["words"], seen
+    assert seen["is_asked"]
+    [row] = lake.rows(
+        f"select value, high, line, n from {figures.TABLE} where metric = 'auroc' "
+        f"and as_of = timestamp '{at(REPLACED + 131):%Y-%m-%d}' and is_crossed"
+    )
+    assert row["high"] < row["line"]
+    assert row["n"] > 200
+
+
+def test_the_alerts_of_each_score_are_followed(moved: dict[str, Any], lake: TestLake) -> None:
+    rows = lake.rows(f"select * from {fate.TABLE}")
+    alerted = {
+        row["risk_key"] for row in lake.rows("select distinct risk_key from scores.risk where is_alert")
+    }
+    assert rows
+    assert {row["risk_key"] for row in rows} == alerted
+    assert len({(row["risk_key"], row["issued_at"]) for row in rows}) == len(rows)
+    assert any(row["closed_at"] for row in rows)
+    assert not any(row["closed_at"] for row in rows if row["was_right"] is None)
+
+
+def test_the_new_champion_recovers_and_all_is_quiet(champion: str, moved: dict[str, Any]) -> None:
+    late = 1150
+    publish(city(late))
+    made = trained(late)
+    assert made["outcome"] == "promoted", made
+    table = pipeline.labelled(pipeline.training_rows(TARGET, at(late)))
+    cases = pipeline.cases(RISK, table)
+    new = cases.take(split(RISK.question, cases).test)
+    assert new.at is not None
+    assert new.at.min() > np.datetime64(pd.Timestamp(at(REPLACED)).tz_localize(None))
+    found = {item.version.number: item.version for item in registry.versions(TARGET)}
+    auroc, error = {}, {}
+    for number in (champion, made["model_version"]):
+        model = registry.load(found[number])
+        p = models.predict(model.pipeline, new.x[list(model.features)])
+        auroc[number] = metrics.estimate(metrics.auroc, new.y, p, new.person)
+        error[number] = float(metrics.calibration_error(new.y, p, np.ones((1, len(new))))[0])
+    assert auroc[made["model_version"]].low > auroc[champion].high
+    assert error[made["model_version"]] < min(0.05, error[champion])
+    risk.score(at(late))
+    quiet = looked(late)
+    assert (quiet["words"], quiet["is_asked"]) == ("", False), quiet
