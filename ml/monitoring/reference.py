@@ -11,6 +11,7 @@ a later training may learn from them is nothing new. So drift against this refer
 from __future__ import annotations
 
 import json
+import logging
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
@@ -28,6 +29,8 @@ from ml.risk.reading import of_question
 from ml.tracking import Version, connected
 from ml.training import in_test_bucket
 
+log = logging.getLogger(__name__)
+
 REFERENCE = "monitoring/reference.json"
 REFERENCE_DAYS, FEWEST_CASES = 30, 200
 """The cases of the last month, as long as a stay is asked about (of people: of the newest quarter's first day); or more
@@ -36,7 +39,8 @@ days, until there are so many cases."""
 
 def of_version(lake: Lake, risk: Risk, version: Version, *, uri: str | None = None) -> Profile | None:
     """The profile of what the training of ``version`` saw, with the column ``probability``: what the model said of the
-    people of its test bucket, whom it has not learnt from. None where no build is as new.
+    people of its test bucket, whom it has not learnt from; without it where the model wants features that are no longer
+    made. None where no build is as new.
 
     Raises CitywellError when MLflow does not answer, UnusableModel when the model cannot be loaded.
     """
@@ -49,6 +53,11 @@ def of_version(lake: Lake, risk: Risk, version: Version, *, uri: str | None = No
     if frame.empty:
         return None
     made = _profiled(risk, registry.load(version, uri=uri), frame)
+    if datetime.fromisoformat(made.built_for) != datetime.fromisoformat(version.tags["as_of"]):
+        log.warning(
+            "%s version %s: the features it was trained on are gone, those built for %s stand for them",
+            *(version.name, version.number, made.built_for),
+        )
     with connected(uri) as mlflow:
         mlflow.MlflowClient().log_dict(version.run_id, json.loads(to_json(made)), REFERENCE)
     return from_json(to_json(made))
@@ -95,10 +104,12 @@ def _newest_cases(lake: Lake, risk: Risk, as_of: datetime) -> pd.DataFrame:
 
 def _profiled(risk: Risk, model: Model, frame: pd.DataFrame) -> Profile:
     question = risk.question
-    built_for = frame["built_as_of"].iloc[0].isoformat()
+    built_for = frame["built_as_of"].iloc[0].tz_convert("UTC").isoformat()
     whole = profile(frame, question.features, frame["person_key"].nunique(), built_for)
     is_unseen = frame["patient_key"].map(lambda patient: in_test_bucket(question, patient))
     unseen = frame[is_unseen]
+    if not set(model.features) <= set(frame.columns):
+        return whole
     probability = models.predict(model.pipeline, unseen[list(model.features)]).round(scoring.DIGITS)
     said = pd.DataFrame({PROBABILITY.name: probability})
     of_model = profile(said, [PROBABILITY], unseen["person_key"].nunique(), built_for)
