@@ -16,6 +16,8 @@ from jobs.identity.pseudonyms import Pseudonymiser, load_key
 from jobs.settings import settings
 
 PERSONS = "persons"
+LINKED = "gold.fct_encounter"
+"""Tells which patients are one person."""
 
 
 def table(name: str, answer_key: Path | None = None) -> Path:
@@ -42,13 +44,13 @@ def people_in_lake(spark: SparkSession, persons: pd.DataFrame) -> pd.DataFrame:
     """person_id, person_key of everybody whom the lake knows: in several rows where a person of the city is several in
     the lake, or several are one.
 
-    persons: the key's table. spark: a session with gold registered.
+    persons: the key's table. spark: a session with LINKED registered.
     """
     makers = pseudonymisers(persons["source"])
     keys = [
         makers[source].key("Patient", patient)
         for source, patient in zip(persons["source"], persons["patient_id"], strict=True)
     ]
-    linked = spark.table("gold.fct_encounter").select("patient_key", "person_key").distinct().toPandas()
+    linked = spark.table(LINKED).select("patient_key", "person_key").distinct().toPandas()
     found = persons[["person_id"]].assign(patient_key=keys).merge(linked, on="patient_key")
     return found[["person_id", "person_key"]].drop_duplicates()

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.errors import CitywellError
-from jobs.lake import catalog
 from ml import answer_key as key
+from ml.lake import opened
 from ml.risk import questions
 
 DISCHARGES, QUARTERS = "discharges", "true_risks"
@@ -50,8 +50,8 @@ def true_risks(name: str, rows: pa.Table, answer_key: Path | None = None) -> np.
                 do="judge it without the key",
             )
         persons = pd.read_parquet(key.table(key.PERSONS, answer_key))
-        with catalog.lake_session() as spark:
-            people = key.people_in_lake(spark, persons)
+        with opened(f"true risks of {name}", (key.LINKED,)) as lake:
+            people = key.people_in_lake(lake.spark, persons)
         sources = persons["source"].unique()
         risk, is_known = of_people(rows, pd.read_parquet(path, columns=["person_id", "at", name]), people)
     is_of_city = np.isin(rows["source"].to_pylist(), sources)

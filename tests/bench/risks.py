@@ -19,6 +19,8 @@ from tests.bench import made_city
 from tests.support.lake import TestLake
 
 CITY = ("--population", "20000", "--years", "7")
+REPLICATES = 100
+"""Of what a training says of its own test part, which is only for reading here."""
 
 
 def measure(lake: TestLake) -> Iterator[str]:
@@ -35,7 +37,7 @@ def of_question(name: str, as_of: str) -> Iterator[str]:
     risk = questions.load(name)
     table = pipeline.labelled(pipeline.training_rows(name, as_of))
     cases = pipeline.cases(risk, table)
-    trained = training.train(risk.question, cases, pipeline.CANDIDATES)
+    trained = training.train(risk.question, cases, pipeline.CANDIDATES, replicates=REPLICATES)
     if isinstance(trained, Refusal):
         yield f"# {name}: {trained.reason}"
         return
