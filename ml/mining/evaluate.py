@@ -269,7 +269,8 @@ def _found(spark: SparkSession, persons: pd.DataFrame) -> Found:
         newest = table.agg({"run_id": "max"}).collect()[0][0]
         rows[shape] = table.where(table["run_id"] == newest).toPandas()
     facilities = spark.table("gold.dim_facility").select("facility_key", "source").collect()
-    gold = Gold.at(spark, rows[shapes.STATISTICS]["as_of"].max().to_pydatetime(), [])
+    mined_at = spark.table(shapes.STATISTICS.table).agg({"as_of": "max"}).collect()[0][0]
+    gold = Gold.at(spark, mined_at, [])
     return Found(
         rows,
         people_in_lake(spark, persons),

@@ -70,6 +70,10 @@ def forecasts(lake: TestLake, scratch: Path) -> Iterator[Row]:
     yield from forecasting.measure(TEST_DATA / "beijing-pm25")
 
 
+def city_forecasts(lake: TestLake, scratch: Path) -> Iterator[Row]:
+    yield from forecasting.measure_city(lake)
+
+
 def hl7(lake: TestLake, scratch: Path) -> Iterator[Row]:
     yield from messages.measure(lake, scratch)
 
@@ -90,6 +94,7 @@ BENCHMARKS: dict[str, Callable[[TestLake, Path], Iterator[object]]] = {
     "risks": every_risk,
     "scores": scores,
     "forecasts": forecasts,
+    "city_forecasts": city_forecasts,
 }
 
 

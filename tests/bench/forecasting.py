@@ -1,15 +1,34 @@
-"""Fine particles in Beijing a day ahead, on real readings: against persistence and seasonal naive, and coverage."""
+"""Forecasts: of fine particles in Beijing a day ahead, on real readings, and of what a simulated city asks of its
+hospitals and pharmacies."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from jobs import ingest, transform
+from jobs.identity.linkage import task as linkage
+from jobs.settings import settings
+from jobs.sources import load as load_source
 from ml.forecast import beijing
+from ml.forecast.backtest import Score, backtest
+from ml.forecast.families import FAMILIES, SUPERSEDED, SURROUNDINGS
+from ml.forecast.series import panel
+from ml.lake import instant, opened
 from tests.bench.rows import Row
+from tests.support.city import clock, running_city
+from tests.support.lake import TestLake
 
 MOST_OF_PEER = 0.92
 LEAST_COVERAGE, MOST_COVERAGE = 0.87, 0.93
+MOST_ERROR = 0.8
+SOURCES = ("hospital", "pharmacy", "housing", "air_quality", "weather", "transport")
+"""What tells what is forecast, and its surroundings."""
+CITY = ("--population", "20000", "--seed", "11")
 
 
 def measure(folder: Path) -> Iterator[Row]:
@@ -41,3 +60,55 @@ def measure(folder: Path) -> Iterator[Row]:
             f"{LEAST_COVERAGE}..{MOST_COVERAGE}",
             LEAST_COVERAGE <= result.coverage <= MOST_COVERAGE,
         )
+
+
+def measure_city(lake: TestLake, city: tuple[str, ...] = CITY) -> Iterator[Row]:
+    """For each family of forecasts: MASE, error by that of seasonal naive, and coverage of the model chosen, in its
+    test on two years of a city that nothing was tuned on."""
+    moment = instant(_gold(lake, city))
+    for family in FAMILIES.values():
+        with opened("benchmark of forecasts", family.needs, (SUPERSEDED, *SURROUNDINGS)) as gold:
+            known = panel(gold.spark, family, moment, gold.inputs)
+        assert known is not None, family.name
+        yield from _rows(family.name, backtest(known).test)
+
+
+def _rows(family: str, test: Score) -> Iterator[Row]:
+    for name, figure, of in (
+        ("mase", test.mase, "naive_within_sample"),
+        ("error", test.against_naive, "naive_of_same_targets"),
+    ):
+        value = figure.value
+        words = f"{of}({figure.low:.3f}..{figure.high:.3f})"
+        yield Row(f"{family}_{name}", value, "ratio", words, value, f"<={MOST_ERROR}", value <= MOST_ERROR)
+    covered = test.coverage.value
+    yield Row(
+        f"{family}_coverage",
+        covered,
+        "share",
+        f"strictly_inside={test.inside.value:.3f}_of_{test.targets}",
+        covered / 0.9,
+        f"{LEAST_COVERAGE}..{MOST_COVERAGE}",
+        covered >= LEAST_COVERAGE and test.inside.value <= MOST_COVERAGE,
+    )
+
+
+def _gold(lake: TestLake, city: tuple[str, ...]) -> str:
+    """Make the city, take its records to gold, and say for which instant."""
+    home = str(lake.home)
+    subprocess.run(
+        [sys.executable, "-m", "infra.city", "make", "--home", home, *city], stdout=sys.stderr, check=True
+    )
+    with pytest.MonkeyPatch.context() as monkeypatch, running_city(lake.home, *city) as url:
+        monkeypatch.setenv("CITYWELL_CITY_PORT", url.rpartition(":")[2])
+        settings.cache_clear()
+        as_of = clock(url)
+        for source in SOURCES:
+            for name, endpoint in load_source(source).endpoints.items():
+                if not endpoint.on_demand:
+                    received = ingest.ingest(name, as_of)["received"]
+                    print(f"{name}: {received:,} records", file=sys.stderr, flush=True)
+    linkage.run(as_of)
+    transform.run(as_of)
+    settings.cache_clear()
+    return as_of

@@ -31,13 +31,14 @@ def test_a_good_model_passes_with_its_intervals() -> None:
         "forecast_beds_error_by_naive 0.72 ratio(0.660..0.790) low<=0.8 pass of 3136"
     )
     assert found["coverage"] == "forecast_beds_coverage 0.91 share(0.890..0.930) 0.87..0.93 pass of 3136"
-    assert "told" in found["mase"]
+    assert found["mase"] == "forecast_beds_mase 0.75 ratio(0.700..0.800) low<=0.8 pass of 3136"
 
 
 @pytest.mark.parametrize(
     ("worse", "line"),
     [
         ({"against_naive": Estimate(0.9, 0.82, 0.98)}, "error_by_naive"),
+        ({"mase": Estimate(0.9, 0.82, 0.98)}, "mase"),
         ({"coverage": Estimate(0.8, 0.75, 0.85)}, "coverage"),
         ({"coverage": Estimate(0.99, 0.98, 1.0), "inside": Estimate(0.95, 0.94, 0.96)}, "coverage"),
     ],
