@@ -402,10 +402,12 @@ def test_forecasts_reach_the_serving_database_before_anybody_is_scored(airflow, 
     assert issued.announced == {FORECASTS: FIRST}
     assert run.state == "success"
     assert run.tasks == {
-        "forecasts_to_serving": "success",
         "to_serving": "skipped",
         "to_hospitals": "skipped",
+        "forecasts_to_serving": "success",
+        "forecasts_to_hospitals": "success",
     }
+    assert run.results["forecasts_to_hospitals"] == {"as_of": FIRST}
 
 
 @pytest.mark.parametrize("is_down", [False, True])
