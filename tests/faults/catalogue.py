@@ -867,11 +867,55 @@ CATALOGUE: tuple[Fault, ...] = (
         ],
         "none",
     ),
-    *_planned(
+    *_rows(
         "models",
-        "features, data and labels that are so",
+        "features and labels that are so",
         "the gate refuses with a reason; the alias stays",
-        {107: "feature skew", 108: "drift", 109: "a stale forecast", 110: "poisoned labels"},
+        [
+            (
+                107,
+                "feature skew",
+                ("unit/ml/test_skew.py::test_a_model_of_a_skewed_table_is_refused_with_the_feature_named",),
+            ),
+            (
+                110,
+                "poisoned labels",
+                ("unit/ml/test_aliases.py::test_flipped_labels_are_refused_for_that_alone",),
+            ),
+        ],
+        "none",
+    ),
+    *_rows(
+        "models",
+        "a measure that means something else from a day on",
+        "it is seen and named, and a training that has seen it goes through the same gate",
+        [
+            (
+                108,
+                "drift",
+                (
+                    "faults/test_drift.py::test_a_change_of_a_measure_is_seen_named_and_asks_for_training[sail]",
+                    "faults/test_drift.py::test_the_new_champion_recovers_and_all_is_quiet[sail]",
+                ),
+            )
+        ],
+        "none",
+    ),
+    *_rows(
+        "models",
+        "an issue that fails, or whose load does",
+        "the last whole issue stays, with the instant it was issued for",
+        [
+            (
+                109,
+                "a stale forecast",
+                (
+                    "unit/writeback/test_forecasts.py::test_of_each_family_the_newest_issue_counts_as_a_whole",
+                    "unit/writeback/test_forecasts.py::test_a_load_that_fails_leaves_the_table_as_it_was",
+                ),
+            )
+        ],
+        "none",
     ),
     *_planned(
         "restore",
