@@ -8,6 +8,8 @@ from infra.report.from_mining import Rows
 from infra.report.model import Monitored
 
 TABLE = "quality.monitoring"
+ALL = "all"
+"""Subject of a figure that is of no feature and no group."""
 _MONITORED = f"""
 select day, kind, target, subject, metric, value, line, is_crossed, n
 from (
@@ -31,7 +33,7 @@ def monitored(rows: Rows, versions: Mapping[str, int]) -> tuple[Monitored, ...] 
             day=r["day"],
             kind=r["kind"],
             target=r["target"],
-            subject=r["subject"] or None,
+            subject=None if r["subject"] in (None, ALL, r["target"]) else r["subject"],
             metric=r["metric"],
             value=r["value"],
             line=r["line"],

@@ -28,6 +28,12 @@ METRICS = {
     "mae": "mean absolute error",
     "coverage_90": "share within the 90 % interval",
     "pinball": "pinball loss",
+    "mase_35d": "MASE of five weeks",
+    "coverage_90_35d": "share within the 90 % interval in five weeks",
+    "missing_share": "share missing",
+    "share_moved": "share of the inputs that have moved",
+    "share_moving": "share of the inputs that are moving",
+    "alert_share": "share of alerts",
 }
 """Others are written as they are called."""
 

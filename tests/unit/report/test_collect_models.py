@@ -311,7 +311,7 @@ def test_a_figure_that_was_measured_again_is_told_as_it_was_last(spark: SparkSes
         figure,
         {**figure, "as_of": AS_OF - timedelta(days=1), "value": 0.1, "is_crossed": False},
         {**figure, "subject": "unknown", "value": None},
-        {**figure, "subject": None, "metric": "missing", "line": None, "is_crossed": None, "n": None},
+        {**figure, "subject": "all", "metric": "missing", "line": None, "is_crossed": None, "n": None},
     ]
     publish(spark, "quality.monitoring", ddl, rows)
     published = {"quality.monitoring": 1}
