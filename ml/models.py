@@ -23,6 +23,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.feature_selection import VarianceThreshold
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
@@ -186,7 +187,8 @@ def fit(pipeline: Pipeline, x: pd.DataFrame, y: np.ndarray, groups: np.ndarray) 
     """A fitted copy of ``pipeline``.
 
     x: one row per case. y: 0 or 1. groups: the person of each case; a calibrated family keeps each person
-    on one side of its inner folds. The network stops after a set number of steps, which is meant and not warned of.
+    on one side of its inner folds. The network stops after a set number of steps, which is meant and not warned of;
+    nor is that a feature of which nothing is known tells the histograms nothing.
     The map of a recalibrated pipeline stays as it is.
     """
     if isinstance(pipeline[-1], Recalibrated):
@@ -195,6 +197,7 @@ def fit(pipeline: Pipeline, x: pd.DataFrame, y: np.ndarray, groups: np.ndarray) 
     fitted = clone(pipeline)
     with threadpool_limits(THREADS), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module="sklearn.feature_selection")
         if isinstance(fitted[-1], CalibratedClassifierCV):
             with config_context(enable_metadata_routing=True):
                 return fitted.fit(x, y, groups=groups)
@@ -258,7 +261,8 @@ def _preparation(name: str, question: Question) -> ColumnTransformer:
         )
     numbers: list[tuple[str, Any, list[str]]]
     if name in (*BOOSTING, "decision_tree"):
-        numbers = [("number", "passthrough", question.of_kind("number", "count", "flag"))]
+        known = VarianceThreshold() if name == "hist_gradient_boosting" else "passthrough"
+        numbers = [("number", known, question.of_kind("number", "count", "flag"))]
     else:
         spread = make_pipeline(
             SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True), StandardScaler()

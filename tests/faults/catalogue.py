@@ -875,7 +875,9 @@ CATALOGUE: tuple[Fault, ...] = (
             (
                 107,
                 "feature skew",
-                ("unit/ml/test_skew.py::test_a_model_of_a_skewed_table_is_refused_with_the_feature_named",),
+                (
+                    "unit/ml/test_skew.py::test_a_model_of_a_skewed_table_is_refused_with_the_feature_named[sail]",
+                ),
             ),
             (
                 110,
@@ -911,7 +913,7 @@ CATALOGUE: tuple[Fault, ...] = (
                 "a stale forecast",
                 (
                     "unit/writeback/test_forecasts.py::test_of_each_family_the_newest_issue_counts_as_a_whole",
-                    "unit/writeback/test_forecasts.py::test_a_load_that_fails_leaves_the_table_as_it_was",
+                    "unit/writeback/test_forecasts.py::test_a_load_that_fails_leaves_the_table_as_it_was[wrong0]",
                 ),
             )
         ],
@@ -944,7 +946,7 @@ CATALOGUE: tuple[Fault, ...] = (
                 (
                     "faults/test_killed_models.py::test_models_killed_at_every_step_converge",
                     "faults/test_killed_forecasts.py::test_forecasts_killed_at_every_step_converge",
-                    "faults/test_killed_forecasts.py::test_mining_killed_on_its_way_converges",
+                    "faults/test_killed_forecasts.py::test_mining_killed_on_its_way_converges[sail]",
                 ),
             ),
             (

@@ -68,6 +68,20 @@ def test_unseen_codes_and_missing_values_get_a_probability(name: str) -> None:
     assert ((probability > 0) & (probability < 1)).all()
 
 
+@pytest.mark.parametrize("name", list(models.FAMILIES))
+def test_a_feature_of_which_nothing_is_known_is_no_trouble(
+    name: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    """A hospital without a laboratory."""
+    unknown = TRAIN.x.assign(sodium_mmol_l=np.nan)
+    pipeline = models.fit(models.build(name, toy.QUESTION, {}), unknown, TRAIN.y, TRAIN.person)
+    known = models.predict(pipeline, TEST.x)
+    np.testing.assert_allclose(
+        models.predict(pipeline, TEST.x.assign(sodium_mmol_l=np.nan)), known, atol=0.01
+    )
+    assert not recwarn.list
+
+
 def test_the_order_of_columns_does_not_matter() -> None:
     pipeline = models.fit(models.build("logistic", toy.QUESTION, {}), TRAIN.x, TRAIN.y, TRAIN.person)
     turned = TEST.x[TEST.x.columns[::-1]]
