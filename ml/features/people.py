@@ -141,9 +141,22 @@ def _admissions(days: int, words: str) -> tuple[Windowed, ...]:
     )
 
 
-def _symptom(name: str, words: str, codes: str) -> Windowed:
-    feature = Feature(f"has_{name}_180d", "flag", f"{words} in the 6 months before")
-    return Windowed(feature, "condition", "ever", f"icd10 rlike '^({codes})'", days=180)
+def _symptom(name: str, words: str, codes: str) -> tuple[Windowed | Derived, ...]:
+    """A complaint in the last half year: written down as a condition, or why the person came to a visit. Of many visits
+    only the reason is told."""
+
+    def ever(name: str, words: str, of: str, where: str) -> Windowed:
+        return Windowed(Feature(name, "flag", f"{words} in the 6 months before"), of, "ever", where, days=180)
+
+    noted, came = f"noted_{name}_180d", f"came_for_{name}_180d"
+    return (
+        ever(noted, f"{words} written down", "condition", f"icd10 rlike '^({codes})'"),
+        ever(came, f"came because of {words}", "visit", f"replace(reason_code, '.', '') rlike '^({codes})'"),
+        Derived(
+            Feature(f"has_{name}_180d", "flag", f"{words} in the 6 months before"),
+            f"greatest({noted}, {came})",
+        ),
+    )
 
 
 def _on_record(name: str, words: str, codes: str) -> Windowed:
@@ -151,11 +164,11 @@ def _on_record(name: str, words: str, codes: str) -> Windowed:
 
 
 SYMPTOMS = (
-    _symptom("cough", "cough", "R05"),
-    _symptom("bloody_cough", "coughing blood", "R042"),
-    _symptom("weight_loss", "weight loss", "R634"),
-    _symptom("night_sweats", "night sweats", "R61"),
-    _symptom("fever", "fever", "R50"),
+    *_symptom("cough", "cough", "R05"),
+    *_symptom("bloody_cough", "coughing blood", "R042"),
+    *_symptom("weight_loss", "weight loss", "R634"),
+    *_symptom("night_sweats", "night sweats", "R61"),
+    *_symptom("fever", "fever", "R50"),
 )
 """ICD-10 codes of complaints that come before a diagnosis."""
 

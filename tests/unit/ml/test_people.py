@@ -234,6 +234,13 @@ def test_what_people_answered_and_how_they_are_built(spark: SparkSession) -> Non
             gold.encounter(
                 key="v", person="p", **{"from": "2024-06-01", "to": "2024-06-01"}, class_code="AMB"
             ),
+            gold.encounter(
+                key="f",
+                person="p",
+                **{"from": "2025-06-01", "to": "2025-06-01"},
+                class_code="AMB",
+                reason="R63.4",
+            ),
         ],
         conditions=[
             gold.condition("r", "p", "R05.9", "2025-09-01"),
@@ -256,7 +263,9 @@ def test_what_people_answered_and_how_they_are_built(spark: SparkSession) -> Non
         "is_former_smoker": 1.0,
         "body_mass_index_kg_m2": 25.0,
         "has_cough_180d": 1.0,
+        "has_weight_loss_180d": 1.0,
         "has_night_sweats_180d": 0.0,
+        "has_bloody_cough_180d": 0.0,
         "last_systolic_mmhg": 140.0,
         "usual_systolic_mmhg": 130.0,
         "age_years": 75.0,
