@@ -27,9 +27,9 @@ from ml.forecast.models import FITS, NAIVE, Model, season
 from ml.forecast.panel import Grain, Panel
 from ml.metrics import Estimate
 
-MOST_ORIGINS: Mapping[Grain, int] = {"hour": 120, "day": 140, "week": 52}
+MOST_ORIGINS: Mapping[Grain, int] = {"hour": 120, "day": 140, "week": 72}
 LEAST_ORIGINS = 12
-FIRST_ORIGIN = 0.4
+FIRST_ORIGIN = 0.25
 """Share of a history that lies before the first origin."""
 PARTS = (0.3, 0.6)
 """Shares of the origins before which lie the calibration's, and the comparison's."""
