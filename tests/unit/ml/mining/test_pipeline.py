@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from jobs.errors import CitywellError
+from jobs.lake import catalog
 from ml import mining
 from ml.mining import clusters, inputs, pipeline, shapes
 from tests.support.lake import TestLake
@@ -145,3 +146,16 @@ def one_row(shape: shapes.Shape) -> pd.DataFrame:
 def test_what_is_stored_has_nine_digits(value: float, stored: float) -> None:
     assert pipeline._rounded(np.array([value, -value])).tolist() == [stored, -stored]
     assert np.isnan(pipeline._rounded(np.array([np.nan]))).all()
+
+
+def test_patients_are_clustered_by_what_problem_lists_say(
+    mined: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with catalog.lake_session() as spark:
+        of = inputs.Gold.at(spark, gold.AS_OF, [])
+        assert set(inputs.lasting_conditions(of)["item"]) == {"icd10|E11", "icd10|M54"}
+        every = inputs.person_items(of)
+        monkeypatch.setattr(inputs, "PROBLEM_LIST", "a list that nobody keeps")
+        without = inputs.lasting_conditions(of)
+    conditions = every[every["item"].str.startswith(inputs.ICD10_ITEM)].reset_index(drop=True)
+    assert without.equals(conditions), "where nobody keeps one, every condition"
