@@ -12,21 +12,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from infra.evaluate.figures import Line, told
+from infra.evaluate.figures import Line, is_published, told
 from ml import registry
 from ml.forecast import store
 from ml.forecast.families import FAMILIES
 from ml.forecast.gate import LEAST_COVERAGE, MOST_COVERAGE
+from ml.forecast.pipeline import FORECASTS
 
 MOST_ERROR = 0.8
 
 
 def figures() -> Iterator[Line]:
-    """Nothing before a model is in use."""
+    """Nothing before forecasts have been issued."""
+    if not is_published(FORECASTS):
+        return
     champions = {name: registry.champion(store.model_name(name)) for name in FAMILIES}
     in_use = {name: version.tags for name, version in champions.items() if version is not None}
-    if in_use:
-        yield told("forecast_families_in_use", len(in_use), "families", len(FAMILIES))
+    yield told("forecast_families_in_use", len(in_use), "families", len(FAMILIES))
     for name, tags in in_use.items():
         yield from lines(name, tags)
 
