@@ -26,8 +26,9 @@ UNUSUAL = 3.0
 LEAST_SCORE = 2.5
 ALERTS_PER_FACILITY_YEAR = 6.0
 
-RETURNING_SHARE = 0.05
-"""Of unplanned arrivals, those whom a hospital has discharged within 30 days, about: they come back on any day."""
+RETURNING_SHARE = 0.08
+"""Of unplanned arrivals, about those whom a closed department does not keep out: readmitted within 30 days of a
+discharge from the hospital, or sent by another one."""
 EMERGENCY_SHARE = 0.7
 """Of unplanned arrivals, those that are an emergency visit, about."""
 

@@ -192,7 +192,7 @@ def test_the_power_of_a_facility_day_is_how_often_it_is_told(usual: float) -> No
         if factor:
             daily.iloc[place] += rng.poisson(0.7 * usual * (factor - 1))
         else:
-            daily.iloc[place] = [rng.poisson(0.05 * usual), 0.0]
+            daily.iloc[place] = [rng.poisson(facility_days.RETURNING_SHARE * usual), 0.0]
         powers[factor].append(facility_days.power(daily, pd.Series({days[place]: factor})).iloc[0])
         scores = [
             facility_days.score("f", daily[count], words) for count, words in facility_days.COUNTS.items()
