@@ -22,7 +22,7 @@ from ml.lake import Lake, Summary, instant, written_version
 from ml.risk import questions, scores
 from ml.risk.declared import Risk
 from ml.risk.issue import issue
-from ml.risk.reading import of_question, open_lake, require_all
+from ml.risk.reading import of_question, open_lake, replace_slice, require_all
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def _write_now(lake: Lake, view: View, facts: Facts, moment: datetime, standing:
     opened = view.cases.open(facts, moment, standing).where("exclusion is null").drop("exclusion")
     opened = engine.kept(opened)
     rows = view.made(opened, facts, questions.features_of(view)).withColumn("view", F.lit(view.name))
-    tables.retrying(lambda: tables.replace_slice(lake.spark, view.now, rows, {"view": view.name}))
+    replace_slice(lake.spark, view.now, rows, {"view": view.name})
     version = written_version(view.now)
     written = tables.read(lake.spark, view.now, version)
     undated = written.where("starts_at is null").count()

@@ -29,7 +29,7 @@ from ml.lake import Lake, Summary, as_json, instant, written_version
 from ml.question import Cases
 from ml.risk import freezes, outcome, questions, skew
 from ml.risk.declared import Risk
-from ml.risk.reading import of_question, open_lake, require_all
+from ml.risk.reading import of_question, open_lake, replace_slice, require_all
 from ml.training import Refusal, Trained
 
 CANDIDATES = ("logistic", "hist_gradient_boosting")
@@ -56,13 +56,14 @@ def _build(lake: Lake, view: View, facts: Facts, moment: datetime) -> Summary:
     declared = questions.features_of(view)
     known = engine.kept(view.cases.known(facts, moment))
     kept = known.where("exclusion is null").drop("exclusion")
+    slice_of = {"build_id": build_id(moment)}
     rows = (
         view.made(kept, facts, declared)
         .withColumn("built_as_of", F.lit(moment))
         .withColumn("gold_versions", F.lit(as_json(lake.inputs)))
+        .withColumn("build_id", F.lit(slice_of["build_id"]))
     )
-    slice_of = {"build_id": build_id(moment)}
-    tables.retrying(lambda: tables.replace_slice(lake.spark, view.table, rows, slice_of))
+    replace_slice(lake.spark, view.table, rows, slice_of)
     crash_here("features:written")
     written = tables.read(lake.spark, view.table, written_version(view.table)).where(
         F.col("build_id") == slice_of["build_id"]

@@ -1,13 +1,14 @@
-"""What training and scoring share: how they open the lake, and the columns of a question's rows."""
+"""What training and scoring share: how they open the lake, write features, and the columns of a question's rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
 from jobs.errors import CitywellError
+from jobs.lake import tables
 from ml.features import View
 from ml.features.facts import GOLD, SUPERSEDED
 from ml.features.view import CASE_COLUMNS, GROUP_COLUMNS
@@ -36,3 +37,9 @@ def require_all(view: View, cases: int, rows: int, undated: int) -> None:
             where=f"view {view.name}: its known and with_context",
             do="make both read the versions of a record alike; nothing was published, the last build still stands",
         )
+
+
+def replace_slice(spark: SparkSession, table: str, rows: DataFrame, slice_of: Mapping[str, str]) -> None:
+    """Put features in the place of those of the slice. A feature declared since is a new column; one that is declared
+    no more stays null. rows: with the columns of ``slice_of``."""
+    tables.retrying(lambda: tables.replace_slice(spark, table, tables.fit(rows, table), slice_of))

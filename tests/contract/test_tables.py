@@ -72,6 +72,24 @@ def test_other_columns_are_refused_and_named(spark: SparkSession, lake: Path) ->
     assert tables.version(LETTERS, lake) == before
 
 
+def test_columns_come_and_go_and_older_rows_lack_them(spark: SparkSession, lake: Path) -> None:
+    first = spark.createDataFrame([("1", "x", 7)], "part string, a string, b int")
+    assert tables.fit(first, "bronze.made", lake=lake).columns == first.columns
+    tables.replace_slice(spark, "bronze.made", first, {"part": "1"}, lake=lake)
+    second = spark.createDataFrame([("2", "y", [0.5])], "part string, a string, c array<double>")
+    fitted = tables.fit(second, "bronze.made", lake=lake)
+    tables.replace_slice(spark, "bronze.made", fitted, {"part": "2"}, lake=lake)
+    rows = tables.read(spark, "bronze.made", lake=lake).select("part", "a", "b", "c").orderBy("part")
+    assert [tuple(row) for row in rows.collect()] == [("1", "x", 7, None), ("2", "y", None, [0.5])]
+    before = tables.version("bronze.made", lake)
+    tables.fit(second, "bronze.made", lake=lake)
+    assert tables.version("bronze.made", lake) == before, "what agrees is left alone"
+    other = spark.createDataFrame([("2", "z")], "part string, b string")
+    other = tables.fit(other, "bronze.made", lake=lake)
+    with pytest.raises(CitywellError, match="b is string, was int"):
+        tables.replace_slice(spark, "bronze.made", other, {"part": "2"}, lake=lake)
+
+
 def test_a_slice_is_replaced_alone_and_again_alike(spark: SparkSession, lake: Path) -> None:
     tables.append_batch(spark, LETTERS, letters(spark, "a", "b"), "1", lake=lake)
     tables.append_batch(spark, LETTERS, letters(spark, "c"), "2", lake=lake)

@@ -22,6 +22,7 @@ Choices that keep the engines equal:
 
 from __future__ import annotations
 
+from jobs.lake.tables.evolving import fit as fit
 from jobs.lake.tables.merging import merge_newest as merge_newest
 from jobs.lake.tables.names import Value as Value
 from jobs.lake.tables.names import path_of as path_of

@@ -76,7 +76,7 @@ def create(
     try:
         DeltaTable.create(
             str(path),
-            schema=deltalake.Schema.from_json(_nullable(schema).json()),
+            schema=deltalake.Schema.from_json(nullable(schema).json()),
             partition_by=list(partition_by),
             configuration=dict(properties),
         )
@@ -137,19 +137,19 @@ def newest_version(table: str, lake: Path | None) -> int:
     return max(int(entry.name[:20]) for entry in log.iterdir() if _LOG_ENTRY.fullmatch(entry.name))
 
 
-def _nullable(kind: Any) -> Any:
+def nullable(kind: Any) -> Any:
     """``kind`` with every field, element and value nullable, at any depth."""
     if isinstance(kind, StructType):
-        return StructType([StructField(f.name, _nullable(f.dataType), nullable=True) for f in kind.fields])
+        return StructType([StructField(f.name, nullable(f.dataType), nullable=True) for f in kind.fields])
     if isinstance(kind, ArrayType):
-        return ArrayType(_nullable(kind.elementType), containsNull=True)
+        return ArrayType(nullable(kind.elementType), containsNull=True)
     if isinstance(kind, MapType):
-        return MapType(_nullable(kind.keyType), _nullable(kind.valueType), valueContainsNull=True)
+        return MapType(nullable(kind.keyType), nullable(kind.valueType), valueContainsNull=True)
     return kind
 
 
 def _type_name(kind: DataType) -> str:
-    return str(_nullable(kind).simpleString())
+    return str(nullable(kind).simpleString())
 
 
 def conform(df: DataFrame, table: str, columns: StructType) -> DataFrame:

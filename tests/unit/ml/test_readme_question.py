@@ -62,9 +62,15 @@ def folder(tmp_path: Path, mlflow_uri: str, monkeypatch: pytest.MonkeyPatch) -> 
     settings.cache_clear()
 
 
-def test_a_question_is_one_folder_and_nothing_else(folder: Path, lake: TestLake) -> None:
-    assert NAME in questions.names()
+def test_a_question_is_one_folder_and_nothing_else(
+    folder: Path, lake: TestLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publish(city(500))
+    with monkeypatch.context() as before:
+        before.setattr(ml.risk, "__path__", ml.risk.__path__[:-1])
+        assert NAME not in questions.names()
+        risk.build_features(AS_OF - timedelta(days=7))
+    assert NAME in questions.names()
     built = risk.build_features(AS_OF)
     assert built["people"]["features"] > len(questions.load("emergency_90d").question.features)
 
