@@ -73,14 +73,16 @@ def meaning_changes(learnt: Mapping[str, str], champion: Mapping[str, str], numb
     )
 
 
-def budget_failures(question: Question, alert_share: float) -> tuple[str, ...]:
-    """alert_share: of the test cases, at or above the alert line."""
+def budget_failures(question: Question, alert_share: float, cases: int) -> tuple[str, ...]:
+    """alert_share: of the test cases, at or above the alert line; cases: how many these are. What few cases show by
+    chance is not held against a model: the lower end of the share's interval is judged."""
     most = MOST_OF_BUDGET * question.alert_budget
-    if alert_share <= most:
+    low, high = metrics.wilson(round(alert_share * cases), cases)
+    if low <= most:
         return ()
     return (
-        f"It raises too many alerts: {alert_share:.1%} of the test cases lie above its line, and a team can act on "
-        f"{question.alert_budget:.1%} (at most {most:.1%} is allowed).",
+        f"It raises too many alerts: {alert_share:.1%} ({low:.1%} to {high:.1%}) of the test cases lie above its line, "
+        f"and a team can act on {question.alert_budget:.1%} (at most {most:.1%} is allowed).",
     )
 
 

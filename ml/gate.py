@@ -7,7 +7,7 @@ A model passes when it meets the *floors* on its test people
 * in no group (sex, age band) is it clearly worse than overall: AUROC more than 0.15 below, or mean probability
   more than 0.10 off the observed share, at the near end of the group's interval;
 * it finds the events of each sex and district nearly as often as everybody else's (``checks.opportunity_failures``);
-* it raises at most one and a half times the alerts that a team can act on;
+* it raises at most one and a half times the alerts that a team can act on, but for chance;
 * it ranks better than every published score that the question declares;
 
 when nothing speaks against what it was made from
@@ -197,7 +197,7 @@ def objections(
         *(() if skew is None else checks.skew_failures(skew)),
         *checks.meaning_failures(learnt or {}, declared or {}),
         *checks.stale_failures(trained.question, newest_case(trained), as_of),
-        *checks.budget_failures(trained.question, trained.evaluation.alert_share),
+        *checks.budget_failures(trained.question, trained.evaluation.alert_share, len(trained.test)),
         *checks.baseline_failures(trained.question, trained.evaluation),
         *checks.opportunity_failures(
             trained.test,

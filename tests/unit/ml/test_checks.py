@@ -82,6 +82,14 @@ def test_too_many_alerts_are_told_with_their_share(trained: Trained) -> None:
     assert "raises too many alerts" in reason
 
 
+@pytest.mark.parametrize(("cases", "is_told"), [(100, False), (10_000, True)])
+def test_what_few_cases_show_of_alerts_by_chance_is_not_held_against_a_model(
+    cases: int, is_told: bool
+) -> None:
+    most = checks.MOST_OF_BUDGET * toy.QUESTION.alert_budget
+    assert bool(checks.budget_failures(toy.QUESTION, most + 0.02, cases)) is is_told
+
+
 def test_a_group_whose_events_are_missed_is_named(trained: Trained) -> None:
     """Men's risks are halved: the ranking within either sex is as it was, but half of the men's alerts are gone."""
     is_male = trained.test.groups["sex"] == "male"
