@@ -59,7 +59,7 @@ def monitor(as_of: datetime | str) -> dict[str, Summary]:
     ``forecasts``.
 
     ``outcome``: monitored, no_champion, or failed where the champion cannot be loaded (the others go on). ``crossed``:
-    how many figures crossed their lines; ``words``: which; ``is_new``: whether any of them had not in the run before;
+    how many figures crossed their lines; ``words``: which; ``is_new``: whether any of them had not in a run before;
     ``is_asked``: whether the question is to be trained again (``asking``).
     """
     moment = instant(as_of)
@@ -121,7 +121,7 @@ def write_pages(as_of: datetime | str) -> list[str]:
 @dataclass(frozen=True)
 class _Held:
     """What ``quality.monitoring`` has already. crossed: (target, kind, subject, metric) of what had crossed its line in
-    the run for the instant before. is_latest: none was for a later instant."""
+    the run for the instant before, or in an earlier one for this instant. is_latest: none was for a later instant."""
 
     crossed: frozenset[tuple[str, str, str, str]]
     is_latest: bool
@@ -132,9 +132,9 @@ class _Held:
             return cls(frozenset(), True)
         rows = tables.read(lake.spark, figures.TABLE, lake.versions[figures.TABLE])
         instants = {row[0].replace(tzinfo=UTC) for row in rows.select("as_of").distinct().collect()}
-        before = max((at for at in instants if at < moment), default=None)
-        crossed = rows.where(F.col("is_crossed") & (F.col("as_of") == F.lit(before or moment)))
-        keys = crossed.select("target", "kind", "subject", "metric").collect() if before else []
+        before = max((at for at in instants if at < moment), default=moment)
+        seen = F.col("as_of").isin(before, moment)
+        keys = rows.where(F.col("is_crossed") & seen).select("target", "kind", "subject", "metric").collect()
         return cls(frozenset(map(tuple, keys)), all(at <= moment for at in instants))
 
 

@@ -137,7 +137,9 @@ def test_a_change_of_a_measure_is_seen_named_and_asks_for_training(
 def test_looking_again_replaces_what_was_said(moved: dict[str, Any], lake: TestLake) -> None:
     query = f"select * from {figures.TABLE} order by as_of, kind, subject, metric"
     before = lake.rows(query)
-    assert looked(REPLACED + 40)["crossed"] == moved["crossed"]
+    again = looked(REPLACED + 40)
+    assert again["crossed"] == moved["crossed"]
+    assert not again["is_new"], "nobody is told twice"
     after = lake.rows(query)
     for row in (*before, *after):
         del row["measured_at"]
