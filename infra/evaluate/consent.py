@@ -12,8 +12,9 @@ from typing import Any
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
-from infra.evaluate.figures import Line, Seen, is_published, listed, makers, none_of, seen_until, visible
+from infra.evaluate.figures import Line, Seen, is_published, listed, none_of, seen_until, visible
 from jobs.sources import load as load_source
+from ml.answer_key import pseudonymisers
 
 SOURCE, PURPOSE = "wearables", "care"
 TABLES = {"daily": "daily_summary", "readings": "home_reading", "questionnaires": "questionnaire"}
@@ -26,7 +27,7 @@ def figures(spark: SparkSession, key: Path) -> Iterator[Line]:
     if not seen:
         return
     planted = _never_consented(key, seen)
-    making, found = makers(seen), 0
+    making, found = pseudonymisers(seen), 0
     for theirs, entity in TABLES.items():
         table = load_source(SOURCE).tables[entity]
         name = f"silver.{SOURCE}__{entity}"

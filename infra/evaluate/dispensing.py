@@ -8,8 +8,9 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from infra.evaluate import packs
-from infra.evaluate.figures import HOSPITALS, Line, is_published, makers, none_of, seen_until, share, told
+from infra.evaluate.figures import HOSPITALS, Line, is_published, none_of, seen_until, share, told
 from jobs.sources import load as load_source
+from ml.answer_key import pseudonymisers
 
 DISPENSED = "gold.fct_dispense"
 LEAST_EXACT_PACKS = 0.99
@@ -25,7 +26,7 @@ def figures(spark: SparkSession, key: Path) -> Iterator[Line]:
     seen = seen_until("pharmacy") if is_published(DISPENSED) else {}
     if not seen:
         return
-    making = makers([*seen, *load_source(HOSPITALS).endpoints])
+    making = pseudonymisers([*seen, *load_source(HOSPITALS).endpoints])
 
     def pseudonym(source: str, kind: str, source_id: str) -> str:
         return making[source].key(kind, source_id)

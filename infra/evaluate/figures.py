@@ -11,10 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.identity.pseudonyms import Pseudonymiser, load_key
 from jobs.lake import control
-from jobs.settings import settings
 from jobs.sources import load as load_source
+from ml.answer_key import pseudonymisers
 
 HOSPITALS = "hospital"
 
@@ -86,16 +85,10 @@ def visible(path: Path, seen: Seen) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def makers(sources: Iterable[str]) -> dict[str, Pseudonymiser]:
-    """What makes the pseudonyms of each source."""
-    master = load_key(settings().keys_dir / "pseudonym.key")
-    return {source: Pseudonymiser(master, source) for source in set(sources)}
-
-
 def keys(planted: pa.Table, resource_type: str) -> list[str]:
     """The pseudonym of each of the key's rows of a type."""
     rows = planted.filter(pc.equal(planted["resource_type"], resource_type)).to_pylist()
-    making = makers(row["source"] for row in rows)
+    making = pseudonymisers(row["source"] for row in rows)
     return [making[row["source"]].key(resource_type, row["resource_id"]) for row in rows]
 
 

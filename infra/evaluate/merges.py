@@ -9,11 +9,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
-from infra.evaluate.figures import Line, all_of, is_published, makers
+from infra.evaluate.figures import Line, all_of, is_published
 from jobs.identity.linkage import told
 from jobs.lake.references import IDENTIFIER
 from jobs.silver.hl7v2 import UNLINKS
 from jobs.sources import Hl7Endpoint, find_endpoint
+from ml.answer_key import pseudonymisers
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def _merges_told(spark: SparkSession, key: Path) -> list[_Merge]:
     for row in pq.read_table(key / "message_merges.parquet").to_pylist():
         _, endpoint = find_endpoint(row["source"])
         assert isinstance(endpoint, Hl7Endpoint)
-        (maker,) = makers([endpoint.house or row["source"]]).values()
+        (maker,) = pseudonymisers([endpoint.house or row["source"]]).values()
         number, prior = (
             maker.key(IDENTIFIER, f"{endpoint.patient_system}|{row[name]}")
             for name in ("patient_number", "prior_number")

@@ -8,11 +8,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
-from infra.evaluate.figures import Line, is_published, makers, none_of
+from infra.evaluate.figures import Line, is_published, none_of
 from jobs.identity import linkage
 from jobs.identity.linkage import labelled
 from jobs.sources import find_endpoint
 from jobs.sources import load as load_source
+from ml.answer_key import pseudonymisers
 
 ENDPOINTS_OF = {"pharmacy_corner": ("pharmacy_linden", "pharmacy_anker")}
 """Names of the answer key that stand for several endpoints; no number is given out at two of them."""
@@ -62,7 +63,7 @@ def _precision_and_recall(
 def _patients_in_truth(key: Path) -> dict[str, object]:
     """The person of each hospital's patient, by its key."""
     planted = pq.read_table(key / "persons.parquet").to_pylist()
-    making = makers(row["source"] for row in planted)
+    making = pseudonymisers(row["source"] for row in planted)
     return {making[row["source"]].key("Patient", row["patient_id"]): row["person_id"] for row in planted}
 
 
@@ -73,7 +74,7 @@ def _people_in_truth(spark: SparkSession, key: Path) -> dict[str, object]:
         for row in pq.read_table(key / "identities.parquet").to_pylist()
         for endpoint in ENDPOINTS_OF.get(row["source"], (row["source"],))
     ]
-    making = makers(endpoint for endpoint, _, _ in planted)
+    making = pseudonymisers(endpoint for endpoint, _, _ in planted)
     kinds = {name: _kind_of_people(name) for name in making}
     found: dict[str, object] = {
         making[endpoint].key(kinds[endpoint], source_id): person for endpoint, source_id, person in planted
@@ -82,7 +83,7 @@ def _people_in_truth(spark: SparkSession, key: Path) -> dict[str, object]:
         return found
     # A resident's id is the national one: the key knows people by their residences.
     housing = load_source("housing")
-    making = makers(housing.endpoints)
+    making = pseudonymisers(housing.endpoints)
     kind = housing.tables["residence"].resource
     lived = {
         maker.key(kind, row["residence_id"]): row["person_id"]

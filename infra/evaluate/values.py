@@ -17,13 +17,13 @@ from infra.evaluate.figures import (
     all_of,
     keys,
     listed,
-    makers,
     none_of,
     seen_until,
     share,
     visible,
 )
 from jobs.harmonise.units import conversion, ucum
+from ml.answer_key import pseudonymisers
 
 MOST_GOOD_HELD_BACK = 0.003
 """Most of them are a heavy person's only weight, which may be in pounds: the heavier a city's people, the more."""
@@ -119,7 +119,7 @@ def _slipped_readings(spark: SparkSession, key: Path) -> dict[str, _Fact]:
     rows = slips.to_pylist()
     if not rows:
         return {}
-    making = makers(row["source"] for row in rows)
+    making = pseudonymisers(row["source"] for row in rows)
     by_key = {making[row["source"]].key("HomeReading", row["record_id"]): row for row in rows}
     published = spark.table("gold.fct_measurement").join(
         listed(spark, "observation_key", by_key), "observation_key", "left_semi"
