@@ -19,11 +19,11 @@ from infra.city.resources import HEADERS
 from tests.unit.city.test_population import key, moment, newest
 from tests.unit.city.test_records import records
 
-LAST_DAY = "2025-12-31"
-MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
+BUSY_DAY = "2025-12-24"
+MIDNIGHT = datetime(2025, 12, 25, tzinfo=UTC)
 
 
-def table(home: Path, name: str, hospital: str, day: str = LAST_DAY) -> list[dict[str, str]]:
+def table(home: Path, name: str, hospital: str, day: str = BUSY_DAY) -> list[dict[str, str]]:
     with (home / f"city/drops/resources/{name}_{hospital}_{day}.csv").open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
@@ -73,7 +73,7 @@ def test_somebody_is_in_hospital_at_midnight(made_home: Path) -> None:
 @pytest.mark.parametrize("habits", HOSPITALS, ids=lambda h: h.name)
 def test_a_bed_is_occupied_for_each_inpatient(made_home: Path, habits: Any) -> None:
     lying = lying_at_midnight(made_home, habits)
-    doubled = {r.split("/")[2] for r in planted(made_home, "two_states") if f"{habits.name}/{LAST_DAY}" in r}
+    doubled = {r.split("/")[2] for r in planted(made_home, "two_states") if f"{habits.name}/{BUSY_DAY}" in r}
     beds = table(made_home, "beds", habits.name)
     occupied = Counter(
         b["ward"] for n, b in enumerate(beds) if b["state"] == "occupied" and b["bed_id"] not in doubled
@@ -95,7 +95,7 @@ def test_staff_are_the_hospitals_own_and_rosters_name_them(made_home: Path) -> N
         numbers = {s["staff_no"] for s in staff}
         assert len(numbers) == len(staff)
         strangers = [r for r in table(made_home, "roster", habits.name) if r["staff_no"] not in numbers]
-        assert len(strangers) == sum(f"{habits.name}/{LAST_DAY}/" in r for r in unknown)
+        assert len(strangers) == sum(f"{habits.name}/{BUSY_DAY}/" in r for r in unknown)
     shifts = [r for h in HOSPITALS for r in table(made_home, "roster", h.name)]
     assert {r["shift"] for r in shifts} == {"early", "late", "night"}
     assert 0 < sum(r["called_in_sick"] == "yes" for r in shifts) < 0.2 * len(shifts)
@@ -111,7 +111,7 @@ def test_operations_are_the_hospitals_procedures(made_home: Path) -> None:
         at = [p["performedDateTime"] for p in newest(made_home, habits.name, "Procedure")]
         performed += sum("2025-12-18" <= text < "2026" for text in at)
     assert abs(found - performed) <= 2, "but for procedures that were deleted or spoiled"
-    assert found > 3
+    assert found >= 3
 
 
 def test_a_day_is_reported_once_when_it_has_been_lived(home: Path, city: City) -> None:

@@ -87,7 +87,9 @@ def test_what_is_logged_can_be_found_again(
     with registry.connected(mlflow_uri) as mlflow:
         run = mlflow.get_run(version.run_id)
         children = mlflow.search_runs(
-            ["1", "2"], f"tags.mlflow.parentRunId = '{version.run_id}'", output_format="list"
+            experiment_names=["toy"],
+            filter_string=f"tags.mlflow.parentRunId = '{version.run_id}'",
+            output_format="list",
         )
     assert json.loads(run.data.tags["data_versions"]) == VERSIONS
     assert {(i.dataset.name, i.dataset.digest) for i in run.inputs.dataset_inputs} == {
