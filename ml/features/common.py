@@ -100,31 +100,17 @@ def newest(
     analytes: Sequence[Analyte], until: str, days: int = LAB_DAYS, *, with_own: bool = False
 ) -> tuple[Windowed, ...]:
     """The newest value of each analyte."""
-    return tuple(
-        Windowed(
-            Feature(f"last_{a.name}", "number", f"last {a.label}", a.unit),
-            "measurement",
-            "newest",
-            a.where,
-            days=days,
-            until=until,
-            with_own=with_own,
-        )
-        for a in analytes
-    )
+    return tuple(_measured(a, "last", "newest", until, days, with_own=with_own) for a in analytes)
 
 
 def usual(analytes: Sequence[Analyte], until: str, days: int) -> tuple[Windowed, ...]:
     """The mean of each analyte's values: one alone is off by what it varies from day to day and by how it is measured,
     by about as much as people's usual blood pressures differ (S. MacMahon et al., Lancet 1990; 335: 765-774)."""
-    return tuple(
-        Windowed(
-            Feature(f"usual_{a.name}", "number", f"usual {a.label}", a.unit),
-            "measurement",
-            "mean",
-            a.where,
-            days=days,
-            until=until,
-        )
-        for a in analytes
-    )
+    return tuple(_measured(a, "usual", "mean", until, days) for a in analytes)
+
+
+def _measured(
+    analyte: Analyte, word: str, how: How, until: str, days: int, *, with_own: bool = False
+) -> Windowed:
+    feature = Feature(f"{word}_{analyte.name}", "number", f"{word} {analyte.label}", analyte.unit)
+    return Windowed(feature, "measurement", how, analyte.where, days=days, until=until, with_own=with_own)

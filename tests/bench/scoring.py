@@ -7,7 +7,6 @@ many take hardly more.
 
 from __future__ import annotations
 
-import os
 import resource
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pytest
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -43,10 +43,14 @@ MIB = 1024 * 1024
 def measure(scratch: Path) -> Iterator[object]:
     """A Row for the time of PEOPLE, and one for the memory beside that of a tenth."""
     risk = questions.load("emergency_90d")
-    os.environ["CITYWELL_MLFLOW_TRACKING_URI"] = tracking_store(scratch, risk.name)
-    settings.cache_clear()
     seconds, used = {}, {}
-    with engine.session() as spark, control.connect() as conn:
+    with (
+        pytest.MonkeyPatch.context() as monkeypatch,
+        engine.session() as spark,
+        control.connect() as conn,
+    ):
+        monkeypatch.setenv("CITYWELL_MLFLOW_TRACKING_URI", tracking_store(scratch, risk.name))
+        settings.cache_clear()
         control.migrate(conn)
         lake = Lake(spark, {}, {}, conn)
         version = _registered(spark, risk.question)
@@ -64,6 +68,7 @@ def measure(scratch: Path) -> Iterator[object]:
                 f"# {people:,} people: {seconds[people]:.1f} s, {issued.bands['high']:,} with reasons, "
                 f"{used[people] / MIB:.0f} MiB"
             )
+    settings.cache_clear()
     yield Row(
         f"scores_of_{PEOPLE}",
         seconds[PEOPLE],
