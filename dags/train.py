@@ -40,9 +40,7 @@ def schedule() -> Asset | AssetOrTimeSchedule:
         "questions": Param(
             [], type="array", description="which risk questions; none: those asked for, else all"
         ),
-        "candidates": Param(
-            ["logistic", "hist_gradient_boosting"], type="array", description="model families to compare"
-        ),
+        "candidates": Param(["logistic", "lightgbm"], type="array", description="model families to compare"),
     },
     tags=["models"],
     doc_md=__doc__,

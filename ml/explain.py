@@ -34,6 +34,9 @@ from ml.recalibration import LogisticMap, Recalibrated, StepMap
 MOST_REASONS = 5
 LEAST_LOG_ODDS = 0.05
 """A part smaller than this (about one percentage point at most) is not worth a clinician's time."""
+LOG_ODDS_DIGITS = 3
+"""Parts are compared as they are told: which of two equal ones comes first is no matter of their last bits, which
+differ with the people that are explained beside."""
 PERMUTATION_PAIRS = 4
 _ROWS_AT_ONCE = 100_000
 """At most so many predictions in one call."""
@@ -175,14 +178,15 @@ def _in_digits(number: float) -> str:
 
 
 def _reasons(question: Question, row: dict[str, object], parts: np.ndarray) -> list[Reason]:
-    weightiest = np.argsort(-np.abs(parts), kind="stable")[:MOST_REASONS]
+    rounded = np.round(parts, LOG_ODDS_DIGITS)
+    weightiest = np.argsort(-np.abs(rounded), kind="stable")[:MOST_REASONS]
     return [
         Reason(
             question.features[i].label,
             in_words(question.features[i], row[question.features[i].name]),
-            "raises" if parts[i] > 0 else "lowers",
-            round(float(parts[i]), 3),
+            "raises" if rounded[i] > 0 else "lowers",
+            float(rounded[i]),
         )
         for i in weightiest
-        if abs(parts[i]) >= LEAST_LOG_ODDS
+        if abs(rounded[i]) >= LEAST_LOG_ODDS
     ]

@@ -16,6 +16,10 @@ from jobs.errors import CitywellError
 from jobs.settings import PROJECT_DIR
 
 STOP_GRACE_S = 5.0
+IDLE_SESSION_S = 6 * 3600
+"""How long a session may ask nothing of an engine before the engine ends it. Sail would wait 15 minutes and Apache
+Spark an hour, which a job that fits models between two questions can exceed.
+"""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.engine.launch import Command, Engine, free_port, running, worker_env
+from infra.engine.launch import IDLE_SESSION_S, Command, Engine, free_port, running, worker_env
 
 MEMORY_GIB = 2
 
@@ -24,8 +24,11 @@ def sail_command(host: str, port: int, directory: Path, memory_gib: int = MEMORY
         "SAIL_RUNTIME__MEMORY_POOL__TYPE": "greedy",
         "SAIL_RUNTIME__MEMORY_POOL__GREEDY__MAX_SIZE": str(memory_gib * 2**30),
     }
-    kept = {"SAIL_EXECUTION__CHECKPOINT__PATH": checkpoints(directory).as_uri()}
-    return Command(argv, {**worker_env(), **memory, **kept})
+    sessions = {
+        "SAIL_EXECUTION__CHECKPOINT__PATH": checkpoints(directory).as_uri(),
+        "SAIL_SPARK__SESSION_TIMEOUT_SECS": str(IDLE_SESSION_S),
+    }
+    return Command(argv, {**worker_env(), **memory, **sessions})
 
 
 def checkpoints(directory: Path) -> Path:
@@ -34,8 +37,9 @@ def checkpoints(directory: Path) -> Path:
 
 
 @contextmanager
-def running_sail(directory: Path) -> Iterator[Engine]:
+def running_sail(directory: Path, memory_gib: int = MEMORY_GIB) -> Iterator[Engine]:
     """A Sail on a free loopback port, its log in ``directory``, for as long as the block lasts."""
     port = free_port()
-    with running(sail_command("127.0.0.1", port, directory), port, directory / "sail.log") as engine:
+    command = sail_command("127.0.0.1", port, directory, memory_gib)
+    with running(command, port, directory / "sail.log") as engine:
         yield engine

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pyspark
 
-from infra.engine.launch import Command, Engine, free_port, running, worker_env
+from infra.engine.launch import IDLE_SESSION_S, Command, Engine, free_port, running, worker_env
 from jobs.errors import CitywellError
 from jobs.lake.engine import CALL_SITES
 
@@ -83,6 +83,7 @@ def spark_command(
         "spark.sql.session.timeZone": "UTC",
         CALL_SITES: "false",
         "spark.connect.execute.manager.detachedTimeout": "30s",
+        "spark.connect.session.manager.defaultSessionTimeout": f"{IDLE_SESSION_S}s",
         "spark.ui.enabled": "false",
         "spark.log.level": "OFF",
         **(extra or {}),

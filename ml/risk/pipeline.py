@@ -32,7 +32,7 @@ from ml.risk.declared import Risk
 from ml.risk.reading import of_question, open_lake, replace_slice, require_all
 from ml.training import Refusal, Trained
 
-CANDIDATES = ("logistic", "hist_gradient_boosting")
+CANDIDATES = ("logistic", "lightgbm")
 KEPT_BUILDS = 12
 """Features of so many instants stay in the table; a training every week can be run again for three months."""
 FREEZE_TAG = "freeze"

@@ -29,6 +29,8 @@ from tests.bench.rows import Row
 from tests.support.lake import TestLake, use_home
 
 TEST_DATA = Path(os.environ.get("CITYWELL_TEST_DATA", PROJECT_DIR.parent / "shared" / "data"))
+MEMORY_GIB = 8
+"""Of the engine: the first build of gold is of a large city's whole history at once."""
 
 
 def load(lake: TestLake, scratch: Path) -> Iterator[Row]:
@@ -106,7 +108,7 @@ def main(names: list[str]) -> None:
         tempfile.TemporaryDirectory() as directory,
         pytest.MonkeyPatch.context() as monkeypatch,
         throwaway() as postgres,
-        running_sail(Path(directory)) as engine,
+        running_sail(Path(directory), MEMORY_GIB) as engine,
     ):
         for name in names or BENCHMARKS:
             scratch = Path(directory) / name

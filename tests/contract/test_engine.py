@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pyspark.sql.connect.proto as pb2
@@ -14,6 +15,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from infra.engine import sail
 from infra.engine.launch import Engine
 from jobs.errors import CitywellError
 from jobs.lake.engine import CALL_SITES, describe, engine_kind, kept, session, told
@@ -104,6 +106,17 @@ def test_too_little_memory_is_told_as_such(sail_engine: Engine) -> None:
         spark.sql(three_gib).collect()
     assert "has not the memory" in error.value.what
     assert "CITYWELL_ENGINE_MEMORY_GIB" in error.value.do
+
+
+def test_sail_waits_for_a_session_as_long_as_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sail, "IDLE_SESSION_S", 1)
+    with sail.running_sail(tmp_path) as engine, session(engine.remote) as spark:
+        spark.range(1).collect()
+        sleep(3)
+        with pytest.raises(PySparkException, match="is not running"):
+            spark.range(1).collect()
 
 
 @pytest.mark.parametrize("damaged", [2, 3])

@@ -134,6 +134,18 @@ def test_what_carries_the_risk_is_named_first_and_the_rest_is_left_out() -> None
     assert explain.explain(pipeline, toy.QUESTION, CASES.x.head(0), TYPICAL) == []
 
 
+def test_equal_reasons_are_told_in_one_order_whatever_their_last_bits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = []
+    for last_bits in (1e-12, -1e-12):
+        parts = np.full((1, len(toy.QUESTION.features)), 0.2)
+        parts[0, 0] += last_bits
+        monkeypatch.setattr(explain, "shapley_values", lambda *_, parts=parts, **__: parts)
+        told += explain.explain(models.build("logistic", toy.QUESTION, {}), toy.QUESTION, TYPICAL, TYPICAL)
+    assert told[0] == told[1]
+
+
 def test_the_reference_is_nobody() -> None:
     assert not (CASES.x == TYPICAL.iloc[0]).all(axis=1).any()
     mostly_missing = CASES.x.assign(sodium_mmol_l=np.where(np.arange(len(CASES)) % 3, np.nan, 140.0))
