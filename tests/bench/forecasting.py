@@ -3,24 +3,16 @@ hospitals and pharmacies."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from jobs import ingest, transform
-from jobs.identity.linkage import task as linkage
-from jobs.settings import settings
-from jobs.sources import load as load_source
 from ml.forecast import beijing
 from ml.forecast.backtest import Score, backtest
 from ml.forecast.families import FAMILIES, SUPERSEDED, SURROUNDINGS
 from ml.forecast.series import panel
 from ml.lake import instant, opened
+from tests.bench import made_city
 from tests.bench.rows import Row
-from tests.support.city import clock, running_city
 from tests.support.lake import TestLake
 
 MOST_OF_PEER = 0.92
@@ -28,7 +20,8 @@ LEAST_COVERAGE, MOST_COVERAGE = 0.87, 0.93
 MOST_ERROR = 0.8
 SOURCES = ("hospital", "pharmacy", "housing", "air_quality", "weather", "transport")
 """What tells what is forecast, and its surroundings."""
-CITY = ("--population", "20000", "--seed", "11")
+CITY = ("--population", "20000", "--years", "7", "--seed", "11")
+"""The seasonal naive forecast of weeks is that of the year before, which wants some years."""
 
 
 def measure(folder: Path) -> Iterator[Row]:
@@ -64,8 +57,8 @@ def measure(folder: Path) -> Iterator[Row]:
 
 def measure_city(lake: TestLake, city: tuple[str, ...] = CITY) -> Iterator[Row]:
     """For each family of forecasts: MASE, error by that of seasonal naive, and coverage of the model chosen, in its
-    test on two years of a city that nothing was tuned on."""
-    moment = instant(_gold(lake, city))
+    test on a city that nothing was tuned on."""
+    moment = instant(made_city.to_gold(lake, city, SOURCES))
     for family in FAMILIES.values():
         with opened("benchmark of forecasts", family.needs, (SUPERSEDED, *SURROUNDINGS)) as gold:
             known = panel(gold.spark, family, moment, gold.inputs)
@@ -91,24 +84,3 @@ def _rows(family: str, test: Score) -> Iterator[Row]:
         f"{LEAST_COVERAGE}..{MOST_COVERAGE}",
         covered >= LEAST_COVERAGE and test.inside.value <= MOST_COVERAGE,
     )
-
-
-def _gold(lake: TestLake, city: tuple[str, ...]) -> str:
-    """Make the city, take its records to gold, and say for which instant."""
-    home = str(lake.home)
-    subprocess.run(
-        [sys.executable, "-m", "infra.city", "make", "--home", home, *city], stdout=sys.stderr, check=True
-    )
-    with pytest.MonkeyPatch.context() as monkeypatch, running_city(lake.home, *city) as url:
-        monkeypatch.setenv("CITYWELL_CITY_PORT", url.rpartition(":")[2])
-        settings.cache_clear()
-        as_of = clock(url)
-        for source in SOURCES:
-            for name, endpoint in load_source(source).endpoints.items():
-                if not endpoint.on_demand:
-                    received = ingest.ingest(name, as_of)["received"]
-                    print(f"{name}: {received:,} records", file=sys.stderr, flush=True)
-    linkage.run(as_of)
-    transform.run(as_of)
-    settings.cache_clear()
-    return as_of

@@ -1,4 +1,4 @@
-"""A made city's records, over the hospitals' real protocol to silver, gold and features."""
+"""A made city's records, over the real protocols to silver, gold and features."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from jobs import ingest, transform
-from jobs.identity.linkage import task
+from jobs.identity.linkage import task as linkage
 from jobs.settings import settings
 from jobs.sources import load as load_source
 from ml import risk
@@ -18,8 +18,8 @@ from tests.support.city import clock, running_city
 from tests.support.lake import TestLake
 
 
-def to_features(lake: TestLake, city: Sequence[str]) -> str:
-    """Make the city of those options, take its hospitals' records to features, and say for which instant."""
+def to_gold(lake: TestLake, city: Sequence[str], sources: Sequence[str] = ("hospital",)) -> str:
+    """Make the city of those options, take the records of those sources to gold, and say as of which instant."""
     home = str(lake.home)
     subprocess.run(
         [sys.executable, "-m", "infra.city", "make", "--home", home, *city], stdout=sys.stderr, check=True
@@ -28,12 +28,20 @@ def to_features(lake: TestLake, city: Sequence[str]) -> str:
         monkeypatch.setenv("CITYWELL_CITY_PORT", url.rpartition(":")[2])
         settings.cache_clear()
         as_of = clock(url)
-        for source, endpoint in load_source("hospital").endpoints.items():
-            if not endpoint.on_demand:
-                _timed(source, lambda source=source: ingest.ingest(source, as_of))
-    for name, step in (("people", task.run), ("gold", transform.run), ("features", risk.build_features)):
+        for source in sources:
+            for name, endpoint in load_source(source).endpoints.items():
+                if not endpoint.on_demand:
+                    _timed(name, lambda name=name: ingest.ingest(name, as_of))
+    for name, step in (("people", linkage.run), ("gold", transform.run)):
         _timed(name, lambda step=step: step(as_of))
     settings.cache_clear()
+    return as_of
+
+
+def to_features(lake: TestLake, city: Sequence[str]) -> str:
+    """Make the city of those options, take its hospitals' records to features, and say for which instant."""
+    as_of = to_gold(lake, city)
+    _timed("features", lambda: risk.build_features(as_of))
     return as_of
 
 
