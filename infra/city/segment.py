@@ -24,7 +24,8 @@ from infra.city.hospital_notes import note_discharges, note_people, note_slips
 from infra.city.identity_variants import ordinals_again, registered_again
 from infra.city.ids import record_ids
 from infra.city.messages.outbox import write_messages
-from infra.city.messages.telling import Teller, Told
+from infra.city.messages.speaker import Told
+from infra.city.messages.telling import Teller
 from infra.city.options import Options
 from infra.city.population import DAY_MS, HOSPITAL_COUNT, NEVER, Identity
 from infra.city.records import WRITERS

@@ -7,6 +7,7 @@ few differences that cannot be papered over by portable SQL are decided here and
 from __future__ import annotations
 
 import logging
+import os
 import re
 import socket
 import uuid
@@ -21,8 +22,10 @@ import pyarrow as pa
 from pyspark.errors import PySparkException
 from pyspark.logger import PySparkLogger
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.connect.client import DefaultChannelBuilder
 from pyspark.sql.connect.client.retries import DefaultPolicy, RetryPolicy
 from pyspark.sql.connect.dataframe import DataFrame as ConnectDataFrame
+from pyspark.sql.connect.session import SparkSession as ConnectSession
 
 from jobs import disk
 from jobs.errors import CitywellError
@@ -43,6 +46,10 @@ PORTABLE_CONFIG = {
 CALL_SITES = "spark.python.sql.dataFrameDebugging.enabled"
 """PySpark (4.2) notes where each function is called, and to do so looks for IPython anew at each: five seconds of a
 day's loads. Apache Spark takes this setting only when it starts; one that was started without it works on as it is."""
+
+LARGEST_ANSWER_BYTES = 2**31 - 1
+"""Of one message, the most that gRPC can tell. Sail gives the rows of a left join that found nothing as one message,
+which for the cases of a large city is more than the 128 MiB that PySpark takes by itself."""
 
 EngineKind = Literal["sail", "spark"]
 
@@ -232,7 +239,9 @@ def _connect(address: str, note: Path | None = None) -> SparkSession:
         note.write_text(address)
     for logger in _VALUE_LOGGERS:
         PySparkLogger.getLogger(logger).setLevel(logging.CRITICAL + 1)
-    spark = SparkSession.builder.remote(address).create()
+    os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"  # as SparkSession.builder.remote does
+    channel = DefaultChannelBuilder(address, [("grpc.max_receive_message_length", LARGEST_ANSWER_BYTES)])
+    spark = cast(SparkSession, ConnectSession.Builder().channelBuilder(channel).create())
     away = DefaultPolicy(max_retries=4, initial_backoff=100, max_backoff=2_000)
     spark.client.set_retry_policies([away, DamagedAnswer()])
     return spark

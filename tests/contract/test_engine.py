@@ -119,6 +119,14 @@ def test_sail_waits_for_a_session_as_long_as_it_is_told(
             spark.range(1).collect()
 
 
+def test_a_large_answer_in_one_piece_is_taken(spark: SparkSession) -> None:
+    cases = spark.sql("select id, repeat('x', 1000000) as told from range(0, 160, 1, 1)")
+    came = spark.sql("select -1L as other")
+    found = cases.join(came, cases.id == came.other, "left").toArrow()
+    assert found.num_rows == 160
+    assert found.nbytes > 128 * 2**20
+
+
 @pytest.mark.parametrize("damaged", [2, 3])
 def test_an_answer_that_came_through_damaged_is_asked_for_again(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, damaged: int

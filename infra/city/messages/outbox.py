@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from infra.city.messages.telling import Told
+from infra.city.messages.speaker import Told
 from infra.city.messages.voices import BY_NAME, VOICES
 from infra.city.messages.writing import envelope, trailer
 from infra.city.population import DAY_MS

@@ -14,7 +14,7 @@ import pytest
 from infra.city.city import City
 from infra.city.messages.outbox import Outbox, read_messages
 from infra.city.messages.post import Post, remarked
-from infra.city.messages.telling import Told
+from infra.city.messages.speaker import Told
 from infra.city.messages.voices import BY_NAME, VOICES
 from infra.city.web import Servers
 from jobs.extract.mllp import Kind
