@@ -48,7 +48,7 @@ def figures(spark: SparkSession, key: Path, seen: Seen) -> Iterator[Line]:
     slips = _slips(spark, planted)
     wrong = sum(slip.published is not None and not slip.is_right for slip in slips)
     recoverable = [slip for slip in slips if slip.is_recoverable]
-    served = _served(key, seen, planted)
+    served = servable(key, seen, planted)
     yield none_of("unit_slips_missing", _missing(spark, served), "values", len(served))
     yield none_of("unit_slips_published_wrong", wrong, "values", len(slips))
     yield all_of("unit_slips_recovered", sum(slip.is_right for slip in recoverable), len(recoverable))
@@ -69,14 +69,13 @@ def _newest(key: Path, seen: Seen) -> dict[str, dict[str, Any]]:
     return newest
 
 
-def _served(key: Path, seen: Seen, planted: Iterable[str]) -> set[str]:
-    """Those that can be told by their key: others were spoilt, or deleted, maybe before we came."""
-    lost = {
-        name
-        for table in ("corrupt_lines", "deleted")
-        for name in keys(visible(key / f"{table}.parquet", seen), "Observation")
-    }
-    return set(planted) - lost
+def servable(key: Path, seen: Seen, planted: Iterable[str]) -> set[str]:
+    """The planted slips, by key, that the lake can have: others were spoilt, served as another type, or deleted, maybe
+    before we came."""
+    odd = visible(key / "oddities.parquet", seen)
+    lost = [visible(key / f"{table}.parquet", seen) for table in ("corrupt_lines", "deleted")]
+    lost.append(odd.filter(pc.equal(odd["kind"], "wrong_resource_type")))
+    return set(planted) - {name for table in lost for name in keys(table, "Observation")}
 
 
 def _missing(spark: SparkSession, served: Iterable[str]) -> int:
