@@ -4,7 +4,7 @@ Forecasts are of what the city will do, which no answer key has to tell: what ca
 family's MASE; its error by that of the seasonal naive forecast of the same targets, as far ahead (the relative MASE of
 the M4 competition: Makridakis, Spiliotis and Assimakopoulos 2020, International Journal of Forecasting 36:54); and what
 its 90 % intervals cover, as the gate does (``ml.forecast.gate``). A small city's counts are few and its test is short:
-a figure is short when its 95 % interval lies beyond the line. `python -m tests.bench city_forecasts` judges the figures
+a figure is short when its 95 % interval lies beyond the line. `python -m tests.bench city` judges the figures
 themselves, on a city of 20,000 people.
 """
 

@@ -24,6 +24,7 @@ from tests.bench import (
     readmission,
     risks,
     scoring,
+    whole_city,
 )
 from tests.bench.rows import Row
 from tests.support.lake import TestLake, use_home
@@ -72,8 +73,8 @@ def forecasts(lake: TestLake, scratch: Path) -> Iterator[Row]:
     yield from forecasting.measure(TEST_DATA / "beijing-pm25")
 
 
-def city_forecasts(lake: TestLake, scratch: Path) -> Iterator[Row]:
-    yield from forecasting.measure_city(lake)
+def city(lake: TestLake, scratch: Path) -> Iterator[object]:
+    yield from whole_city.measure(lake)
 
 
 def hl7(lake: TestLake, scratch: Path) -> Iterator[Row]:
@@ -96,7 +97,7 @@ BENCHMARKS: dict[str, Callable[[TestLake, Path], Iterator[object]]] = {
     "risks": every_risk,
     "scores": scores,
     "forecasts": forecasts,
-    "city_forecasts": city_forecasts,
+    "city": city,
 }
 
 

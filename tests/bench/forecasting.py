@@ -11,17 +11,11 @@ from ml.forecast.backtest import Score, backtest
 from ml.forecast.families import FAMILIES, SUPERSEDED, SURROUNDINGS
 from ml.forecast.series import panel
 from ml.lake import instant, opened
-from tests.bench import made_city
 from tests.bench.rows import Row
-from tests.support.lake import TestLake
 
 MOST_OF_PEER = 0.92
 LEAST_COVERAGE, MOST_COVERAGE = 0.87, 0.93
 MOST_ERROR = 0.8
-SOURCES = ("hospital", "pharmacy", "housing", "air_quality", "weather", "transport")
-"""What tells what is forecast, and its surroundings."""
-CITY = ("--population", "20000", "--years", "7", "--seed", "11")
-"""The seasonal naive forecast of weeks is that of the year before, which wants some years."""
 
 
 def measure(folder: Path) -> Iterator[Row]:
@@ -55,10 +49,10 @@ def measure(folder: Path) -> Iterator[Row]:
         )
 
 
-def measure_city(lake: TestLake, city: tuple[str, ...] = CITY) -> Iterator[Row]:
+def of_city(as_of: str) -> Iterator[Row]:
     """For each family of forecasts: MASE, error by that of seasonal naive, and coverage of the model chosen, in its
-    test on a city that nothing was tuned on."""
-    moment = instant(made_city.to_gold(lake, city, SOURCES))
+    test on the gold of a city that nothing was tuned on."""
+    moment = instant(as_of)
     for family in FAMILIES.values():
         with opened("benchmark of forecasts", family.needs, (SUPERSEDED, *SURROUNDINGS)) as gold:
             known = panel(gold.spark, family, moment, gold.inputs)

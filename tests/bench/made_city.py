@@ -31,9 +31,9 @@ def to_gold(lake: TestLake, city: Sequence[str], sources: Sequence[str] = ("hosp
         for source in sources:
             for name, endpoint in load_source(source).endpoints.items():
                 if not endpoint.on_demand:
-                    _timed(name, lambda name=name: ingest.ingest(name, as_of))
+                    timed(name, lambda name=name: ingest.ingest(name, as_of))
     for name, step in (("people", linkage.run), ("gold", transform.run)):
-        _timed(name, lambda step=step: step(as_of))
+        timed(name, lambda step=step: step(as_of))
     settings.cache_clear()
     return as_of
 
@@ -41,7 +41,7 @@ def to_gold(lake: TestLake, city: Sequence[str], sources: Sequence[str] = ("hosp
 def to_features(lake: TestLake, city: Sequence[str]) -> str:
     """Make the city of those options, take its hospitals' records to features, and say for which instant."""
     as_of = to_gold(lake, city)
-    _timed("features", lambda: risk.build_features(as_of))
+    timed("features", lambda: risk.build_features(as_of))
     return as_of
 
 
@@ -50,7 +50,8 @@ def say(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
-def _timed(name: str, step: Callable[[], object]) -> None:
+def timed(name: str, step: Callable[[], object]) -> None:
+    """Take a step, and say how long it took."""
     started = time.monotonic()
     step()
     say(f"{name}: {time.monotonic() - started:.0f} s")
