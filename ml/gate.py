@@ -3,7 +3,8 @@
 A model passes when it meets the *floors* on its test people
 
 * the lower end of its AUROC's interval is above 0.55: it is better than chance beyond doubt;
-* its calibration error is at most 0.05, or no more than a perfectly calibrated model shows by chance;
+* its calibration error is at most 0.05, or no more than a perfectly calibrated model shows by chance; and it foretells
+  at most one and a half times the events that came, and they it, at the near end of the ratio's interval;
 * in no group (sex, age band) is it clearly worse than overall: AUROC more than 0.15 below, or mean probability
   more than 0.10 off the observed share, at the near end of the group's interval;
 * it finds the events of each sex and district nearly as often as everybody else's (``checks.opportunity_failures``);
@@ -45,6 +46,9 @@ log = logging.getLogger(__name__)
 
 LEAST_AUROC = 0.55
 MOST_CALIBRATION_ERROR = 0.05
+MOST_TIMES = 1.5
+"""As many events as that are foretold for each that comes, or the other way round, at most: ours. It is what holds
+rare events, of which probabilities may be many times too high and hardly off in shares."""
 CHANCE_LEVEL = 0.99
 """Of a hundred models that are calibrated perfectly, one is refused for its calibration error by chance."""
 MOST_AUROC_BELOW_OVERALL = 0.15
@@ -140,6 +144,14 @@ def floor_failures(
             f"Its probabilities are off: calibration error {error:.3f}, where at most {MOST_CALIBRATION_ERROR} is "
             f"allowed and chance explains {chance:.3f}."
         )
+    times = metrics.estimate(
+        metrics.expected_to_observed, test.y, probability, test.person, replicates=replicates
+    )
+    if is_off(times):
+        failures.append(
+            f"Its probabilities are off: it foretells {times} times the events that came, where "
+            f"{1 / MOST_TIMES:.2f} to {MOST_TIMES} is allowed."
+        )
     groups = _measured_groups(test)
     for name, rows in groups.items():
         found = metrics.estimates(
@@ -159,6 +171,11 @@ def floor_failures(
                 f"Its probabilities are off for {name}: mean predicted minus observed {found['bias']}."
             )
     return tuple(failures)
+
+
+def is_off(times: Estimate) -> bool:
+    """Whether events foretold by events that came are clearly beyond MOST_TIMES, either way."""
+    return times.low > MOST_TIMES or times.high < 1 / MOST_TIMES
 
 
 def worse_groups(

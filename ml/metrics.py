@@ -154,6 +154,12 @@ def calibration_in_the_large(y: Array, p: Array, weights: Array) -> Array:
     return weights @ (p - y) / weights.sum(axis=1)
 
 
+def expected_to_observed(y: Array, p: Array, weights: Array) -> Array:
+    """Events foretold by events that came (E/O): above one, risks are overstated; NaN where none came. Of rare events
+    it tells what a difference of shares is too small to tell (Debray and others, BMJ 2017; 356: i6460)."""
+    return _share(weights, p, y)
+
+
 def at_threshold(threshold: float) -> dict[str, Metric]:
     """accuracy, recall (sensitivity), precision (positive predictive value) and F1 of alerts at or above
     ``threshold``."""

@@ -28,9 +28,8 @@ from jobs.errors import CitywellError
 from ml import explain, models
 from ml.question import Question
 from ml.registry import Model
+from ml.training import DIGITS
 
-DIGITS = 6
-"""Decimals of a probability: what is compared with what is there already."""
 ROWS_AT_ONCE = 10_000
 WORKERS = 2
 """Chunks that are scored at a time, each by a thread: LightGBM and NumPy work without the interpreter's lock."""

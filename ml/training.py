@@ -21,6 +21,7 @@ differ by people alone. The model that is tested is the model that is used; it i
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -70,6 +71,8 @@ TEST_TIME = 0.40
 LONGEST_LATER_DAYS = 365
 """A question with a longer horizon is tested on other people of the same time: labels that were known before a later
 test part began would be of too long ago, where a city's records go back that far at all."""
+DIGITS = 6
+"""Decimals of a probability as it is told."""
 FEWEST_TRAINING_EVENTS = 50
 FEWEST_TEST_EVENTS = 10
 
@@ -282,7 +285,8 @@ def draw_lines(question: Question, out_of_fold: np.ndarray, y: np.ndarray) -> Li
     The alert line is the lowest probability with at most the budget's share of the cases at it or above; of many that
     are all alike, such as the leaf of a tree, none is alerted where all would be too many. Where the question states a
     ``cost_ratio`` (false alarm to missed event), alerts begin at the risk from which on they are worth it
-    (``decision.cost_threshold``), but never below the line of the alert budget.
+    (``decision.cost_threshold``), but never below the line of the alert budget. Lines are rounded down to DIGITS, so
+    that a probability on a line is there in full and as it is told.
     """
     found = np.sort(out_of_fold)
     values, below = np.unique(found, return_index=True)
@@ -290,4 +294,9 @@ def draw_lines(question: Question, out_of_fold: np.ndarray, y: np.ndarray) -> Li
     high = float(within[0] if len(within) else values[-1])
     if question.cost_ratio is not None:
         high = max(high, decision.cost_threshold(question.cost_ratio))
-    return Lines(medium=min(float(y.mean()), high), high=high)
+    return Lines(medium=_down(min(float(y.mean()), high)), high=_down(high))
+
+
+def _down(probability: float) -> float:
+    """Rounded down to DIGITS; what is as near to one of them as a float can be is that one."""
+    return math.floor(round(probability * 10**DIGITS, 3)) / 10**DIGITS

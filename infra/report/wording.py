@@ -15,6 +15,7 @@ METRIC_NAMES = {
     "brier": "Brier score",
     "calibration_error": "Calibration error",
     "calibration_in_the_large": "Predicted minus observed",
+    "expected_to_observed": "Events foretold by those that came",
     "calibration_intercept": "Calibration intercept",
     "calibration_slope": "Calibration slope",
 }

@@ -5,6 +5,7 @@ A metric has decayed when it is off *clearly*:
 * AUROC: the upper end of its interval is more than MOST_AUROC_LOSS below the lower end of the card's;
 * calibration in the large (mean probability minus observed share): the near end of its interval is further from zero
   than the calibration error that the gate allows;
+* events foretold by events that came: clearly beyond what the gate allows, either way;
 * calibration error: above what the gate allows, and above what chance explains.
 
 The lines of calibration are the gate's own (``ml.gate``): what would not have been let in has decayed. Brier score,
@@ -63,6 +64,7 @@ def performance(
     asked = {
         "auroc": metrics.auroc,
         **metrics.PROBABILITY,
+        "expected_to_observed": metrics.expected_to_observed,
         **{name: metrics.at_threshold(promised.alert_line)[name] for name in ("recall", "precision")},
     }
     found = metrics.estimates(asked, y, probability, person, replicates=replicates)
@@ -86,4 +88,7 @@ def _judged(figure: Figure, found: Estimate, promised: Promise) -> Figure:
     if figure.metric == "calibration_in_the_large":
         line = gate.MOST_CALIBRATION_ERROR
         return replace(told, line=line, is_crossed=found.low > line or found.high < -line)
+    if figure.metric == "expected_to_observed":
+        line = gate.MOST_TIMES if found.value > 1 else 1 / gate.MOST_TIMES
+        return replace(told, line=line, is_crossed=gate.is_off(found))
     return told

@@ -19,7 +19,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lake import tables
-from ml import models, registry, scoring
+from ml import models, registry
 from ml.lake import Lake
 from ml.monitoring.profile import PROBABILITY, Profile, counted, from_json, profile, to_json
 from ml.registry import Model
@@ -27,7 +27,7 @@ from ml.risk.declared import Risk
 from ml.risk.pipeline import build_id
 from ml.risk.reading import of_question
 from ml.tracking import Version, connected
-from ml.training import in_test_bucket
+from ml.training import DIGITS, in_test_bucket
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def _profiled(risk: Risk, model: Model, frame: pd.DataFrame) -> Profile:
     unseen = frame[is_unseen]
     if not set(model.features) <= set(frame.columns):
         return whole
-    probability = models.predict(model.pipeline, unseen[list(model.features)]).round(scoring.DIGITS)
+    probability = models.predict(model.pipeline, unseen[list(model.features)]).round(DIGITS)
     said = pd.DataFrame({PROBABILITY.name: probability})
     of_model = profile(said, [PROBABILITY], unseen["person_key"].nunique(), built_for)
     return Profile(built_for, {**whole.columns, **of_model.columns})

@@ -13,6 +13,7 @@ _METRICS = {
     "auroc": "AUROC",
     "calibration_error": "calibration error",
     "calibration_in_the_large": "mean predicted minus observed",
+    "expected_to_observed": "events foretold by events that came",
     "alert_share": "share of alerts",
     "mase_35d": "MASE of five weeks",
     "coverage_90_35d": "coverage of 90 % intervals in five weeks",

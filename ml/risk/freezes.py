@@ -103,9 +103,10 @@ def keep(
         texts=json.dumps(texts),
         frozen_at=datetime.now(UTC),
     )
-    for number, part in enumerate(_packed(freeze, table)):
+    for number, part in enumerate(_packed(freeze, table.sort_by("case_key"))):
         rows = lake.spark.createDataFrame(part)
         tables.retrying(partial(tables.append_batch, lake.spark, FROZEN, rows, f"{name}.{number}"))
+        crash_here("freeze:part")
     crash_here("freeze:written")
     if not any(held.freeze == name for held in _listed(lake.spark, None)):
         told = lake.spark.createDataFrame([tuple(asdict(freeze).values())], _FREEZE_COLUMNS)

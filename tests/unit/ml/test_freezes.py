@@ -17,7 +17,7 @@ from jobs.lake import catalog, engine, tables
 from jobs.settings import settings
 from ml import registry, risk
 from ml.question import Feature, Question
-from ml.risk import freezes, pipeline
+from ml.risk import freezes, pipeline, questions
 from ml.risk.reading import open_lake
 from tests.support.lake import TestLake
 from tests.support.mlflow import tracking_store
@@ -98,6 +98,37 @@ def test_a_freeze_that_was_changed_is_refused() -> None:
         pipeline.training_rows(NAME, freeze=name)
     with pytest.raises(CitywellError, match="There is no freeze 'happiness/1'"):
         pipeline.training_rows(NAME, freeze="happiness/1")
+
+
+def test_a_freeze_that_was_killed_between_parts_is_finished_whatever_the_order_of_its_rows(
+    trained_on: pa.Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(freezes, "ROWS_AT_ONCE", 40)
+
+    def keep(table: pa.Table) -> str:
+        with open_lake("test") as lake:
+            kept = freezes.keep(
+                lake,
+                questions.load(NAME).question,
+                table,
+                view="features.discharges",
+                as_of=AS_OF,
+                build_id="b",
+                data_versions={"features.discharges": 1},
+            )
+        return kept.freeze
+
+    def killed(where: str) -> None:
+        raise KeyboardInterrupt(where)
+
+    some = trained_on.slice(0, 100)
+    with monkeypatch.context() as patched:
+        patched.setattr(freezes, "crash_here", killed)
+        with pytest.raises(KeyboardInterrupt, match="freeze:part"):
+            keep(some)
+    other_order = some.take(np.random.default_rng(1).permutation(some.num_rows))
+    rows = pipeline.training_rows(NAME, freeze=keep(other_order))
+    assert rows.sort_by("case_key").equals(some.sort_by("case_key"))
 
 
 @pytest.mark.parametrize("kinds", [("number", "category"), ("number",), ("category",)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ml import gate
@@ -64,3 +65,20 @@ def test_a_refusal_is_written_down_as_text() -> None:
     tags = gate.judge(TEST, FAIR, "3", GOOD, replicates=100).tags()
     assert tags["gate_compared_with"] == "3"
     assert all(isinstance(value, str) for value in tags.values())
+
+
+def test_rare_risks_that_are_many_times_too_high_are_refused() -> None:
+    """Hardly off in shares: half a percent, and four are told."""
+    rng = np.random.default_rng(5)
+    true = np.clip(0.005 * np.exp(rng.normal(-0.5, 1.0, 20_000)), 0, 0.1)
+    rare = toy.Cases(
+        pd.DataFrame({"n": np.arange(20_000)}),
+        (rng.random(20_000) < true).astype(np.int64),
+        np.arange(20_000),
+        {},
+    )
+    assert gate.floor_failures(rare, true, replicates=200) == ()
+    [failure] = gate.floor_failures(rare, np.minimum(8 * true, 0.9), replicates=200)
+    assert failure.startswith("Its probabilities are off: it foretells ")
+    [failure] = gate.floor_failures(rare, true / 4, replicates=200)
+    assert failure.startswith("Its probabilities are off: it foretells ")

@@ -80,7 +80,7 @@ def test_training_again_gives_the_same_model(trained: training.Trained) -> None:
 def test_the_alert_line_keeps_the_budget_on_the_training_part(trained: training.Trained) -> None:
     alerts = trained.chosen.out_of_fold >= trained.lines.high
     assert alerts.mean() == pytest.approx(toy.QUESTION.alert_budget, abs=0.005)
-    assert trained.lines.medium == pytest.approx(trained.train.y.mean())
+    assert trained.lines.medium == pytest.approx(trained.train.y.mean(), abs=1e-6)
     assert [trained.lines.band(p) for p in (0.0, trained.lines.medium, trained.lines.high)] == [
         "low",
         "medium",
@@ -127,6 +127,15 @@ def test_costs_raise_the_alert_line_but_the_budget_is_a_cap(
     of_budget, of_costs = trained.lines.high, decision.cost_threshold(cost_ratio)
     assert lines.high == (of_budget if where == "the budget's line" else of_costs)
     assert lines.high == max(of_budget, of_costs)
+
+
+@pytest.mark.parametrize("step", [0.3801652893, 0.3801656893])
+def test_who_is_on_the_line_is_alerted_in_full_and_as_told(step: float) -> None:
+    """A step of an isotonic map has more digits than a score."""
+    y = (np.arange(100) % 5 == 0).astype(int)
+    lines = training.draw_lines(toy.QUESTION, np.repeat([0.1, step, 0.6], [80, 15, 5]), y)
+    assert lines.band(step) == lines.band(round(step, training.DIGITS)) == "high"
+    assert lines.band(step - 1e-5) == "medium"
 
 
 def test_many_alike_never_break_the_budget() -> None:

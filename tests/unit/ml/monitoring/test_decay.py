@@ -50,6 +50,16 @@ def test_risks_that_are_off_are_told_either_way(bias: float) -> None:
     assert crossed(*outcome(1500, 3, bias=bias)) >= {"calibration_in_the_large", "calibration_error"}
 
 
+def test_rare_risks_that_are_many_times_too_high_are_told() -> None:
+    rng = np.random.default_rng(8)
+    true = 0.005 * np.exp(rng.normal(-0.5, 1.0, 20_000))
+    y = (rng.random(20_000) < true).astype(float)
+    promised = Promise(auroc_low=0.6, alert_line=0.02)
+    for times, is_told in ((1, False), (4, True)):
+        found = decay.performance("toy", "1", y, times * true, np.arange(20_000), promised, replicates=200)
+        assert [f.metric for f in found if f.is_crossed] == ["expected_to_observed"] * is_told
+
+
 def test_few_cases_are_given_the_benefit_of_the_doubt() -> None:
     y, p, person = outcome(60, 4, bias=0.06)
     assert crossed(y, p, person) == set()
