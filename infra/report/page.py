@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ def render(data: ReportData, path: Path) -> Path:
         quarantine=_quarantine(data),
         failed=sum(c.failed for c in data.checks),
         warnings=sum(c.warnings for c in data.checks),
+        noticed=[c for c in data.checks if c.failed or c.warnings],
         activity=_activity(data.activity),
         coverage=_coverage(data.coverage),
         asked=show_questions.shown(data),
@@ -76,18 +78,22 @@ def render(data: ReportData, path: Path) -> Path:
 
 
 def _flows(flows: Iterable[Flow]) -> list[dict[str, Any]]:
-    """By source: its types, each with its bar."""
+    """By source: all its records, and each of its types, with bars."""
     ordered = sorted(flows, key=lambda f: (f.source, -f.received, f.resource_type))
+    groups = [(source, list(rows)) for source, rows in groupby(ordered, key=lambda f: f.source)]
     return [
-        {
-            "source": source,
-            "rows": [
-                {"flow": flow, "bar": charts.stacked_bar({name: getattr(flow, name) for name in OUTCOMES})}
-                for flow in rows
-            ],
-        }
-        for source, rows in groupby(ordered, key=lambda f: f.source)
+        {"source": source, "whole": _with_bar(_summed(rows)), "rows": [_with_bar(flow) for flow in rows]}
+        for source, rows in groups
     ]
+
+
+def _with_bar(flow: Flow) -> dict[str, Any]:
+    return {"flow": flow, "bar": charts.stacked_bar({name: getattr(flow, name) for name in OUTCOMES})}
+
+
+def _summed(flows: Sequence[Flow]) -> Flow:
+    counts = {name: sum(getattr(flow, name) for flow in flows) for name in ("received", *OUTCOMES)}
+    return replace(flows[0], resource_type="", **counts)
 
 
 def _quarantine(data: ReportData) -> Markup | None:
