@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from pandas.tseries.holiday import AbstractHolidayCalendar, EasterMonday, GoodFriday, Holiday
 
+from jobs.sources import load_all
+
 HOLIDAYS = (
     Holiday("New Year", month=1, day=1),
     GoodFriday,
@@ -26,6 +28,18 @@ class _CityCalendar(AbstractHolidayCalendar):
     rules = list(HOLIDAYS)  # noqa: RUF012 (as pandas declares it)
 
 
+def city_zone() -> str:
+    """The time zone of the city: that of the housing register, as in gold; UTC without one."""
+    zones = {e.name: e.time_zone for source in load_all().values() for e in source.endpoints.values()}
+    return zones.get("housing_city", "UTC")
+
+
+def local(instants: np.ndarray, zone: str) -> np.ndarray:
+    """What the clocks of ``zone`` show at each instant (datetime64, UTC): datetime64, shape as given."""
+    clocks = pd.DatetimeIndex(instants.ravel()).tz_localize("UTC").tz_convert(zone).tz_localize(None)
+    return clocks.to_numpy().reshape(instants.shape)
+
+
 def is_holiday(moments: np.ndarray) -> np.ndarray:
     """Whether the day of each moment (datetime64, local) is a public holiday; shape as given."""
     days = moments.astype("datetime64[D]")
@@ -36,12 +50,12 @@ def is_holiday(moments: np.ndarray) -> np.ndarray:
 
 
 def weekday(moments: np.ndarray) -> np.ndarray:
-    """0 Monday … 6 Sunday of each moment."""
+    """0 Monday … 6 Sunday of each moment (local)."""
     return (moments.astype("datetime64[D]").astype(np.int64) + 3) % 7
 
 
 def hour(moments: np.ndarray) -> np.ndarray:
-    """0 … 23 of each moment."""
+    """0 … 23 of each moment (local)."""
     return moments.astype("datetime64[h]").astype(np.int64) % 24
 
 

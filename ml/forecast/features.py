@@ -3,6 +3,9 @@
 Values of a series and of its surroundings are those up to the origin, the last complete period at the issue; only the
 calendar is known ahead. Values of a series are divided by its level (:func:`levels`), so that one model learns from
 series of any height.
+
+The calendar of an hour is the city's; its phases (the same hour of a day or weeks before) are UTC's, so those from
+before the clocks changed are an hour off.
 """
 
 from __future__ import annotations
@@ -99,6 +102,8 @@ def _own(panel: Panel, origins: np.ndarray, level: np.ndarray) -> dict[str, np.n
 
 def _calendar(panel: Panel, origins: np.ndarray, *, with_year: bool) -> dict[str, np.ndarray]:
     target = panel.target_starts(origins)
+    if panel.grain == "hour":
+        target = calendar.local(target, calendar.city_zone())
     found = {"horizon": np.arange(1, panel.rhythm.horizon + 1, dtype=float)[None, :]}
     if with_year:
         angle = calendar.year_angle(target)

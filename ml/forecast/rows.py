@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from jobs.sources import load_all
 from ml.forecast.backtest import Forecaster, naive_scale, pinball
+from ml.forecast.calendar import city_zone
 from ml.forecast.conformal import QUANTILES
 from ml.forecast.families import DERIVED, Derived
 from ml.forecast.panel import STEP, Grain, Panel
@@ -70,12 +70,6 @@ MONITORED = pa.schema(
 """``model``: of forecasts, by family. ``metric``: mae and mase (of p50), coverage_90 (share from p05 to p95) or pinball
 (mean of the five quantiles, in units of ``scale``). ``day``: of the targets. ``n``: targets, each issue's counted."""
 _VALUES = ("expected", "p05", "p10", "p50", "p90", "p95", "scale")
-
-
-def city_zone() -> str:
-    """The time zone of the city: that of the housing register, as in gold; UTC without one."""
-    zones = {e.name: e.time_zone for source in load_all().values() for e in source.endpoints.values()}
-    return zones.get("housing_city", "UTC")
 
 
 def issued(

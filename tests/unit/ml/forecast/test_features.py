@@ -59,3 +59,19 @@ def test_calendars_are_known_ahead() -> None:
     assert calendar.is_holiday(days).tolist() == [True, True, True, False, True]
     assert calendar.weekday(days).tolist() == [4, 0, 4, 5, 4]
     assert calendar.hour(np.array(["2026-01-01T17:00"], dtype="datetime64[s]")).tolist() == [17]
+
+
+def test_the_calendar_of_an_hour_is_that_of_the_citys_clocks() -> None:
+    made = panel(periods=24 * 900, grain="hour")
+    last = int(np.flatnonzero(made.starts == np.datetime64("2026-03-28T23:00"))[0])
+    new_year = int(np.flatnonzero(made.starts == np.datetime64("2025-12-31T22:00"))[0])
+
+    def hours_after(origin: int, feature: str) -> list[float]:
+        found = features.table(made, np.array([origin]))
+        return found.x[: made.rhythm.horizon, found.names.index(feature)].tolist()
+
+    assert hours_after(last, "hour")[:4] == [1, 3, 4, 5], "2026-03-29, when clocks go from 2 to 3"
+    assert hours_after(last - 24, "hour")[:4] == [1, 2, 3, 4]
+    assert hours_after(new_year, "is_holiday")[:26] == [1] * 24 + [0, 0]
+    assert hours_after(new_year, "weekday")[:2] == [3, 3], "a Thursday"
+    assert hours_after(new_year - 1, "is_holiday")[:2] == [0, 1]
