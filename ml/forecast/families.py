@@ -31,7 +31,8 @@ class Family:
     first; a level ``ward`` counts where the hospitals name wards. known: SQL of the facts as they stood at ``{as_of}``,
     which the other two read as ``known``. events: SQL, ``teller``, one column per level, ``at`` (date, or timestamp for
     hours) and ``n``. told: SQL, ``source``, ``teller``, ``at`` (date) and ``n`` of anything a teller tells. is_stock: n
-    are changes, and a value is their sum up to the end of the period. needs: tables.
+    are changes, and a value is their sum up to the end of the period. needs: tables. dated_by: the one of them, by
+    ``date``, without whose days nothing can be counted; nothing is known before its first nor after its last.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Family:
     told: str
     needs: tuple[str, ...]
     is_stock: bool = False
+    dated_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -232,6 +234,7 @@ FAMILIES: Mapping[str, Family] = {
                 _SYNDROMIC.replace("{pattern}", pattern),
                 _TOLD_ENCOUNTER,
                 (ENCOUNTER, EXPOSURE),
+                dated_by=EXPOSURE,
             )
             for name, (words, pattern) in SYNDROMES.items()
         ),

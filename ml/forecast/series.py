@@ -46,9 +46,13 @@ def panel(spark: SparkSession, family: Family, as_of: datetime, tables: Collecti
     known = known.replace("{superseded}", SUPERSEDED if SUPERSEDED in tables else none)
     spark.sql(known).createOrReplaceTempView("known")
     told, events = _rows(spark, family.told), _rows(spark, family.events)
+    until = _complete_until(spark, family.grain, as_of)
+    if family.dated_by is not None:
+        first, end = _span(spark, family.dated_by)
+        told, events = _within(told, first, end), _within(events, first, end)
+        until = {source: min(moment, end) for source, moment in until.items()}
     if told.empty or events.empty:
         return None
-    until = _complete_until(spark, family.grain, as_of)
     starts = _starts(family.grain, told["at"], max(until.values()))
     if not len(starts):
         return None
@@ -80,6 +84,18 @@ def _complete_until(spark: SparkSession, grain: Grain, as_of: datetime) -> dict[
             instant = instant.tz_convert(zones.get(source, "UTC")).normalize()
         found[source] = np.datetime64(instant.tz_localize(None), "s")
     return found
+
+
+def _span(spark: SparkSession, table: str) -> tuple[np.datetime64, np.datetime64]:
+    """First day of a table by ``date``, and the day after its last; NaT where it is empty."""
+    days = _rows(spark, f"select min(date) as first, max(date) as last from {table}").iloc[0]  # noqa: S608
+    first, last = pd.to_datetime(days).to_numpy().astype("datetime64[s]")
+    return first, last + np.timedelta64(1, "D")
+
+
+def _within(rows: pd.DataFrame, first: np.datetime64, end: np.datetime64) -> pd.DataFrame:
+    at = pd.to_datetime(rows["at"])
+    return rows[(at >= first) & (at < end)].reset_index(drop=True)
 
 
 def _starts(grain: Grain, told: pd.Series, until: np.datetime64) -> np.ndarray:

@@ -252,6 +252,38 @@ def test_syndromes_are_counted_where_people_live() -> None:
     assert counted("gastrointestinal_daily", rows) is None
 
 
+def test_days_on_which_nobodys_district_is_known_are_no_zeros_of_districts() -> None:
+    people, known_days = ("p0", "p1"), range(10, DAYS - 5)
+    colds = [
+        encounter(
+            f"c{n}-{person}",
+            f"{day(FIRST, n)}T08:00",
+            f"{day(FIRST, n)}T09:00",
+            reason_code="J06.9",
+            person_key=person,
+        )
+        for n in range(DAYS)
+        for person in people
+    ]
+    lived = [
+        {
+            "person_key": person,
+            "date": datetime.fromisoformat(day(FIRST, n)).date(),
+            "district_code": f"CW-{person}",
+        }
+        for n in known_days
+        for person in people
+    ]
+    panel = counted("respiratory_daily", visits(*colds) | {"gold.fct_exposure_daily": lived})
+    assert panel is not None
+    assert panel.names == ("CW-p0", "CW-p1", "city")
+    assert str(panel.starts[0])[:10] == day(FIRST, 10)
+    assert str(panel.starts[-1])[:10] == day(FIRST, DAYS - 6)
+    assert row(panel, "CW-p0") == [1.0] * len(known_days)
+    assert row(panel, "city") == [2.0] * len(known_days)
+    assert counted("respiratory_daily", visits(*colds)) is None, "of no day a district is known"
+
+
 def test_the_surroundings_are_those_of_days_that_are_over() -> None:
     around = [
         {
