@@ -53,11 +53,14 @@ def train(
 def issue(as_of: datetime | str, families: Collection[str] = tuple(FAMILIES)) -> Summary:
     """Forecast each family that has a champion from what was known at ``as_of``; append to ``scores.forecast``.
 
-    ``rows``: issued, by family, those that were there already included; ``added``: rows that were not.
+    ``rows``: issued, by family, those that were there already included; ``added``: rows that were not. ``younger``: by
+    family, the instant its model was trained for, where that is after ``as_of``; what such a model says of then is no
+    foresight, and :func:`score_past` leaves it out.
     """
     moment = instant(as_of)
     issued: dict[str, int] = {}
     without: dict[str, str] = {}
+    younger: dict[str, str] = {}
     added = 0
     with _lake("issue forecasts") as lake, threadpool_limits(models.THREADS):
         for family in _asked_for(families):
@@ -66,6 +69,8 @@ def issue(as_of: datetime | str, families: Collection[str] = tuple(FAMILIES)) ->
             if champion is None or found is None:
                 without[family.name] = "no_champion" if champion is None else "not_told"
                 continue
+            if store.trained_for(champion) > moment:
+                younger[family.name] = champion.tags["as_of"]
             table = rows.issued(found, store.load(champion, found), moment, champion, _inputs(lake, family))
             issued[family.name] = table.num_rows
             added += _append(lake, table, batch_id(family.name, moment, champion, _inputs(lake, family)))
@@ -77,6 +82,7 @@ def issue(as_of: datetime | str, families: Collection[str] = tuple(FAMILIES)) ->
         "as_of": moment.isoformat(),
         "rows": issued,
         "without": without,
+        "younger": younger,
         "added": added,
         "version": version,
     }
@@ -85,7 +91,8 @@ def issue(as_of: datetime | str, families: Collection[str] = tuple(FAMILIES)) ->
 def score_past(as_of: datetime | str, days: int = SCORED_DAYS) -> pa.Table:
     """Figures of the forecasts whose targets came in the ``days`` before ``as_of``: :data:`ml.forecast.rows.MONITORED`.
 
-    Against what is known at ``as_of``; forecasts issued after it are left out.
+    Against what is known at ``as_of``; forecasts issued after it, or by a model that was trained for an instant after
+    their issue, are left out.
     """
     moment = instant(as_of)
     found = [rows.MONITORED.empty_table()]
@@ -100,6 +107,7 @@ def score_past(as_of: datetime | str, days: int = SCORED_DAYS) -> pa.Table:
             .select(rows.SCHEMA.names)
             .toArrow()
         )
+        past = rows.foretold(past, store.trainings(set(past["model_name"].to_pylist())))
         for family in FAMILIES.values():
             known = _panel(lake, family, moment)
             if known is not None:
@@ -117,7 +125,7 @@ def _train(lake: Lake, family: Family, moment: datetime, max_age_days: int | Non
     name = store.model_name(family.name)
     holder = registry.champion(name)
     if holder is not None and max_age_days is not None:
-        age = moment - datetime.fromisoformat(holder.tags["as_of"])
+        age = moment - store.trained_for(holder)
         if age < timedelta(days=max_age_days):
             return _outcome("fresh", f"Version {holder.number} was trained {age.days} days ago.", holder)
     known = _panel(lake, family, moment)

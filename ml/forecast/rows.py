@@ -124,6 +124,19 @@ def instants(starts: np.ndarray, grain: Grain) -> pd.DatetimeIndex:
     return naive.tz_localize(city_zone(), nonexistent="shift_forward", ambiguous=ambiguous).tz_convert("UTC")
 
 
+def foretold(forecasts: pa.Table, learnt_until: Mapping[tuple[str, str], datetime]) -> pa.Table:
+    """The rows of ``scores.forecast`` whose model knew nothing later than their issue.
+
+    learnt_until: by name and number of a model's version, the instant it was trained for; rows of others are left out.
+    """
+    made_by = zip(*(forecasts[name].to_pylist() for name in ("model_name", "model_version")), strict=True)
+    is_foretold = [
+        version in learnt_until and learnt_until[version] <= issue_at
+        for version, issue_at in zip(made_by, forecasts["issue_at"].to_pylist(), strict=True)
+    ]
+    return forecasts.filter(pa.array(is_foretold, pa.bool_()))
+
+
 def scored(forecasts: pa.Table, panel: Panel) -> pa.Table:
     """Figures in MONITORED of the forecasts (rows of ``scores.forecast``) of a panel's family, and of what is derived
     from it, whose targets have come; others are left out. Of a batch repeated for one issue the last row counts."""

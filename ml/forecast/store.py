@@ -65,6 +65,17 @@ def find_training(family: str, key: str, *, uri: str | None = None) -> Version |
     return versions[0] if versions else None
 
 
+def trained_for(version: Version) -> datetime:
+    """The instant a version was trained for: it knows nothing later."""
+    return datetime.fromisoformat(version.tags["as_of"])
+
+
+def trainings(names: Iterable[str], *, uri: str | None = None) -> dict[tuple[str, str], datetime]:
+    """By name and number, the instant that each version of the registered models ``names`` was trained for."""
+    listed = (one.version for name in names for one in registry.versions(name, uri=uri))
+    return {(version.name, version.number): trained_for(version) for version in listed}
+
+
 def register(
     family: Family,
     panel: Panel,

@@ -166,6 +166,16 @@ def test_forecasts_are_scored_as_their_targets_come(
     assert 0.75 <= mean["coverage_90"] <= 1
 
 
+def test_what_a_model_says_of_days_it_has_learnt_is_told_as_such_and_not_judged(
+    issued: dict[str, Any],
+) -> None:
+    assert issued["younger"] == {}
+    of_then = forecast.issue(AS_OF - timedelta(days=14))
+    assert of_then["younger"] == dict.fromkeys(FAMILIES, AS_OF.isoformat())
+    assert of_then["added"] == 3 * 3 * 14
+    assert forecast.score_past(AS_OF).num_rows == 0
+
+
 def test_a_model_that_the_gate_refuses_issues_nothing(
     trained: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
