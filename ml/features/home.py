@@ -37,7 +37,11 @@ BASE_END, WEIGHED_BEFORE = "week_before", "three_days_before"
 
 @dataclass(frozen=True)
 class AtHome:
-    """People with a hospital's record, of whom a device told within HEARD_DAYS, who are alive and not in hospital."""
+    """People with a hospital's record, of whom a device told within HEARD_DAYS, who are alive and not in hospital.
+
+    Who has a record, and who is in hospital, goes by what was known at the instant of the case. Who had died by then is
+    not asked about, though it may have been told some days later.
+    """
 
     gone: str = "merged"
     columns: tuple[str, ...] = ()
@@ -85,13 +89,13 @@ class AtHome:
         table = (
             asked.join(person, "person_key")
             .join(_data_ends(facts.encounter, as_of), F.col("person_key") == F.col("of_person"), "left")
-            .join(_in_hospital(facts.encounter, asked), ["person_key", "as_of"], "left")
+            .join(_on_record(facts.encounter, asked), ["person_key", "as_of"], "left")
             .join(dead, F.col("person_key") == F.col("dead_person_key"), "left")
             .withColumn("is_dead", F.col("dead_person_key").isNotNull())
         )
         exclusion = (
             F.when(F.col("is_dead") & ~holds(F.col("dead_by") > F.col("as_of")), "died")
-            .when(F.col("data_end_at").isNull(), "no_hospital")
+            .when(F.col("is_in_hospital").isNull(), "no_hospital")
             .when(F.col("is_in_hospital"), "in_hospital")
         )
         made = {
@@ -121,25 +125,23 @@ def _data_ends(encounter: DataFrame, as_of: datetime) -> DataFrame:
     return ends.agg(F.min("data_end_at").alias("data_end_at")).withColumnRenamed("person_key", "of_person")
 
 
-def _in_hospital(encounter: DataFrame, asked: DataFrame) -> DataFrame:
-    """person_key, as_of, ``is_in_hospital`` of those with an inpatient stay that goes on, as known at ``as_of``."""
+def _on_record(encounter: DataFrame, asked: DataFrame) -> DataFrame:
+    """person_key, as_of, ``is_in_hospital`` of those of whom a hospital's record was known at ``as_of``.
+
+    is_in_hospital: by what was known then an inpatient stay goes on.
+    """
     at = F.col("as_of")
     goes_on: tuple[Column, ...] = (
-        F.col("of_person") == F.col("person_key"),
-        is_known(at),
+        F.col("is_inpatient"),
+        F.col("part_of_key").isNull(),
         F.col("started_at") <= at,
         F.col("started_at") > back(at, LONGEST_STAY_DAYS),
         F.col("ended_at").isNull() | (F.col("ended_at") > at),
     )
-    stays = (
-        recorded(encounter)
-        .where("is_inpatient and part_of_key is null")
-        .select(
-            F.col("person_key").alias("of_person"), "started_at", "ended_at", "usable_at", "superseded_at"
-        )
-    )
-    found = asked.join(stays, reduce(and_, goes_on)).select("person_key", "as_of").distinct()
-    return found.withColumn("is_in_hospital", F.lit(True))
+    told = recorded(encounter).withColumnRenamed("person_key", "of_person")
+    known = asked.join(told, (F.col("of_person") == F.col("person_key")) & is_known(at))
+    is_in_hospital = F.bool_or(holds(reduce(and_, goes_on)))
+    return known.groupBy("person_key", "as_of").agg(is_in_hospital.alias("is_in_hospital"))
 
 
 def _own(kind: str, concept: str, name: str, words: str, unit: str) -> tuple[Windowed | Derived, ...]:

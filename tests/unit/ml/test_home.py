@@ -108,6 +108,40 @@ def test_who_is_left_out_and_why(spark: SparkSession) -> None:
     }
 
 
+def test_whom_a_hospital_first_sees_between_two_builds_was_no_case_before(spark: SparkSession) -> None:
+    """Of all three devices tell all the time. A hospital sees one on 15 October, tells another's visit of January anew
+    in November, and never hears of the third."""
+    people = ("seen", "retold", "never")
+    first = visit("retold", "2025-01-01")
+    facts = gold.facts(
+        spark,
+        persons=[gold.person(who) for who in people],
+        device_days=[row for who in people for row in days(who, "2025-09-24", "2025-10-19")],
+    )
+    encounters = [
+        END_OF_DATA,
+        visit("seen", "2025-10-15", EMERGENCY),
+        gold.superseded(first, "2025-11-01"),
+        {**first, "usable_at": gold.at("2025-11-01")},
+    ]
+    facts = replace(facts, encounter=gold.encounter_versions(spark, encounters))
+
+    def asked(build: datetime) -> dict[str, list[str]]:
+        known = HOME.cases.known(facts, build).where("exclusion is null").orderBy("as_of").collect()
+        return {who: [f"{r['as_of']:%m-%d}" for r in known if r["person_key"] == who] for who in people}
+
+    assert asked(datetime(2025, 10, 14, tzinfo=UTC)) == {
+        "seen": [],
+        "retold": ["09-29", "10-06", "10-13"],
+        "never": [],
+    }
+    assert asked(AS_OF) == {
+        "seen": ["10-20"],
+        "retold": ["09-29", "10-06", "10-13", "10-20"],
+        "never": [],
+    }
+
+
 def test_who_withdraws_the_consent_has_no_case_and_the_score_falls(spark: SparkSession) -> None:
     """With the consent what devices told leaves gold: the readings of one, the days of another."""
     facts = gold.facts(
