@@ -29,7 +29,8 @@ class Windowed:
     it begins at this instant of the case instead. with_own: an event that names one of the case's ``own_encounters``
     counts at the very instant ``until`` as well.
 
-    An event that is dated to the day, month or year alone is in a window when that day, month or year ends in it.
+    An event that is dated to the day, month or year alone is in a window when the whole day, month or year lies in it:
+    it does not begin before the window does, and is over when the window ends.
     """
 
     feature: Feature

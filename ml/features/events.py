@@ -212,7 +212,7 @@ _OF_A_DAY = {"steps": "steps", "resting_heart_rate": "resting_heart_rate_per_min
 
 def home_days(lifestyle_daily: DataFrame) -> DataFrame:
     """Days that devices told, one event for each ``concept`` (steps; resting_heart_rate, /min; sleep, minutes) that has
-    a value. A day is in a window when it ends in it; it is taken as a day of UTC. key: person, day and concept."""
+    a value; taken as days of UTC. key: person, day and concept."""
     told = F.explode(
         F.array(
             *(

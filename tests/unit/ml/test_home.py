@@ -208,13 +208,15 @@ def test_what_is_told_later_or_by_a_hospital_moves_no_feature_of_home(spark: Spa
     assert told[0] == told[1] == told[2]
 
 
-def test_a_day_that_is_not_over_is_in_no_mean(spark: SparkSession) -> None:
-    """Asked on Sunday noon, of whom the wristband has told Saturday, and Sunday so far."""
+def test_a_day_that_lies_in_the_window_in_part_is_in_no_mean(spark: SparkSession) -> None:
+    """Asked on Sunday noon, of whom the wristband has told Thursday, Saturday, and Sunday so far: the three days before
+    begin on Thursday noon."""
     facts = gold.facts(
         spark,
         persons=[gold.person("p")],
         encounters=[END_OF_DATA, visit("p", "2025-01-01")],
         device_days=[
+            gold.device_day("p", "2025-10-02", 2000, 64),
             gold.device_day("p", "2025-10-04", 8000, 64, usable="2025-10-05T06:00"),
             gold.device_day("p", "2025-10-05", 900, 70, usable="2025-10-05T11:00"),
         ],
@@ -222,7 +224,7 @@ def test_a_day_that_is_not_over_is_in_no_mean(spark: SparkSession) -> None:
     noon = MONDAY - timedelta(hours=12)
     opened = HOME.cases.open(facts, noon, HOME.cases.standing(facts)).drop("exclusion")
     [row] = HOME.made(opened, facts, questions.features_of(HOME)).toArrow().to_pylist()
-    assert (row["steps_mean_3d"], row["days_told_7d"]) == (8000.0, 1.0)
+    assert (row["steps_mean_3d"], row["days_told_7d"]) == (8000.0, 2.0)
 
 
 # What follows Monday 6 October 2025 within seven days.
