@@ -29,22 +29,29 @@ RETURN = Outcome("admission", "true")
 
 def issued(spark: SparkSession, risk: Risk, version: int, as_of: datetime) -> DataFrame:
     """The scores of a question that were made up to ``as_of``, with ``issued_at``, ``starts_at`` (from when on they
-    speak) and ``is_taken_back`` (the score of this case that was issued last is a withdrawal).
+    speak) and ``withdrawn_at`` (when the case's score was withdrawn before this one expired; null where it was not).
 
     version: of ``scores.risk``.
     """
     valid_days = risk.valid_days or risk.horizon_days
-    newest_first = Window.partitionBy("risk_key").orderBy(F.desc("issued_at"), F.desc("scored_at"))
+    of_case = Window.partitionBy("risk_key").orderBy("issued_at", "scored_at")
+    is_withdrawal = F.col("status") == scoring.WITHDRAWN
+    next_withdrawal = F.min(F.when(is_withdrawal, F.col("issued_at"))).over(
+        of_case.rowsBetween(Window.currentRow, Window.unboundedFollowing)
+    )
     return (
         tables.read(spark, scores.SCORES, version)
         .where(F.col("target") == risk.name)
         .withColumn("issued_at", scores.issued_at())
         .withColumn("starts_at", F.col("expires_at") - F.expr(f"interval {valid_days} days"))
         .where(F.col("issued_at") <= F.lit(as_of))
-        .withColumn("last_status", F.first("status").over(newest_first))
-        .withColumn("is_taken_back", F.col("last_status") == scoring.WITHDRAWN)
+        .withColumn("next_withdrawal", next_withdrawal)
+        .withColumn(
+            "withdrawn_at",
+            F.when(F.col("next_withdrawal") < F.col("expires_at"), F.col("next_withdrawal")),
+        )
         .where(F.col("status") == scoring.ACTIVE)
-        .drop("last_status")
+        .drop("next_withdrawal")
     )
 
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
+from jobs.lake import tables
+from ml import scoring
 from ml.features import Facts
 from ml.monitoring import fate, outcomes
+from ml.risk import scores as risk_scores
 from ml.risk.emergency_90d import RISK as EMERGENCY
 from ml.risk.readmission_30d import RISK as READMISSION
+from tests.support.lake import TestLake
 from tests.unit.ml import gold
 
 AS_OF = gold.at("2025-12-31")
@@ -17,12 +22,12 @@ assert AS_OF is not None
 SCORES = (
     "risk_key string, batch_id string, source string, patient_key string, encounter_key string, "
     "model_version string, probability double, is_alert boolean, scored_at timestamp, issued_at timestamp, "
-    "starts_at timestamp, expires_at timestamp"
+    "starts_at timestamp, expires_at timestamp, withdrawn_at timestamp"
 )
 
 
 def scores(spark: SparkSession, text: str) -> DataFrame:
-    """key, patient, issued; and alert (no), starts (issued), expires (a month later), stay, version (1)."""
+    """key, patient, issued; and alert (no), starts (issued), expires (30 December), withdrawn, stay, version (1)."""
     rows = [
         {
             "risk_key": row["key"],
@@ -37,6 +42,7 @@ def scores(spark: SparkSession, text: str) -> DataFrame:
             "issued_at": gold.at(row["issued"]),
             "starts_at": gold.at(row.get("starts") or row["issued"]),
             "expires_at": gold.at(row.get("expires") or "2025-12-30"),
+            "withdrawn_at": gold.at(row.get("withdrawn")),
         }
         for number, row in enumerate(gold.text_table(text))
     ]
@@ -65,20 +71,59 @@ def test_an_alert_begins_where_none_held_and_where_one_was_due(spark: SparkSessi
     rows = scores(
         spark,
         """
-        key | patient | issued     | expires    | alert
-        a   | a       | 2025-06-01 | 2025-07-01 | yes
-        a   | a       | 2025-06-10 | 2025-07-10 | yes
-        a   | a       | 2025-06-20 | 2025-07-20 | no
-        a   | a       | 2025-06-25 | 2025-07-25 | yes
-        a   | a       | 2025-07-24 | 2025-08-24 | yes
-        b   | b       | 2025-06-01 | 2025-07-01 | no
+        key | patient | issued     | expires    | alert | withdrawn
+        a   | a       | 2025-06-01 | 2025-07-01 | yes   | -
+        a   | a       | 2025-06-10 | 2025-07-10 | yes   | -
+        a   | a       | 2025-06-20 | 2025-07-20 | no    | -
+        a   | a       | 2025-06-25 | 2025-07-25 | yes   | -
+        a   | a       | 2025-07-24 | 2025-08-24 | yes   | -
+        b   | b       | 2025-06-01 | 2025-07-01 | no    | -
+        c   | c       | 2025-06-01 | 2025-07-01 | yes   | 2025-06-05
+        c   | c       | 2025-06-06 | 2025-07-06 | yes   | -
         """,
     )
-    begun = fate.alerts(rows).orderBy("issued_at").collect()
+    begun = fate.alerts(rows).orderBy("risk_key", "issued_at").collect()
     assert [(row["risk_key"], f"{row['issued_at']:%m-%d}") for row in begun] == [
         ("a", "06-01"),
         ("a", "06-25"),
         ("a", "07-24"),
+        ("c", "06-01"),
+        ("c", "06-06"),
+    ]
+
+
+def test_a_score_is_withdrawn_while_it_holds(lake: TestLake, spark: SparkSession) -> None:
+    """Of one case a score ran out long before another was withdrawn, and a third was made since; of the other case none
+    was withdrawn."""
+    rows = gold.text_table(
+        """
+        key | issued     | expires    | status    | withdrawn_at
+        a   | 2025-01-01 | 2025-04-01 | active    | -
+        a   | 2025-05-20 | 2025-08-20 | active    | 2025-06-20
+        a   | 2025-06-10 | 2025-09-10 | active    | 2025-06-20
+        a   | 2025-06-20 | 2025-09-10 | withdrawn | -
+        a   | 2025-07-01 | 2025-10-01 | active    | -
+        b   | 2025-06-10 | 2025-09-10 | active    | -
+        """
+    )
+    for row in rows:
+        issued = gold.at(row["issued"])
+        told = {
+            "risk_key": row["key"],
+            "target": EMERGENCY.name,
+            "scored_at": issued,
+            "expires_at": gold.at(row["expires"]),
+            "status": row["status"],
+        }
+        made = pa.Table.from_pylist([told], schema=scoring.RISK_SCHEMA)
+        risk_scores.add(spark, made, f"{EMERGENCY.name}.{issued:%Y%m%dT%H%M%SZ}.v1.{row['key']}")
+    version = tables.version(risk_scores.SCORES)
+    assert version is not None
+    found = outcomes.issued(spark, EMERGENCY, version, AS_OF).orderBy("risk_key", "issued_at").toArrow()
+    assert [(row["risk_key"], row["issued_at"], row["withdrawn_at"]) for row in found.to_pylist()] == [
+        (row["key"], gold.at(row["issued"]), gold.at(row["withdrawn_at"]))
+        for row in rows
+        if row["status"] == "active"
     ]
 
 
@@ -149,11 +194,12 @@ def test_alerts_are_followed_to_what_was_done_and_what_came(spark: SparkSession)
     rows = scores(
         spark,
         """
-        key | patient | issued     | expires    | alert
-        a   | a       | 2025-06-01 | 2025-07-01 | yes
-        b   | b       | 2025-06-01 | 2025-07-01 | yes
-        c   | c       | 2025-06-01 | 2025-07-01 | yes
-        d   | c       | 2025-12-20 | 2026-01-20 | yes
+        key | patient | issued     | expires    | alert | withdrawn
+        a   | a       | 2025-06-01 | 2025-07-01 | yes   | -
+        b   | b       | 2025-06-01 | 2025-07-01 | yes   | -
+        c   | c       | 2025-06-01 | 2025-07-01 | yes   | -
+        d   | c       | 2025-12-20 | 2026-01-20 | yes   | -
+        e   | a       | 2025-06-02 | 2025-07-02 | yes   | 2025-06-09
         """,
     )
     given = facts(
@@ -181,8 +227,9 @@ def test_alerts_are_followed_to_what_was_done_and_what_came(spark: SparkSession)
         "b": (False, True, True),
         "c": (True, False, True),
         "d": (False, None, False),
+        "e": (False, True, True),
     }
     shares = {
         figure.metric: (figure.value, figure.n) for figure in fate.figures(found, "emergency_90d", AS_OF)
     }
-    assert shares == {"acted_on": (2 / 3, 3), "precision": (2 / 3, 3)}
+    assert shares == {"acted_on": (2 / 3, 3), "precision": (3 / 4, 4)}
