@@ -1,6 +1,7 @@
 """Look at models after they were put to use: what they are asked, how they answer, what became of it.
 
-What crosses its line is told to the webhook. A question that moved or decayed on data that its newest training has not
+What crosses its line is told to the webhook, at least once: it may be told again where one instant is looked at twice,
+as for its scores and for its forecasts. A question that moved or decayed on data that its newest training has not
 seen is trained again: the train DAG waits for the asset ``citywell://models/retrain``, which names the questions. That
 comes to an end, as the training that follows has seen the data (``ml.monitoring.asking``).
 """

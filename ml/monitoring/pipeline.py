@@ -59,8 +59,9 @@ def monitor(as_of: datetime | str) -> dict[str, Summary]:
     ``forecasts``.
 
     ``outcome``: monitored, no_champion, or failed where the champion cannot be loaded (the others go on). ``crossed``:
-    how many figures crossed their lines; ``words``: which; ``is_new``: whether any of them had not in a run before;
-    ``is_asked``: whether the question is to be trained again (``asking``).
+    how many figures crossed their lines; ``words``: which; ``is_new``: whether any of them had not in the run for the
+    instant before; ``is_asked``: whether the question is to be trained again (``asking``); ``newest_training``: the
+    instant of its newest.
     """
     moment = instant(as_of)
     past = forecasts.judged(forecast_pipeline.score_past(moment), forecasts.promised(_forecast_models()))
@@ -94,7 +95,8 @@ def monitor(as_of: datetime | str) -> dict[str, Summary]:
 def tell(found: Mapping[str, Summary]) -> int:
     """Tell the webhook, if one is set, what has newly crossed a line or is to be trained again; how many were told.
 
-    found: of :func:`monitor`.
+    At least once: a further run for the same instant tells it again, whether the one before was killed before it told
+    or not; so what is new of a day may be told for its scores and for its forecasts. found: of :func:`monitor`.
     """
     told = 0
     for name, summary in found.items():
@@ -121,7 +123,8 @@ def write_pages(as_of: datetime | str) -> list[str]:
 @dataclass(frozen=True)
 class _Held:
     """What ``quality.monitoring`` has already. crossed: (target, kind, subject, metric) of what had crossed its line in
-    the run for the instant before, or in an earlier one for this instant. is_latest: none was for a later instant."""
+    the run for the instant before: an earlier one for this instant may have been killed before it told. is_latest: none
+    was for a later instant."""
 
     crossed: frozenset[tuple[str, str, str, str]]
     is_latest: bool
@@ -132,10 +135,13 @@ class _Held:
             return cls(frozenset(), True)
         rows = tables.read(lake.spark, figures.TABLE, lake.versions[figures.TABLE])
         instants = {row[0].replace(tzinfo=UTC) for row in rows.select("as_of").distinct().collect()}
-        before = max((at for at in instants if at < moment), default=moment)
-        seen = F.col("as_of").isin(before, moment)
-        keys = rows.where(F.col("is_crossed") & seen).select("target", "kind", "subject", "metric").collect()
-        return cls(frozenset(map(tuple, keys)), all(at <= moment for at in instants))
+        is_latest = all(at <= moment for at in instants)
+        before = max((at for at in instants if at < moment), default=None)
+        if before is None:
+            return cls(frozenset(), is_latest)
+        crossed = rows.where(F.col("is_crossed") & (F.col("as_of") == F.lit(before)))
+        keys = crossed.select("target", "kind", "subject", "metric").collect()
+        return cls(frozenset(map(tuple, keys)), is_latest)
 
 
 def _seen(
@@ -275,6 +281,7 @@ def _publish(lake: Lake, measured: Sequence[Figure], moment: datetime) -> None:
     crash_here("monitor:written")
     written = [table for table in (figures.TABLE, fate.TABLE) if tables.exists(table)]
     lake.publish("quality", f"monitor {moment.isoformat()}", {t: written_version(t) for t in written})
+    crash_here("monitor:published")
 
 
 def _forecast_models() -> dict[str, str]:

@@ -942,11 +942,12 @@ CATALOGUE: tuple[Fault, ...] = (
             ),
             (
                 167,
-                "features, training, scoring, forecasts, mining",
+                "features, training, scoring, forecasts, mining, monitoring",
                 (
                     "faults/test_killed_models.py::test_models_killed_at_every_step_converge",
                     "faults/test_killed_forecasts.py::test_forecasts_killed_at_every_step_converge",
                     "faults/test_killed_forecasts.py::test_mining_killed_on_its_way_converges[sail]",
+                    "faults/test_drift.py::test_a_change_of_a_measure_is_seen_named_and_asks_for_training[sail]",
                 ),
             ),
             (
