@@ -49,7 +49,7 @@ class Seen:
     """What was found of a question. unseen: figures on data that its newest training has not seen."""
 
     champion: Version
-    newest: Version
+    newest: asking.Training
     figures: tuple[Figure, ...]
     unseen: tuple[Figure, ...]
 
@@ -85,7 +85,7 @@ def monitor(as_of: datetime | str) -> dict[str, Summary]:
             found[risk.name] = _summary(seen.figures, labels, held) | {
                 "is_asked": asking.is_asked(seen.newest, seen.unseen, moment),
                 "model_version": champion.number,
-                "newest_training": seen.newest.number,
+                "newest_training": seen.newest.as_of.isoformat(),
             }
         found[FORECASTS] = _summary(past, {}, held) | {"is_asked": False}
         _publish(lake, measured, moment)
@@ -147,12 +147,12 @@ class _Held:
 def _seen(
     lake: Lake, facts: Facts, risk: Risk, champion: Version, moment: datetime, *, is_latest: bool
 ) -> Seen:
-    newest = asking.newest_training(risk.name) or champion
+    newest = asking.newest_training(risk.name) or asking.Training.of(champion)
     measured = _moved(lake, risk, champion, moment)
-    is_newest = newest.number == champion.number
-    unseen = measured if is_newest else _moved(lake, risk, newest, moment)
+    is_newest = newest.version is not None and newest.version.number == champion.number
+    unseen = measured if is_newest else _moved_since(lake, risk, newest, moment)
     if any(figure.is_crossed for figure in unseen):
-        has_more = asking.has_more_cases(risk, facts, asking.trained_for(newest), moment)
+        has_more = asking.has_more_cases(risk, facts, newest.as_of, moment)
         unseen = unseen if has_more else []
     if scores.SCORES not in lake.versions:
         return Seen(champion, newest, tuple(measured), tuple(unseen))
@@ -165,7 +165,7 @@ def _seen(
         for number, cases in known.groupby("model_version", sort=True)
         for figure in _performance(risk, str(number), cases, promised)
     ]
-    since = pd.Timestamp(asking.trained_for(newest))
+    since = pd.Timestamp(newest.as_of)
     is_unseen = (known["model_version"] == champion.number) & (known["ends_at"] > since)
     fates = fate.became(fate.alerts(issued), came, facts, moment)
     if is_latest:
@@ -198,6 +198,17 @@ def _moved(lake: Lake, risk: Risk, version: Version, moment: datetime) -> list[F
     ]
 
 
+def _moved_since(lake: Lake, risk: Risk, training: asking.Training, moment: datetime) -> list[Figure]:
+    """:func:`_moved` since a training; features alone where it came to no model."""
+    if training.version is not None:
+        return _moved(lake, risk, training.version, moment)
+    made = _scored_last(lake, risk.view.now, moment)
+    before = None if made is None else reference.of_build(lake, risk, training.as_of)
+    if made is None or before is None:
+        return []
+    return drift.judged("input_drift", risk.name, None, before, _asked(lake, risk, made, before))
+
+
 def _compared(lake: Lake, risk: Risk, version: Version, moment: datetime) -> tuple[Profile, Profile] | None:
     """What the training of ``version`` saw, and what was scored last up to ``moment``: features, and the probabilities
     of ``version`` that stand. None where there is nothing to compare."""
@@ -205,10 +216,15 @@ def _compared(lake: Lake, risk: Risk, version: Version, moment: datetime) -> tup
     before = None if made is None else reference.of_version(lake, risk, version)
     if made is None or before is None:
         return None
-    made_for, at = made
-    after = reference.now(risk, tables.read(lake.spark, risk.view.now, at), before, made_for)
-    said = reference.said(_standing(lake, risk, version, moment), before, made_for)
+    after = _asked(lake, risk, made, before)
+    said = reference.said(_standing(lake, risk, version, moment), before, made[0])
     return before, replace(after, columns={**after.columns, **said.columns})
+
+
+def _asked(lake: Lake, risk: Risk, made: tuple[datetime, int], like: Profile) -> Profile:
+    """The features of a scoring that :func:`_scored_last` found, in the bins of ``like``."""
+    made_for, at = made
+    return reference.now(risk, tables.read(lake.spark, risk.view.now, at), like, made_for)
 
 
 def _scored_last(lake: Lake, table: str, moment: datetime) -> tuple[datetime, int] | None:

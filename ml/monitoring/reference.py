@@ -63,6 +63,13 @@ def of_version(lake: Lake, risk: Risk, version: Version, *, uri: str | None = No
     return from_json(to_json(made))
 
 
+def of_build(lake: Lake, risk: Risk, as_of: datetime) -> Profile | None:
+    """The profile of what a training for ``as_of`` saw that came to no model, so that there is no run to keep it with.
+    None where no build is as new."""
+    frame = _newest_cases(lake, risk, as_of)
+    return None if frame.empty else _of_features(risk, frame)
+
+
 def now(risk: Risk, rows: DataFrame, like: Profile, made_for: datetime) -> Profile:
     """The features of the question as they were scored last, in the bins of ``like``. rows: of the view's ``now``;
     made_for: the instant of that scoring."""
@@ -102,15 +109,18 @@ def _newest_cases(lake: Lake, risk: Risk, as_of: datetime) -> pd.DataFrame:
     return cases.where(F.col("starts_at") >= since).orderBy("case_key").toArrow().to_pandas()
 
 
-def _profiled(risk: Risk, model: Model, frame: pd.DataFrame) -> Profile:
-    question = risk.question
+def _of_features(risk: Risk, frame: pd.DataFrame) -> Profile:
     built_for = frame["built_as_of"].iloc[0].tz_convert("UTC").isoformat()
-    whole = profile(frame, question.features, frame["person_key"].nunique(), built_for)
-    is_unseen = frame["patient_key"].map(lambda patient: in_test_bucket(question, patient))
+    return profile(frame, risk.question.features, frame["person_key"].nunique(), built_for)
+
+
+def _profiled(risk: Risk, model: Model, frame: pd.DataFrame) -> Profile:
+    whole = _of_features(risk, frame)
+    is_unseen = frame["patient_key"].map(lambda patient: in_test_bucket(risk.question, patient))
     unseen = frame[is_unseen]
     if not set(model.features) <= set(frame.columns):
         return whole
     probability = models.predict(model.pipeline, unseen[list(model.features)]).round(DIGITS)
     said = pd.DataFrame({PROBABILITY.name: probability})
-    of_model = profile(said, [PROBABILITY], unseen["person_key"].nunique(), built_for)
-    return Profile(built_for, {**whole.columns, **of_model.columns})
+    of_model = profile(said, [PROBABILITY], unseen["person_key"].nunique(), whole.built_for)
+    return Profile(whole.built_for, {**whole.columns, **of_model.columns})

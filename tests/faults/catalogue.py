@@ -1125,6 +1125,7 @@ CATALOGUE: tuple[Fault, ...] = (
                         "a_change_of_a_measure_is_seen_named_and_asks_for_training",
                         "looking_again_replaces_what_was_said",
                         "the_report_shows_it_and_nobody",
+                        "a_training_that_came_to_no_model_is_not_asked_for_again",
                         "a_training_that_saw_it_is_not_asked_for_again_whatever_the_gate_said",
                         "decay_on_outcomes_that_no_training_has_seen_asks_again",
                         "the_alerts_of_each_score_are_followed",

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from jobs.settings import settings
-from ml import metrics, models, monitoring, registry, risk
+from ml import metrics, models, monitoring, refusals, registry, risk
 from ml.monitoring import fate, figures
 from ml.risk import pipeline
 from ml.risk.readmission_30d import RISK
@@ -168,6 +168,17 @@ def test_the_report_shows_it_and_nobody(moved: dict[str, Any], lake: TestLake) -
     keys = [row["encounter_key"] for row in lake.rows("select encounter_key from features.discharges_now")]
     assert len(keys) > 50
     assert not [key for key in keys if key in told]
+
+
+def test_a_training_that_came_to_no_model_is_not_asked_for_again(moved: dict[str, Any]) -> None:
+    """The day's training has too few to learn from; on the next day nothing else has moved."""
+    risk.build_features(at(REPLACED + 40))
+    refusals.note(TARGET, at(REPLACED + 40), "There are 3 cases.")
+    lived(REPLACED + 41)
+    seen = looked(REPLACED + 41)
+    assert "last sodium (PSI" in seen["words"], "it has moved since the champion's training"
+    assert not seen["is_new"], "nobody is told twice of what had crossed the day before"
+    assert not seen["is_asked"]
 
 
 def test_a_training_that_saw_it_is_not_asked_for_again_whatever_the_gate_said(moved: dict[str, Any]) -> None:

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pyspark.sql import SparkSession
 
+from ml import refusals, registry
+from ml.aliases import Listed
 from ml.monitoring import asking, words
 from ml.monitoring.figures import SCHEMA, Figure, as_table
 from ml.risk.declared import Risk
@@ -20,8 +22,12 @@ CROSSED = Figure("input_drift", "toy", "1", "sodium", "psi", 1.523, 300, line=0.
 QUIET = Figure("input_drift", "toy", "1", "age", "psi", 0.02, 300, line=0.28, q=0.8)
 
 
-def trained(days_before: float) -> Version:
-    return Version("toy", "2", "run", {"as_of": (AS_OF - timedelta(days=days_before)).isoformat()})
+def version(number: str, days_before: float) -> Version:
+    return Version("toy", number, "run", {"as_of": (AS_OF - timedelta(days=days_before)).isoformat()})
+
+
+def trained(days_before: float) -> asking.Training:
+    return asking.Training.of(version("2", days_before))
 
 
 @pytest.mark.parametrize(
@@ -39,6 +45,24 @@ def test_a_question_is_asked_for_what_its_newest_training_has_not_seen(
     days_before: float, unseen: list[Figure], is_asked: bool
 ) -> None:
     assert asking.is_asked(trained(days_before), unseen, AS_OF) is is_asked
+
+
+@pytest.mark.parametrize(
+    ("refused_before", "comes_to"),
+    [(9, "2"), (7, "2"), (3, None)],
+    ids=["an older one was refused", "the same one was", "a later one was"],
+)
+def test_a_training_that_came_to_no_model_is_the_newest_too(
+    mlflow_uri: str, monkeypatch: pytest.MonkeyPatch, refused_before: float, comes_to: str | None
+) -> None:
+    listed = [Listed(made, (), False) for made in (version("3", 8), version("2", 7), version("1", 7))]
+    monkeypatch.setattr(registry, "versions", lambda name, uri=None: listed)
+    refused_for = AS_OF - timedelta(days=refused_before)
+    refusals.note("toy", refused_for, "There are 3 cases.", uri=mlflow_uri)
+    newest = asking.newest_training("toy", uri=mlflow_uri)
+    assert newest is not None
+    assert (newest.version and newest.version.number) == comes_to
+    assert newest.as_of == max(refused_for, AS_OF - timedelta(days=7))
 
 
 def test_what_crossed_is_said_in_words_the_worst_first_and_not_endlessly() -> None:
