@@ -3,8 +3,8 @@
 ``build_features``, ``train`` and ``score`` serve every question alike.
 """
 
-from ml.risk.batch import score
+from ml.risk.batch import published, score
 from ml.risk.pipeline import build_features, train
 from ml.risk.questions import load, names
 
-__all__ = ["build_features", "load", "names", "score", "train"]
+__all__ = ["build_features", "load", "names", "published", "score", "train"]

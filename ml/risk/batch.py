@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from jobs.crash import crash_here
 from jobs.errors import CitywellError
-from jobs.lake import engine, tables
+from jobs.lake import control, engine, tables
 from jobs.writeback import ages
 from ml import registry
 from ml.features import Facts, View
@@ -32,8 +32,9 @@ def score(as_of: datetime | str, names: Sequence[str] | None = None) -> dict[str
 
     names: of questions; by default all. The features are made once for each view and published as they are now
     (``features.<view>_now``). Scores that have not expired, of cases that can no longer be asked about, are withdrawn.
-    ``outcome``: scored, or no_champion. A question whose champion cannot score keeps the scores it has and stops no
-    other: when all have been tried, those in trouble are named in one CitywellError.
+    ``outcome``: scored, or no_champion. A question whose champion cannot score keeps the other scores it has and stops
+    no other question: when all have been tried and what is new is published (:func:`published`), those in trouble are
+    named in one CitywellError.
 
     A challenger scores the same cases into ``scores.shadow``, which nobody is told of; ``shadow`` of a summary says how
     many it added, or why it could not, which is no trouble of the run.
@@ -56,7 +57,6 @@ def score(as_of: datetime | str, names: Sequence[str] | None = None) -> dict[str
                     continue
                 try:
                     found[risk.name] = _score(lake, risk, holder, rows, standing, moment)
-                    versions[scores.SCORES] = written_version(scores.SCORES)
                 except CitywellError as error:
                     troubles[risk.name] = error
                     continue
@@ -66,9 +66,9 @@ def score(as_of: datetime | str, names: Sequence[str] | None = None) -> dict[str
         if found:
             runs = [_answered(risk, found[risk.name], moment) for risk in asked if risk.name in found]
             versions[scores.ANSWERED] = scores.write_answered(lake.spark, runs)
-        if tables.exists(scores.SHADOW):
-            versions[scores.SHADOW] = written_version(scores.SHADOW)
         if versions:
+            appended = filter(tables.exists, (scores.SCORES, scores.SHADOW))
+            versions |= {table: written_version(table) for table in appended}
             versions[scores.QUESTIONS] = scores.write_questions(lake.spark, questions.declared())
             lake.publish("scores", moment.isoformat(), versions)
         held = {run.target: run for run in scores.answered(lake.spark)} if troubles else {}
@@ -80,6 +80,12 @@ def score(as_of: datetime | str, names: Sequence[str] | None = None) -> dict[str
             do="; ".join(dict.fromkeys(error.do for error in troubles.values())),
         )
     return {risk.name: found.get(risk.name) or _no_champion(risk, moment) for risk in asked}
+
+
+def published(as_of: datetime | str) -> bool:
+    """Whether a scoring for this instant has published anything, be it one that ended in trouble."""
+    with control.connect() as conn:
+        return control.is_published(conn, "scores", instant(as_of).isoformat())
 
 
 def _write_now(lake: Lake, view: View, facts: Facts, moment: datetime, standing: DataFrame) -> int:
@@ -98,19 +104,21 @@ def _write_now(lake: Lake, view: View, facts: Facts, moment: datetime, standing:
 def _score(
     lake: Lake, risk: Risk, holder: registry.Version, rows: DataFrame, standing: DataFrame, moment: datetime
 ) -> Summary:
-    """Score the question's cases among a view's ``rows``, and append what is new."""
+    """Withdraw what must no longer be acted on, whether or not the champion can score; then score the question's cases
+    among a view's ``rows``, and append what is new."""
+    open_now = scores.opened(rows, risk)
+    fallen = scores.withdrawals(lake.spark, risk, standing, open_now, moment, datetime.now(UTC))
+    batch_id = scores.batch_id(risk.name, moment, holder.number, lake.inputs, fallen)
+    withdrawn = scores.add(lake.spark, fallen, batch_id)
     asked = of_question(rows.where(risk.population), risk)
     issued = issue(lake, risk, holder, asked, moment, scores.SCORES)
-    left = scores.outside(rows, risk)
-    withdrawn = scores.withdrawals(lake.spark, risk, standing, left, moment, datetime.now(UTC))
-    batch_id = scores.batch_id(risk.name, moment, holder.number, lake.inputs, withdrawn)
     return {
         "question": risk.name,
         "as_of": moment.isoformat(),
         "outcome": "scored",
         "open": asked.count(),
         "added": issued.added,
-        "withdrawn": scores.add(lake.spark, withdrawn, batch_id),
+        "withdrawn": withdrawn,
         "bands": dict(issued.bands),
         "model_version": holder.number,
         "version": written_version(scores.SCORES),
@@ -138,12 +146,9 @@ def _shadow(
     try:
         asked = of_question(rows.where(risk.population), risk)
         issued = issue(lake, risk, challenger, asked, moment, scores.SHADOW)
-    except (CitywellError, KeyError, ValueError) as error:
-        log.warning(
-            "challenger %s of %s cannot score (%s)", challenger.number, risk.name, type(error).__name__
-        )
-        reason = error.what if isinstance(error, CitywellError) else "It does not fit the present features."
-        return {**summary, "outcome": "cannot_score", "reason": reason}
+    except CitywellError as error:
+        log.warning("challenger %s of %s cannot score: %s", challenger.number, risk.name, error.what)
+        return {**summary, "outcome": "cannot_score", "reason": error.what}
     return {**summary, "outcome": "scored", "added": issued.added}
 
 

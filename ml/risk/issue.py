@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
+from jobs.errors import CitywellError
 from jobs.lake import engine
 from ml import registry, scoring
 from ml.lake import Lake
@@ -35,8 +36,21 @@ def issue(
     not said there yet.
 
     A run that is stopped between two parts says the rest when it is run again. Raises CitywellError when the model
-    cannot score the present features.
+    cannot score the present features; of an unexpected error it names the kind alone, as its message may quote values.
     """
+    try:
+        return _issue(lake, risk, version, asked, as_of, table)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CitywellError(
+            f"The model does not fit the present features ({type(error).__name__}).",
+            where=f"model {version.name} version {version.number}",
+            do="train again; the gate replaces a champion that cannot score",
+        ) from None
+
+
+def _issue(
+    lake: Lake, risk: Risk, version: registry.Version, asked: DataFrame, as_of: datetime, table: str
+) -> Issued:
     model = registry.load(version)
     unsaid = scores.unsaid(lake.spark, risk, asked, version.number, as_of, table)
     chunks = scoring.score(

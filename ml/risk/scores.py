@@ -101,7 +101,8 @@ def unsaid(
 
     Nothing new is said by the same model of the same person with the same inputs, unless the score that stands was
     withdrawn, or expires within RENEWED_BEFORE_DAYS. A stay is asked about as of its own discharge: told anew, it is
-    scored anew. table: SCORES or SHADOW.
+    scored anew. Of whom a run for a later instant has said something, were it a withdrawal, nothing is said any more:
+    it would count as the newest. table: SCORES or SHADOW.
     """
     names = sorted(risk.question.feature_names)
     values = (F.coalesce(F.col(name).cast("string"), F.lit("")) for name in names)
@@ -109,8 +110,9 @@ def unsaid(
     if not tables.exists(table):
         return asked
     is_stay = F.col("held_encounter").isNotNull()
+    issued = tables.read(spark, table).where(F.col("target") == risk.name)
     held = (
-        newest(tables.read(spark, table).where(F.col("target") == risk.name))
+        newest(issued)
         .where((F.col("status") == scoring.ACTIVE) & (F.col("model_version") == model_version))
         .select(
             *(F.col(name).alias(f"held_{name}") for name in _SAID),
@@ -129,7 +131,17 @@ def unsaid(
         & (F.col("input_digest") == F.col("held_input_digest"))
         & (~is_stay | (F.col("as_of") == F.col("held_as_of")))
     )
-    return asked.join(held, is_said, "left_anti")
+    later = issued.where(_is_of_later_run(as_of)).select(
+        F.col("source").alias("later_source"),
+        F.col("patient_key").alias("later_patient"),
+        F.col("encounter_key").alias("later_encounter"),
+    )
+    is_said_later = (
+        (F.col("source") == F.col("later_source"))
+        & (F.col("patient_key") == F.col("later_patient"))
+        & F.col("encounter_key").eqNullSafe(F.col("later_encounter"))
+    )
+    return asked.join(held, is_said, "left_anti").join(later, is_said_later, "left_anti")
 
 
 def add(spark: SparkSession, rows: pa.Table, batch_id: str, table: str = SCORES) -> int:
@@ -147,17 +159,18 @@ def add(spark: SparkSession, rows: pa.Table, batch_id: str, table: str = SCORES)
     return rows.num_rows
 
 
-def outside(rows: DataFrame, risk: Risk) -> DataFrame:
-    """subject_key of the open cases of a view (``rows``) that are not in the question's population."""
+def opened(rows: DataFrame, risk: Risk) -> DataFrame:
+    """subject_key of the open cases of a view (``rows``), and ``is_asked``: it is in the question's population."""
     is_asked = F.coalesce(F.expr(risk.population), F.lit(False))
-    return rows.where(~is_asked).select(F.coalesce("encounter_key", "patient_key").alias("subject_key"))
+    subject_key = F.coalesce("encounter_key", "patient_key")
+    return rows.select(subject_key.alias("subject_key"), is_asked.alias("is_asked"))
 
 
 def withdrawals(
     spark: SparkSession,
     risk: Risk,
     standing: DataFrame,
-    left: DataFrame,
+    open_now: DataFrame,
     as_of: datetime,
     withdrawn_at: datetime,
 ) -> pa.Table:
@@ -165,8 +178,9 @@ def withdrawals(
 
     Withdrawn is the newest score of a case when it has not expired at ``as_of`` and the case does not stand any more: a
     run for an older instant must not take back what a later one has seen. standing: of the question's case maker.
-    left: :func:`outside` of what is open at ``as_of``; who has left the population is told of by a run that is no older
-    than those that have said something since.
+    open_now: :func:`opened` of what is open at ``as_of``. What has left is an open case that is in the population no
+    more, and a person who is no open case at all (is in hospital, say); only a run tells of it that is no older than
+    those that have said something since.
 
     ``status_reason``: why it has fallen, what the case maker calls ``gone`` where the subject is there no more,
     ``moved`` (the stay is another patient's now, and has a score of its own there) or LEFT.
@@ -183,17 +197,17 @@ def withdrawals(
     live = newest(held).where(is_live)
     live = live.withColumn("subject_key", F.coalesce("encounter_key", "patient_key"))
     now = standing.withColumnRenamed("patient_key", "patient_now").withColumn("is_there", F.lit(True))
-    is_of_later_run = _run() > f"{as_of:{_RUN}}"
-    is_newest = held.where((F.col("target") == risk.name) & is_of_later_run).isEmpty()
-    has_left = left.distinct().withColumn("has_left", F.lit(is_newest))
+    is_newest = held.where((F.col("target") == risk.name) & _is_of_later_run(as_of)).isEmpty()
+    is_stay = F.col("encounter_key").isNotNull()
+    has_left = F.lit(is_newest) & ~F.coalesce("is_asked", is_stay)
     why = (
         F.when(F.col("is_there").isNull(), risk.view.cases.gone)
         .when(~F.col("patient_now").eqNullSafe(F.col("patient_key")), "moved")
         .when(F.col("fallen").isNotNull(), F.col("fallen"))
-        .when(F.col("has_left"), LEFT)
+        .when(has_left, LEFT)
     )
     fallen = (
-        live.join(now, "subject_key", "left").join(has_left, "subject_key", "left").withColumn("why", why)
+        live.join(now, "subject_key", "left").join(open_now, "subject_key", "left").withColumn("why", why)
     )
     return (
         fallen.where("why is not null")
@@ -223,6 +237,10 @@ def issued_at() -> Column:
     parts = ((1, 4, "-"), (5, 2, "-"), (7, 2, "T"), (10, 2, ":"), (12, 2, ":"), (14, 2, "Z"))
     pieces = [F.concat(F.substring(stamp, at, length), F.lit(mark)) for at, length, mark in parts]
     return F.concat(*pieces).cast("timestamp")
+
+
+def _is_of_later_run(as_of: datetime) -> Column:
+    return _run() > f"{as_of:{_RUN}}"
 
 
 def _run() -> Column:

@@ -82,6 +82,12 @@ def publish_tables(conn: Connection, kind: str, run_id: str, tables: Mapping[str
         return int(known) if known is not None else _insert_publication(conn, kind, run_id, tables)
 
 
+def is_published(conn: Connection, kind: str, run_id: str) -> bool:
+    """Whether a run has made table versions visible."""
+    query = "select exists (select from publication where kind = %s and run_id = %s)"
+    return bool(scalar(conn, query, kind, run_id))
+
+
 def current_versions(conn: Connection, *, as_of_publication: int | None = None) -> dict[str, int]:
     """The version at which each published table is to be read, now or as of an earlier publication.
 

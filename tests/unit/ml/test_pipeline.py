@@ -277,6 +277,27 @@ def test_a_discharge_that_a_message_told_is_scored_once(scored: dict[str, Any], 
         assert lake.rows(query) == [once]
 
 
+def test_a_run_for_an_older_instant_leaves_the_score_of_a_stay_that_was_told_anew(
+    scored: dict[str, Any], lake: TestLake
+) -> None:
+    """A discharge is taken back, and told again; the older run knows of the first alone."""
+    later, older = AS_OF + timedelta(days=4, hours=20), AS_OF + timedelta(days=4, hours=9)
+    first = gold.encounter(key="anew", person="p1", **{"from": "2025-12-28", "to": "2026-01-02T08:00"})
+    stays = {**first, "status": "in-progress", "ended_at": None, "usable_at": gold.at("2026-01-05T10:00")}
+    rows = city(PEOPLE)
+    rows["encounters"].append(
+        gold.encounter(key="anew", person="p1", **{"from": "2025-12-28", "to": "2026-01-05T12:00"})
+    )
+    taken_back = gold.superseded(first, "2026-01-05T10:00")
+    publish(rows, [taken_back, gold.superseded(stays, "2026-01-05T12:00")])
+    newest = "select as_of from scores.risk where encounter_key = 'anew' order by scored_at desc limit 1"
+    risk.score(later, [TARGET])
+    said = lake.rows(newest)
+    assert said == [{"as_of": gold.at("2026-01-05T12:00").replace(tzinfo=None)}]
+    risk.score(older, [TARGET])
+    assert lake.rows(newest) == said
+
+
 def scored_stay(lake: TestLake, but: str) -> str:
     """The first scored stay of a patient other than ``but``."""
     [row] = lake.rows(
@@ -350,10 +371,8 @@ def test_an_instant_needs_a_time_zone(text: str) -> None:
         risk.score(text)[TARGET]
 
 
-def test_people_are_scored_anew_when_something_changed_or_a_score_runs_out(
-    scored: dict[str, Any], lake: TestLake
-) -> None:
-    """A question about people, from its features to its scores, through a month."""
+def test_people_are_scored_anew_when_something_changed(scored: dict[str, Any], lake: TestLake) -> None:
+    """A question about people, from its features to its scores."""
     name, moment = "emergency_90d", AS_OF + timedelta(days=10)
     publish(city(PEOPLE))
     risk.build_features(moment)
@@ -385,9 +404,6 @@ def test_people_are_scored_anew_when_something_changed_or_a_score_runs_out(
     died = risk.score(moment + timedelta(days=3), [name])[name]
     assert died["withdrawn"] == 1
 
-    due = risk.score(moment + timedelta(days=29, hours=1), [name])[name]
-    assert due["added"] > 0.9 * due["open"], "all but those scored since run out within a day"
-
 
 @pytest.fixture
 def served(unused_port: int) -> Iterator[str]:
@@ -409,7 +425,7 @@ def test_a_single_request_gets_the_answer_of_the_batch(
     scored: dict[str, Any], lake: TestLake, served: str
 ) -> None:
     """Two questions of forty people each, over HTTP: what the batch said last of the same features."""
-    moment = AS_OF + timedelta(days=12)
+    moment = AS_OF + timedelta(days=14)
     publish(city(PEOPLE))
     risk.score(moment)
     columns = "person_key, encounter_key, probability, band, is_alert, reasons, model_version"
@@ -448,3 +464,8 @@ def test_a_single_request_says_who_is_not_asked_and_what_is_wrong(
     assert wrong.status_code == 400
     assert "no risk question" in wrong.json()["message"]
     assert "Traceback" not in wrong.text
+
+
+def test_people_are_scored_anew_when_a_score_runs_out(scored: dict[str, Any]) -> None:
+    due = risk.score(AS_OF + timedelta(days=39, hours=1), ["emergency_90d"])["emergency_90d"]
+    assert due["added"] > 0.9 * due["open"], "all but those scored since run out within a day"
