@@ -1,4 +1,8 @@
-"""Answer the risk questions that have a champion, for everybody they ask about; without one there is nothing to do."""
+"""Answer the risk questions that have a champion, for everybody they ask about; without one there is nothing to do.
+
+A champion in trouble stops its own question; what was published of the others, and what was withdrawn, is announced.
+The run then fails, so that it is seen.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +31,23 @@ def score() -> None:
 
         return risk.score(common.as_of())
 
-    @task(outlets=[common.SCORES])
-    def announce(scored: dict[str, dict[str, object]]) -> None:
-        if not any(one["outcome"] == "scored" for one in scored.values()):
-            raise AirflowSkipException("there is no champion yet")
+    @task(outlets=[common.SCORES], trigger_rule="all_done")
+    def announce() -> None:
+        """A scoring that failed may have published something all the same."""
+        from ml import risk
+
+        if not risk.published(common.as_of()):
+            raise AirflowSkipException("nothing was published")
         common.announce(common.SCORES)
 
-    announce(score_people())
+    @task
+    def complete(scored: dict[str, dict[str, object]]) -> int:
+        """Fails with the scoring, so that the run does."""
+        return len(scored)
+
+    scored = score_people()
+    scored >> announce()
+    complete(scored)
 
 
 score()

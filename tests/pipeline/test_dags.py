@@ -363,7 +363,29 @@ def test_gold_that_fails_a_test_is_not_announced(airflow, monkeypatch, told):
 @pytest.fixture
 def scored(airflow, monkeypatch) -> Run:
     monkeypatch.setattr(risk, "score", lambda as_of: {QUESTION: {"outcome": "scored"}})
+    monkeypatch.setattr(risk, "published", lambda as_of: True)
     return airflow.run("score", {"as_of": FIRST})
+
+
+@pytest.mark.parametrize("is_published", [True, False])
+def test_a_champion_in_trouble_keeps_the_other_questions_scores_from_nobody(
+    airflow, monkeypatch, told, is_published
+):
+    def fail(as_of: str) -> dict[str, object]:
+        raise CitywellError("Not all questions were answered", where=QUESTION, do="Train again")
+
+    monkeypatch.setattr(risk, "score", fail)
+    monkeypatch.setattr(risk, "published", lambda as_of: is_published and as_of == FIRST)
+    run = airflow.run("score", {"as_of": FIRST})
+    assert run.tasks == {
+        "score_people": "failed",
+        "announce": "success" if is_published else "skipped",
+        "complete": "upstream_failed",
+    }
+    assert (run.state, run.announced) == ("failed", {SCORES: FIRST} if is_published else {})
+    assert [(message["what"], message["where"]) for message in told] == [
+        ("Not all questions were answered", QUESTION)
+    ]
 
 
 def test_a_hospital_that_takes_no_scores_does_not_keep_them_from_the_serving_database(
