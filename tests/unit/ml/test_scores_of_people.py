@@ -52,7 +52,7 @@ def champion(name: str, *, uri: str | None = None) -> Version:
 
 def model(version: Version, error: Exception | None = None) -> Model:
     features = tuple(questions.load(version.name).question.feature_names)
-    return Model(version, Pipeline(error), Lines(0.5, 0.5), features, pd.DataFrame())  # type: ignore[arg-type]
+    return Model(version, Pipeline(error), Lines(0.5, 0.5), features, pd.DataFrame())
 
 
 @pytest.fixture
