@@ -105,11 +105,11 @@ def summed(bottom: np.ndarray, summing: np.ndarray) -> np.ndarray:
 
     A series that has not begun counts nothing; where one that has begun tells nothing, its sums are not known either.
     """
-    has_begun = np.maximum.accumulate(~np.isnan(bottom), axis=1)
-    known = np.where(has_begun, bottom, 0.0)
-    total = summing @ known
-    begun_any = (summing @ has_begun.astype(float)) > 0
-    return np.where(begun_any, total, np.nan)
+    is_known = ~np.isnan(bottom)
+    has_begun = np.maximum.accumulate(is_known, axis=1)
+    total = summing @ np.where(is_known, bottom, 0.0)
+    has_begun_any, has_gap = (summing @ parts > 0 for parts in (has_begun, has_begun & ~is_known))
+    return np.where(has_begun_any & ~has_gap, total, np.nan)
 
 
 def hierarchy(

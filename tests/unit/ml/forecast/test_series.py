@@ -122,6 +122,7 @@ def test_a_hospital_that_lags_has_gaps_and_so_has_the_city() -> None:
     assert np.isnan(row(panel, "h2")[-5:]).all()
     assert np.isnan(row(panel, "city")[-5:]).all()
     assert row(panel, "city")[-6] == 2
+    assert row(panel, "h1") == [1] * DAYS, "who does not lag stays known"
 
 
 def test_occupancy_counts_who_is_there_at_the_end_of_the_day() -> None:
