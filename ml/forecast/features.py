@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from ml.forecast import calendar
 from ml.forecast.panel import CITY, Grain, Panel
@@ -55,9 +56,13 @@ def table(panel: Panel, origins: np.ndarray, *, with_year: bool = False) -> Tabl
 
 
 def levels(panel: Panel, origins: np.ndarray) -> np.ndarray:
-    """Mean of the newest known values of each series at each origin, (series, origins), at least LOWEST_LEVEL."""
-    mean = trailing_mean(panel.values, panel.rhythm.level)[:, origins]
-    return np.maximum(np.nan_to_num(mean, nan=LOWEST_LEVEL), LOWEST_LEVEL)
+    """Mean of what is known in the ``Rhythm.level`` periods up to the newest known one at each origin.
+
+    Shape (series, origins). LOWEST_LEVEL at least, and where nothing has ever been known.
+    """
+    mean = trailing_mean(panel.values, panel.rhythm.level)
+    at_known = pd.DataFrame(np.where(np.isnan(panel.values), np.nan, mean))
+    return at_known.ffill(axis=1).fillna(0.0).clip(lower=LOWEST_LEVEL).to_numpy()[:, origins]
 
 
 def trailing_mean(values: np.ndarray, periods: int) -> np.ndarray:
@@ -82,8 +87,12 @@ def same_phase(panel: Panel, origins: np.ndarray, cycle: int, back: int = 0) -> 
 
 
 def _own(panel: Panel, origins: np.ndarray, level: np.ndarray) -> dict[str, np.ndarray]:
+    """Values relative to the level; where one is not known, the level itself: 1.
+
+    LightGBM takes a gap for 0 in a column that had none in training, as in the first gap of a family.
+    """
     rhythm, relative = panel.rhythm, level[:, :, None]
-    found = {"log_level": np.log(relative)}
+    found = {}
     for lag in range(3):
         index = origins - lag
         last = np.where(index >= 0, panel.values[:, np.maximum(index, 0)], np.nan)
@@ -97,7 +106,11 @@ def _own(panel: Panel, origins: np.ndarray, level: np.ndarray) -> dict[str, np.n
     if panel.grain == "week":
         found["last_year"] = same_phase(panel, origins, YEAR_WEEKS) / relative
     is_sum = np.array([name == CITY for name in panel.levels])
-    return {**found, "is_city": is_sum[:, None, None].astype(float)}
+    return {
+        "log_level": np.log(relative),
+        **{name: np.nan_to_num(column, nan=1.0) for name, column in found.items()},
+        "is_city": is_sum[:, None, None].astype(float),
+    }
 
 
 def _calendar(panel: Panel, origins: np.ndarray, *, with_year: bool) -> dict[str, np.ndarray]:

@@ -30,6 +30,17 @@ def test_a_longer_past_is_the_same_past() -> None:
     assert np.array_equal(whole, cut, equal_nan=True)
 
 
+def test_the_level_of_a_silent_series_is_that_of_its_newest_known_periods() -> None:
+    made = panel(series=2, periods=400)
+    values = made.values.copy()
+    values[0, 200:] = np.nan
+    values[1] = np.nan
+    found = features.levels(replace(made, values=values), np.array([199, 230, 399]))
+    assert found[0] == pytest.approx([made.values[0, 144:200].mean()] * 3)
+    assert found[1].tolist() == [features.LOWEST_LEVEL] * 3
+    assert found[2] == pytest.approx([made.values[2, at - 55 : at + 1].mean() for at in (199, 230, 399)])
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 12))
 def test_trailing_means_are_means_of_what_is_known(seed: int, periods: int) -> None:

@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 
 from jobs.errors import CitywellError
-from ml.forecast import models
+from ml.forecast import features, models, reconcile
+from ml.forecast.panel import Panel, summed
 from tests.unit.ml.forecast.generated import means, panel, with_another_future
+
+
+def silenced(made: Panel, silent: int) -> Panel:
+    """``made`` with a first series that tells nothing of the newest ``silent`` periods."""
+    bottom = made.values[: made.bottoms].copy()
+    bottom[0, -silent:] = np.nan
+    return replace(made, values=summed(bottom, made.summing))
 
 
 @pytest.mark.parametrize("kind", list(models.FITS))
@@ -52,6 +60,28 @@ def test_seasonal_naive_goes_back_over_a_gap() -> None:
     found = models.fit_seasonal_naive(made).predict(made, np.array([99]))[0, 0]
     assert found[0] == values[0, 86]
     assert found[1] == values[0, 94]
+
+
+@pytest.mark.parametrize("kind", list(models.FITS))
+def test_a_series_that_falls_silent_draws_no_other_down(kind: str) -> None:
+    """Silent for longer than its level is measured over; errors of neither it nor the city are known lately."""
+    made = panel(series=3, periods=400, mean=80.0)
+    silent = silenced(made, made.rhythm.level + 4)
+    base = models.FITS[kind](silent).predict(silent, np.array([399]))
+    weights = reconcile.weights(np.empty((4, 0)), made.summing)
+    found = reconcile.reconciled(base, weights, made.summing).mean(axis=(1, 2))
+    truth = made.summing @ means(3, 414, 80.0)[:, 400:].mean(axis=1)
+    assert found == pytest.approx(truth, rel=0.12)
+
+
+def test_a_first_gap_is_not_taken_for_zeros() -> None:
+    """Where levels wander the newest values tell much; a long gap tells nothing, and the level stays."""
+    made = panel(series=3, periods=500, mean=80.0)
+    wander = np.exp(np.cumsum(np.random.default_rng(0).normal(0, 0.05, (3, 500)), axis=1))
+    made = silenced(replace(made, values=made.summing @ (made.values[:3] * wander)), 60)
+    origin = np.array([499])
+    found = models.fit_boosted(made).predict(made, origin)[[0, 3], 0].mean(axis=1)
+    assert found == pytest.approx(features.levels(made, origin)[[0, 3], 0], rel=0.15)
 
 
 def test_gaps_are_filled_from_the_past_alone() -> None:
