@@ -30,9 +30,9 @@ class Family:
     name: also of its registered model. counts: what a value is, in words. levels: of the hierarchy below the city, top
     first; a level ``ward`` counts where the hospitals name wards. known: SQL of the facts as they stood at ``{as_of}``,
     which the other two read as ``known``. events: SQL, ``teller``, one column per level, ``at`` (date, or timestamp for
-    hours) and ``n``. told: SQL, ``source``, ``teller``, ``at`` (date) and ``n`` of anything a teller tells. is_stock: n
-    are changes, and a value is their sum up to the end of the period. needs: tables. dated_by: the one of them, by
-    ``date``, without whose days nothing can be counted; nothing is known before its first nor after its last.
+    hours) and ``n``. told: SQL, ``source``, ``teller``, ``at`` (as in events) and ``n`` of anything a teller tells.
+    is_stock: n are changes, and a value is their sum up to the end of the period. needs: tables. dated_by: the one of
+    them, by ``date``, without whose days nothing can be counted; nothing is known before its first nor after its last.
     """
 
     name: str
@@ -79,6 +79,11 @@ _KNOWN_ENCOUNTER = f"""
 _TOLD_ENCOUNTER = """
     select source, source as teller, started_date as at, count(*) as n from known group by source, started_date
 """
+_IS_BY_HOUR = "started_precision in ('hour', 'second')"
+_TOLD_ENCOUNTER_BY_HOUR = f"""
+    select source, source as teller, date_trunc('hour', started_at) as at, count(*) as n from known
+    where {_IS_BY_HOUR} group by source, date_trunc('hour', started_at)
+"""  # noqa: S608
 _ARRIVAL = """
     select part.* from known as part
     left join known as whole on part.part_of_key = whole.encounter_key
@@ -167,10 +172,10 @@ FAMILIES: Mapping[str, Family] = {
             ("hospital",),
             _KNOWN_ENCOUNTER,
             _by_hospital(
-                f"select * from ({_ARRIVAL}) as arrival where started_precision in ('hour', 'second')",  # noqa: S608
+                f"select * from ({_ARRIVAL}) as arrival where {_IS_BY_HOUR}",  # noqa: S608
                 "date_trunc('hour', started_at)",
             ),
-            _TOLD_ENCOUNTER,
+            _TOLD_ENCOUNTER_BY_HOUR,
             (ENCOUNTER,),
         ),
         Family(

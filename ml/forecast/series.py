@@ -3,7 +3,7 @@
 A period without an event is a count of 0 from the teller's first period to its last complete one: over by the instant
 of the issue, and by the teller's newest delivery (``known_from``). It is a gap, and tells nothing, where the teller
 told nothing of *any* kind in it although it usually tells so much that silence has a chance under one in a thousand
-(SILENCE_MEAN; Poisson).
+(SILENCE_MEAN; Poisson). Hours are heard by the day, and a day that is not over by what is usually told by its hour.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ def _within(rows: pd.DataFrame, first: np.datetime64, end: np.datetime64) -> pd.
 
 
 def _starts(grain: Grain, told: pd.Series, until: np.datetime64) -> np.ndarray:
-    """Starts of all complete periods from the first that anything is told of."""
-    first = _floored(pd.to_datetime(told).to_numpy().astype("datetime64[s]"), grain).min()
+    """Starts of all complete periods from the first that anything is told of; hours from its day's first."""
+    first = _floored(pd.to_datetime(told).to_numpy().astype("datetime64[s]"), _heard_by(grain)).min()
     starts = np.arange(first, until, STEP[grain])
     return starts[starts + STEP[grain] <= until]
 
@@ -121,36 +121,59 @@ def _places(at: pd.Series, grain: Grain, starts: np.ndarray) -> np.ndarray:
     return (_floored(moments, grain) - starts[0]) // STEP[grain]
 
 
+def _heard_by(grain: Grain) -> Grain:
+    """Hours are heard by the day."""
+    return "day" if grain == "hour" else grain
+
+
 def _heard(
     family: Family, told: pd.DataFrame, until: Mapping[str, np.datetime64], starts: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """By teller: NOT_BEGUN, GAP or HEARD of each period. Hours are heard by the day."""
-    grain: Grain = "day" if family.grain == "hour" else family.grain
-    periods = starts if grain == family.grain else np.unique(_floored(starts, "day"))
-    place = _places(told["at"], grain, periods)
+    """By teller: NOT_BEGUN, GAP or HEARD of each period."""
+    grain = _heard_by(family.grain)
+    heard = np.unique(_floored(starts, grain))
+    place = _places(told["at"], grain, heard)
     found = {}
     for (source, teller), rows in told.groupby(["source", "teller"]):
-        amount = np.zeros(len(periods))
-        at = place[rows.index]
-        is_in = (at >= 0) & (at < len(periods))
-        np.add.at(amount, at[is_in], rows["n"].to_numpy()[is_in])
-        state = _silences(amount)
-        if grain != family.grain:
-            state = state[np.searchsorted(periods, _floored(starts, "day"))]
+        share = np.ones(len(heard))
+        if family.grain == "hour":
+            is_over = heard + STEP["day"] <= until[source]
+            share[~is_over] = _share_by_hour(rows, pd.Timestamp(until[source]).hour)
+        state = _silences(_amounts(rows["n"], place[rows.index], len(heard)), share)
+        state = state[np.searchsorted(heard, _floored(starts, grain))]
         state[(starts + STEP[family.grain] > until[source]) & (state == HEARD)] = GAP
         found[str(teller)] = state
     return found
 
 
-def _silences(amount: np.ndarray) -> np.ndarray:
-    """NOT_BEGUN before the first period with anything told, GAP where silence is not chance, else HEARD."""
+def _share_by_hour(told: pd.DataFrame, hour: int) -> float:
+    """How much of what one teller tells of a day is of the time before this hour: in its newest USUAL_PERIODS days."""
+    at = pd.to_datetime(told["at"])
+    lately = at > at.max() - pd.Timedelta(days=USUAL_PERIODS)
+    return float(told["n"][lately & (at.dt.hour < hour)].sum() / told["n"][lately].sum())
+
+
+def _silences(amount: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """NOT_BEGUN before the first period with anything told, GAP where silence is not chance, else HEARD.
+
+    share: of what is usual in a period, how much is due by now; 1 where it is over.
+    """
     spoken = np.flatnonzero(amount > 0)
     if not spoken.size:
         return np.full(len(amount), NOT_BEGUN)
     usual = pd.Series(amount[spoken]).rolling(USUAL_PERIODS, min_periods=1).mean().to_numpy()
     before = np.searchsorted(spoken, np.arange(len(amount)), side="right") - 1
-    is_silent = (amount == 0) & (before >= 0) & (usual[np.maximum(before, 0)] > SILENCE_MEAN)
+    due = share * usual[np.maximum(before, 0)]
+    is_silent = (amount == 0) & (before >= 0) & (due > SILENCE_MEAN)
     return np.where(before < 0, NOT_BEGUN, np.where(is_silent, GAP, HEARD))
+
+
+def _amounts(n: pd.Series, place: np.ndarray, periods: int) -> np.ndarray:
+    """Sum of ``n`` in each period; what lies outside is left out."""
+    is_in = (place >= 0) & (place < periods)
+    found = np.zeros(periods)
+    np.add.at(found, place[is_in], n.to_numpy()[is_in])
+    return found
 
 
 def _levels(family: Family, events: pd.DataFrame) -> Path:
@@ -182,10 +205,7 @@ def _bottoms(
     place = _places(events["at"], grain, starts)
     found = {}
     for key, rows in events.reset_index(drop=True).groupby(list(levels)):
-        at = place[rows.index]
-        is_in = (at >= 0) & (at < len(starts))
-        values = np.zeros(len(starts))
-        np.add.at(values, at[is_in], rows["n"].to_numpy()[is_in])
+        values = _amounts(rows["n"], place[rows.index], len(starts))
         states = np.stack([heard[str(teller)] for teller in rows["teller"].unique()])
         is_known = (states != GAP).all(axis=0) & (states == HEARD).any(axis=0)
         if is_stock:

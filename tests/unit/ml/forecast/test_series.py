@@ -195,6 +195,41 @@ def test_hours_are_counted_by_the_hour() -> None:
     assert row(panel, "h1")[71 * 24 + 7 : 71 * 24 + 10] == [0, 2, 0]
 
 
+def around_the_clock(hours: range) -> dict[str, list[dict[str, Any]]]:
+    """An arrival in each of these hours of the day and of the days before AS_OF; exported later, in silence since."""
+    return {
+        "gold.fct_encounter": [
+            encounter(
+                f"n{n}-{hour}",
+                f"{day(FIRST, n)}T{hour:02d}:10",
+                f"{day(FIRST, n)}T{hour:02d}:30",
+                known_from=told.at("2026-03-03"),
+            )
+            for n in range(DAYS)
+            for hour in hours
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("hours", "now", "is_gap"),
+    [
+        (range(4, 24, 2), 2, False),
+        (range(4, 24, 2), 16, False),
+        (range(4, 24, 2), 17, True),
+        (range(24), 2, False),
+        (range(24), 7, True),
+        (range(12, 24), 12, False),
+    ],
+)
+def test_silence_since_midnight_is_a_gap_once_it_is_no_chance(hours: range, now: int, is_gap: bool) -> None:
+    """Seven of the usual arrivals must be due: of an afternoon's clinic none is by noon."""
+    panel = counted("arrivals_hourly", around_the_clock(hours), AS_OF.replace(hour=now))
+    today = row(panel, "h1")[DAYS * 24 :]
+    assert len(today) == now
+    assert np.isnan(today).all() if is_gap else today == [0] * now
+
+
 def test_demand_for_drugs_is_what_was_kept_by_what_was_known() -> None:
     sold = [sale(f"s{n}", day(FIRST, n)) for n in range(DAYS) for _ in range(1)]
     rows = [
