@@ -118,17 +118,18 @@ def hierarchy(
     """names, levels and summing matrix of bottom series named by paths such as ``(hospital, ward)``.
 
     level_names: of the parts of a path, top first, such as ``("hospital", "ward")``. Above them all stands the city.
-    Levels at which no series has more than one part below it are left out.
+    A lowest level that parts nothing, as where each hospital has one ward, is left out: hospitals are at the bottom.
     """
+    while len(level_names) > 1 and len({path[:-1] for path in paths}) == len(paths):
+        paths, level_names = [path[:-1] for path in paths], level_names[:-1]
     depth = len(level_names)
     rows = [np.eye(len(paths))]
     names = ["|".join(path) for path in paths]
     levels = [level_names[-1]] * len(paths)
     for length in range(depth - 1, 0, -1):
         heads = sorted({path[:length] for path in paths})
-        if len(heads) < len(paths):
-            rows.append(np.array([[float(path[:length] == head) for path in paths] for head in heads]))
-            names += ["|".join(head) for head in heads]
-            levels += [level_names[length - 1]] * len(heads)
+        rows.append(np.array([[float(path[:length] == head) for path in paths] for head in heads]))
+        names += ["|".join(head) for head in heads]
+        levels += [level_names[length - 1]] * len(heads)
     rows.append(np.ones((1, len(paths))))
     return (*names, CITY), (*levels, CITY), np.concatenate(rows)

@@ -243,11 +243,12 @@ def test_demand_for_drugs_is_what_was_kept_by_what_was_known() -> None:
         "drug_demand_weekly", {"gold.fct_encounter": talk(FIRST, DAYS), "gold.fct_dispense": rows}
     )
     assert panel is not None
-    assert panel.names == ("a|C", "city")
+    assert panel.names == ("a", "city")
+    assert panel.levels == ("pharmacy", "city")
     assert str(panel.starts[0])[:10] == FIRST
     assert str(panel.starts[-1])[:10] == "2026-02-23"
-    assert row(panel, "a|C")[10] == 7 + 3
-    assert row(panel, "a|C")[11:] == [7, 7]
+    assert row(panel, "a")[10] == 7 + 3
+    assert row(panel, "a")[11:] == [7, 7]
 
 
 def test_demand_for_blood_is_transfusions_of_red_cells() -> None:
