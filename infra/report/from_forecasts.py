@@ -14,7 +14,7 @@ from infra.report.model import Forecast, Quantiles, Series
 from jobs.writeback import forecasts as newest_issues
 from ml.forecast.families import DERIVED, FAMILIES, Derived, Family
 from ml.forecast.panel import CITY
-from ml.forecast.rows import instants
+from ml.forecast.rows import day_zone, instants
 from ml.forecast.series import panel
 
 LEVELS = ("city", "hospital", "pharmacy", "district")
@@ -32,7 +32,9 @@ def forecasts(spark: SparkSession, rows: Rows, versions: Mapping[str, int]) -> t
 
     versions: the published tables, registered in ``spark``.
     """
-    told = rows(newest_issues.newest_query(), *newest_issues.NEEDS)
+    if not set(newest_issues.NEEDS) <= set(versions):
+        return ()
+    told = newest_issues.newest(spark).to_pylist()
     names = {row["area_code"]: row["name"] for row in rows(_NAMES, _AREA)}
     declared: dict[str, Family | Derived] = {**FAMILIES, **DERIVED}
     known: dict[tuple[str, datetime], Past] = {}
@@ -107,7 +109,7 @@ def _past(spark: SparkSession, family: Family, issue_at: datetime, versions: Map
     if known is None:
         return ()
     last = known.between(max(0, len(known.starts) - PAST[family.grain]), len(known.starts))
-    at = instants(last.starts, family.grain).to_pydatetime()
+    at = instants(last.starts, family.grain, day_zone(family.name)).to_pydatetime()
     values = last.values[last.names.index(CITY)]
     return tuple(
         (moment, None if value != value else float(value)) for moment, value in zip(at, values, strict=True)

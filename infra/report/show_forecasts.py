@@ -15,7 +15,7 @@ from infra.report.model import Forecast, Quantiles
 from infra.report.over_time import Fan
 from infra.report.wording import people
 from jobs.writeback.disclosure import shown as may_show
-from ml.forecast.rows import city_zone
+from ml.forecast.rows import day_zone
 
 COLUMNS = {"hour": (0, 6, 12, 18, 24), "day": tuple(range(7)), "week": tuple(range(8))}
 """Targets that the table shows, counted from the first, by grain."""
@@ -24,7 +24,7 @@ TWO_DAYS = timedelta(hours=48)
 
 def shown(forecast: Forecast, as_of: datetime) -> dict[str, Any]:
     """What the page's template asks for, by name. as_of: the report's instant."""
-    zone = ZoneInfo("UTC" if forecast.grain == "hour" else city_zone())
+    zone = ZoneInfo("UTC" if forecast.grain == "hour" else day_zone(forecast.family))
     city = next((series for series in forecast.series if series.level == "city"), None)
     targets = city.ahead if city else ()
     columns = [targets[n].at for n in COLUMNS[forecast.grain] if n < len(targets)]

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 from psycopg import sql
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
 
 from jobs import postgres
 from jobs.writeback import replacing, serving
@@ -29,7 +30,7 @@ COLUMNS = (
 NEEDS = (TABLE, "gold.dim_facility")
 _KEY = ("family", "series", "target_at")
 _TABLE = sql.Identifier("serving", "forecast")
-_OF_A_FACILITY = "('hospital', 'ward', 'pharmacy', 'atc_group')"
+_OF_A_FACILITY = ("hospital", "ward", "pharmacy", "atc_group")
 """Levels of which the first part of ``series`` is a facility_key."""
 
 # The threshold of the view is that of jobs.writeback.disclosure; a test holds the two together.
@@ -96,36 +97,6 @@ grant select on serving.forecast_by_place to analyst;
 grant execute on function serving.shown to care, analyst;
 """
 
-_NEWEST = f"""
-with ranked as (
-    select
-        *,
-        dense_rank() over (
-            partition by family order by issue_at desc, cast(model_version as int) desc, batch_id desc
-        ) as place
-    from {TABLE}
-),
-
-facility as (
-    select facility_key, max(name) as facility_name
-    from gold.dim_facility
-    where is_current
-    group by facility_key
-),
-
-newest as (
-    select *, case when level in {_OF_A_FACILITY} then substring_index(series, '|', 1) end as facility_key
-    from ranked
-    where place = 1
-)
-
-select
-    n.family, n.series, n.level, n.grain, n.facility_key, f.facility_name, n.issue_at, n.target_at, n.target_date,
-    n.horizon, n.expected, n.p05, n.p10, n.p50, n.p90, n.p95, n.model_name, n.model_version
-from newest as n
-left join facility as f on n.facility_key = f.facility_key
-"""  # noqa: S608
-
 
 def migrate(conn: Connection) -> None:
     """Bring the table, its view and rights to this version, as the owner. Changes nothing the second time."""
@@ -133,18 +104,37 @@ def migrate(conn: Connection) -> None:
     postgres.migrate(conn, "serving.forecast", _DDL.encode())
 
 
-def newest(spark: SparkSession) -> pa.Table:
+def newest_batches(forecasts: DataFrame) -> DataFrame:
+    """Of each issue in ``forecasts``, rows of ``scores.forecast``, the batch that was issued last, as a whole.
+
+    An issue, of a family and an instant, is repeated by another model or from newer data; ``issued_at`` says which came
+    last, then ``batch_id``. A row made before there was an ``issued_at`` has null there, and comes before all others.
+    """
+    if "issued_at" not in forecasts.columns:
+        forecasts = forecasts.withColumn("issued_at", F.lit(None).cast("timestamp"))
+    last_first = Window.partitionBy("family", "issue_at").orderBy(
+        F.desc_nulls_last("issued_at"), F.desc("batch_id")
+    )
+    return forecasts.withColumn("place", F.dense_rank().over(last_first)).where("place = 1").drop("place")
+
+
+def newest_issues(spark: SparkSession) -> DataFrame:
     """The newest issue of each family in the published ``scores.forecast``, with the facility of each series that has
     one. COLUMNS."""
-    return spark.sql(newest_query()).toArrow().select(list(COLUMNS))
+    issues = spark.table(TABLE).withColumn("last", F.max("issue_at").over(Window.partitionBy("family")))
+    newest = newest_batches(issues.where("issue_at = last"))
+    facility = spark.table("gold.dim_facility").where("is_current").groupBy("facility_key")
+    of_facility = F.when(F.col("level").isin(*_OF_A_FACILITY), F.substring_index("series", "|", 1))
+    return (
+        newest.withColumn("facility_key", of_facility)
+        .join(facility.agg(F.max("name").alias("facility_name")), "facility_key", "left")
+        .select(*COLUMNS)
+    )
 
 
-def newest_query() -> str:
-    """SQL over ``scores.forecast`` and ``gold.dim_facility`` whose rows ``newest`` gives.
-
-    Of an issue that was repeated, by a newer model or from newer data, the last counts, as a whole.
-    """
-    return _NEWEST
+def newest(spark: SparkSession) -> pa.Table:
+    """Rows of :func:`newest_issues`."""
+    return newest_issues(spark).toArrow()
 
 
 @postgres.discreet(DATABASE)

@@ -33,6 +33,7 @@ class Family:
     hours) and ``n``. told: SQL, ``source``, ``teller``, ``at`` (as in events) and ``n`` of anything a teller tells.
     is_stock: n are changes, and a value is their sum up to the end of the period. needs: tables. dated_by: the one of
     them, by ``date``, without whose days nothing can be counted; nothing is known before its first nor after its last.
+    tellers: the source (jobs/sources) whose endpoints tell, each by the days of its own time zone.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Family:
     needs: tuple[str, ...]
     is_stock: bool = False
     dated_by: str | None = None
+    tellers: str = "hospital"
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,7 @@ FAMILIES: Mapping[str, Family] = {
             "select source, facility_key as teller, dispensed_date as at, count(*) as n from known "
             "group by source, facility_key, dispensed_date",
             (DISPENSE,),
+            tellers="pharmacy",
         ),
         Family(
             "blood_demand_weekly",

@@ -11,7 +11,7 @@ import hashlib
 import logging
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 from pyspark.sql import functions as F
@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 from jobs.crash import crash_here
 from jobs.errors import CitywellError
 from jobs.lake import tables
+from jobs.writeback.forecasts import newest_batches
 from ml import registry
 from ml.forecast import backtest, gate, models, rows, store
 from ml.forecast.families import ENCOUNTER, FAMILIES, SUPERSEDED, SURROUNDINGS, Family
@@ -53,9 +54,9 @@ def train(
 def issue(as_of: datetime | str, families: Collection[str] = tuple(FAMILIES)) -> Summary:
     """Forecast each family that has a champion from what was known at ``as_of``; append to ``scores.forecast``.
 
-    ``rows``: issued, by family, those that were there already included; ``added``: rows that were not. ``younger``: by
-    family, the instant its model was trained for, where that is after ``as_of``; what such a model says of then is no
-    foresight, and :func:`score_past` leaves it out.
+    ``rows``: issued, by family, those that were said last already included; ``added``: rows that were not.
+    ``younger``: by family, the instant its model was trained for, where that is after ``as_of``; what such a model says
+    of then is no foresight, and :func:`score_past` leaves it out.
     """
     moment = instant(as_of)
     issued: dict[str, int] = {}
@@ -71,9 +72,10 @@ def issue(as_of: datetime | str, families: Collection[str] = tuple(FAMILIES)) ->
                 continue
             if store.trained_for(champion) > moment:
                 younger[family.name] = champion.tags["as_of"]
-            table = rows.issued(found, store.load(champion, found), moment, champion, _inputs(lake, family))
+            forecaster, read = store.load(champion, found), _inputs(lake, family)
+            table = rows.issued(found, forecaster, moment, champion, read, issued_at=datetime.now(UTC))
             issued[family.name] = table.num_rows
-            added += _append(lake, table, batch_id(family.name, moment, champion, _inputs(lake, family)))
+            added += _append(lake, table, batch_id(family.name, moment, champion, read))
         crash_here("forecast:appended")
         version = written_version(FORECASTS) if tables.exists(FORECASTS) else None
         if version is not None:
@@ -99,11 +101,12 @@ def score_past(as_of: datetime | str, days: int = SCORED_DAYS) -> pa.Table:
     with _lake("score forecasts") as lake:
         if FORECASTS not in lake.versions:
             return found[0]
+        issues = tables.read(lake.spark, FORECASTS, lake.versions[FORECASTS])
         past = (
-            tables.read(lake.spark, FORECASTS, lake.versions[FORECASTS])
-            .where((F.col("issue_at") <= F.lit(moment)) & (F.col("target_at") < F.lit(moment)))
+            newest_batches(issues.where(F.col("issue_at") <= F.lit(moment)))
+            .where(F.col("target_at") < F.lit(moment))
             .where(F.col("target_at") >= F.lit(moment - timedelta(days=days)))
-            .orderBy("family", "series", "issue_at", "target_at", "batch_id")
+            .orderBy("family", "series", "issue_at", "target_at")
             .select(rows.SCHEMA.names)
             .toArrow()
         )
@@ -116,7 +119,8 @@ def score_past(as_of: datetime | str, days: int = SCORED_DAYS) -> pa.Table:
 
 
 def batch_id(family: str, as_of: datetime, version: Version, data_versions: dict[str, int]) -> str:
-    """Names an issue by all that goes into it: the same id means the same forecasts."""
+    """Names a batch by all that goes into it: the same means the same forecasts. In the table a number follows it, of
+    how many of the issue came before."""
     digest = hashlib.sha256(as_json(data_versions).encode()).hexdigest()[:8]
     return f"{family}.{as_of:%Y%m%dT%H%M%SZ}.v{version.number}.{digest}"
 
@@ -124,6 +128,8 @@ def batch_id(family: str, as_of: datetime, version: Version, data_versions: dict
 def _train(lake: Lake, family: Family, moment: datetime, max_age_days: int | None) -> Summary:
     name = store.model_name(family.name)
     holder = registry.champion(name)
+    if holder is not None and "gate" not in holder.tags:
+        registry.set_tags(holder, {"gate": PROMOTED})
     if holder is not None and max_age_days is not None:
         age = moment - store.trained_for(holder)
         if age < timedelta(days=max_age_days):
@@ -134,7 +140,7 @@ def _train(lake: Lake, family: Family, moment: datetime, max_age_days: int | Non
     key = store.training_key(known, models.FITS)
     earlier = store.find_training(family.name, key)
     if earlier is not None and "gate" in earlier.tags:
-        return _outcome("unchanged", earlier.tags["gate_reasons"], earlier)
+        return _outcome("unchanged", earlier.tags.get("gate_reasons", "It is the champion."), earlier)
     try:
         result = backtest.backtest(known)
     except CitywellError as error:
@@ -156,11 +162,11 @@ def _train(lake: Lake, family: Family, moment: datetime, max_age_days: int | Non
 
 
 def _promote(result: backtest.Backtest, version: Version, holder: Version | None) -> Decision:
-    """Judge, write down why, and move the alias if it passes; the tag ``gate`` comes last, as in :mod:`ml.gate`."""
+    """Judge, write down why, and move the alias if it passes; the tag ``gate`` comes last, as in :mod:`ml.gate`.
+
+    A champion without it is one of a run that was killed between the two, which the next training finishes.
+    """
     number = holder.number if holder else None
-    if number == version.number:
-        registry.set_tags(version, {"gate": PROMOTED})
-        return Decision(True, (version.tags.get("gate_reasons", "It is the champion."),))
     decision = gate.judge(result.test, number, holder.tags if holder else None)
     registry.set_tags(version, decision.tags())
     moved = not decision.is_promoted or registry.set_champion(version.name, version.number, instead_of=number)
@@ -170,20 +176,28 @@ def _promote(result: backtest.Backtest, version: Version, holder: Version | None
             where=f"model {version.name}",
             do="run one training at a time, then run this one again",
         )
+    crash_here("forecast:moved")
     registry.set_tags(version, {"gate": PROMOTED if decision.is_promoted else REFUSED})
     return decision
 
 
 def _append(lake: Lake, table: pa.Table, batch: str) -> int:
-    """Rows added: none when the batch is there."""
-    if tables.exists(FORECASTS):
-        held = tables.read(lake.spark, FORECASTS).where(F.col("batch_id") == batch)
-        if not held.limit(1).isEmpty():
-            return 0
+    """Rows added: none when the newest batch of the issue is made of the same. One that was made before and followed by
+    another, as before a rollback, is added again: the last counts."""
     if not table.num_rows:
         return 0
-    frame = lake.spark.createDataFrame(table, rows.COLUMNS)
-    tables.retrying(lambda: tables.append_batch(lake.spark, FORECASTS, frame, batch))
+    number = 0
+    if tables.exists(FORECASTS):
+        family, issue_at = table["family"][0].as_py(), table["issue_at"][0].as_py()
+        is_of_issue = (F.col("family") == family) & (F.col("issue_at") == F.lit(issue_at))
+        issue = tables.read(lake.spark, FORECASTS).where(is_of_issue)
+        newest = newest_batches(issue).select("batch_id").first()
+        if newest is not None and newest[0].rpartition(".")[0] == batch:
+            return 0
+        number = issue.select("batch_id").distinct().count()
+    name = f"{batch}.{number}"
+    frame = lake.spark.createDataFrame(table, rows.COLUMNS).withColumn("batch_id", F.lit(name))
+    tables.retrying(lambda: tables.append_batch(lake.spark, FORECASTS, tables.fit(frame, FORECASTS), name))
     return table.num_rows
 
 

@@ -1,11 +1,13 @@
 """From a forecaster and a panel to rows of ``scores.forecast``, and from those and what came to figures of them.
 
-Grain of ``scores.forecast``: series, issue and target, and ``batch_id``; append-only. ``series`` is the path from the
-top, parts separated by ``|``: a hospital's or pharmacy's is its ``facility_key``, a district's its code; ``city`` is
-the sum of all. ``target_at``: start of the hour; of days and weeks the midnight of ``target_date`` in the city's time
-zone. ``horizon``: periods from the last complete one to the target. ``expected`` adds up over parts; quantiles do not.
-``scale``: mean absolute error of the seasonal naive forecast within the series' history, the unit of MASE; null where
-it is 0.
+Grain of ``scores.forecast``: series, issue and target, and ``batch_id``; append-only. ``issued_at``: when the batch was
+made, by the wall clock; of an issue that was repeated the last batch counts
+(:func:`jobs.writeback.forecasts.newest_batches`). ``series`` is the path from the top, parts separated by ``|``: a
+hospital's or pharmacy's is its ``facility_key``, a district's its code; ``city`` is the sum of all. ``target_at``:
+start of the hour; of days and weeks the midnight of ``target_date`` in the time zone by whose days the family is
+counted (:func:`day_zone`). ``horizon``: periods from the last complete one to the target. ``expected`` adds up over
+parts; quantiles do not. ``scale``: mean absolute error of the seasonal naive forecast within the series' history, the
+unit of MASE; null where it is 0.
 """
 
 from __future__ import annotations
@@ -13,15 +15,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from statistics import mode
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from jobs.sources import load
 from ml.forecast.backtest import Forecaster, naive_scale, pinball
-from ml.forecast.calendar import city_zone
 from ml.forecast.conformal import QUANTILES
-from ml.forecast.families import DERIVED, Derived
+from ml.forecast.families import DERIVED, FAMILIES, Derived
 from ml.forecast.panel import STEP, Grain, Panel
 from ml.registry import Version
 
@@ -47,6 +50,7 @@ SCHEMA = pa.schema(
         ("model_name", pa.string()),
         ("model_version", pa.string()),
         ("data_versions", pa.string()),
+        ("issued_at", _INSTANT),
     ]
 )
 _SQL_TYPES = {
@@ -72,8 +76,22 @@ MONITORED = pa.schema(
 _VALUES = ("expected", "p05", "p10", "p50", "p90", "p95", "scale")
 
 
+def day_zone(family: str) -> str:
+    """The time zone by whose days a family, or one derived from it, is counted: that of its tellers, of most of them
+    where they differ."""
+    counted = DERIVED[family].of if family in DERIVED else family
+    tellers = load(FAMILIES[counted].tellers).endpoints.values()
+    return mode(endpoint.time_zone for endpoint in tellers)
+
+
 def issued(
-    panel: Panel, forecaster: Forecaster, as_of: datetime, version: Version, data_versions: Mapping[str, int]
+    panel: Panel,
+    forecaster: Forecaster,
+    as_of: datetime,
+    version: Version,
+    data_versions: Mapping[str, int],
+    *,
+    issued_at: datetime,
 ) -> pa.Table:
     """Rows of ``scores.forecast`` in SCHEMA: of the periods not over at ``as_of``, for the family and what is derived
     from it."""
@@ -81,8 +99,9 @@ def issued(
     expected = forecaster.expected(panel, origin)
     quantiles = forecaster.quantiles(panel, expected)
     starts = panel.target_starts(origin)[0]
-    target_at = instants(starts, panel.grain)
-    is_ahead = instants(starts + STEP[panel.grain], panel.grain) > pd.Timestamp(as_of)
+    zone = day_zone(panel.family)
+    target_at = instants(starts, panel.grain, zone)
+    is_ahead = instants(starts + STEP[panel.grain], panel.grain, zone) > pd.Timestamp(as_of)
     series, steps = len(panel.names), len(starts)
     frame = pd.DataFrame(
         {
@@ -103,6 +122,7 @@ def issued(
             "model_name": version.name,
             "model_version": version.number,
             "data_versions": json.dumps(dict(data_versions), sort_keys=True),
+            "issued_at": pd.Timestamp(issued_at),
         }
     )[np.tile(is_ahead, series)]
     derived = [_derived(frame, rule) for rule in DERIVED.values() if rule.of == panel.family]
@@ -115,13 +135,13 @@ def _derived(frame: pd.DataFrame, rule: Derived) -> pd.DataFrame:
     return frame.assign(family=rule.name, **{name: frame[name] * rule.factor for name in _VALUES})
 
 
-def instants(starts: np.ndarray, grain: Grain) -> pd.DatetimeIndex:
-    """UTC instants of starts of periods: local midnights of the city, or hours, which are UTC already."""
+def instants(starts: np.ndarray, grain: Grain, zone: str) -> pd.DatetimeIndex:
+    """UTC instants of starts of periods: midnights of the time zone, or hours, which are UTC already."""
     naive = pd.DatetimeIndex(starts)
     if grain == "hour":
         return naive.tz_localize("UTC")
     ambiguous = np.ones(len(naive), dtype=bool)
-    return naive.tz_localize(city_zone(), nonexistent="shift_forward", ambiguous=ambiguous).tz_convert("UTC")
+    return naive.tz_localize(zone, nonexistent="shift_forward", ambiguous=ambiguous).tz_convert("UTC")
 
 
 def foretold(forecasts: pa.Table, learnt_until: Mapping[tuple[str, str], datetime]) -> pa.Table:
@@ -139,15 +159,12 @@ def foretold(forecasts: pa.Table, learnt_until: Mapping[tuple[str, str], datetim
 
 def scored(forecasts: pa.Table, panel: Panel) -> pa.Table:
     """Figures in MONITORED of the forecasts (rows of ``scores.forecast``) of a panel's family, and of what is derived
-    from it, whose targets have come; others are left out. Of a batch repeated for one issue the last row counts."""
+    from it, whose targets have come; others are left out. forecasts: one batch of each issue."""
     factors = {panel.family: 1.0} | {r.name: r.factor for r in DERIVED.values() if r.of == panel.family}
     frame = forecasts.to_pandas()
-    frame = frame[frame["family"].isin(list(factors))].drop_duplicates(
-        ["family", "series", "issue_at", "target_at"], keep="last"
-    )
-    came = pd.DataFrame(
-        panel.values, index=list(panel.names), columns=instants(panel.starts, panel.grain)
-    ).stack()
+    frame = frame[frame["family"].isin(list(factors))]
+    starts = instants(panel.starts, panel.grain, day_zone(panel.family))
+    came = pd.DataFrame(panel.values, index=list(panel.names), columns=starts).stack()
     keys = pd.MultiIndex.from_arrays([frame["series"], pd.DatetimeIndex(frame["target_at"])])
     actual = came.reindex(keys).to_numpy() * frame["family"].map(factors).to_numpy(dtype=float)
     frame = frame.assign(actual=actual)[~np.isnan(actual)]

@@ -63,9 +63,10 @@ def test_forecasts_killed_at_every_step_converge(
     assert expected["gate"] == "promoted"
 
     lake = busy_lake(monkeypatch, tmp_path / "killed", postgres, sail_engine.remote)
-    for point in ("forecast:logged", "forecast:registered"):
+    for point in ("forecast:logged", "forecast:registered", "forecast:moved"):
         killer.run("ml.forecast.train", AS_OF.isoformat(), [FAMILY], at=point)
-    forecast.train(AS_OF, [FAMILY])
+    trained = forecast.train(AS_OF, [FAMILY], max_age_days=7)
+    assert trained[FAMILY]["outcome"] == "fresh"
     killer.run("ml.forecast.issue", AS_OF.isoformat(), [FAMILY], at="forecast:appended")
     forecast.issue(AS_OF, [FAMILY])
     assert forecasts(lake) == expected

@@ -96,7 +96,9 @@ def test_what_a_hospital_refuses_is_tried_again(
 ) -> None:
     days = [bed_forecast(day, request.node.name) for day in (3, 4)]
     hospital.fault(kind="refuse", where="observation", times=1)
-    assert send(*days) == Sent(sent=1, already=0, refused=1, unknown=0, holding=1)
+    refused = send(*days)
+    assert replace(refused, codes="") == Sent(sent=1, already=0, refused=1, unknown=0, holding=1)
+    assert refused.codes == "HTTP 422 business-rule"
     assert send(*days) == Sent(sent=1, already=1, refused=0, unknown=0, holding=2)
 
 
@@ -121,6 +123,7 @@ select
     '3' as model_version, 'b' as batch_id
 from values
     ('occupancy_daily', 'f1', 'hospital', '2026-01-03'),
+    ('occupancy_daily', 'f1', 'hospital', '2026-01-02'),
     ('occupancy_daily', 'f1', 'hospital', '2026-01-01'),
     ('occupancy_daily', 'f2', 'hospital', '2026-01-03'),
     ('occupancy_daily', 'f1|ward', 'ward', '2026-01-03'),
@@ -135,12 +138,18 @@ as t (facility_key, source, kind, name, is_current)
 """
 
 
-def test_only_beds_of_hospitals_on_days_to_come_are_told(sail_engine: Engine) -> None:
+@pytest.mark.parametrize(
+    "as_of", [datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 2, 23, 30, tzinfo=UTC)]
+)
+def test_only_beds_of_hospitals_on_days_that_are_not_over_are_told(
+    sail_engine: Engine, as_of: datetime
+) -> None:
+    """Today is told to its end, in the hospital's time zone."""
     with engine.session(sail_engine.remote) as spark:
         _views(spark)
-        found = forecast_fhir.newest(spark, datetime(2026, 1, 2, tzinfo=UTC))
+        found = forecast_fhir.newest(spark, as_of)
     assert [(f.source, f.facility_key, f.target_date) for f in found] == [
-        ("hospital_north", "f1", date(2026, 1, 3))
+        ("hospital_north", "f1", date(2026, 1, day)) for day in (2, 3)
     ]
 
 

@@ -25,16 +25,17 @@ select
     family, series, level, 'day' as grain, cast(issue_at as timestamp) as issue_at,
     cast(issue_at as timestamp) + interval 1 day as target_at, date '2026-01-09' as target_date, 1 as horizon,
     expected, expected - 2 as p05, expected - 1 as p10, expected as p50, expected + 1 as p90, expected + 2 as p95,
-    1.0D as scale, 'forecast_' || family as model_name, model_version, '{}' as data_versions, batch_id
+    1.0D as scale, 'forecast_' || family as model_name, model_version, '{}' as data_versions, batch_id,
+    cast(issued_at as timestamp) as issued_at
 from values
-    ('arrivals_daily', 'city', 'city', '2026-01-01', 10.0D, '1', 'arrivals_daily.1'),
-    ('arrivals_daily', 'f1|ward a', 'ward', '2026-01-01', 10.0D, '1', 'arrivals_daily.1'),
-    ('arrivals_daily', 'city', 'city', '2026-01-08', 11.0D, '9', 'arrivals_daily.2'),
-    ('arrivals_daily', 'f1|ward a', 'ward', '2026-01-08', 11.0D, '9', 'arrivals_daily.2'),
-    ('arrivals_daily', 'city', 'city', '2026-01-08', 12.0D, '10', 'arrivals_daily.1'),
-    ('arrivals_daily', 'f1', 'hospital', '2026-01-08', 12.0D, '10', 'arrivals_daily.1'),
-    ('respiratory_daily', 'f1', 'district', '2026-01-01', 13.0D, '1', 'respiratory_daily.1')
-as t (family, series, level, issue_at, expected, model_version, batch_id)
+    ('arrivals_daily', 'city', 'city', '2026-01-01', 10.0D, '1', 'arrivals_daily.1', '2026-01-09'),
+    ('arrivals_daily', 'f1|ward a', 'ward', '2026-01-01', 10.0D, '1', 'arrivals_daily.1', '2026-01-09'),
+    ('arrivals_daily', 'city', 'city', '2026-01-08', 11.0D, '10', 'arrivals_daily.2', '2026-01-08 06:00:00'),
+    ('arrivals_daily', 'f1|ward a', 'ward', '2026-01-08', 11.0D, '10', 'arrivals_daily.2', '2026-01-08 06:00:00'),
+    ('arrivals_daily', 'city', 'city', '2026-01-08', 12.0D, '9', 'arrivals_daily.1', '2026-01-08 07:00:00'),
+    ('arrivals_daily', 'f1', 'hospital', '2026-01-08', 12.0D, '9', 'arrivals_daily.1', '2026-01-08 07:00:00'),
+    ('respiratory_daily', 'f1', 'district', '2026-01-01', 13.0D, '1', 'respiratory_daily.1', '2026-01-01')
+as t (family, series, level, issue_at, expected, model_version, batch_id, issued_at)
 """
 FACILITIES = """
 select * from values ('f1', 'Old Name', false), ('f1', 'North', true) as t (facility_key, name, is_current)
@@ -85,13 +86,23 @@ def load(conn: serving.Connection, *rows: dict[str, Any]) -> serving.LoadResult:
 
 
 def test_of_each_family_the_newest_issue_counts_as_a_whole(spark: SparkSession) -> None:
-    """Of one that was repeated the newest model's; a series that it does not have any more is gone."""
+    """Of one that was repeated, here after a rollback, what was issued last; a series that it does not have is gone."""
     rows = forecasts.newest(spark).to_pylist()
     assert sorted((r["family"], r["series"], r["expected"], r["facility_name"]) for r in rows) == [
         ("arrivals_daily", "city", 12.0, None),
         ("arrivals_daily", "f1", 12.0, "North"),
         ("respiratory_daily", "f1", 13.0, None),
     ]
+
+
+def test_a_table_made_before_issues_had_a_time_is_read(spark: SparkSession) -> None:
+    made_before = FORECASTS.replace(",\n    cast(issued_at as timestamp) as issued_at", "")
+    spark.sql(f"create or replace view scores.forecast as {made_before}")
+    found = forecasts.newest(spark).to_pylist()
+    assert {(row["family"], row["expected"]) for row in found} == {
+        ("arrivals_daily", 11.0),
+        ("respiratory_daily", 13.0),
+    }
 
 
 def test_a_ward_is_its_hospitals(spark: SparkSession) -> None:

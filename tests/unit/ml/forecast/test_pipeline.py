@@ -6,23 +6,28 @@ The tests follow one lake through its days, in their order.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pyspark.sql import functions as F
 
 from jobs.errors import CitywellError
-from jobs.lake import control, tables
+from jobs.lake import control, engine, tables
 from jobs.settings import settings
+from jobs.writeback.forecasts import newest_batches
 from ml import forecast, registry
 from ml.forecast import families, gate, pipeline, store
 from ml.gate import Decision
+from ml.registry import Version
 from tests.support.lake import TestLake
 from tests.support.mlflow import tracking_store
 from tests.unit.ml.forecast import told
 
 FIRST, DAYS = "2024-11-18", 469
 AS_OF = datetime(2026, 3, 2, tzinfo=UTC)
+REPEATED = AS_OF + timedelta(hours=7)
 FAMILIES = ("arrivals_daily", "occupancy_daily")
 QUERY = "select * from scores.forecast order by family, series, issue_at, target_at"
 
@@ -144,6 +149,39 @@ def test_a_killed_issue_is_finished_by_the_next(
         assert control.current_versions(conn)["scores.forecast"] == written
 
 
+def test_a_day_is_forecast_until_it_is_over_where_it_is_counted(
+    trained: dict[str, Any], lake: TestLake
+) -> None:
+    """Hospitals count days of UTC, whatever the zone of the city."""
+    late = AS_OF + timedelta(hours=23, minutes=30)
+    forecast.issue(late, FAMILIES)
+    [row] = lake.rows(
+        "select min(target_date) as day, min(target_at) as at, count(*) as n from scores.forecast "
+        f"where issue_at = timestamp '{late:%Y-%m-%d %H:%M:%S}'"
+    )
+    assert (row["day"], row["n"]) == (AS_OF.date(), 3 * 3 * 14)
+    assert row["at"].replace(tzinfo=UTC) == AS_OF
+
+
+def test_of_a_repeated_issue_the_last_batch_counts_after_a_rollback_too(
+    trained: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = registry.champion(store.model_name("arrivals_daily"))
+    assert before is not None
+    promoted = replace(before, number="10")
+
+    def issue(champion: Version) -> tuple[object, set[str]]:
+        monkeypatch.setattr(registry, "champion", lambda name: champion)
+        added = forecast.issue(REPEATED, ("arrivals_daily",))["added"]
+        with engine.session() as spark:
+            rows = tables.read(spark, "scores.forecast").where(F.col("issue_at") == F.lit(REPEATED))
+            return added, {row["model_version"] for row in newest_batches(rows).collect()}
+
+    rows = 3 * 14
+    for champion, added in ((before, rows), (promoted, rows), (before, rows), (before, 0)):
+        assert issue(champion) == (added, {champion.number})
+
+
 def test_forecasts_are_scored_as_their_targets_come(
     issued: dict[str, Any], city: list[dict[str, Any]]
 ) -> None:
@@ -174,6 +212,21 @@ def test_what_a_model_says_of_days_it_has_learnt_is_told_as_such_and_not_judged(
     assert of_then["younger"] == dict.fromkeys(FAMILIES, AS_OF.isoformat())
     assert of_then["added"] == 3 * 3 * 14
     assert forecast.score_past(AS_OF).num_rows == 0
+
+
+def test_the_last_batch_of_a_repeated_issue_is_scored(issued: dict[str, Any]) -> None:
+    """Not the one with the last name."""
+    now = AS_OF + timedelta(days=14)
+    before = forecast.score_past(now).to_pylist()
+    with engine.session() as spark, control.connect() as conn:
+        held = tables.read(spark, "scores.forecast").where(F.col("issue_at") == F.lit(AS_OF))
+        changes = {name: F.col(name) + 1000 for name in ("p05", "p10", "p50", "p90", "p95")}
+        changes |= {"issued_at": F.lit(datetime(2020, 1, 1, tzinfo=UTC)), "batch_id": F.lit("z")}
+        version = tables.append_batch(
+            spark, "scores.forecast", newest_batches(held).withColumns(changes), "z"
+        )
+        control.publish_tables(conn, "scores", "test", {"scores.forecast": version})
+    assert forecast.score_past(now).to_pylist() == before
 
 
 def test_a_model_that_the_gate_refuses_issues_nothing(
