@@ -73,10 +73,17 @@ def report_failure(context: dict[str, Any]) -> None:
 
 
 def report_refused(context: dict[str, Any]) -> None:
-    """Send the webhook, if one is set, what hospitals have refused to take."""
+    """Send the webhook, if one is set, which scores hospitals have refused to take."""
     from jobs import alerts
 
     alerts.refused(_place(context))
+
+
+def report_refused_forecasts(context: dict[str, Any]) -> None:
+    """As report_refused, of forecasts."""
+    from jobs import alerts
+
+    alerts.refused_forecasts(_place(context))
 
 
 def _place(context: dict[str, Any]) -> alerts.Place:

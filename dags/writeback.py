@@ -52,7 +52,10 @@ def writeback() -> None:
             raise AirflowSkipException("nobody has been scored yet")
         return tasks.to_hospitals(common.as_of())
 
-    @task
+    @task(
+        on_success_callback=common.report_refused_forecasts,
+        on_failure_callback=[common.report_failure, common.report_refused_forecasts],
+    )
     def forecasts_to_hospitals() -> dict[str, object]:
         from jobs.writeback import tasks
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import httpx
@@ -16,13 +16,16 @@ from jobs.settings import settings
 log = logging.getLogger(__name__)
 TIMEOUT_S = 10
 
-_REFUSED = """
+_REFUSED_SCORES = """
 select source, count(*), string_agg(distinct concat_ws(' ', 'HTTP ' || last_status, last_reason), '; ')
 from writeback
 where state = 'refused' and source = any(%s)
 group by source
 order by source
 """
+_REFUSED_FORECASTS = (
+    "select source, forecasts, codes from refused_forecast where source = any(%s) order by source"
+)
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,12 @@ def failed(place: Place, error: BaseException | None) -> bool:
 def refused(place: Place) -> bool:
     """Tell, hospital by hospital of those declared, how many risk scores it refuses and with which codes; whether all
     were told."""
-    if settings().webhook_url is None:
-        return False
-    do = "Ask the hospital what the codes mean; each run of writeback tries again"
-    told = [_post(place, "Refused", what, source, do) for source, what in _refusals()]
-    return all(told)
+    return _refused(place, _refused_scores)
+
+
+def refused_forecasts(place: Place) -> bool:
+    """As :func:`refused`, of the forecasts that were refused in the newest run."""
+    return _refused(place, _refused_forecasts)
 
 
 def not_as_expected(source: str, verdict: str, words: str) -> bool:
@@ -76,15 +80,36 @@ def drifted(question: str, words: str, *, is_asked: bool) -> bool:
     return _post(Place("monitor", "monitor", ""), "Drift", words, question, do)
 
 
-def _refusals() -> Iterator[tuple[str, str]]:
-    from jobs.sources import load_all
+def _refused(place: Place, refusals: Callable[[], Iterable[tuple[str, str]]]) -> bool:
+    if settings().webhook_url is None:
+        return False
+    do = "Ask the hospital what the codes mean; each run of writeback tries again"
+    told = [_post(place, "Refused", what, source, do) for source, what in refusals()]
+    return all(told)
+
+
+def _refused_scores() -> Iterator[tuple[str, str]]:
     from jobs.writeback import fhir  # imports much, and a failure must be told without it
 
-    declared = [name for source in load_all().values() for name in source.endpoints]
     with control.connect() as conn:
         fhir.migrate(conn)
-        for source, scores, codes in conn.execute(_REFUSED, (declared,)):
+        for source, scores, codes in conn.execute(_REFUSED_SCORES, (_declared(),)):
             yield source, f"{scores} risk scores were refused ({codes})"
+
+
+def _refused_forecasts() -> Iterator[tuple[str, str]]:
+    from jobs.writeback import forecast_fhir
+
+    with control.connect() as conn:
+        forecast_fhir.migrate(conn)
+        for source, forecasts, codes in conn.execute(_REFUSED_FORECASTS, (_declared(),)):
+            yield source, f"{forecasts} forecasts were refused ({codes})"
+
+
+def _declared() -> list[str]:
+    from jobs.sources import load_all
+
+    return [name for source in load_all().values() for name in source.endpoints]
 
 
 def _post(place: Place, error: str, what: str, where: str, do: str) -> bool:

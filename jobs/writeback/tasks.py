@@ -87,12 +87,13 @@ def to_hospitals(as_of: str) -> dict[str, Any]:
 def forecasts_to_hospitals(as_of: str) -> dict[str, Any]:
     """Send each hospital that takes them the forecasts of its beds for the days not over at ``as_of``; by source.
 
-    A hospital in trouble holds up nobody else, as in ``to_hospitals``.
+    A hospital in trouble holds up nobody else, as in ``to_hospitals``. What a hospital refuses is recorded, and tried
+    by the next run.
     """
-    results: dict[str, Any] = {}
+    results: dict[str, forecast_fhir.Sent] = {}
     troubles: dict[str, CitywellError] = {}
     with (
-        _one_at_a_time("writeback forecasts"),
+        _one_at_a_time("writeback forecasts") as conn,
         _published(forecasts.NEEDS, "Run the transform and forecast DAGs first.") as (spark, _),
         vault.connect() as vault_conn,
     ):
@@ -104,10 +105,11 @@ def forecasts_to_hospitals(as_of: str) -> dict[str, Any]:
             except CitywellError as error:
                 troubles[source] = error
                 continue
-            results[source] = asdict(sent)
+            results[source] = sent
             log.info("%s: %d forecasts sent, %d refused", source, sent.sent, sent.refused)
+        forecast_fhir.record(conn, results)
     _raise("Not all forecasts were sent", troubles)
-    return results
+    return {source: asdict(sent) for source, sent in results.items()}
 
 
 def _taking_forecasts() -> set[str]:

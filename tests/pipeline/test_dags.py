@@ -433,16 +433,22 @@ def test_forecasts_reach_the_serving_database_before_anybody_is_scored(airflow, 
 
 
 @pytest.mark.parametrize("is_down", [False, True])
-def test_refused_scores_are_told_whether_or_not_the_task_succeeds(airflow, monkeypatch, told, is_down):
+@pytest.mark.parametrize("what", ["scores", "forecasts"])
+def test_what_is_refused_is_told_whether_or_not_the_task_succeeds(airflow, monkeypatch, told, what, is_down):
     def send(as_of: str) -> dict[str, object]:
         if is_down:
             raise CitywellError("It does not answer", where=HARBOUR, do="Ask its people")
         return {}
 
-    monkeypatch.setattr(writeback_tasks, "are_published", lambda table: table == writeback_tasks.SCORES)
+    table = {"scores": writeback_tasks.SCORES, "forecasts": writeback_tasks.FORECASTS}[what]
+    monkeypatch.setattr(writeback_tasks, "are_published", lambda asked: asked == table)
     monkeypatch.setattr(writeback_tasks, "to_serving", lambda as_of: {"rows": 1})
+    monkeypatch.setattr(writeback_tasks, "forecasts_to_serving", lambda: {"rows": 1})
     monkeypatch.setattr(writeback_tasks, "to_hospitals", send)
-    monkeypatch.setattr(alerts, "_refusals", lambda: [(NORTH, "2 risk scores were refused (HTTP 422)")])
+    monkeypatch.setattr(writeback_tasks, "forecasts_to_hospitals", send)
+    for name in ("scores", "forecasts"):
+        refusals = [(NORTH, f"2 {name} were refused (HTTP 422)")] if name == what else []
+        monkeypatch.setattr(alerts, f"_refused_{name}", lambda refusals=refusals: refusals)
     run = airflow.run("writeback", {"as_of": FIRST})
     assert run.state == ("failed" if is_down else "success")
     assert [message["where"] for message in told] == ([HARBOUR] if is_down else []) + [NORTH]

@@ -12,7 +12,8 @@ from jobs import alerts
 from jobs.alerts import Place
 from jobs.errors import CitywellError
 from jobs.settings import settings
-from jobs.writeback import fhir
+from jobs.writeback import fhir, forecast_fhir
+from jobs.writeback.forecast_fhir import Sent
 from tests.support.webhook import Webhook, running_webhook
 
 PLACE = Place("ingest_hospital", "each.load", "manual__1", "hospital_north")
@@ -110,3 +111,26 @@ def test_refused_scores_are_told_by_hospital(
         ("hospital_north", "2 risk scores were refused (HTTP 404 not-found; HTTP 422 business-rule)"),
     ]
     assert {message["error"] for message in webhook.messages} == {"Refused"}
+
+
+def test_refused_forecasts_are_told_by_hospital(
+    webhook: Webhook, postgres: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the newest run alone."""
+    for name, value in postgres.environment().items():
+        monkeypatch.setenv(name, value)
+    settings.cache_clear()
+    place = Place("writeback", "forecasts_to_hospitals", "manual__1")
+    taken = Sent(sent=14, already=0, refused=0, unknown=0, holding=14)
+    refused = Sent(sent=11, already=0, refused=3, unknown=0, holding=11, codes="HTTP 422 business-rule")
+    results = {"hospital_north": refused, "hospital_harbour": taken, "hospital_no_longer_declared": refused}
+    with psycopg.connect(postgres.dsn("control", "control"), autocommit=True) as conn:
+        forecast_fhir.record(conn, results)
+        assert alerts.refused_forecasts(place)
+        forecast_fhir.record(conn, {"hospital_north": taken})
+        assert alerts.refused_forecasts(place)
+    [message] = webhook.messages
+    assert (message["where"], message["what"]) == (
+        "hospital_north",
+        "3 forecasts were refused (HTTP 422 business-rule)",
+    )

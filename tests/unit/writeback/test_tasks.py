@@ -177,7 +177,9 @@ select
 """
 
 
-def test_forecasts_reach_the_hospitals_that_take_them(scored: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forecasts_reach_the_hospitals_that_take_them(
+    scored: None, simulator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with engine.session() as spark, control.connect() as conn:
         version = tables.append_batch(spark, "scores.forecast", spark.sql(FORECASTS), "b")
         control.publish_tables(conn, "test", "forecast", {"scores.forecast": version})
@@ -185,12 +187,23 @@ def test_forecasts_reach_the_hospitals_that_take_them(scored: None, monkeypatch:
     with vault.connect() as conn:
         known = [vault.Identity(HOUSE, "k", SOURCE, "Organization", "o1", seen_at)]
         vault.register(conn, "organizations", known, method="test")
-    sent = {"sent": 1, "already": 0, "refused": 0, "unknown": 0, "holding": 1}
+    sent = {"sent": 1, "already": 0, "refused": 0, "unknown": 0, "holding": 1, "codes": ""}
+    simulator.fault(kind="refuse", where="observation", times=1)
+    assert tasks.forecasts_to_hospitals(AS_OF)[SOURCE]["refused"] == 1
+    assert _refused_forecasts() == [(SOURCE, 1, "HTTP 422 business-rule")]
     assert tasks.forecasts_to_hospitals(AS_OF) == {SOURCE: sent}
+    assert _refused_forecasts() == []
     assert tasks.forecasts_to_hospitals(AS_OF) == {SOURCE: {**sent, "sent": 0, "already": 1}}
+    assert tasks.forecasts_to_hospitals("2026-01-03T23:30:00+00:00") != {}, "a day that is not over"
     assert tasks.forecasts_to_hospitals("2026-01-04T00:00:00+00:00") == {}, "a day that is over"
     monkeypatch.setattr(tasks, "_taking_forecasts", lambda: {"hospital_north"})
     assert tasks.forecasts_to_hospitals(AS_OF) == {}
+
+
+def _refused_forecasts() -> list[tuple[Any, ...]]:
+    """What the webhook is told of afterwards."""
+    with control.connect() as conn:
+        return conn.execute("select source, forecasts, codes from refused_forecast").fetchall()
 
 
 def test_without_scores_it_says_what_to_run(scored: None) -> None:
