@@ -43,7 +43,7 @@ order by variable, other_variable
 """
 _RULES = """
 select
-    antecedent, consequent, antecedent_words, consequent_words, cast(round(support * people) as int) as both_people,
+    antecedent, consequent, antecedent_words, consequent_words, people as both_people,
     antecedent_people, consequent_people, confidence, lift, lift_low, lift_high, lift_given_age_and_sex
 from {table} where run_id = '{run}'
 order by lift_given_age_and_sex desc, confidence desc, antecedent, consequent

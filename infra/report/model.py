@@ -194,7 +194,11 @@ class Correlation:
 
 @dataclass(frozen=True)
 class Rule:
-    """People with the antecedent have the consequent ``lift`` times as often as all do; _people: of all ``people``."""
+    """People with the antecedent have the consequent ``lift`` times as often as all do.
+
+    both_people: how many have antecedent and consequent; antecedent_people, consequent_people: how many have the one,
+    with or without the other.
+    """
 
     antecedent: str
     consequent: str

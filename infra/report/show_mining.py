@@ -125,7 +125,8 @@ def _map(found: Mined) -> Markup | None:
     if not found.districts:
         return None
     since = found.as_of.date() - timedelta(days=RECENT_DAYS)
-    recent = Counter(alarm.district for alarm in found.alarms if alarm.day >= since)
+    days = {(alarm.district, alarm.day) for alarm in found.alarms if alarm.day >= since}
+    recent = Counter(district for district, _ in days)
     are_several = sum(cluster.kind == "districts" for cluster in found.clusters) > 1
     spots = [
         Spot(
@@ -141,9 +142,9 @@ def _map(found: Mined) -> Markup | None:
     return maps.city(spots, "Map of the postal districts: " + "; ".join(spot.tip for spot in spots))
 
 
-def _district_tip(district: District, alarms: int) -> str:
+def _district_tip(district: District, alarm_days: int) -> str:
     of = "" if district.cluster is None else f", cluster {district.cluster}"
-    days = f", alarm on {alarms} of the last {RECENT_DAYS} days" if alarms else ""
+    days = f", alarm on {alarm_days} of the last {RECENT_DAYS} days" if alarm_days else ""
     return f"{district.code} {district.name}{of}{days}"
 
 

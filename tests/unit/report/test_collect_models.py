@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 
@@ -30,7 +31,7 @@ from ml import gate, refusals, registry, training
 from ml.aliases import Listed
 from ml.forecast.families import FAMILIES
 from ml.forecast.series import panel
-from ml.mining import shapes
+from ml.mining import rules, shapes
 from ml.risk import questions
 from ml.tracking import Version
 from ml.training import Trained
@@ -66,6 +67,16 @@ def publish(spark: SparkSession, table: str, ddl: str, rows: list[dict[str, Any]
     spark.sql(f"create or replace view {table} as select * from {made}")
 
 
+def counted(people: int, **sets: int) -> rules.ItemCounts:
+    """People with each set of items, such as d1_m1, in one stratum."""
+    rows = [
+        dict(zip("abc", (*name.split("_"), None, None), strict=False)) | {"stratum": "all", "people": had}
+        for name, had in sets.items()
+    ]
+    return rules.ItemCounts(pd.Series({"all": float(people)}), pd.DataFrame(rows), rules.least_people(people))
+
+
+RULES = rules.find(counted(1000, d1=200, d2=200, m1=100, d1_d2=55, d1_m1=70, d2_m1=65, d1_d2_m1=50))
 FOUND: Mapping[shapes.Shape, list[dict[str, Any]]] = {
     shapes.STATISTICS: [
         {
@@ -105,25 +116,9 @@ FOUND: Mapping[shapes.Shape, list[dict[str, Any]]] = {
             "q": 0.02,
         },
     ],
-    shapes.RULES: [
-        {
-            "antecedent": antecedent,
-            "consequent": consequent,
-            "antecedent_words": antecedent,
-            "consequent_words": consequent,
-            "people": 1000,
-            "antecedent_people": 50,
-            "consequent_people": 40,
-            "support": 0.03,
-            "confidence": confidence,
-            "lift_given_age_and_sex": lift,
-        }
-        for antecedent, consequent, confidence, lift in (
-            ("d1", "m1", 0.6, 4.0),
-            ("m1", "d1", 0.75, 4.0),
-            ("d1 & d2", "m1", 0.8, 6.0),
-        )
-    ],
+    shapes.RULES: RULES.assign(
+        antecedent_words=RULES["antecedent"], consequent_words=RULES["consequent"]
+    ).to_dict("records"),
     shapes.CLUSTERS: [
         {"kind": "patients", "cluster": 0, "members": 900, "words": "no clusters", "stability": float("nan")},
         {"kind": "districts", "cluster": 1, "members": 1, "words": "quiet", "stability": 0.8},
@@ -206,9 +201,13 @@ def test_the_newest_run_of_mining_is_told(spark: SparkSession) -> None:
         Correlation("a", "b", Estimate(0.4, 0.3, 0.5), 90, True),
         Correlation("a", "c", Estimate(0.1, 0.0, 0.2), 90, False),
     )
-    assert [(r.antecedent, r.consequent, r.both_people) for r in found.rules] == [
-        ("d1 & d2", "m1", 30),
-        ("m1", "d1", 30),
+    assert [
+        (r.antecedent, r.consequent, r.both_people, r.antecedent_people, r.consequent_people)
+        for r in found.rules
+    ] == [
+        ("d1 & d2", "m1", 50, 55, 100),
+        ("m1", "d1", 70, 100, 200),
+        ("m1", "d2", 65, 100, 200),
     ], "of a pair that makes a rule either way the surer way alone"
     assert found.clusters == (
         Cluster("districts", 1, 1, "quiet", 0.8),

@@ -416,6 +416,15 @@ def test_districts_lie_as_the_city_does_and_those_with_a_recent_alarm_are_marked
     assert "Circles stand at the middles" in html
 
 
+def test_a_day_with_alarms_for_two_syndromes_is_one_day_with_an_alarm(tmp_path: Path) -> None:
+    assert FULL.mined is not None
+    both = tuple(
+        replace(alarm, syndrome=name) for alarm in FULL.mined.alarms for name in ("gastro", "respiratory")
+    )
+    seen = page(replace(FULL, mined=replace(FULL.mined, alarms=both)), tmp_path)
+    assert "C02 Mill Hill, cluster 0, alarm on 2 of the last 28 days" in seen
+
+
 def test_districts_that_nobody_has_placed_are_labelled_tiles(tmp_path: Path) -> None:
     lost = tuple(replace(district, latitude=None) for district in FULL.mined.districts)
     html = page(replace(FULL, mined=replace(FULL.mined, districts=lost)), tmp_path)
