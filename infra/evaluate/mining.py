@@ -48,7 +48,7 @@ def lines(result: Result) -> Iterator[Line]:
         value = round(figure.value, 4)
         if least is not None and figure.cases:
             yield Line(figure.name, value, figure.unit, f">={least:g}", figure.value >= least, figure.cases)
-        elif most is not None:
+        elif most is not None and figure.cases:
             yield Line(figure.name, value, figure.unit, f"<={most:g}", figure.value <= most, figure.cases)
         else:
             yield told(figure.name, value, figure.unit, figure.cases)

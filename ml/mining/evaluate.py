@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 from sklearn.metrics import adjusted_rand_score
 
 from jobs.errors import CitywellError
@@ -56,18 +57,18 @@ class Result:
 
 @dataclass(frozen=True)
 class Found:
-    """The newest run of each table of mining, and how the key's ids are called in the lake.
+    """The newest run of mining, and how the key's ids are called in the lake.
 
     people: person_id, person_key, as often as a person of the city is several in the lake or the reverse. facilities:
-    facility_key -> source. had: person_key, item, once each; population: of how many people; arrivals: what
-    ``facility_days.find`` takes. These three as mining read them.
+    facility_key -> source. had: person_key, item, once each; strata: person_key (index) -> age band and sex, everybody;
+    arrivals: what ``facility_days.find`` takes. These three as mining read them.
     """
 
     rows: Mapping[shapes.Shape, pd.DataFrame]
     people: pd.DataFrame
     facilities: Mapping[str, str]
     had: pd.DataFrame
-    population: int
+    strata: pd.Series
     arrivals: pd.DataFrame
 
     def anomalies(self, kind: str) -> pd.DataFrame:
@@ -108,7 +109,7 @@ def judge(found: Found, folder: Path) -> Result:
         else:
             skipped.append(name)
     districts = found.rows[shapes.OUTBREAKS]["area_code"].nunique()
-    return Result(tuple(figures), found.population / max(districts, 1), tuple(skipped))
+    return Result(tuple(figures), len(found.strata) / max(districts, 1), tuple(skipped))
 
 
 def outbreaks(found: Found, planted: pd.DataFrame) -> Iterator[Figure]:
@@ -130,12 +131,13 @@ def outbreaks(found: Found, planted: pd.DataFrame) -> Iterator[Figure]:
         if (is_there & (passed == 0)).any():
             is_hit = is_there & (passed >= 0) & (passed <= length) & judged["is_alarm"].to_numpy(dtype=bool)
             delays.append(float(passed[is_hit].min()) if is_hit.any() else np.inf)
-    years = len(judged[["area_code", "date"]].drop_duplicates()) / DAYS_PER_YEAR
+    district_days = len(judged[["area_code", "date"]].drop_duplicates())
+    years = district_days / DAYS_PER_YEAR
     n = len(delays)
     yield Figure("outbreaks_found", float(np.isfinite(delays).mean()) if n else 0.0, "share", n)
     yield Figure("outbreak_delay_median", float(np.median(delays)) if n else np.inf, "days", n)
     per_year = float(is_false.sum() / years) if years else 0.0
-    yield Figure("outbreak_false_alarms", per_year, "days per district and year", int(is_false.sum()))
+    yield Figure("outbreak_false_alarms", per_year, "days per district and year", district_days)
 
 
 def facility_anomalies(found: Found, planted: pd.DataFrame) -> Iterator[Figure]:
@@ -191,25 +193,25 @@ def planted_rules(found: Found, planted: pd.DataFrame) -> Iterator[Figure]:
 
 
 def _power(found: Found, wanted: pd.DataFrame) -> list[float]:
-    """Of each wanted rule. The largest p that passes is that of the rules of two that were told, which is a bound:
-    false discovery is controlled by order."""
-    told = found.rows[shapes.RULES]
-    of_two = told[~told["antecedent"].str.contains(JOINT, regex=False)]
-    most_p = float(of_two["p"].max()) if len(of_two) else rules.MOST_Q
-    having = found.had["item"].value_counts()
-    least = rules.least_people(found.population)
+    """Of each wanted rule, were it the only one that is told: more of them let a larger p pass."""
+    people = found.strata.value_counts().sort_index()
+    having = pd.crosstab(found.had["item"], found.had["person_key"].map(found.strata))
+    having = having.reindex(columns=people.index, fill_value=0)
+    least = rules.least_people(len(found.strata))
+    frequent = int((having.sum(axis=1) >= least).sum())
+    most_p = rules.strictest_p(min(frequent, inputs.MOST_ITEMS))
+    antecedents, consequents = (
+        having.reindex(wanted[side], fill_value=0).to_numpy() for side in ("antecedent", "consequent")
+    )
     return [
         0.0
-        if rule.kind == UNKNOWN_SIZE
+        if kind == UNKNOWN_SIZE
         else rules.power(
-            int(having.get(rule.antecedent, 0)),
-            int(having.get(rule.consequent, 0)),
-            found.population,
-            None if np.isnan(rule.times) else rule.times,
-            most_p,
-            least,
+            antecedent, consequent, people.to_numpy(), None if np.isnan(times) else times, most_p, least
         )
-        for rule in wanted.itertuples()
+        for antecedent, consequent, kind, times in zip(
+            antecedents, consequents, wanted["kind"], wanted["times"], strict=True
+        )
     ]
 
 
@@ -263,20 +265,18 @@ def _found(spark: SparkSession, persons: pd.DataFrame) -> Found:
         raise CitywellError(
             f"Not published yet: {', '.join(missing)}", where="gold", do="run the mine DAG first"
         )
-    rows: dict[shapes.Shape, pd.DataFrame] = {}
-    for shape in shapes.SHAPES:
-        table = spark.table(shape.table)
-        newest = table.agg({"run_id": "max"}).collect()[0][0]
-        rows[shape] = table.where(table["run_id"] == newest).toPandas()
+    newest, mined_at = spark.table(shapes.STATISTICS.table).agg(F.max("run_id"), F.max("as_of")).collect()[0]
+    rows = {
+        shape: spark.table(shape.table).where(F.col("run_id") == newest).toPandas() for shape in shapes.SHAPES
+    }
     facilities = spark.table("gold.dim_facility").select("facility_key", "source").collect()
-    mined_at = spark.table(shapes.STATISTICS.table).agg({"as_of": "max"}).collect()[0][0]
     gold = Gold.at(spark, mined_at, [])
     return Found(
         rows,
         people_in_lake(spark, persons),
         {row["facility_key"]: row["source"] for row in facilities},
         inputs.person_items(gold),
-        gold.people.count(),
+        inputs.strata(gold).toPandas().set_index("person_key")["stratum"],
         inputs.arrivals(gold),
     )
 

@@ -165,13 +165,17 @@ def words(gold: Gold) -> dict[str, str]:
     return found
 
 
+def strata(gold: Gold) -> DataFrame:
+    """person_key, stratum: age band and sex, within which rules are tested."""
+    return gold.people.select("person_key", F.concat_ws(", ", "age_band", "sex").alias("stratum"))
+
+
 def item_counts(gold: Gold) -> ItemCounts:
     """People by stratum of age band and sex, and with each item, pair and three of items; sets of fewer people than
     ``rules.least_people`` are left out, and items beyond the MOST_ITEMS most frequent."""
-    stratum = F.concat_ws(", ", "age_band", "sex").alias("stratum")
-    person = gold.people.select("person_key", stratum)
-    strata = {row["stratum"]: row["count"] for row in person.groupBy("stratum").count().collect()}
-    least = least_people(sum(strata.values()))
+    person = strata(gold)
+    people = {row["stratum"]: row["count"] for row in person.groupBy("stratum").count().collect()}
+    least = least_people(sum(people.values()))
     had = engine.kept(items(gold).join(person, "person_key").select("person_key", "stratum", "item"))
     frequent = (
         had.groupBy("item")
@@ -195,7 +199,7 @@ def item_counts(gold: Gold) -> ItemCounts:
         _by_stratum(three.join(threes, ["a", "b", "c"]), ["a", "b", "c"]),
     ]
     sets = _frame(reduce(DataFrame.unionByName, counted).orderBy("a", "b", "c", "stratum"))
-    return ItemCounts(pd.Series(strata, dtype=float), sets, least)
+    return ItemCounts(pd.Series(people, dtype=float), sets, least)
 
 
 def watched_windows(gold: Gold) -> pd.DataFrame:

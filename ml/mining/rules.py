@@ -7,16 +7,18 @@ frequent), by stratum of age and sex; here rules are made of the counts.
     support      share of all people who have antecedent and consequent
     confidence   share of those with the antecedent who have the consequent
     lift         confidence over the consequent's share among all people; 1 is independence
-    p            one-sided Fisher's exact test (hypergeometric tail); of a rule with two items in the antecedent the
-                 largest of three: against all people, and against each item alone (a *productive* rule: Webb, Machine
-                 Learning 2007), so that {A, B} -> C is no echo of A -> C
+    p            the larger of two one-sided tests: Fisher's exact one (hypergeometric tail), and that of Mantel and
+                 Haenszel (JNCI 1959; continuity-corrected) over the strata, so that what merely grows common with age
+                 makes no rule; of a rule with two items in the antecedent the largest of three such: against all
+                 people, and against each item alone (a *productive* rule: Webb, Machine Learning 2007), so that
+                 {A, B} -> C is no echo of A -> C
     q            false discovery rate within all pairs, or all threes, of frequent items, tested or not, times the two
                  levels (layered: Webb, Machine Learning 2008)
     lift_given_age_and_sex   people with both over those expected if antecedent and consequent were independent within
                  each stratum: what is left of the lift when age and sex have had their say
 
 A rule is kept with q at most MOST_Q, the whole interval of its lift above LEAST_LIFT, and that much of the lift left
-given age and sex: what merely grows common with age makes no rule.
+given age and sex.
 """
 
 from __future__ import annotations
@@ -105,25 +107,35 @@ def lift_interval(both: Array, antecedent: Array, consequent: Array, people: flo
     return lift / spread, lift * spread
 
 
-def power(
-    antecedent: int, consequent: int, people: int, times: float | None, most_p: float, least: int
-) -> float:
-    """Chance that a rule of one condition or drug is told that is true: who has the antecedent is ``times`` as likely
-    to have the consequent as who has not; None for a drug that is prescribed for it, which PRESCRIBED of them get.
+def strictest_p(items: int) -> float:
+    """The largest p of a rule of one condition or drug that passes whatever else is found, with so many frequent items:
+    Benjamini and Yekutieli's line for the first of all tests."""
+    tests = max(items * (items - 1), 1)
+    return MOST_Q / (LEVELS * tests * float(np.sum(1 / np.arange(1, tests + 1))))
 
-    antecedent, consequent: how many of ``people`` have each. most_p: largest p that passes. People with both are taken
-    as binomial among those with the antecedent; given age and sex the lift is taken to be what it is without.
+
+def power(
+    antecedent: Array, consequent: Array, people: Array, times: float | None, most_p: float, least: int
+) -> float:
+    """Chance that a rule of one condition or drug is told that is true: in every stratum who has the antecedent is
+    ``times`` as likely to have the consequent as who has not; None for a drug that is prescribed for it, which
+    PRESCRIBED of them get.
+
+    antecedent, consequent: how many of ``people`` have each, by stratum. most_p: largest p that passes. People with
+    both are taken as binomial among those with the antecedent.
     """
-    at_most = min(antecedent, consequent)
-    counts = np.arange(least, at_most + 1, dtype=float)
-    low, _ = lift_interval(counts, np.array(float(antecedent)), np.array(float(consequent)), float(people))
-    p = stats.hypergeom.sf(counts - 1, people, consequent, antecedent)
-    enough = counts[(p <= most_p) & (low > LEAST_LIFT)]
+    has_antecedent, has_consequent = antecedent.sum(), consequent.sum()
+    both = np.arange(least, np.minimum(antecedent, consequent).sum() + 1, dtype=float)
+    low, _ = lift_interval(both, has_antecedent, has_consequent, people.sum())
+    p = _one_sided(both, antecedent, consequent, people)
+    given = both / _expected(antecedent, consequent, people)
+    enough = both[(p <= most_p) & (low > LEAST_LIFT) & (given > LEAST_LIFT)]
     if not enough.size:
         return 0.0
-    has = antecedent / people
-    likely = PRESCRIBED if times is None else consequent / people * times / (1 + has * (times - 1))
-    return float(stats.binom.sf(enough[0] - 1, antecedent, min(likely, consequent / antecedent, 1.0)))
+    has, base = _share(antecedent, people), _share(consequent, people)
+    likely = np.full(len(people), PRESCRIBED) if times is None else base * times / (1 + has * (times - 1))
+    with_both = np.minimum(antecedent * likely, np.minimum(antecedent, consequent)).sum()
+    return float(stats.binom.sf(enough[0] - 1, has_antecedent, with_both / has_antecedent))
 
 
 def _by_size(sets: pd.DataFrame, strata: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -173,16 +185,14 @@ def _tests(
     has_consequent = np.array([one[c] for _, c in arranged], dtype=float)
     both, antecedent, consequent = (rows.sum(axis=1) for rows in (has_both, has_antecedent, has_consequent))
     everybody = people.sum()
-    p = stats.hypergeom.sf(both - 1, everybody, consequent, antecedent)
+    p = _one_sided(both, has_antecedent, has_consequent, people)
     for place in range(2):
         rows = [n for n, (a, _) in enumerate(arranged) if len(a) == 2]
         if rows:
-            alone = np.array([one[arranged[n][0][place]].sum() for n in rows])
-            alone_with = np.array([pair(arranged[n][0][place], arranged[n][1]).sum() for n in rows])
-            p[rows] = np.maximum(
-                p[rows], stats.hypergeom.sf(both[rows] - 1, alone, alone_with, antecedent[rows])
-            )
-    expected = (has_antecedent * has_consequent / people).sum(axis=1)
+            alone = np.array([one[arranged[n][0][place]] for n in rows])
+            alone_with = np.array([pair(arranged[n][0][place], arranged[n][1]) for n in rows])
+            p[rows] = np.maximum(p[rows], _one_sided(both[rows], has_antecedent[rows], alone_with, alone))
+    expected = _expected(has_antecedent, has_consequent, people)
     low, high = lift_interval(both, antecedent, consequent, everybody)
     return pd.DataFrame(
         {
@@ -199,4 +209,32 @@ def _tests(
             "lift_given_age_and_sex": both / expected,
             "p": p,
         }
+    )
+
+
+def _one_sided(both: Array, antecedent: Array, consequent: Array, people: Array) -> Array:
+    """The larger p of Fisher's exact test of all and the test of Mantel and Haenszel over the strata.
+
+    both: by rule; the others: how many have each, by stratum (last axis) and, where they differ, by rule.
+    """
+    crude = stats.hypergeom.sf(
+        both - 1, people.sum(axis=-1), consequent.sum(axis=-1), antecedent.sum(axis=-1)
+    )
+    has, base = _share(antecedent, people), _share(consequent, people)
+    variance = people**2 * has * (1 - has) * base * (1 - base) / np.maximum(people - 1, 1)
+    excess = both - _expected(antecedent, consequent, people) - 0.5
+    spread = np.sqrt(variance.sum(axis=-1))
+    z = np.divide(excess, spread, out=np.full(np.shape(both), -np.inf), where=spread > 0)
+    return np.maximum(crude, stats.norm.sf(z))
+
+
+def _expected(antecedent: Array, consequent: Array, people: Array) -> Array:
+    """People with both, were the two independent within each stratum (last axis)."""
+    return np.asarray((antecedent * _share(consequent, people)).sum(axis=-1))
+
+
+def _share(part: Array, people: Array) -> Array:
+    """Of each stratum; 0 of nobody."""
+    return np.divide(
+        part, people, out=np.zeros(np.broadcast_shapes(part.shape, people.shape)), where=people > 0
     )

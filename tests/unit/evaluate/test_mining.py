@@ -12,7 +12,7 @@ def by_name(residents: float, *figures: Figure) -> dict[str, str]:
 
 FIGURES = (
     Figure("outbreak_delay_median", 3.0, "days", 14),
-    Figure("outbreak_false_alarms", 1.5, "days per district and year", 9),
+    Figure("outbreak_false_alarms", 1.5, "days per district and year", 8000),
     Figure("rules_found_companion", 0.75, "share", 8),
     Figure("rules_found_symptom", 0.0, "share", 0),
     Figure("rules_findable_companion", 0.5, "share", 16),
@@ -29,13 +29,18 @@ def test_what_a_small_city_cannot_show_is_told() -> None:
     assert found["rules_findable_companion"].endswith("told of 16")
     assert found["phenotypes_agree"] == "phenotypes_agree 0.63 adjusted Rand >=0.5 pass of 830"
     assert found["rules_found_companion"] == "rules_found_companion 0.75 share >=0.8 short of 8"
-    assert found["outbreak_false_alarms"].endswith("<=1 short of 9")
+    assert found["outbreak_false_alarms"].endswith("<=1 short of 8000")
 
 
 def test_a_large_city_is_asked_for_more() -> None:
     found = by_name(1700.0, *FIGURES)
     assert found["outbreak_delay_median"] == "outbreak_delay_median 3 days <=1 short of 14"
     assert found["district_types_agree"].endswith(">=0.5 short of 12")
+
+
+def test_outbreaks_of_which_there_was_none_are_not_late() -> None:
+    found = by_name(1700.0, Figure("outbreak_delay_median", float("inf"), "days", 0))
+    assert found["outbreak_delay_median"] == "outbreak_delay_median inf days - told of 0"
 
 
 def test_outbreaks_that_were_never_found_are_late() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def found(
         people,
         {"f1": "hospital_north", "f2": "hospital_harbour"},
         pd.DataFrame({"person_key": [], "item": []}) if had is None else had,
-        2000,
+        pd.Series("65 to 79, female", index=[f"k{n}" for n in range(2000)]),
         pd.DataFrame(columns=["facility_key", "date", "arrivals", "injuries"])
         if arrivals is None
         else arrivals,
@@ -112,10 +113,10 @@ def test_outbreaks_by_days_to_the_first_alarm(tmp_path: Path) -> None:
     got = figures(found(outbreaks=told), tmp_path, outbreaks=planted)
     assert got["outbreaks_found"] == Figure("outbreaks_found", pytest.approx(3 / 4), "share", 4)
     assert got["outbreak_delay_median"].value == 1
-    assert got["outbreak_false_alarms"].cases == 2, (
+    assert got["outbreak_false_alarms"].value == pytest.approx(2 / (200 / 365.25)), (
         "day 50 and day 67; day 21 still counts the outbreak's last days"
     )
-    assert got["outbreak_false_alarms"].value == pytest.approx(2 / (200 / 365.25))
+    assert got["outbreak_false_alarms"].cases == 200
 
 
 def test_an_alarm_of_the_other_syndrome_finds_nothing(tmp_path: Path) -> None:
@@ -126,7 +127,16 @@ def test_an_alarm_of_the_other_syndrome_finds_nothing(tmp_path: Path) -> None:
     both = pd.concat([told, told.assign(syndrome="gastro", is_alarm=False)])
     got = figures(found(outbreaks=both), tmp_path, outbreaks=planted)
     assert got["outbreak_delay_median"].value == np.inf
-    assert got["outbreak_false_alarms"].cases == 1
+    assert got["outbreak_false_alarms"].value == pytest.approx(1 / (200 / 365.25))
+
+
+def test_where_no_outbreak_was_planted_alarms_are_judged_all_the_same(tmp_path: Path) -> None:
+    none = pd.DataFrame(
+        {name: pd.Series(dtype=str) for name in ("syndrome", "area_code", "began_on", "ended_on")}
+    )
+    got = figures(found(outbreaks=outbreak_rows({"C01": [10]})), tmp_path, outbreaks=none)
+    assert got["outbreak_delay_median"].cases == got["outbreaks_found"].cases == 0
+    assert got["outbreak_false_alarms"].value == pytest.approx(1 / (200 / 365.25))
 
 
 def test_anomalies_by_subject_and_day(tmp_path: Path) -> None:
@@ -249,6 +259,38 @@ def test_what_a_small_city_cannot_tell_is_not_judged(tmp_path: Path) -> None:
     assert got["rules_found_symptom"].cases == 0
     assert got["facility_days_found_closed"].cases == got["facility_days_found_surge"].cases == 0
     assert got["facility_days_findable_closed"].cases == 1
+
+
+@pytest.mark.parametrize("told", [[], [1e-300]])
+def test_the_fewer_rules_are_told_the_fewer_are_excused(told: list[float], tmp_path: Path) -> None:
+    """What was to be found says what is findable, not what was found: nothing, or the most obvious rule alone."""
+    rules = pd.DataFrame({"antecedent": "icd10|B18", "consequent": "icd10|K74", "p": told})
+    planted = pd.DataFrame(
+        {
+            "antecedent": [f"{ICD10}|E11.9"],
+            "consequent": [f"{ICD10}|I25.10"],
+            "kind": "companion",
+            "times": 4.0,
+        }
+    )
+    of = found(had=with_items(E11=280, I25=200), rules=rules)
+    assert figures(of, tmp_path, rules=planted)["rules_found_companion"].cases == 1
+
+
+def test_a_rule_that_age_hides_is_not_findable(tmp_path: Path) -> None:
+    """Both items are of the old alone, of whom nearly all have them: no stratum has room for a lift of 4."""
+    planted = pd.DataFrame(
+        {
+            "antecedent": [f"{ICD10}|E11.9"],
+            "consequent": [f"{ICD10}|I25.10"],
+            "kind": "companion",
+            "times": 4.0,
+        }
+    )
+    of = found(had=with_items(E11=280, I25=200))
+    old = of.strata.where(np.arange(2000) >= 290, "80 and over, female")
+    got = figures(replace(of, strata=old), tmp_path, rules=planted)
+    assert got["rules_findable_companion"] == Figure("rules_findable_companion", 0.0, "share", 1)
 
 
 def test_a_city_without_a_key_is_told(tmp_path: Path) -> None:

@@ -10,24 +10,36 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.contingency_tables import StratifiedTable
 
-from ml.mining.rules import COLUMNS, ItemCounts, find, least_people, lift_interval, power
+from ml.mining.chance import q_values
+from ml.mining.rules import (
+    COLUMNS,
+    LEVELS,
+    MOST_Q,
+    ItemCounts,
+    find,
+    least_people,
+    lift_interval,
+    power,
+    strictest_p,
+)
 
 
 def count(baskets: pd.DataFrame, stratum: np.ndarray) -> ItemCounts:
     """People with each set of the columns of yes and no, as the engine counts them."""
-    strata = pd.Series(stratum).value_counts().astype(float)
+    code, strata = pd.factorize(stratum, sort=True)
+    has = {name: baskets[name].to_numpy() for name in sorted(baskets)}
     rows = []
     for size in (1, 2, 3):
-        for names in combinations(sorted(baskets), size):
-            has_all = baskets[list(names)].all(axis=1).to_numpy()
+        for names in combinations(has, size):
+            has_all = np.logical_and.reduce([has[name] for name in names])
             items = dict(zip("abc", (*names, None, None), strict=False))
-            rows += [
-                {**items, "stratum": name, "people": int((has_all & (stratum == name)).sum())}
-                for name in strata.index
-            ]
+            people = np.bincount(code[has_all], minlength=len(strata))
+            rows += [{**items, "stratum": s, "people": n} for s, n in zip(strata, people, strict=True)]
     sets = pd.DataFrame(rows)
-    return ItemCounts(strata, sets[sets["people"] > 0], least_people(len(baskets)))
+    everybody = pd.Series(np.bincount(code).astype(float), index=strata)
+    return ItemCounts(everybody, sets[sets["people"] > 0], least_people(len(baskets)))
 
 
 def city(seed: int = 0, people: int = 4000) -> tuple[pd.DataFrame, np.ndarray]:
@@ -96,6 +108,37 @@ def test_nothing_is_found_in_shuffled_people() -> None:
     assert told == 0, "expected: at most one table in a hundred with any rule"
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_found_in_people_shuffled_within_their_age_and_sex(seed: int) -> None:
+    """24 items, each much more common in some strata than in others, handed out anew within each."""
+    rng = np.random.default_rng(seed)
+    stratum = rng.integers(0, 10, 5000)
+    baskets = pd.DataFrame({f"icd10|A{n:02d}": np.zeros(5000, bool) for n in range(24)})
+    for name in baskets:
+        share = 0.004 * np.exp(0.45 * np.abs(stratum - rng.choice([0, 1])))
+        baskets[name] = rng.random(5000) < share
+    for _ in range(3):
+        shuffled = baskets.groupby(stratum).transform(lambda own: rng.permutation(own.to_numpy()))
+        assert pairs(find(count(shuffled, stratum))) == set()
+
+
+def test_p_is_the_larger_of_that_of_all_and_that_given_the_strata() -> None:
+    """Age makes most of a crude lift; what is left is judged by the test of Mantel and Haenszel."""
+    rng = np.random.default_rng(3)
+    stratum = rng.integers(0, 5, 6000)
+    has_a = rng.random(6000) < 0.02 * 2.0**stratum
+    has_b = rng.random(6000) < np.minimum(0.02 * 2.0**stratum * np.where(has_a, 1.8, 1), 1)
+    row = (
+        find(count(pd.DataFrame({"atc|A": has_a, "icd10|B": has_b}), stratum))
+        .set_index("antecedent")
+        .loc["atc|A"]
+    )
+    tables = [pd.crosstab(has_a[stratum == s], has_b[stratum == s]).to_numpy() for s in range(5)]
+    given = StratifiedTable(tables).test_null_odds(correction=True).pvalue / 2
+    assert row["p"] == pytest.approx(given, rel=1e-6)
+    assert row["p"] > 1e6 * stats.fisher_exact(pd.crosstab(has_a, has_b), alternative="greater").pvalue
+
+
 def test_the_interval_of_the_lift_holds_the_truth() -> None:
     rng, hits = np.random.default_rng(4), 0
     cells = np.array([0.06, 0.04, 0.14, 0.76])
@@ -132,20 +175,41 @@ def test_nobody_and_nothing_frequent_make_no_rule() -> None:
     [(280, 0.10, 2.0), (280, 0.10, 4.0), (120, 0.06, 4.0), (60, 0.05, 8.0)],
 )
 def test_the_power_of_a_rule_is_how_often_it_is_told(with_antecedent: int, base: float, times: float) -> None:
-    """Of 400 cities in which the rule is true, by the miner's own lines on the p and the lift."""
-    rng, people, most_p, least = np.random.default_rng(2), 2000, 1e-4, 20
+    """Of 100 cities in which the rule is true in each of two strata, of which one has both items more often."""
+    rng, people = np.random.default_rng(2), np.array([800, 1200])
+    is_old = np.repeat([True, False], people)
+    often = np.where(is_old, 1.2, 0.8)
     told, powers = [], []
-    for _ in range(400):
-        both = rng.binomial(with_antecedent, base * times)
-        consequent = both + rng.binomial(people - with_antecedent, base)
-        low, _ = lift_interval(*(np.array(float(n)) for n in (both, with_antecedent, consequent)), people)
-        p = stats.hypergeom.sf(both - 1, people, consequent, with_antecedent)
-        told.append(bool(both >= least and p <= most_p and low > 1.2))
-        powers.append(power(with_antecedent, consequent, people, times, most_p, least))
+    for _ in range(100):
+        has_a = np.zeros(2000, bool)
+        has_a[rng.choice(2000, with_antecedent, replace=False, p=often / often.sum())] = True
+        has_b = rng.random(2000) < often * base * np.where(has_a, times, 1)
+        found = find(count(pd.DataFrame({"a": has_a, "b": has_b}), np.where(is_old, "old", "young")))
+        told.append(("a", "b") in pairs(found))
+        by_stratum = (np.array([has[is_old].sum(), has[~is_old].sum()]) for has in (has_a, has_b))
+        powers.append(power(*by_stratum, people, times, strictest_p(2), least_people(2000)))
     assert np.mean(powers) == pytest.approx(np.mean(told), abs=0.1)
 
 
 def test_a_rule_of_too_few_has_no_power_and_a_drug_for_a_condition_all() -> None:
-    assert power(19, 800, 2000, None, 1e-4, 20) == 0.0
-    assert power(200, 180, 2000, None, 1e-4, 20) > 0.99
-    assert power(200, 180, 2000, 1.0, 1e-4, 20) < 0.01
+    assert power(*one_stratum(19, 800, 2000), None, 1e-4, 20) == 0.0
+    assert power(*one_stratum(200, 180, 2000), None, 1e-4, 20) > 0.99
+    assert power(*one_stratum(200, 180, 2000), 1.0, 1e-4, 20) < 0.01
+
+
+def test_a_lift_that_age_makes_has_no_power() -> None:
+    """Half of the people have nearly all of both items, and among them who has one has the other no more often."""
+    has, people = np.array([200, 5]), np.array([1000, 1000])
+    assert power(has, has, people, 1.0, 1e-4, 20) < 0.01
+
+
+def one_stratum(*people: int) -> list[np.ndarray]:
+    return [np.array([n]) for n in people]
+
+
+@pytest.mark.parametrize("items", [2, 7])
+def test_a_rule_that_is_found_alone_passes_the_strictest_line(items: int) -> None:
+    tests = items * (items - 1)
+    for p, is_below in ((0.999 * strictest_p(items), True), (1.001 * strictest_p(items), False)):
+        [q] = q_values(np.array([p]), tests)
+        assert (LEVELS * q <= MOST_Q) == is_below
