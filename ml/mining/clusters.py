@@ -81,12 +81,15 @@ def cluster(
     is_scaled: bool = False,
     seed: int = 0,
 ) -> Clustering:
-    """The clusters of the rows of ``values`` (numbers, none missing); rows in a fixed order give the same ones.
+    """The clusters of the rows of ``values`` (numbers, none missing), none of no rows; rows in a fixed order give the
+    same ones.
 
     strata: the stratum of each row, by default the same for all. is_scaled: columns are in standard errors, and stay as
     they are. A row without differences from the others is then standard normal, and tables of such rows are the nulls;
     all columns are used, as few rows have many components in common by chance.
     """
+    if values.empty:
+        return _everybody(np.zeros((len(values), 0)), ())
     rng = np.random.default_rng(seed)
     stratum = pd.factorize(np.zeros(len(values)) if strata is None else strata)[0]
     z = _less_the_stratum(values, stratum)
@@ -160,7 +163,7 @@ def marks(
     is_yes = values.isin([0, 1]).all()
     means, spread = values.mean(), values.std(ddof=0).replace(0, 1)
     told = []
-    for label in range(int(labels.max()) + 1):
+    for label in range(labels.max(initial=-1) + 1):
         if (labels == label).sum() < least_shown:
             told.append("too few to be described")
             continue
@@ -214,5 +217,6 @@ def _silhouettes(scores: Array, labels: Array, rng: np.random.Generator) -> tupl
 
 
 def _everybody(scores: Array, trials: tuple[Trial, ...]) -> Clustering:
-    distance = np.linalg.norm(scores, axis=1)
-    return Clustering(np.zeros(len(scores), dtype=int), distance, (None,), None, trials)
+    """One cluster; none of no rows."""
+    distance, silhouette = np.linalg.norm(scores, axis=1), (None,) if len(scores) else ()
+    return Clustering(np.zeros(len(scores), dtype=int), distance, silhouette, None, trials)

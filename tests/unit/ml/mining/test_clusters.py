@@ -79,6 +79,15 @@ def test_one_lump_whose_columns_go_together_is_no_cluster() -> None:
     assert cluster(pd.DataFrame(lump)).k == 1
 
 
+@pytest.mark.parametrize("is_scaled", [True, False])
+@pytest.mark.parametrize("columns", [[], ["E11", "I10"]])
+def test_nobody_is_in_no_cluster(columns: list[str], is_scaled: bool) -> None:
+    values = pd.DataFrame(columns=columns, dtype=float)
+    found = cluster(values, is_scaled=is_scaled)
+    assert (found.k, len(found.labels), len(found.distance)) == (0, 0, 0)
+    assert marks(values, found.labels, {name: name for name in columns}) == []
+
+
 def test_types_of_twelve_districts_are_found() -> None:
     rng = np.random.default_rng(6)
     kind = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2])

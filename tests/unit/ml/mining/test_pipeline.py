@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from jobs.errors import CitywellError
 from jobs.lake import catalog
 from ml import mining
 from ml.mining import clusters, inputs, pipeline, shapes
+from ml.mining.evaluate import Figure, evaluate
 from tests.support.lake import TestLake
+from tests.unit.ml.gold import ATC, ICD10
 from tests.unit.ml.mining import gold
 
 
@@ -112,6 +115,43 @@ def test_the_future_says_nothing_of_an_earlier_run(mined: dict[str, Any], lake: 
     mining.mine(gold.AS_OF)
     gold.publish(gold.city())
     assert everything(lake) == before
+
+
+def test_a_newest_run_without_rules_is_judged_by_none_of_an_older_one(
+    mined: dict[str, Any], lake: TestLake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    nothing = {shape: pd.DataFrame(columns=columns(shape)) for shape in shapes.SHAPES}
+    pd.DataFrame({"person_id": [1], "source": "hospital_north", "patient_id": "1"}).to_parquet(
+        tmp_path / "persons.parquet"
+    )
+    planted = {"antecedent": f"{ICD10}|E11.9", "consequent": f"{ATC}|A10BA02", "kind": "treatment"}
+    pd.DataFrame([{**planted, "times": None}]).to_parquet(tmp_path / "rules.parquet")
+
+    def found() -> Figure:
+        [figure] = [f for f in evaluate(tmp_path).figures if f.name == "rules_found_treatment"]
+        return figure
+
+    assert found() == Figure("rules_found_treatment", 1.0, "share", 1)
+    statistics = {shapes.STATISTICS: one_row(shapes.STATISTICS)}
+    monkeypatch.setattr(pipeline, "find", lambda _: nothing | statistics)
+    mining.mine(gold.AS_OF + timedelta(days=1))
+    assert found() == Figure("rules_found_treatment", 0.0, "share", 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "unlike"), [("patients", {"birth_year": 2020}), ("districts", {"postal_district": None})]
+)
+def test_where_there_is_nothing_to_cluster_the_rest_is_mined(
+    kind: str, unlike: dict[str, Any], lake: TestLake, mined: dict[str, Any]
+) -> None:
+    rows = gold.city()
+    rows["gold.dim_person"] = [{**person, **unlike} for person in rows["gold.dim_person"]]
+    gold.publish(rows)
+    told = mining.mine(gold.AS_OF + timedelta(days=1))
+    gold.publish(gold.city())
+    assert kind not in told["clusters"]
+    assert len(told["clusters"]) == 1
+    assert told["rules"] == mined["rules"]
 
 
 def test_only_the_newest_runs_stay_and_a_run_may_find_nothing(
