@@ -276,7 +276,7 @@ def _found(spark: SparkSession, persons: pd.DataFrame) -> Found:
         people_in_lake(spark, persons),
         {row["facility_key"]: row["source"] for row in facilities},
         inputs.person_items(gold),
-        inputs.strata(gold).toPandas().set_index("person_key")["stratum"],
+        inputs.strata(gold).toArrow().to_pandas().set_index("person_key")["stratum"],
         inputs.arrivals(gold),
     )
 
