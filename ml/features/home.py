@@ -17,6 +17,7 @@ from operator import and_
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from jobs.lake import engine
 from ml.features import common
 from ml.features.context import with_person
 from ml.features.declared import Derived, FeatureSet, How, Windowed
@@ -49,7 +50,7 @@ class AtHome:
     def known(self, facts: Facts, as_of: datetime) -> DataFrame:
         monday = F.date_trunc("week", F.col("at")) + F.expr("interval 7 days")
         asked = _told(facts).withColumn("as_of", monday).where(F.col("as_of") <= literal(as_of))
-        return self._cases(facts, as_of, asked)
+        return self._cases(facts, as_of, _known(asked))
 
     def standing(self, facts: Facts) -> DataFrame:
         """Who is in no table of devices any more has withdrawn the consent."""
@@ -67,8 +68,10 @@ class AtHome:
         moment = literal(as_of)
         is_recent = (F.col("at") >= back(moment, HEARD_DAYS)) & (F.col("at") < moment)
         asked = _told(facts).where(is_recent).withColumn("as_of", moment)
+        # Kept, because Sail (0.7) never ends a join by an instant that both sides give as one and the same constant.
+        cases = self._cases(facts, as_of, engine.kept(_known(asked)))
         stands = standing.where("fallen is null").select("patient_key")
-        return self._cases(facts, as_of, asked).join(stands, "patient_key", "left_semi")
+        return cases.join(stands, "patient_key", "left_semi")
 
     def with_context(self, cases: DataFrame, facts: Facts) -> DataFrame:
         """Ages are in whole years, as of people."""
@@ -80,10 +83,8 @@ class AtHome:
             }
         )
 
-    def _cases(self, facts: Facts, as_of: datetime, told: DataFrame) -> DataFrame:
-        """CASE_COLUMNS and ``exclusion`` of the people and instants (``as_of``) that ``told`` names, as far as it was
-        known by then."""
-        asked = told.where(is_known(F.col("as_of"))).select("person_key", "as_of").distinct()
+    def _cases(self, facts: Facts, as_of: datetime, asked: DataFrame) -> DataFrame:
+        """CASE_COLUMNS and ``exclusion`` of people and instants: person_key, as_of."""
         person = facts.person.select("person_key", "source", "patient_key")
         dead = deaths(facts.person, as_of)
         table = (
@@ -111,6 +112,11 @@ def _told(facts: Facts) -> DataFrame:
     """person_key, at, usable_at, superseded_at of all that devices told."""
     names = ("person_key", "at", "usable_at", "superseded_at")
     return reduce(DataFrame.unionByName, (EVENTS[kind].events(facts).select(*names) for kind in KINDS))
+
+
+def _known(told: DataFrame) -> DataFrame:
+    """person_key, as_of of those of whom something in ``told`` was known at its ``as_of``."""
+    return told.where(is_known(F.col("as_of"))).select("person_key", "as_of").distinct()
 
 
 def _data_ends(encounter: DataFrame, as_of: datetime) -> DataFrame:

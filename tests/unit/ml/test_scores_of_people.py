@@ -29,7 +29,7 @@ from tests.unit.ml.small_city import publish
 
 MONDAY = datetime(2025, 10, 6, tzinfo=UTC)
 TUESDAY = MONDAY + timedelta(days=1)
-NAME, OTHER = "emergency_90d", "pneumonia_90d"
+NAME, OTHER, HOME = "emergency_90d", "pneumonia_90d", "deterioration_7d"
 PEOPLE = ("calm", "young", "silent")
 Rows = dict[str, list[gold.Row]]
 
@@ -168,3 +168,36 @@ def test_a_model_that_does_not_fit_stops_its_own_question(
     assert standing(lake) == {}
     assert standing(lake, OTHER) == dict.fromkeys(PEOPLE, (MONDAY, "active"))
     assert risk.published(MONDAY)
+
+
+def at_home(*stays: gold.Row) -> Rows:
+    """People of whom a wristband tells up to Sunday, but of ``silent``: scales told once, a week before Monday."""
+    once = {"from": "2025-01-01", "to": "2025-01-01"}
+    seen = [gold.encounter(key=who, person=who, **once, class_code="AMB") for who in HOME_PEOPLE]
+    last = gold.encounter(
+        key="last", person="else", **{"from": "2025-12-30", "to": "2025-12-30"}, class_code="AMB"
+    )
+    weighed = gold.measurement(
+        "kg", "silent", "29463-7", 80, "kg", "2025-09-29T08:00", "2025-09-30", told_by="wearables"
+    )
+    days = ("2025-10-02", "2025-10-03", "2025-10-04", "2025-10-05")
+    return {
+        "persons": [gold.person(who) for who in HOME_PEOPLE],
+        "encounters": [*seen, last, *stays],
+        "conditions": [],
+        "measurements": [weighed],
+        "device_days": [gold.device_day(who, day, 8000, 64) for who in ("calm", "ward") for day in days],
+    }
+
+
+HOME_PEOPLE = ("calm", "ward", "silent")
+
+
+def test_at_home_who_is_admitted_or_tells_no_more_loses_the_score(lake: TestLake) -> None:
+    publish(at_home())
+    assert risk.score(MONDAY, [HOME])[HOME]["added"] == 3
+    publish(at_home(gold.encounter(key="stay", person="ward", **{"from": "2025-10-06T10:00"})))
+    found = risk.score(TUESDAY, [HOME])[HOME]
+    assert (found["open"], found["added"], found["withdrawn"]) == (1, 1, 2)
+    gone = {"ward": (MONDAY, scores.LEFT), "silent": (MONDAY, scores.LEFT)}
+    assert standing(lake, HOME) == {"calm": (TUESDAY, "active"), **gone}
