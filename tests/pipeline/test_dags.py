@@ -307,19 +307,6 @@ def test_only_a_model_that_passed_the_gate_is_announced(airflow, monkeypatch, is
     assert (run.state, run.announced) == ("success", announced)
 
 
-def test_a_training_that_fails_keeps_no_champion_from_anybody_and_fails_the_run(airflow, monkeypatch, told):
-    def train(name: str, as_of: str, candidates: tuple[str, ...]) -> dict[str, object]:
-        if name == QUESTION:
-            raise CitywellError("The features are gone", where=QUESTION, do="Build them")
-        return {"is_champion": True}
-
-    monkeypatch.setattr(risk, "build_features", lambda as_of: {"as_of": as_of})
-    monkeypatch.setattr(risk, "train", train)
-    run = airflow.run("train", {"as_of": FIRST, "questions": [QUESTION, "emergency_90d"]})
-    assert (run.state, run.announced) == ("failed", {CHAMPION: FIRST})
-    assert [message["where"] for message in told] == [QUESTION]
-
-
 MOVED = {"outcome": "monitored", "words": "1 feature has moved: age (KS 0.31, line 0.20).", "is_new": True}
 
 
@@ -465,3 +452,16 @@ def test_what_is_refused_is_told_whether_or_not_the_task_succeeds(airflow, monke
     run = airflow.run("writeback", {"as_of": FIRST})
     assert run.state == ("failed" if is_down else "success")
     assert [message["where"] for message in told] == ([HARBOUR] if is_down else []) + [NORTH]
+
+
+def test_a_training_that_fails_keeps_no_champion_from_anybody_and_fails_the_run(airflow, monkeypatch, told):
+    def train(name: str, as_of: str, candidates: tuple[str, ...]) -> dict[str, object]:
+        if name == QUESTION:
+            raise CitywellError("The features are gone", where=QUESTION, do="Build them")
+        return {"is_champion": True}
+
+    monkeypatch.setattr(risk, "build_features", lambda as_of: {"as_of": as_of})
+    monkeypatch.setattr(risk, "train", train)
+    run = airflow.run("train", {"as_of": FIRST, "questions": [QUESTION, "emergency_90d"]})
+    assert (run.state, run.announced) == ("failed", {CHAMPION: FIRST})
+    assert [message["where"] for message in told] == [QUESTION]
