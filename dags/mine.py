@@ -1,4 +1,4 @@
-"""Mine gold: statistics, correlations, rules, clusters, anomalies and outbreaks, as tables ``gold.mining_…``."""
+"""Mine gold: statistics, correlations, rules, clusters and anomalies, as tables ``gold.mining_…``."""
 
 from __future__ import annotations
 

@@ -80,6 +80,29 @@ def drifted(question: str, words: str, *, is_asked: bool) -> bool:
     return _post(Place("monitor", "monitor", ""), "Drift", words, question, do)
 
 
+def outbreak(date: str, syndrome: str, area_code: str) -> bool:
+    """Whether it was told that more people of a district came with a syndrome on a day than its past explains."""
+    what = f"On {date} more people came with {syndrome} illness than the past explains"
+    do = "Ask its hospitals; see the City report, and gold.mining_outbreaks"
+    return _post(Place("surveil", "tell", ""), "Outbreak", what, f"district {area_code}", do)
+
+
+def heard(told: Iterable[bool]) -> int:
+    """How many of the messages were told. Where no webhook is set, none.
+
+    Raises CitywellError when one is set and did not take them all, so that the task is tried again and tells them all
+    once more.
+    """
+    each = list(told)
+    if settings().webhook_url is not None and not all(each):
+        raise CitywellError(
+            f"{len(each) - sum(each)} of {len(each)} messages could not be told",
+            where="webhook_url",
+            do="see whether the webhook answers, and clear the task in Airflow",
+        )
+    return sum(each)
+
+
 def _refused(place: Place, refusals: Callable[[], Iterable[tuple[str, str]]]) -> bool:
     if settings().webhook_url is None:
         return False

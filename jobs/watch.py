@@ -83,7 +83,9 @@ class Delivery:
 
 
 def run(as_of: datetime) -> list[Delivery]:
-    """Look at every scheduled endpoint that has expectations, publish what is found, tell what is not as expected."""
+    """Look at every scheduled endpoint that has expectations, publish what is found, tell what is not as expected.
+
+    Raises CitywellError when a webhook is set and could not be told."""
     with control.connect() as conn:
         control.migrate(conn)
         found = look(conn, as_of)
@@ -92,10 +94,10 @@ def run(as_of: datetime) -> list[Delivery]:
         slice_ = {"watched_at": as_of}
         version = tables.retrying(lambda: tables.replace_slice(spark, TABLE, rows, slice_))
     catalog.publish("watch", as_of.isoformat(), {TABLE: version})
-    for each in found:
-        if each.verdict != "good":
-            log.warning("%s: %s", each.source, each.words)
-            alerts.not_as_expected(each.source, each.verdict, each.words)
+    unexpected = [each for each in found if each.verdict != "good"]
+    for each in unexpected:
+        log.warning("%s: %s", each.source, each.words)
+    alerts.heard(alerts.not_as_expected(each.source, each.verdict, each.words) for each in unexpected)
     return found
 
 

@@ -13,8 +13,8 @@ def run(
     dag: Annotated[
         str,
         typer.Argument(
-            help="ingest_city, ingest_<source>, transform, train, score, writeback, forecast, mine, monitor, watch or "
-            "maintain."
+            help="ingest_city, ingest_<source>, transform, train, score, writeback, forecast, mine, surveil, monitor, "
+            "watch or maintain."
         ),
     ],
     date: Annotated[

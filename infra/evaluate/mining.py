@@ -13,7 +13,7 @@ from pathlib import Path
 from infra.evaluate.figures import Line, is_published, told
 from ml.mining.evaluate import Figure, Result, evaluate
 
-RULES = "gold.mining_rules"
+NEEDED = ("gold.mining_rules", "gold.mining_outbreaks")
 LEAST_RESIDENTS = 1000
 LEAST_AGREEMENT = 0.5
 """Adjusted Rand index of clusters and planted groups. Who knew all that was planted would reach about 0.8: one
@@ -32,8 +32,8 @@ IN_LARGE_CITIES_AT_MOST = {"outbreak_delay_median": MOST_DELAY_DAYS}
 
 
 def figures(key: Path) -> Iterator[Line]:
-    """Nothing before anything has been mined."""
-    if is_published(RULES):
+    """Nothing before anything has been mined and watched."""
+    if all(is_published(table) for table in NEEDED):
         yield from lines(evaluate(key))
 
 

@@ -6,6 +6,7 @@ Of an anomaly of a person only that it is one leaves the engine, counted with ot
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,7 +31,7 @@ Rows = Callable[..., list[dict[str, Any]]]
 
 _AREA = "gold.dim_district"
 _FACILITY = "gold.dim_facility"
-_RUN = f"select max(run_id) as run_id, max_by(as_of, run_id) as as_of from {shapes.STATISTICS.table}"  # noqa: S608
+_RUN = "select max(run_id) as run_id, max_by(as_of, run_id) as as_of from {table}"
 _STATISTICS = """
 select variable, unit, people, mean, mean_low, mean_high, quartile_1, median, quartile_3
 from {table} where run_id = '{run}' and division = 'all'
@@ -82,17 +83,22 @@ group by syndrome order by syndrome
 
 
 def mined(rows: Rows) -> Mined | None:
-    """The newest run; None where nothing has been mined yet."""
-    runs = rows(_RUN, *(shape.table for shape in shapes.SHAPES))
-    if not runs or runs[0]["run_id"] is None:
+    """The newest runs; None where nothing has been mined or watched yet."""
+    mining = _newest(rows, shapes.STATISTICS, *shapes.MINED)
+    watching = _newest(rows, shapes.OUTBREAKS)
+    if mining is None and watching is None:
         return None
 
     def found(query: str, shape: shapes.Shape, *others: str) -> list[dict[str, Any]]:
-        text = query.format(table=shape.table, run=runs[0]["run_id"], area=_AREA, facility=_FACILITY)
+        run = watching if shape is shapes.OUTBREAKS else mining
+        if run is None:
+            return []
+        text = query.format(table=shape.table, run=run.run_id, area=_AREA, facility=_FACILITY)
         return rows(text, shape.table, *others)
 
     return Mined(
-        as_of=_utc(runs[0]["as_of"]),
+        as_of=mining.as_of if mining else None,
+        watched_as_of=watching.as_of if watching else None,
         statistics=tuple(
             Statistic(
                 r["variable"],
@@ -137,6 +143,20 @@ def mined(rows: Rows) -> Mined | None:
             Watched(r["syndrome"], r["first"], r["last"]) for r in found(_WATCHED, shapes.OUTBREAKS)
         ),
     )
+
+
+@dataclass(frozen=True)
+class _Run:
+    run_id: str
+    as_of: datetime
+
+
+def _newest(rows: Rows, of: shapes.Shape, *published: shapes.Shape) -> _Run | None:
+    """The newest run of ``of``; None where one of ``published`` is not, or there is none."""
+    runs = rows(_RUN.format(table=of.table), of.table, *(shape.table for shape in published))
+    if not runs or runs[0]["run_id"] is None:
+        return None
+    return _Run(runs[0]["run_id"], _utc(runs[0]["as_of"]))
 
 
 def _one_way(rows: list[dict[str, Any]]) -> tuple[Rule, ...]:

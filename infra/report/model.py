@@ -274,9 +274,11 @@ class Watched:
 
 @dataclass(frozen=True)
 class Mined:
-    """What the newest run of mining found in the records known at ``as_of``."""
+    """What the newest runs of mining and surveillance found in the records known at ``as_of``, and at
+    ``watched_as_of``; None where there was no run. ``alarms`` and ``watched`` are of surveillance."""
 
-    as_of: datetime
+    as_of: datetime | None = None
+    watched_as_of: datetime | None = None
     statistics: tuple[Statistic, ...] = ()
     correlations: tuple[Correlation, ...] = ()
     rules: tuple[Rule, ...] = ()

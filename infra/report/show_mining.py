@@ -40,6 +40,7 @@ def shown(found: Mined) -> dict[str, Any]:
     rules = [rule for rule in found.rules if may_be_told(rule)][:MOST_RULES]
     return {
         "as_of": found.as_of,
+        "watched_as_of": found.watched_as_of,
         "statistics": [_statistic(row) for row in found.statistics if may_show(row.people)],
         "correlations": _heat(found.correlations),
         "rules": [_rule(rule) for rule in rules[:RULES_IN_FULL]],
@@ -121,12 +122,10 @@ def _clusters(clusters: Sequence[Cluster], kind: str) -> list[Share]:
 
 
 def _map(found: Mined) -> Markup | None:
-    """Districts by cluster; those with an alarm in the run's last RECENT_DAYS are marked."""
+    """Districts by cluster; those with an alarm in the last RECENT_DAYS are marked."""
     if not found.districts:
         return None
-    since = found.as_of.date() - timedelta(days=RECENT_DAYS)
-    days = {(alarm.district, alarm.day) for alarm in found.alarms if alarm.day >= since}
-    recent = Counter(district for district, _ in days)
+    recent = _recent_alarm_days(found)
     are_several = sum(cluster.kind == "districts" for cluster in found.clusters) > 1
     spots = [
         Spot(
@@ -140,6 +139,15 @@ def _map(found: Mined) -> Markup | None:
         for district in found.districts
     ]
     return maps.city(spots, "Map of the postal districts: " + "; ".join(spot.tip for spot in spots))
+
+
+def _recent_alarm_days(found: Mined) -> Counter[str]:
+    """By district, in the RECENT_DAYS before the newest watch."""
+    if found.watched_as_of is None:
+        return Counter()
+    since = found.watched_as_of.date() - timedelta(days=RECENT_DAYS)
+    days = {(alarm.district, alarm.day) for alarm in found.alarms if alarm.day >= since}
+    return Counter(district for district, _ in days)
 
 
 def _district_tip(district: District, alarm_days: int) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Found:
-    """The newest run of mining, and how the key's ids are called in the lake.
+    """The newest runs of mining and surveillance, and how the key's ids are called in the lake.
 
     people: person_id, person_key, as often as a person of the city is several in the lake or the reverse. facilities:
     facility_key -> source. had: person_key, item, once each; strata: person_key (index) -> age band and sex, everybody;
@@ -113,10 +114,10 @@ def judge(found: Found, folder: Path) -> Result:
 
 
 def outbreaks(found: Found, planted: pd.DataFrame) -> Iterator[Figure]:
-    """planted: syndrome, area_code, began_on, ended_on (null while it goes on). Days until the first alarm (0: on the
-    first day), of those that began on a day that was judged; one that is never found takes for ever. A false alarm is a
-    day of alarm outside the district's outbreaks of that syndrome, and of the days after in which its last days are
-    still counted."""
+    """planted: syndrome, area_code, began_on, ended_on (null while it goes on). Days until the first alarm (0: by what
+    was known at the end of the first day, and so told the next morning), of those that began on a day that was judged;
+    one that is never found takes for ever. A false alarm is a day of alarm outside the district's outbreaks of that
+    syndrome, and of the days after in which its last days are still counted."""
     judged = found.rows[shapes.OUTBREAKS].assign(date=lambda rows: pd.to_datetime(rows["date"]))
     planted = planted.assign(
         began_on=_days(planted["began_on"]), ended_on=_days(planted["ended_on"]).fillna(judged["date"].max())
@@ -263,14 +264,17 @@ def _found(spark: SparkSession, persons: pd.DataFrame) -> Found:
     missing = [shape.table for shape in shapes.SHAPES if not spark.catalog.tableExists(shape.table)]
     if missing:
         raise CitywellError(
-            f"Not published yet: {', '.join(missing)}", where="gold", do="run the mine DAG first"
+            f"Not published yet: {', '.join(missing)}", where="gold", do="run the mine and surveil DAGs first"
         )
-    newest, mined_at = spark.table(shapes.STATISTICS.table).agg(F.max("run_id"), F.max("as_of")).collect()[0]
+    mined, mined_at = _newest(spark, shapes.STATISTICS)
+    watched, _ = _newest(spark, shapes.OUTBREAKS)
+    runs = dict.fromkeys(shapes.MINED, mined) | {shapes.OUTBREAKS: watched}
     rows = {
-        shape: spark.table(shape.table).where(F.col("run_id") == newest).toPandas() for shape in shapes.SHAPES
+        shape: spark.table(shape.table).where(F.col("run_id") == run).toPandas()
+        for shape, run in runs.items()
     }
     facilities = spark.table("gold.dim_facility").select("facility_key", "source").collect()
-    gold = Gold.at(spark, mined_at, [])
+    gold = Gold.at(spark, mined_at)
     return Found(
         rows,
         people_in_lake(spark, persons),
@@ -279,6 +283,12 @@ def _found(spark: SparkSession, persons: pd.DataFrame) -> Found:
         inputs.strata(gold).toArrow().to_pandas().set_index("person_key")["stratum"],
         inputs.arrivals(gold),
     )
+
+
+def _newest(spark: SparkSession, of: shapes.Shape) -> tuple[str, datetime]:
+    """run_id and as_of of the newest run."""
+    run, as_of = spark.table(of.table).agg(F.max("run_id"), F.max("as_of")).collect()[0]
+    return run, as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of
 
 
 def _days(column: pd.Series) -> pd.Series:

@@ -1,25 +1,28 @@
 """What mining needs of gold, counted and summed by the engine: aggregates come here, facts stay there.
 
-Every function reads the registered ``gold.*`` of ``spark`` as they could be used at ``as_of`` (an instant, UTC) and
-gives a pandas frame in a fixed order of rows. People are those of ``dim_person`` who are not known to be dead, at most
-MOST_PEOPLE of them, drawn by a hash of their key: more would make no figure better.
+Every function reads the registered ``gold.*`` of ``spark`` as they were known at ``as_of`` (an instant, UTC): the
+versions of facts that could be used, and that none had taken the place of. It gives a pandas frame in a fixed order of
+rows. People are those of ``dim_person`` who are not known to be dead. Statistics, rules and clusters are of at most
+MOST_PEOPLE of them, drawn by a hash of their key, as more would make no figure better; unusual readings and packs are
+looked for in everybody. What is watched for outbreaks is in ``syndromes``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import reduce
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from jobs.lake import engine
+from ml.features.knowledge import known, literal, versions
+from ml.forecast.calendar import city_zone
 from ml.mining.dispensing import WATCHED
 from ml.mining.dispensing import WINDOW_DAYS as DISPENSING_DAYS
-from ml.mining.outbreaks import SYNDROMES
 from ml.mining.readings import HISTORY_DAYS, LEAST_Z, NEW_DAYS, TO_NORMAL
 from ml.mining.rules import ItemCounts, least_people
 
@@ -30,7 +33,12 @@ NEEDED = (
     "gold.fct_measurement",
     "gold.fct_medication_request",
 )
-USED_WHERE_THERE = ("gold.fct_dispense", "gold.agg_district_daily", "gold.dim_medication")
+SUPERSEDED = "{}_superseded"
+"""The table of superseded versions beside a table of facts."""
+USED_WHERE_THERE = (
+    *("gold.fct_dispense", "gold.agg_district_daily", "gold.dim_medication"),
+    *(SUPERSEDED.format(table) for table in NEEDED[1:]),
+)
 MOST_PEOPLE = 200_000
 MOST_ITEMS = 150
 VISIT_DAYS = 365
@@ -52,21 +60,38 @@ EXPOSURES = ("pm2_5_ug_m3", "no2_ug_m3", "o3_max_8h_ug_m3", "temperature_mean_ce
 
 @dataclass(frozen=True)
 class Gold:
-    """Gold at ``as_of``. people: person_key, sex, age_years, age_band, postal_district; kept by the engine. tables:
-    those of USED_WHERE_THERE that are there."""
+    """Gold at ``as_of``. living: person_key, sex, age_years, age_band, postal_district of everybody; people: of those
+    whom statistics are of. Both are kept by the engine."""
 
     spark: SparkSession
     as_of: datetime
+    living: DataFrame
     people: DataFrame
-    tables: frozenset[str]
 
     @classmethod
-    def at(cls, spark: SparkSession, as_of: datetime, tables: Sequence[str]) -> Gold:
-        return cls(spark, as_of, engine.kept(_people(spark, as_of)), frozenset(tables))
+    def at(cls, spark: SparkSession, as_of: datetime) -> Gold:
+        living = engine.kept(_living(spark, as_of))
+        drawn = living.orderBy(F.xxhash64("person_key"), "person_key").limit(MOST_PEOPLE)
+        return cls(spark, as_of, living, engine.kept(drawn))
+
+    @property
+    def today(self) -> date:
+        """The day of ``as_of`` in the city, which is not over."""
+        return self.as_of.astimezone(ZoneInfo(city_zone())).date()
+
+    def has(self, table: str) -> bool:
+        return self.spark.catalog.tableExists(table)
+
+    def told(self, table: str) -> DataFrame:
+        """All versions of a table of facts, with usable_at and superseded_at."""
+        superseded = SUPERSEDED.format(table)
+        return versions(
+            self.spark.table(table), self.spark.table(superseded) if self.has(superseded) else None
+        )
 
     def usable(self, table: str) -> DataFrame:
-        """The rows of a table of facts that could be used at ``as_of``."""
-        return self.spark.table(table).where(F.col("usable_at") <= F.lit(self.as_of))
+        """The versions of a table of facts that stood at ``as_of``."""
+        return known(self.told(table), literal(self.as_of))
 
     def ago(self, days: float) -> Column:
         return F.lit(self.as_of - timedelta(days=days))
@@ -95,17 +120,17 @@ def people(gold: Gold) -> pd.DataFrame:
     )
     counted = ["emergency_visits", "outpatient_visits", "admissions", "conditions", "drugs"]
     joined = gold.people.join(visits, "person_key", "left").join(had, "person_key", "left")
-    return _frame(joined.fillna(0, counted).orderBy("person_key"))
+    return frame(joined.fillna(0, counted).orderBy("person_key"))
 
 
 def values(gold: Gold) -> pd.DataFrame:
     """person_key, concept, unit, value: of each person and concept the median of what hospitals measured in the last
     VALUE_DAYS, in the concept's unit."""
-    rows = _measured(gold).where(
+    rows = _measured(gold, gold.people).where(
         (F.col("place") == "hospital") & (F.col("effective_at") > gold.ago(VALUE_DAYS))
     )
     middle = rows.groupBy("person_key", "concept", "unit").agg(_median("value").alias("value"))
-    return _frame(middle.orderBy("person_key", "concept"))
+    return frame(middle.orderBy("person_key", "concept"))
 
 
 def items(gold: Gold) -> DataFrame:
@@ -128,7 +153,7 @@ def items(gold: Gold) -> DataFrame:
 
 def person_items(gold: Gold) -> pd.DataFrame:
     """``items`` as a frame."""
-    return _frame(items(gold).orderBy("person_key", "item"))
+    return frame(items(gold).orderBy("person_key", "item"))
 
 
 def lasting_conditions(gold: Gold) -> pd.DataFrame:
@@ -143,8 +168,8 @@ def lasting_conditions(gold: Gold) -> pd.DataFrame:
         .distinct()
     )
     every = items(gold).where(F.col("item").startswith(ICD10_ITEM))
-    found = _frame(every.join(listed, ["person_key", "item"], "left_semi").orderBy("person_key", "item"))
-    return found if len(found) else _frame(every.orderBy("person_key", "item"))
+    found = frame(every.join(listed, ["person_key", "item"], "left_semi").orderBy("person_key", "item"))
+    return found if len(found) else frame(every.orderBy("person_key", "item"))
 
 
 def words(gold: Gold) -> dict[str, str]:
@@ -156,10 +181,10 @@ def words(gold: Gold) -> dict[str, str]:
     said = condition.select(F.concat(F.lit(ICD10_ITEM), category).alias("item"), "code_display").unionByName(
         request.select(F.concat(F.lit(ATC_ITEM), F.col("code")).alias("item"), "code_display")
     )
-    counted = _frame(said.where("code_display is not null").groupBy("item", "code_display").count())
+    counted = frame(said.where("code_display is not null").groupBy("item", "code_display").count())
     counted = counted.sort_values(["item", "count", "code_display"], ascending=[True, False, True])
     found = dict(counted.drop_duplicates("item")[["item", "code_display"]].itertuples(index=False))
-    if "gold.dim_medication" in gold.tables:
+    if gold.has("gold.dim_medication"):
         named = gold.spark.table("gold.dim_medication").where("name is not null").select("atc_code", "name")
         found |= {f"{ATC_ITEM}{row['atc_code']}": row["name"] for row in named.collect()}
     return found
@@ -198,7 +223,7 @@ def item_counts(gold: Gold) -> ItemCounts:
         _by_stratum(frequent_two, ["a", "b"]),
         _by_stratum(three.join(threes, ["a", "b", "c"]), ["a", "b", "c"]),
     ]
-    sets = _frame(reduce(DataFrame.unionByName, counted).orderBy("a", "b", "c", "stratum"))
+    sets = frame(reduce(DataFrame.unionByName, counted).orderBy("a", "b", "c", "stratum"))
     return ItemCounts(pd.Series(people, dtype=float), sets, least)
 
 
@@ -220,7 +245,7 @@ def watched_windows(gold: Gold) -> pd.DataFrame:
     )
     ends = got.select("person_key", "drug_class", F.col("date").alias("to_date")).distinct()
     is_within = (F.col("date") <= F.col("to_date")) & (F.col("date") > F.date_sub("to_date", DISPENSING_DAYS))
-    windows = _frame(
+    windows = frame(
         ends.join(got, ["person_key", "drug_class"])
         .where(is_within)
         .groupBy("person_key", "drug_class", "to_date")
@@ -246,7 +271,7 @@ def arrivals(gold: Gold) -> pd.DataFrame:
     )
     is_injury = reduce(Column.__or__, [F.col("reason_code").startswith(start) for start in INJURIES])
     daily = counted.agg(F.count(F.lit(1)).alias("arrivals"), F.sum(_one(is_injury)).alias("injuries"))
-    return _frame(daily.orderBy("facility_key", "date"))
+    return frame(daily.orderBy("facility_key", "date"))
 
 
 def readings(gold: Gold) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -257,7 +282,9 @@ def readings(gold: Gold) -> tuple[pd.DataFrame, pd.DataFrame]:
     value, unit of the values that are LEAST_Z or more from the median by the person's own MAD: no others can be one.
     """
     keys = ["person_key", "concept", "place"]
-    measured = engine.kept(_measured(gold).where(F.col("effective_at") > gold.ago(NEW_DAYS + HISTORY_DAYS)))
+    measured = engine.kept(
+        _measured(gold, gold.living).where(F.col("effective_at") > gold.ago(NEW_DAYS + HISTORY_DAYS))
+    )
     is_new = F.col("effective_at") > gold.ago(NEW_DAYS)
     new = measured.where(is_new)
     old = measured.where(~is_new).join(new.select(*keys).distinct(), keys, "left_semi")
@@ -271,47 +298,16 @@ def readings(gold: Gold) -> tuple[pd.DataFrame, pd.DataFrame]:
     far = new.join(history, keys).where(_away() >= LEAST_Z * TO_NORMAL * F.col("mad"))
     day = F.to_date("effective_at").alias("date")
     return (
-        _frame(far.select(*keys, day, "value", "unit").orderBy(*keys, "date", "value")),
-        _frame(history.orderBy(*keys)),
+        frame(far.select(*keys, day, "value", "unit").orderBy(*keys, "date", "value")),
+        frame(history.orderBy(*keys)),
     )
 
 
-def syndromic_counts(gold: Gold) -> dict[str, pd.DataFrame]:
-    """By syndrome: area_code (postal district of the person's home), date, people who came to an emergency or
-    outpatient department with one of its codes as reason or diagnosis; each once a day. The day of ``as_of`` is not
-    over and left out."""
-    visits = gold.usable("gold.fct_encounter").where(
-        F.col("class_code").isin("EMER", "AMB")
-        & F.col("part_of_key").isNull()
-        & _is_over(gold, "started_date")
-    )
-    diagnosis = (
-        gold.usable("gold.fct_condition")
-        .where((F.col("code_system") == ICD10) & F.col("encounter_key").isNotNull())
-        .where("category_code = 'encounter-diagnosis'")
-        .select("encounter_key", F.col("code").alias("diagnosis"))
-    )
-    came = engine.kept(
-        visits.join(diagnosis, "encounter_key", "left")
-        .join(gold.people.where("postal_district is not null"), "person_key")
-        .select("person_key", "reason_code", "diagnosis", "postal_district", "started_date")
-    )
-    found = {}
-    for name, starts in SYNDROMES.items():
-        is_of = reduce(
-            Column.__or__, [F.col(c).startswith(s) for c in ("reason_code", "diagnosis") for s in starts]
-        )
-        counted = came.where(is_of).groupBy(
-            F.col("postal_district").alias("area_code"), F.col("started_date").alias("date")
-        )
-        daily = counted.agg(F.countDistinct("person_key").alias("people"))
-        found[name] = _frame(daily.orderBy("area_code", "date"))
-    return found
-
-
-def residents(people: pd.DataFrame) -> pd.Series:
-    """People by postal district."""
-    return people["postal_district"].dropna().value_counts().sort_index()
+def residents(gold: Gold) -> pd.Series:
+    """The living by postal district."""
+    placed = gold.living.where("postal_district is not null")
+    counted = placed.groupBy("postal_district").agg(F.count(F.lit(1)).alias("people"))
+    return frame(counted.orderBy("postal_district")).set_index("postal_district")["people"]
 
 
 def smokers(gold: Gold) -> pd.Series:
@@ -324,24 +320,30 @@ def smokers(gold: Gold) -> pd.Series:
     newest_first = Window.partitionBy("person_key").orderBy(F.desc("effective_at"), "value_code")
     newest = told.withColumn("place", F.row_number().over(newest_first)).where("place = 1")
     smokes = newest.select("person_key", _one(F.col("value_code") == SMOKES_DAILY).alias("smokes"))
-    found = _frame(smokes.orderBy("person_key")).set_index("person_key")["smokes"]
+    found = frame(smokes.orderBy("person_key")).set_index("person_key")["smokes"]
     return found.astype(float)
 
 
 def exposures(gold: Gold) -> pd.DataFrame:
     """By postal district (index) the mean EXPOSURES of the last VISIT_DAYS; no columns where none are told."""
-    if "gold.agg_district_daily" not in gold.tables:
+    if not gold.has("gold.agg_district_daily"):
         return pd.DataFrame()
     since = (gold.as_of - timedelta(days=VISIT_DAYS)).date()
     daily = gold.spark.table("gold.agg_district_daily").where(
         (F.col("kind") == "postal_district") & (F.col("date") > F.lit(since)) & _is_over(gold, "date")
     )
     means = [F.round(F.avg(name), 4).alias(name) for name in EXPOSURES]
-    found = _frame(daily.groupBy("area_code").agg(*means).orderBy("area_code")).set_index("area_code")
+    found = frame(daily.groupBy("area_code").agg(*means).orderBy("area_code")).set_index("area_code")
     return found.dropna(axis="columns")
 
 
-def _people(spark: SparkSession, as_of: datetime) -> DataFrame:
+def frame(rows: DataFrame) -> pd.DataFrame:
+    """What the engine found, as pandas."""
+    found: pd.DataFrame = rows.toArrow().to_pandas()
+    return found
+
+
+def _living(spark: SparkSession, as_of: datetime) -> DataFrame:
     is_dead = F.col("is_deceased") & (F.col("deceased_at").isNull() | (F.col("deceased_at") <= F.lit(as_of)))
     months = (as_of.year - F.col("birth_year")) * 12 + as_of.month - F.coalesce("birth_month", F.lit(7))
     age = months / 12
@@ -355,13 +357,11 @@ def _people(spark: SparkSession, as_of: datetime) -> DataFrame:
         living.select("person_key", "sex", F.round(age, 2).alias("age_years"), "postal_district")
         .where("age_years >= 0")
         .withColumn("age_band", band)
-        .orderBy(F.xxhash64("person_key"), "person_key")
-        .limit(MOST_PEOPLE)
     )
 
 
-def _measured(gold: Gold) -> DataFrame:
-    """person_key, concept, place (home or hospital), effective_at, value, unit of the people."""
+def _measured(gold: Gold, people: DataFrame) -> DataFrame:
+    """person_key, concept, place (home or hospital), effective_at, value, unit of ``people``."""
     place = F.when(F.col("location_type_code") == HOME, "home").otherwise("hospital")
     return (
         gold.usable("gold.fct_measurement")
@@ -371,7 +371,7 @@ def _measured(gold: Gold) -> DataFrame:
             *("person_key", "concept", "effective_at", place.alias("place")),
             *(F.col("value_canonical").alias("value"), F.col("unit_canonical").alias("unit")),
         )
-        .join(gold.people.select("person_key"), "person_key", "left_semi")
+        .join(people.select("person_key"), "person_key", "left_semi")
     )
 
 
@@ -383,16 +383,11 @@ def _by_stratum(rows: DataFrame, sets: list[str]) -> DataFrame:
 
 
 def _is_over(gold: Gold, day: str) -> Column:
-    return F.col(day) < F.lit(gold.as_of.date())
+    return F.col(day) < F.lit(gold.today)
 
 
 def _away() -> Column:
     return F.abs(F.col("value") - F.col("median"))
-
-
-def _frame(rows: DataFrame) -> pd.DataFrame:
-    frame: pd.DataFrame = rows.toArrow().to_pandas()
-    return frame
 
 
 def _median(column: str) -> Column:

@@ -1,5 +1,8 @@
 """Outbreaks in daily syndromic counts: a postal district in which more people come today than its past explains.
 
+Each day is judged as it could be at its end: by what was known then, of it and of the days before. What comes to be
+known of a day later counts in the windows of the days that follow.
+
 After the improved Farrington method (Noufaily et al., Statistics in Medicine 2013), made fit for days instead of weeks:
 counts of one district and day are too sparse for a model each, so that all districts share one.
 
@@ -9,12 +12,12 @@ counts of one district and day are too sparse for a model each, so that all dist
 2. **The past alone.** Each block of BLOCK_DAYS is judged by a model of the days that ended GUARD_DAYS before it: an
    outbreak that is beginning does not raise what is expected of it. Days of the past that were themselves outbreaks
    (Anscombe residual above UNUSUAL, ibid.) count as if they were just unusual.
-3. **Threshold.** Negative binomial with the regression's dispersion, and the uncertainty of share and level on top. The
+3. **Delay.** Of a day's people only some are known at its end. What is expected is multiplied by the share of them
+   that is, by days passed: that of the past, mostly of its last LEVEL_DAYS (the reporting delays of Salmon, Schumacher,
+   Stark and Höhle, Biometrical Journal 2015, without their uncertainty).
+4. **Threshold.** Negative binomial with the regression's dispersion, and the uncertainty of share and level on top. The
    day alone is tested, and the WINDOW_DAYS days that end with it; p is the smaller of both times two (Bonferroni). An
    alarm is p at most ALARM_P and at least FEWEST_PEOPLE people: by chance FALSE_ALARMS_PER_DISTRICT_YEAR.
-
-Syndromes are blocks of ICD-10 (WHO) with the symptoms that stand for them before there is a diagnosis; the choice is
-ours.
 """
 
 from __future__ import annotations
@@ -27,22 +30,18 @@ import pandas as pd
 import statsmodels.api as sm
 from scipy import stats
 
-SYNDROMES: dict[str, tuple[str, ...]] = {
-    "gastro": (*(f"A{n:02d}" for n in range(10)), "R11", "R19.7", "K52"),
-    "respiratory": (*(f"J{n:02d}" for n in range(23)), "R05", "R06.0"),
-}
-"""Name -> beginnings of ICD-10-CM codes: intestinal infections (A00 to A09), vomiting, diarrhoea, other stomach and
-bowel inflammation; acute infections of the airways, influenza and pneumonia (J00 to J22), cough, short of breath."""
 DAYS_PER_YEAR, DAYS_PER_WEEK = 365.25, 7
 LEAST_PAST_DAYS = 56
 BLOCK_DAYS = 7
 GUARD_DAYS = 7
 LEVEL_DAYS = 28
 WINDOW_DAYS = 3
-FALSE_ALARMS_PER_DISTRICT_YEAR = 0.5
-"""By chance, over all syndromes. One is what people bear; half of that is left for what the model does not know, such
-as holidays."""
-ALARM_P = FALSE_ALARMS_PER_DISTRICT_YEAR / (DAYS_PER_YEAR * len(SYNDROMES))
+KNOWN_AFTER_DAYS = (*range(WINDOW_DAYS), GUARD_DAYS)
+"""Counts are asked for as they were known so many days after a day's end; after the last a day is the past."""
+FALSE_ALARMS_PER_DISTRICT_YEAR = 0.25
+"""By chance, of each syndrome. One of all of them is what people bear; of the two there are, half of that is left for
+what the model does not know, such as holidays."""
+ALARM_P = FALSE_ALARMS_PER_DISTRICT_YEAR / DAYS_PER_YEAR
 FEWEST_PEOPLE = 3
 UNUSUAL, ODD = 2.58, 4.0
 """Residuals at which counts of the past are capped: where the mean is learnt (ibid.), and where the dispersion is,
@@ -64,31 +63,54 @@ class Baseline:
     doubt: Array
 
 
+def known_after(days: int) -> str:
+    """The column of how many people were known so many days after the end of the day."""
+    return f"known_after_{days}"
+
+
 def watch(counts: pd.DataFrame, residents: pd.Series, *, until: dt.date | None = None) -> pd.DataFrame:
     """Every district and day that can be judged: observed, expected, threshold, p, is_alarm. Columns: COLUMNS.
 
-    counts: ``area_code``, ``date`` (days), ``people`` with one syndrome; days without a row are 0, from the first day
-    of any district to ``until``, by default the last. residents: by ``area_code``, all above 0. threshold: how many
+    counts: ``area_code``, ``date`` (days), and of each of KNOWN_AFTER_DAYS the people with one syndrome
+    (:func:`known_after`); days without a row are 0, from the first day of any district to ``until``, by default the
+    last. residents: by ``area_code``, all above 0. observed, expected: as known at the day's end; threshold: how many
     people on the day alone would have been an alarm. The first LEAST_PAST_DAYS and GUARD_DAYS are not judged.
     """
     areas = sorted(residents.index[residents > 0])
-    known = counts[counts["area_code"].isin(areas)]
-    if known.empty:
+    told = counts[counts["area_code"].isin(areas)]
+    if told.empty:
         return pd.DataFrame(columns=COLUMNS)
-    days = pd.date_range(known["date"].min(), until or known["date"].max(), freq="D")
-    grid = known.assign(date=pd.to_datetime(known["date"])).pivot_table(
-        index="date", columns="area_code", values="people", aggfunc="sum"
+    days = pd.date_range(told["date"].min(), until or told["date"].max(), freq="D")
+    told = told.assign(date=pd.to_datetime(told["date"]))
+    *newest, settled = (
+        told.pivot_table(index="date", columns="area_code", values=known_after(n), aggfunc="sum")
+        .reindex(index=days, columns=areas)
+        .fillna(0)
+        .to_numpy()
+        for n in KNOWN_AFTER_DAYS
     )
-    observed = grid.reindex(index=days, columns=areas).fillna(0).to_numpy()
+    known = np.stack(newest)
     shares = residents.reindex(areas).to_numpy(dtype=float)
     shares = shares / shares.sum()
     judged = []
     for start in range(LEAST_PAST_DAYS + GUARD_DAYS, len(days), BLOCK_DAYS):
         stop = min(start + BLOCK_DAYS, len(days))
-        first = start - WINDOW_DAYS + 1
-        baseline = expect(observed[: start - GUARD_DAYS], shares, days, first, stop)
-        judged.append(_judge(observed[first:stop], baseline, areas, days[start:stop]))
+        first, past = start - WINDOW_DAYS + 1, start - GUARD_DAYS
+        baseline = expect(settled[:past], shares, days, first, stop)
+        share_known = known_shares(known[:, :past], settled[:past])
+        judged.append(_judge(known[:, first:stop], share_known, baseline, areas, days[start:stop]))
     return pd.concat(judged, ignore_index=True) if judged else pd.DataFrame(columns=COLUMNS)
+
+
+def known_shares(known: Array, settled: Array) -> Array:
+    """The share of a day's people that is known 0, 1 … days after its end.
+
+    known: days after x days x districts; settled: days x districts. That of all of the past counts as PRIOR_PEOPLE do
+    beside the last LEVEL_DAYS. Half a person more is known in each (the mean of Jeffreys' prior): never is nobody.
+    """
+    in_all = known.sum(axis=(1, 2)) / max(settled.sum(), 1)
+    lately, of = known[:, -LEVEL_DAYS:].sum(axis=(1, 2)), settled[-LEVEL_DAYS:].sum()
+    return np.asarray((lately + PRIOR_PEOPLE * in_all + 0.5) / (of + PRIOR_PEOPLE + 0.5))
 
 
 def expect(past: Array, shares: Array, days: pd.DatetimeIndex, start: int, stop: int) -> Baseline:
@@ -128,18 +150,20 @@ def _negative_binomial(mean: Array, dispersion: float, doubt: Array) -> tuple[Ar
     return mean * share / (1 - share), share
 
 
-def _judge(observed: Array, baseline: Baseline, areas: list[str], days: pd.DatetimeIndex) -> pd.DataFrame:
-    """observed and the baseline's mean begin WINDOW_DAYS - 1 days before ``days``."""
+def _judge(
+    known: Array, share_known: Array, baseline: Baseline, areas: list[str], days: pd.DatetimeIndex
+) -> pd.DataFrame:
+    """known (days after x days x districts) and the baseline's mean begin WINDOW_DAYS - 1 days before ``days``."""
     extra = WINDOW_DAYS - 1
-    alone, mean = observed[extra:], baseline.mean[extra:]
-    window, window_mean = (
-        np.lib.stride_tricks.sliding_window_view(rows, WINDOW_DAYS, axis=0).sum(axis=-1)
-        for rows in (observed, baseline.mean)
-    )
+    before = [slice(extra - n, known.shape[1] - n) for n in range(WINDOW_DAYS)]
+    alone, mean = known[0, extra:], share_known[0] * baseline.mean[extra:]
+    window = np.sum([known[n, of] for n, of in enumerate(before)], axis=0)
+    window_mean = np.sum([share_known[n] * baseline.mean[of] for n, of in enumerate(before)], axis=0)
+    news = window - np.sum([known[n, of] for n, of in enumerate(before[1:])], axis=0)
     p_alone = tail(alone, mean, baseline.dispersion, baseline.doubt)
     p_window = tail(window, window_mean, baseline.dispersion, baseline.doubt)
-    # The window's people must include some of today: yesterday's outbreak is no alarm of a day on which nobody came.
-    p_window = np.where(alone > 0, p_window, 1.0)
+    # Somebody of the window's people must have become known today: yesterday's outbreak is no alarm of a day without.
+    p_window = np.where(news > 0, p_window, 1.0)
     p = np.minimum(1.0, 2 * np.minimum(p_alone, p_window))
     is_enough = np.where(p_alone <= p_window, alone, window) >= FEWEST_PEOPLE
     threshold = _first_alarm(mean, baseline)

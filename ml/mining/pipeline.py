@@ -1,26 +1,19 @@
 """Mining as a task or the command line calls it: read gold, find, publish ``gold.mining_*``, and sum up.
 
 It may be run again at any time, for an older instant too: every instant is a run of its own, replaced as a whole, and
-from the same gold the same rows follow.
+from the same gold the same rows follow. Outbreaks are watched for every day, by ``surveillance``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from functools import partial
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import StructType
 
-from jobs.crash import crash_here
-from jobs.lake import tables
 from jobs.writeback.disclosure import SMALLEST_SHOWN
-from ml.lake import Lake, Summary, instant, opened, written_version
+from ml.lake import Summary, instant, opened
 from ml.mining import (
     clusters,
     correlate,
@@ -29,38 +22,27 @@ from ml.mining import (
     districts,
     facility_days,
     inputs,
-    outbreaks,
     patients,
     readings,
     rules,
     shapes,
+    store,
 )
 from ml.mining.inputs import Gold
-from ml.mining.shapes import Shape
+from ml.mining.store import Tables
 
 MOST_DISTRICT_CLUSTERS = 5
-DIGITS = 9
-"""Significant digits of what is stored: the order in which an engine adds shows in the last ones."""
-
-Tables = dict[Shape, pd.DataFrame]
 
 
 def mine(as_of: datetime | str) -> Summary:
-    """Mine gold as it could be used at ``as_of`` and publish the tables of ``ml.mining.shapes``.
+    """Mine gold as it could be used at ``as_of`` and publish the tables of ``shapes.MINED``.
 
     Raises CitywellError when gold has not been published.
     """
     moment = instant(as_of)
     with opened("mining", inputs.NEEDED, inputs.USED_WHERE_THERE) as lake:
-        there = [table for table in inputs.USED_WHERE_THERE if table in lake.inputs]
-        found = find(Gold.at(lake.spark, moment, there))
-        run = {"run_id": run_id(moment)}
-        for shape, rows in found.items():
-            table = _as_table(lake.spark, shape, rows.assign(as_of=moment, **run))
-            tables.retrying(partial(tables.replace_slice, lake.spark, shape.table, table, run))
-            _drop_old_runs(lake.spark, shape.table, but=run["run_id"])
-        crash_here("mining:written")
-        _publish(lake, moment)
+        found = find(Gold.at(lake.spark, moment))
+        store.publish(lake, "mining", moment, found)
     return {"as_of": moment.isoformat(), **_summary(found)}
 
 
@@ -68,7 +50,6 @@ def find(gold: Gold) -> Tables:
     """The rows of every table, without run."""
     people, values, words = inputs.people(gold), inputs.values(gold), inputs.words(gold)
     variables, units = patients.variables(people, values)
-    syndromic = inputs.syndromic_counts(gold)
     had = inputs.person_items(gold)
     residents = districts.of_residents(people, variables, had, inputs.smokers(gold))
     member_tables = [
@@ -83,14 +64,8 @@ def find(gold: Gold) -> Tables:
         shapes.RULES: _with_words(rules.find(inputs.item_counts(gold)), words),
         shapes.CLUSTERS: pd.concat([table for table, _ in member_tables], ignore_index=True),
         shapes.MEMBERS: pd.concat([table for _, table in member_tables], ignore_index=True),
-        shapes.ANOMALIES: _anomalies(gold, len(people)),
-        shapes.OUTBREAKS: _outbreaks(people, syndromic),
+        shapes.ANOMALIES: _anomalies(gold),
     }
-
-
-def run_id(as_of: datetime) -> str:
-    """Names the run for an instant; sorts as the instants do."""
-    return f"{as_of.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
 
 
 def _patients(
@@ -146,50 +121,17 @@ def _with_words(found: pd.DataFrame, words: Mapping[str, str]) -> pd.DataFrame:
     )
 
 
-def _anomalies(gold: Gold, people: int) -> pd.DataFrame:
+def _anomalies(gold: Gold) -> pd.DataFrame:
+    people = gold.living.count()
     found = [
         facility_days.find(inputs.arrivals(gold)),
         readings.find(*inputs.readings(gold), people),
     ]
-    if "gold.fct_dispense" in gold.tables:
+    if gold.has("gold.fct_dispense"):
         windows = inputs.watched_windows(gold)
         days = (gold.as_of.date() - windows["to_date"].min()).days if len(windows) else 0
         found.append(dispensing.find(windows, people, days / readings.DAYS_PER_MONTH))
     return pd.concat([table for table in found if len(table)] or found[:1], ignore_index=True)
-
-
-def _outbreaks(people: pd.DataFrame, syndromic: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    residents = inputs.residents(people)
-    judged = [outbreaks.watch(counts, residents).assign(syndrome=name) for name, counts in syndromic.items()]
-    return pd.concat([table for table in judged if len(table)] or judged[:1], ignore_index=True)
-
-
-def _as_table(spark: SparkSession, shape: Shape, rows: pd.DataFrame) -> DataFrame:
-    schema = StructType.fromDDL(shape.ddl)
-    assert isinstance(schema, StructType)
-    ordered = rows[schema.names].copy()
-    for name in ordered.select_dtypes("float"):
-        ordered[name] = _rounded(ordered[name].to_numpy())
-    arrow = pa.Table.from_pandas(ordered, to_arrow_schema(schema, timezone="UTC"), preserve_index=False)
-    return spark.createDataFrame(arrow, schema)
-
-
-def _rounded(values: np.ndarray) -> np.ndarray:
-    """To DIGITS significant digits."""
-    return np.array([float(f"{value:.{DIGITS}g}") for value in values])
-
-
-def _drop_old_runs(spark: SparkSession, table: str, but: str) -> None:
-    """Leave the KEPT_RUNS latest runs, and the one that ``but`` names."""
-    held = tables.read(spark, table).select("run_id").distinct().collect()
-    for old in sorted((row["run_id"] for row in held), reverse=True)[shapes.KEPT_RUNS :]:
-        if old != but:
-            tables.retrying(partial(tables.delete_slice, table, {"run_id": old}))
-
-
-def _publish(lake: Lake, moment: datetime) -> None:
-    versions = {shape.table: written_version(shape.table) for shape in shapes.SHAPES}
-    lake.publish("mining", moment.isoformat(), versions)
 
 
 def _summary(found: Tables) -> Summary:
@@ -200,5 +142,4 @@ def _summary(found: Tables) -> Summary:
         "rules": len(found[shapes.RULES]),
         "clusters": {str(k): int(n) for k, n in clustered.groupby("kind").size().items()},
         "anomalies": {str(k): int(n) for k, n in anomalies.groupby("kind").size().items()},
-        "alarms": int(found[shapes.OUTBREAKS]["is_alarm"].sum()),
     }

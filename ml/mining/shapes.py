@@ -74,9 +74,11 @@ ANOMALIES = Shape(
 )
 OUTBREAKS = Shape(
     "gold.mining_outbreaks",
-    "One row per run, postal district, syndrome and day that could be judged. observed: its residents who came with "
-    "the syndrome; expected, threshold and p by the days before alone.",
+    "One row per run, postal district, syndrome and day that could be judged. observed: its residents of whom it was "
+    "known at the day's end that they came with the syndrome; expected, threshold and p by what was known then.",
     "area_code string, syndrome string, date date, observed int, expected double, threshold int, p double, "
     "is_alarm boolean",
 )
-SHAPES = (STATISTICS, CORRELATIONS, RULES, CLUSTERS, MEMBERS, ANOMALIES, OUTBREAKS)
+MINED = (STATISTICS, CORRELATIONS, RULES, CLUSTERS, MEMBERS, ANOMALIES)
+"""Of a run of mining; OUTBREAKS are of a run of surveillance."""
+SHAPES = (*MINED, OUTBREAKS)

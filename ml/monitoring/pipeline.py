@@ -96,14 +96,15 @@ def tell(found: Mapping[str, Summary]) -> int:
     """Tell the webhook, if one is set, what has newly crossed a line or is to be trained again; how many were told.
 
     At least once: a further run for the same instant tells it again, whether the one before was killed before it told
-    or not; so what is new of a day may be told for its scores and for its forecasts. found: of :func:`monitor`.
+    or not; so what is new of a day may be told for its scores and for its forecasts. found: of :func:`monitor`. Raises
+    CitywellError when a webhook is set and did not take all.
     """
-    told = 0
+    told = []
     for name, summary in found.items():
         if summary.get("is_new") or summary.get("is_asked"):
             log.warning("%s: %s", name, summary["words"])
-            told += alerts.drifted(name, str(summary["words"]), is_asked=bool(summary["is_asked"]))
-    return told
+            told.append(alerts.drifted(name, str(summary["words"]), is_asked=bool(summary["is_asked"])))
+    return alerts.heard(told)
 
 
 def write_pages(as_of: datetime | str) -> list[str]:

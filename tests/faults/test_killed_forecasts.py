@@ -106,5 +106,5 @@ def test_mining_killed_on_its_way_converges(lake: TestLake, monkeypatch: pytest.
 def mined(lake: TestLake) -> dict[str, list[str]]:
     return {
         shape.table: sorted(str(list(row.values())) for row in lake.rows(f"select * from {shape.table}"))
-        for shape in shapes.SHAPES
+        for shape in shapes.MINED
     }

@@ -17,7 +17,7 @@ from jobs import alerts, ingest, transform
 from jobs.errors import CitywellError
 from jobs.settings import PROJECT_DIR, settings
 from jobs.writeback import tasks as writeback_tasks
-from ml import forecast, monitoring, risk
+from ml import forecast, mining, monitoring, risk
 from tests.support.exports import one_of_each
 from tests.support.lake import Export, TestLake, instant
 from tests.support.webhook import Webhook, running_webhook
@@ -281,6 +281,22 @@ def test_without_a_champion_nobody_is_scored_and_nothing_fails(airflow, modelled
     assert {(one["outcome"], one["as_of"]) for one in scored.values()} == {("no_champion", FIRST)}
     assert (run.state, run.tasks["announce"], run.announced) == ("success", "skipped", {})
     assert told == []
+
+
+def test_outbreaks_are_watched_for_in_the_gold_that_was_built(airflow, modelled, lake, told):
+    run = airflow.run("surveil", set_off_by=modelled)
+    assert (run.state, run.results["tell"]) == ("success", 0)
+    assert run.results["watch_for_outbreaks"] == {"as_of": FIRST, "alarms": 0, "new": []}
+    assert lake.rows("select count(*) as rows from gold.mining_outbreaks") == [{"rows": 0}]
+    assert told == []
+
+
+def test_a_new_alarm_is_told(airflow, monkeypatch, told):
+    alarm = {"date": "2025-12-31", "syndrome": "gastro", "area_code": "C02"}
+    monkeypatch.setattr(mining, "surveil", lambda as_of: {"new": [alarm]})
+    run = airflow.run("surveil", {"as_of": FIRST})
+    assert run.results["tell"] == 1
+    assert [(message["error"], message["where"]) for message in told] == [("Outbreak", "district C02")]
 
 
 def test_maintenance_leaves_every_row_and_sets_nothing_off(airflow, modelled, lake):

@@ -195,7 +195,7 @@ def test_the_newest_run_of_mining_is_told(spark: SparkSession) -> None:
         reading(spark, dict.fromkeys([*tables, "gold.dim_district", "gold.dim_facility"]))
     )
     assert found is not None
-    assert found.as_of == AS_OF
+    assert (found.as_of, found.watched_as_of) == (AS_OF, AS_OF)
     assert [(s.variable, s.people) for s in found.statistics] == [("age_years", 900)]
     assert found.correlations == (
         Correlation("a", "b", Estimate(0.4, 0.3, 0.5), 90, True),
@@ -223,6 +223,10 @@ def test_the_newest_run_of_mining_is_told(spark: SparkSession) -> None:
     assert [(w.first, w.last) for w in found.watched] == [(date(2026, 1, 1), date(2026, 1, 3))]
     assert "secret" not in repr(found)
     assert from_mining.mined(reading(spark, {})) is None
+    watched = from_mining.mined(reading(spark, {shapes.OUTBREAKS.table: 1}))
+    assert watched is not None
+    assert (watched.as_of, watched.watched_as_of, watched.rules) == (None, AS_OF, ())
+    assert watched.alarms == found.alarms
 
 
 def test_forecasts_come_with_what_the_city_had_counted_when_they_were_issued(spark: SparkSession) -> None:

@@ -105,6 +105,7 @@ FULL = replace(
     written=(Written("hospital_north", 97, 2, 0),),
     mined=Mined(
         as_of=EMPTY.as_of,
+        watched_as_of=EMPTY.as_of,
         statistics=(Statistic("age_years", "a", 1204, Estimate(41.2, 40, 42.4), 21, 40, 61),),
         correlations=(
             Correlation("age_years", "systolic_pressure", Estimate(0.44, 0.4, 0.48), 800, True),
@@ -414,6 +415,18 @@ def test_districts_lie_as_the_city_does_and_those_with_a_recent_alarm_are_marked
     assert at["C03"][1] < at["C01"][1], "north is up"
     assert re.findall(r'class="ring".*?>(C\d+)</text>', html) == ["C02"]
     assert "Circles stand at the middles" in html
+
+
+def test_alarms_are_shown_before_anything_else_is_mined_and_the_reverse(tmp_path: Path) -> None:
+    assert FULL.mined is not None
+    watched = Mined(watched_as_of=FULL.as_of, alarms=FULL.mined.alarms, watched=FULL.mined.watched)
+    html = page(replace(FULL, mined=watched), tmp_path)
+    assert "Alarms for respiratory illness" in html
+    assert "Nothing else has been mined yet" in html
+    assert "No rule is told from chance" not in html
+    html = page(replace(FULL, mined=replace(FULL.mined, watched_as_of=None, alarms=(), watched=())), tmp_path)
+    assert "citywell run surveil" in html
+    assert "Who has this often has that" in html
 
 
 def test_a_day_with_alarms_for_two_syndromes_is_one_day_with_an_alarm(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import numpy as np
 
@@ -124,16 +125,29 @@ def city(people: int = 900, seed: int = 0) -> Rows:
 
 
 def publish(rows: Rows, but: Sequence[str] = ()) -> None:
-    """Write the tables, except those of ``but``, and publish them."""
+    """Write the tables, except those of ``but``, and publish them; those of superseded versions where there are rows
+    of them."""
+    schemas = {table: schema for table, schema in SCHEMAS.items() if table not in but}
+    schemas |= {
+        f"{table}_superseded": f"{schema}, superseded_at timestamp"
+        for table, schema in SCHEMAS.items()
+        if f"{table}_superseded" in rows
+    }
     with engine.session() as spark:
         versions = {
             table: tables.replace_slice(
                 spark, table, frame(spark, schema, rows[table]).selectExpr("*", "1 as part"), {"part": 1}
             )
-            for table, schema in SCHEMAS.items()
-            if table not in but
+            for table, schema in schemas.items()
         }
     catalog.publish("gold", "test", versions)
+
+
+def visit(who: str, reason: str, day: int, **more: Any) -> Row:
+    """An encounter of an outpatient department at 10:00 UTC of that day, known at once."""
+    rows: Rows = {"gold.fct_encounter": []}
+    _visit(rows, who, "AMB", reason, _Day(day))
+    return {**rows["gold.fct_encounter"][0], "encounter_key": f"{who} {day}", **more}
 
 
 def _visit(rows: Rows, who: str, class_code: str, reason: str, day: _Day) -> None:

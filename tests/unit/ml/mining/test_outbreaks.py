@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.mining import outbreaks
-from ml.mining.outbreaks import COLUMNS, SYNDROMES, watch
+from ml.mining.outbreaks import COLUMNS, KNOWN_AFTER_DAYS, known_after, watch
+from ml.mining.syndromes import SYNDROMES
 
 FIRST = dt.date(2024, 1, 1)
 DISTRICTS = 12
 DAYS = 730
+AT_ONCE = (1, 1, 1)
 WEEKDAYS = np.array([1.4, 1.1, 1.0, 1.0, 1.0, 0.5, 0.4]) / 6.4 * 7
 
 
@@ -58,16 +60,22 @@ def _codes() -> list[str]:
     return [f"C{n + 1:02d}" for n in range(DISTRICTS)]
 
 
-def counts(observed: np.ndarray) -> pd.DataFrame:
-    """As the engine gives them: days and districts with nobody have no row."""
+def counts(observed: np.ndarray, shares: tuple[float, ...] = (1, 1, 1), seed: int = 0) -> pd.DataFrame:
+    """As the engine gives them: days and districts with nobody have no row.
+
+    shares: of people who are known at the end of the day, a day later, two days later; the others after some days more.
+    """
     day, district = np.nonzero(observed)
-    return pd.DataFrame(
+    people = observed[day, district]
+    later = np.diff(shares, prepend=0, append=1)
+    known = np.random.default_rng(seed).multinomial(people, later).cumsum(axis=1)
+    table = pd.DataFrame(
         {
             "area_code": np.array(_codes())[district],
             "date": [FIRST + dt.timedelta(days=int(n)) for n in day],
-            "people": observed[day, district],
         }
     )
+    return table.assign(**{known_after(n): known[:, place] for place, n in enumerate(KNOWN_AFTER_DAYS)})
 
 
 def alarms(found: pd.DataFrame) -> np.ndarray:
@@ -77,12 +85,17 @@ def alarms(found: pd.DataFrame) -> np.ndarray:
     return np.asarray(wide.reindex(index=days, columns=_codes()).fillna(False).astype(bool).to_numpy())
 
 
-@pytest.mark.parametrize(("people", "visits"), [(8_500, 0.3), (20_000, 1.0)])
-def test_outbreaks_are_found_on_the_day_or_the_next(people: int, visits: float) -> None:
+@pytest.mark.parametrize(
+    ("people", "visits", "shares"),
+    [(8_500, 0.3, AT_ONCE), (20_000, 1.0, AT_ONCE), (20_000, 0.3, (0.6, 0.8, 0.9))],
+)
+def test_outbreaks_are_found_on_the_day_or_the_next(
+    people: int, visits: float, shares: tuple[float, ...]
+) -> None:
     delays: list[float] = []
     for seed in range(2):
         observed, residents, planted = city(seed, people, visits, outbreaks=15)
-        told = alarms(watch(counts(observed), residents))
+        told = alarms(watch(counts(observed, shares), residents))
         for one in planted:
             days = np.flatnonzero(told[one.day : one.day + one.days, one.district])
             delays.append(float(days[0]) if len(days) else np.inf)
@@ -91,15 +104,31 @@ def test_outbreaks_are_found_on_the_day_or_the_next(people: int, visits: float) 
 
 
 @pytest.mark.parametrize("people", [2_000, 20_000])
-@pytest.mark.parametrize("spread", [1.0, 1.5], ids=["chance alone", "visits in bunches"])
-def test_false_alarms_are_at_most_one_a_district_and_year(people: int, spread: float) -> None:
+@pytest.mark.parametrize(
+    ("spread", "shares"),
+    [(1.0, AT_ONCE), (1.5, AT_ONCE), (1.0, (0.3, 0.6, 0.8)), (1.0, (0, 0.9, 1))],
+    ids=["chance alone", "visits in bunches", "known late", "known the next day"],
+)
+def test_false_alarms_are_at_most_one_a_district_and_year(
+    people: int, spread: float, shares: tuple[float, ...]
+) -> None:
     days = years = 0.0
     for seed in range(4):
         observed, residents, _ = city(seed, people, 0.5, spread=spread)
-        found = watch(counts(observed), residents)
+        found = watch(counts(observed, shares), residents)
         days += found["is_alarm"].sum()
         years += len(found) / 365
     assert len(SYNDROMES) * days / years <= 1.0
+
+
+def test_who_is_known_late_counts_on_the_day_it_becomes_known() -> None:
+    observed, residents, _ = city(6, 12_000, 0.5)
+    observed[400, 3] += 15
+    rows = counts(observed)
+    is_late = (rows["area_code"] == "C04") & (rows["date"] == FIRST + dt.timedelta(days=400))
+    rows.loc[is_late, [known_after(0), known_after(1)]] = 0
+    told = alarms(watch(rows, residents))
+    assert list(np.flatnonzero(told[395:405, 3]) + 395) == [402]
 
 
 @settings(max_examples=4, deadline=None)

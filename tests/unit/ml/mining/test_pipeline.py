@@ -13,7 +13,7 @@ import pytest
 from jobs.errors import CitywellError
 from jobs.lake import catalog
 from ml import mining
-from ml.mining import clusters, inputs, pipeline, shapes
+from ml.mining import clusters, inputs, pipeline, shapes, store
 from ml.mining.evaluate import Figure, evaluate
 from tests.support.lake import TestLake
 from tests.unit.ml.gold import ATC, ICD10
@@ -38,6 +38,11 @@ def mined(lake: TestLake) -> dict[str, Any]:
     return mining.mine(gold.AS_OF.isoformat())
 
 
+@pytest.fixture(scope="module")
+def watched(lake: TestLake, mined: dict[str, Any]) -> dict[str, Any]:
+    return mining.surveil(gold.AS_OF.isoformat())
+
+
 def everything(lake: TestLake) -> dict[str, list[dict[str, Any]]]:
     found = {}
     for shape in shapes.SHAPES:
@@ -46,7 +51,9 @@ def everything(lake: TestLake) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def test_every_table_is_published_with_its_run(mined: dict[str, Any], lake: TestLake) -> None:
+def test_every_table_is_published_with_its_run(
+    mined: dict[str, Any], watched: dict[str, Any], lake: TestLake
+) -> None:
     for name, rows in everything(lake).items():
         assert rows, name
         assert {row["run_id"] for row in rows} == {"20250204T000000.000000Z"}
@@ -81,10 +88,6 @@ def test_what_was_planted_is_found(mined: dict[str, Any], lake: TestLake) -> Non
         "unit": "unplanned arrivals",
     } in told
     assert [row["subject"] for row in told if row["kind"] == "reading"][:1] == [gold.SICK]
-    alarms = lake.rows("select area_code, date from gold.mining_outbreaks where is_alarm order by date")
-    began = gold.FIRST.date() + timedelta(days=gold.OUTBREAK_DAY)
-    assert alarms[0] == {"area_code": gold.OUTBREAK_DISTRICT, "date": began}
-    assert mined["alarms"] == len(alarms)
     assert mined["rules"] == len(rules)
 
 
@@ -98,13 +101,16 @@ def test_the_living_are_counted_once(mined: dict[str, Any], lake: TestLake) -> N
     assert len(members) == 899
 
 
-def test_a_second_run_says_the_same(mined: dict[str, Any], lake: TestLake) -> None:
+def test_a_second_run_says_the_same(mined: dict[str, Any], watched: dict[str, Any], lake: TestLake) -> None:
     before = everything(lake)
     assert mining.mine(gold.AS_OF) == mined
+    assert mining.surveil(gold.AS_OF) == watched
     assert everything(lake) == before
 
 
-def test_the_future_says_nothing_of_an_earlier_run(mined: dict[str, Any], lake: TestLake) -> None:
+def test_the_future_says_nothing_of_an_earlier_run(
+    mined: dict[str, Any], watched: dict[str, Any], lake: TestLake
+) -> None:
     """What becomes usable later changes nothing; of a day that is not over nothing is counted."""
     before = everything(lake)
     rows = gold.city()
@@ -113,14 +119,15 @@ def test_the_future_says_nothing_of_an_earlier_run(mined: dict[str, Any], lake: 
         rows[table] += [{**row, "usable_at": later} for row in rows[table][:200]]
     gold.publish(rows)
     mining.mine(gold.AS_OF)
+    mining.surveil(gold.AS_OF)
     gold.publish(gold.city())
     assert everything(lake) == before
 
 
 def test_a_newest_run_without_rules_is_judged_by_none_of_an_older_one(
-    mined: dict[str, Any], lake: TestLake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    watched: dict[str, Any], lake: TestLake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    nothing = {shape: pd.DataFrame(columns=columns(shape)) for shape in shapes.SHAPES}
+    nothing = {shape: pd.DataFrame(columns=columns(shape)) for shape in shapes.MINED}
     pd.DataFrame({"person_id": [1], "source": "hospital_north", "patient_id": "1"}).to_parquet(
         tmp_path / "persons.parquet"
     )
@@ -158,16 +165,17 @@ def test_only_the_newest_runs_stay_and_a_run_may_find_nothing(
     mined: dict[str, Any], lake: TestLake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def nothing(_: inputs.Gold) -> pipeline.Tables:
-        return {shape: pd.DataFrame(columns=columns(shape)) for shape in shapes.SHAPES}
+        return {shape: pd.DataFrame(columns=columns(shape)) for shape in shapes.MINED}
 
     monkeypatch.setattr(shapes, "KEPT_RUNS", 2)
     monkeypatch.setattr(pipeline, "find", nothing)
     assert mining.mine(gold.AS_OF + timedelta(days=1))["rules"] == 0
     assert everything(lake)["gold.mining_rules"], "the run before is still there"
-    monkeypatch.setattr(pipeline, "find", lambda _: {shape: one_row(shape) for shape in shapes.SHAPES})
+    monkeypatch.setattr(pipeline, "find", lambda _: {shape: one_row(shape) for shape in shapes.MINED})
     for days in (2, 3, 1):
         mining.mine(gold.AS_OF + timedelta(days=days))
-    for name, rows in everything(lake).items():
+    for name in (shape.table for shape in shapes.MINED):
+        rows = everything(lake)[name]
         held = sorted(row["run_id"][:8] for row in rows)
         assert held == ["20250205", "20250206", "20250207"], f"{name}: the two newest, and the one asked for"
 
@@ -184,18 +192,34 @@ def one_row(shape: shapes.Shape) -> pd.DataFrame:
     ("value", "stored"), [(1 / 3, 0.333333333), (123456.789012345, 123456.789), (2e-300, 2e-300), (0.0, 0.0)]
 )
 def test_what_is_stored_has_nine_digits(value: float, stored: float) -> None:
-    assert pipeline._rounded(np.array([value, -value])).tolist() == [stored, -stored]
-    assert np.isnan(pipeline._rounded(np.array([np.nan]))).all()
+    assert store.rounded(np.array([value, -value])).tolist() == [stored, -stored]
+    assert np.isnan(store.rounded(np.array([np.nan]))).all()
 
 
 def test_patients_are_clustered_by_what_problem_lists_say(
     mined: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with catalog.lake_session() as spark:
-        of = inputs.Gold.at(spark, gold.AS_OF, [])
+        of = inputs.Gold.at(spark, gold.AS_OF)
         assert set(inputs.lasting_conditions(of)["item"]) == {"icd10|E11", "icd10|M54"}
         every = inputs.person_items(of)
         monkeypatch.setattr(inputs, "PROBLEM_LIST", "a list that nobody keeps")
         without = inputs.lasting_conditions(of)
     conditions = every[every["item"].str.startswith(inputs.ICD10_ITEM)].reset_index(drop=True)
     assert without.equals(conditions), "where nobody keeps one, every condition"
+
+
+@pytest.mark.parametrize(("days", "stands"), [(1, True), (-1, False)])
+def test_what_is_amended_later_is_mined_as_it_stood(
+    days: int, stands: bool, lake: TestLake, mined: dict[str, Any]
+) -> None:
+    rows = gold.city()
+    told = rows["gold.fct_condition"]
+    rows["gold.fct_condition"] = [row for row in told if row["code"] != "E11.9"]
+    rows["gold.fct_condition_superseded"] = [
+        {**row, "superseded_at": gold.AS_OF + timedelta(days=days)} for row in told if row["code"] == "E11.9"
+    ]
+    gold.publish(rows)
+    with catalog.lake_session() as spark:
+        found = set(inputs.lasting_conditions(inputs.Gold.at(spark, gold.AS_OF))["item"])
+    assert found == ({"icd10|E11", "icd10|M54"} if stands else {"icd10|M54"})
