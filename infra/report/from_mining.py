@@ -29,6 +29,8 @@ from ml.mining.rules import MOST_Q
 Rows = Callable[..., list[dict[str, Any]]]
 """(query, names of the tables it needs) -> rows; none where one of the tables is not published."""
 
+UNUSUAL_DAYS = 90
+"""What was unusual in people before is not counted."""
 _AREA = "gold.dim_district"
 _FACILITY = "gold.dim_facility"
 _RUN = "select max(run_id) as run_id, max_by(as_of, run_id) as as_of from {table}"
@@ -68,7 +70,7 @@ order by a.from_date desc, a.score desc, facility, a.what
 """
 _UNUSUAL = """
 select kind, what, count(distinct subject) as people
-from {table} where run_id = '{run}' and subject_kind = 'person'
+from {table} where run_id = '{run}' and subject_kind = 'person' and to_date > date_sub(to_date(as_of), {days})
 group by kind, what order by kind, people desc, what
 """
 _ALARMS = """
@@ -93,7 +95,9 @@ def mined(rows: Rows) -> Mined | None:
         run = watching if shape is shapes.OUTBREAKS else mining
         if run is None:
             return []
-        text = query.format(table=shape.table, run=run.run_id, area=_AREA, facility=_FACILITY)
+        text = query.format(
+            table=shape.table, run=run.run_id, area=_AREA, facility=_FACILITY, days=UNUSUAL_DAYS
+        )
         return rows(text, shape.table, *others)
 
     return Mined(

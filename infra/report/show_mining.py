@@ -11,6 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from infra.report import maps, over_time
+from infra.report.from_mining import UNUSUAL_DAYS
 from infra.report.maps import Cell, Spot
 from infra.report.model import Alarm, Cluster, Correlation, District, FacilityDay, Mined, Rule, Statistic
 from infra.report.over_time import Mark
@@ -53,6 +54,7 @@ def shown(found: Mined) -> dict[str, Any]:
         "further_days": max(0, len(found.facility_days) - MOST_FACILITY_DAYS),
         "unusual": [(in_words(u.kind), in_words(u.what), people(u.people)) for u in found.unusual],
         "timelines": _timelines(found),
+        "unusual_days": UNUSUAL_DAYS,
         "recent_days": RECENT_DAYS,
     }
 

@@ -18,7 +18,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -153,32 +153,38 @@ def _components(z: Array, kept: int) -> Array:
 
 
 def marks(
-    values: pd.DataFrame, labels: Array, words: Mapping[str, str], *, least_shown: int = 1
+    values: pd.DataFrame, labels: Array, words: Mapping[str, str], *, shown: Callable[[int], int | None] = int
 ) -> list[str]:
     """What marks each cluster, in words, such as ``Type 2 diabetes 92 % (of all 17 %), age 71 (of all 46)``.
 
-    words: how people call a column; one that holds 0 and 1 alone is of yes and no. A cluster of fewer than
-    ``least_shown`` is not described.
+    words: how people call a column; one that holds 0 and 1 alone is of yes and no. shown: a count of a cluster's
+    members as it may be told, None where it is too small: such a cluster is not described, and shares are made of such
+    counts.
     """
     is_yes = values.isin([0, 1]).all()
     means, spread = values.mean(), values.std(ddof=0).replace(0, 1)
     told = []
     for label in range(labels.max(initial=-1) + 1):
-        if (labels == label).sum() < least_shown:
+        rows = values[labels == label]
+        members = shown(len(rows))
+        if not members:
             told.append("too few to be described")
             continue
-        own = values[labels == label].mean()
+        own = rows.mean()
         difference = ((own - means) / spread).abs().sort_values(ascending=False, kind="stable")
         names = [name for name in difference.index[:SHOWN_MARKS] if difference[name] >= LEAST_MARK]
-        parts = [_mark(words[name], own[name], means[name], is_yes=is_yes[name]) for name in names]
+        parts = [
+            f"{words[name]} {_share(shown(int(rows[name].sum())), members)} (of all {100 * means[name]:.0f} %)"
+            if is_yes[name]
+            else f"{words[name]} {own[name]:.3g} (of all {means[name]:.3g})"
+            for name in names
+        ]
         told.append(", ".join(parts) if parts else "nothing beside the others")
     return told
 
 
-def _mark(word: str, own: float, of_all: float, *, is_yes: bool) -> str:
-    if is_yes:
-        return f"{word} {own:.0%} (of all {of_all:.0%})".replace("%", " %")
-    return f"{word} {own:.3g} (of all {of_all:.3g})"
+def _share(count: int | None, members: int) -> str:
+    return "of few" if count is None else f"{min(100, 100 * count / members):.0f} %"
 
 
 def _try(sample: Array, nulls: Sequence[Array], k: int, rng: np.random.Generator) -> Trial:

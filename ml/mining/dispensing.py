@@ -42,13 +42,13 @@ FEWEST_ROWS = 50
 Array = np.ndarray
 
 
-def find(windows: pd.DataFrame, people: int, months: float) -> pd.DataFrame:
-    """Persons whose windows are anomalous: one row per person and class, its most striking month. Columns:
-    budget.COLUMNS.
+def find(windows: pd.DataFrame, people: int) -> pd.DataFrame:
+    """Persons whose windows are anomalous, the most striking ones of each month: of windows of a person and class that
+    overlap the most striking one. Columns: budget.COLUMNS.
 
     windows: ``person_key``, ``drug_class``, ``from_date``, ``to_date`` (the window's last day), ``packs``,
-    ``pharmacies``; one per person, class and month. people: all people of the city. months: that ``windows`` spans.
-    A class with fewer than FEWEST_ROWS rows has no norm and is left out.
+    ``pharmacies``; one per person, class and month. people: all people of the city. A class with fewer than FEWEST_ROWS
+    rows has no norm and is left out.
     """
     judged = [
         _scored(rows) for _, rows in windows.groupby("drug_class", sort=True) if len(rows) >= FEWEST_ROWS
@@ -56,9 +56,7 @@ def find(windows: pd.DataFrame, people: int, months: float) -> pd.DataFrame:
     if not judged:
         return pd.DataFrame(columns=COLUMNS)
     found = pd.concat(judged, ignore_index=True)
-    order = ["score", "to_date", "person_key"]
-    found = found.sort_values(order, ascending=[False, True, True])
-    found = found.drop_duplicates(["person_key", "drug_class"])
+    found = _without_overlap(found[found["score"] >= LEAST_SCORE])
     candidates = found.rename(columns={"person_key": "subject", "drug_class": "what", "packs": "observed"})
     candidates = candidates.assign(kind=KIND, subject_kind="person", unit="packs in 90 days")
     candidates["words"] = [
@@ -71,7 +69,24 @@ def find(windows: pd.DataFrame, people: int, months: float) -> pd.DataFrame:
             strict=True,
         )
     ]
-    return within(candidates, ALERTS_PER_1000_PEOPLE_MONTH * people / 1000 * months, LEAST_SCORE)
+    allowed = ALERTS_PER_1000_PEOPLE_MONTH * people / 1000
+    by_month = candidates.groupby(pd.to_datetime(candidates["to_date"]).dt.to_period("M"))
+    told = [within(month, allowed, LEAST_SCORE) for _, month in by_month]
+    return pd.concat(told, ignore_index=True) if told else pd.DataFrame(columns=COLUMNS)
+
+
+def _without_overlap(windows: pd.DataFrame) -> pd.DataFrame:
+    """Of windows of a person and class that share days the one of the highest score, the earliest of equals."""
+    ranked = windows.sort_values(["score", "to_date", "person_key"], ascending=[False, True, True])
+    kept: dict[tuple[str, str], list[pd.Timestamp]] = {}
+    is_kept = []
+    for row in ranked.itertuples():
+        others = kept.setdefault((row.person_key, row.drug_class), [])
+        end = pd.Timestamp(row.to_date)
+        is_kept.append(all(abs((end - other).days) >= WINDOW_DAYS for other in others))
+        if is_kept[-1]:
+            others.append(end)
+    return ranked[np.array(is_kept, dtype=bool)]
 
 
 def _scored(rows: pd.DataFrame) -> pd.DataFrame:

@@ -39,7 +39,8 @@ Array = np.ndarray
 
 
 def find(arrivals: pd.DataFrame) -> pd.DataFrame:
-    """The most anomalous days of each facility. Columns: budget.COLUMNS.
+    """The most anomalous days of each facility and calendar year, ALERTS_PER_FACILITY_YEAR of a whole one. Columns:
+    budget.COLUMNS.
 
     arrivals: ``facility_key``, ``date``, ``arrivals`` (unplanned), ``injuries`` (of these); a day without a row between
     a facility's first and last one had none. Facilities of fewer than LEAST_DAYS days are left out.
@@ -50,7 +51,9 @@ def find(arrivals: pd.DataFrame) -> pd.DataFrame:
         if len(daily) >= LEAST_DAYS:
             counts = [count for count in COUNTS if daily[count].any()]
             scored = pd.concat([score(str(key), daily[count], COUNTS[count]) for count in counts])
-            found.append(within(scored, ALERTS_PER_FACILITY_YEAR * len(daily) / DAYS_PER_YEAR, LEAST_SCORE))
+            for _, year in scored.groupby(pd.to_datetime(scored["from_date"]).dt.year):
+                days = year["from_date"].nunique()
+                found.append(within(year, ALERTS_PER_FACILITY_YEAR * days / DAYS_PER_YEAR, LEAST_SCORE))
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=COLUMNS)
 
 

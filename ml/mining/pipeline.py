@@ -12,7 +12,7 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from jobs.writeback.disclosure import SMALLEST_SHOWN
+from jobs.writeback import disclosure
 from ml.lake import Summary, instant, opened
 from ml.mining import (
     clusters,
@@ -74,7 +74,7 @@ def _patients(
     by, strata = patients.to_cluster(people, variables, lasting)
     found = clusters.cluster(by, strata)
     shown = by.assign(age_years=variables["age_years"].reindex(by.index))
-    told = clusters.marks(shown, found.labels, _called(shown, words), least_shown=SMALLEST_SHOWN)
+    told = clusters.marks(shown, found.labels, _called(shown, words), shown=disclosure.shown)
     members = pd.DataFrame({"person_key": by.index, "area_code": None})
     return _clustered("patients", found, told, members)
 
@@ -128,9 +128,7 @@ def _anomalies(gold: Gold) -> pd.DataFrame:
         readings.find(*inputs.readings(gold), people),
     ]
     if gold.has("gold.fct_dispense"):
-        windows = inputs.watched_windows(gold)
-        days = (gold.as_of.date() - windows["to_date"].min()).days if len(windows) else 0
-        found.append(dispensing.find(windows, people, days / readings.DAYS_PER_MONTH))
+        found.append(dispensing.find(inputs.watched_windows(gold), people))
     return pd.concat([table for table in found if len(table)] or found[:1], ignore_index=True)
 
 

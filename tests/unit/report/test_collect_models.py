@@ -139,8 +139,14 @@ FOUND: Mapping[shapes.Shape, list[dict[str, Any]]] = {
             "score": 9.0,
         },
         *(
-            {"kind": "reading", "subject_kind": "person", "subject": who, "what": "heart_rate at home"}
-            for who in ("secret-person", "secret-person", "another")
+            {
+                "kind": "reading",
+                "subject_kind": "person",
+                "subject": who,
+                "what": "heart_rate at home",
+                "to_date": (AS_OF - timedelta(days=ago)).date(),
+            }
+            for who, ago in (("secret-person", 1), ("secret-person", 89), ("another", 3), ("of-old", 90))
         ),
     ],
     shapes.OUTBREAKS: [

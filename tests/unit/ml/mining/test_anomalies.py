@@ -36,34 +36,45 @@ def windows(people: int = 2000, seed: int = 0) -> pd.DataFrame:
 
 
 def test_who_buys_at_many_pharmacies_stands_out() -> None:
-    found = dispensing.find(windows(), people=20_000, months=20)
+    found = dispensing.find(windows(), people=20_000)
     assert set(found["subject"]) == {"p0000", "p0001", "p0002"}
-    assert found["subject"][0] == "p0000"
-    assert found["words"][0] == "14 packs of opioids in 90 days from 5 pharmacies; 1.3 packs are usual"
+    words = found.set_index("subject")["words"]
+    assert words["p0000"] == "14 packs of opioids in 90 days from 5 pharmacies; 1.3 packs are usual"
 
 
 def test_the_same_packs_from_more_pharmacies_are_odder() -> None:
     rows = windows()
     rows.loc[3:4, "packs"] = 9
     rows.loc[3:4, "pharmacies"] = [4, 1]
-    score = dispensing.find(rows, 100_000, 20).set_index("subject")["score"]
+    score = dispensing.find(rows, 100_000).set_index("subject")["score"]
     assert score["p0003"] > score["p0004"]
 
 
-def test_a_person_is_told_once_for_a_class_and_few_rows_have_no_norm() -> None:
+def test_windows_of_a_person_that_overlap_are_told_as_one_and_few_rows_have_no_norm() -> None:
     rows = windows()
-    twice = pd.concat([rows, rows.head(1).assign(to_date=day(701), packs=9)])
-    found = dispensing.find(twice, 100_000, 20)
-    assert found["subject"].is_unique
-    assert found.set_index("subject").loc["p0000", "observed"] == 14
-    assert dispensing.find(rows.head(dispensing.FEWEST_ROWS - 1), 100_000, 20).empty
+    first = rows.loc[0, "to_date"]
+    ends = {n: first + dt.timedelta(days=n) for n in (-89, -90, 89, 90, 200)}
+    more = [rows.head(1).assign(to_date=end, packs=13) for end in ends.values()]
+    found = dispensing.find(pd.concat([rows, *more]), 100_000)
+    told = found[found["subject"] == "p0000"].set_index("to_date")["observed"].to_dict()
+    assert told == {first: 14, ends[-90]: 13, ends[90]: 13, ends[200]: 13}
+    assert dispensing.find(rows.head(dispensing.FEWEST_ROWS - 1), 100_000).empty
+
+
+def test_a_busy_month_takes_nothing_from_another() -> None:
+    """A month has room for two; one in which five buy and buy leaves the other's one as it is."""
+    rows = windows()
+    rows.loc[:5, "to_date"] = [day(400), *[day(500)] * 5]
+    rows.loc[:5, ["packs", "pharmacies"]] = [[10, 4], *[[14, 5]] * 5]
+    found = dispensing.find(rows, people=4_000)
+    assert sorted(found["to_date"]) == [day(400), day(500), day(500)]
 
 
 def test_what_many_buy_is_no_anomaly() -> None:
     """Where half of all who take it need ten packs, ten packs are nothing."""
     rows = windows()
     rows.loc[rows.index[100:1100], "packs"] = 10
-    told = dispensing.find(rows, 1_000_000, 20)
+    told = dispensing.find(rows, 1_000_000)
     assert set(told["subject"]) <= {"p0000", "p0001", "p0002"}
 
 
@@ -108,8 +119,9 @@ def test_surges_do_not_become_what_is_expected() -> None:
 
 def test_the_budget_of_a_facility_holds() -> None:
     rows = arrivals()
-    rows.loc[rows.index[::10], "arrivals"] += 60
-    assert len(facility_days.find(rows)) <= 12, "six a year"
+    rows.loc[rows.index[:360:30], "arrivals"] += 60
+    years = pd.to_datetime(facility_days.find(rows)["from_date"]).dt.year.value_counts()
+    assert years[2024] == 6, "of twelve; a quiet year gives nothing of its budget away"
     assert facility_days.find(rows.head(facility_days.LEAST_DAYS - 1)).empty
 
 

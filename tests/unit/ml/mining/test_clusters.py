@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
+from jobs.writeback.disclosure import shown
 from ml.mining import clusters
 from ml.mining.clusters import cluster, marks
 
@@ -106,12 +107,21 @@ def test_the_same_rows_have_the_same_clusters() -> None:
     assert one.trials == other.trials
 
 
+def test_shares_of_a_small_cluster_tell_of_no_single_person() -> None:
+    """Twelve of thirteen have one condition, four another: told are ten of fifteen, and few."""
+    few, most = [1.0] * 4 + [0.0] * 9, [1.0] * 12 + [0.0]
+    values = pd.DataFrame({"E11": most + [0.0] * 87, "I10": few + [0.0] * 87})
+    labels = np.array([1] * 13 + [0] * 87)
+    told = marks(values, labels, {"E11": "diabetes", "I10": "hypertension"}, shown=shown)
+    assert told[1] == "diabetes 67 % (of all 12 %), hypertension of few (of all 4 %)"
+
+
 def test_words_name_shares_and_means_and_nobody() -> None:
     values = pd.DataFrame(
         {"E11": [1.0] * 9 + [0.0] * 3 + [0.0] * 3, "age_years": [70.0] * 9 + [30.0] * 3 + [31.0] * 3}
     )
     labels = np.array([0] * 9 + [1] * 3 + [2] * 3)
-    told = marks(values, labels, {"E11": "Type 2 diabetes", "age_years": "age"}, least_shown=5)
+    told = marks(values, labels, {"E11": "Type 2 diabetes", "age_years": "age"}, shown=shown)
     assert told == [
         "Type 2 diabetes 100 % (of all 60 %), age 70 (of all 54.2)",
         "too few to be described",
