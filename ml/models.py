@@ -36,7 +36,7 @@ from threadpoolctl import threadpool_limits
 
 from jobs.errors import CitywellError
 from ml.question import Question
-from ml.recalibration import Recalibrated, recalibrated
+from ml.recalibration import recalibrated, taken_apart
 
 RARE_SHARE = 0.005
 RARE_COUNT = 20
@@ -191,9 +191,9 @@ def fit(pipeline: Pipeline, x: pd.DataFrame, y: np.ndarray, groups: np.ndarray) 
     nor is that a feature of which nothing is known tells the histograms nothing.
     The map of a recalibrated pipeline stays as it is.
     """
-    if isinstance(pipeline[-1], Recalibrated):
-        plain = Pipeline([*pipeline.steps[:-1], ("classify", pipeline[-1].classifier)])
-        return recalibrated(fit(plain, x, y, groups), pipeline[-1].mapping)
+    plain, mapping = taken_apart(pipeline)
+    if mapping is not None:
+        return recalibrated(fit(plain, x, y, groups), mapping)
     fitted = clone(pipeline)
     with threadpool_limits(THREADS), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

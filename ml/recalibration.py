@@ -91,11 +91,8 @@ def recalibration(p: np.ndarray, y: np.ndarray, folds: Folds) -> Recalibration:
     folds: pairs of rows to learn a map on and rows held out; a person's cases are in one fold.
     """
     losses = {"as they are": _losses(p, y, folds)}
-    for name, learn in MAPS.items():
-        mapped = np.empty_like(p)
-        for rows, held_out in folds:
-            mapped[held_out] = learn(p[rows], y[rows])(p[held_out])
-        losses[name] = _losses(mapped, y, folds)
+    for name in MAPS:
+        losses[name] = _losses(cross_fitted(name, p, y, folds), y, folds)
     maps = {name: mapping for name, learn in MAPS.items() if _is_rising(mapping := learn(p, y))}
     method, best = None, losses["as they are"]
     for name in maps:
@@ -107,6 +104,14 @@ def recalibration(p: np.ndarray, y: np.ndarray, folds: Folds) -> Recalibration:
         None if method is None else maps[method],
         {name: float(values.mean()) for name, values in losses.items()},
     )
+
+
+def cross_fitted(method: str, p: np.ndarray, y: np.ndarray, folds: Folds) -> np.ndarray:
+    """``p`` put right by a name out of MAPS, each held-out row by a map that was not learnt from it."""
+    mapped = np.empty_like(p)
+    for rows, held_out in folds:
+        mapped[held_out] = MAPS[method](p[rows], y[rows])(p[held_out])
+    return mapped
 
 
 class Recalibrated(ClassifierMixin, BaseEstimator):
@@ -141,6 +146,19 @@ def recalibrated(pipeline: Pipeline, mapping: Map | None) -> Pipeline:
     if mapping is None:
         return pipeline
     return Pipeline([*pipeline.steps[:-1], ("classify", Recalibrated(pipeline[-1], mapping))])
+
+
+def taken_apart(pipeline: Pipeline) -> tuple[Pipeline, Map | None]:
+    """The pipeline without a map behind its last step, and the map."""
+    last = pipeline[-1]
+    if not isinstance(last, Recalibrated):
+        return pipeline, None
+    return Pipeline([*pipeline.steps[:-1], ("classify", last.classifier)]), last.mapping
+
+
+def method_of(mapping: Map) -> str:
+    """The name out of MAPS of the way it was learnt."""
+    return "logistic" if isinstance(mapping, LogisticMap) else "isotonic"
 
 
 def _is_rising(mapping: Map) -> bool:

@@ -10,11 +10,13 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 
 from jobs.errors import CitywellError
 from ml import metrics, models, registry
 from ml.metrics import Estimate
 from ml.question import Cases
+from ml.recalibration import cross_fitted, method_of, taken_apart
 from ml.risk import pipeline, questions
 from ml.risk.truth import true_risks
 from ml.training import grouped_folds, out_of_fold, split
@@ -102,9 +104,9 @@ def learnt_against_truth(
 
     The champion's own test people are a few of a small city, and others in each installation, as pseudonyms are: one
     model on those says little of how it was made. So a model of the champion's family and settings is fitted anew for
-    each of five folds, on more data than the champion had, and judged on the people it has not seen, over all labelled
-    cases. answer_key: the city's directory of that name. Raises CitywellError when there is no champion or no answer
-    key, or when the key does not fit the cases.
+    each of five folds, on more data than the champion had, and judged on the people it has not seen (:func:`unseen`),
+    over all labelled cases. answer_key: the city's directory of that name. Raises CitywellError when there is no
+    champion or no answer key, or when the key does not fit the cases.
     """
     holder = registry.champion(name)
     if holder is None:
@@ -114,9 +116,18 @@ def learnt_against_truth(
     cases = pipeline.cases(risk, rows)
     test = cases.take(split(risk.question, cases).test)
     in_use = models.predict(model.pipeline, test.x[list(model.features)])
-    probability = out_of_fold(model.pipeline, cases, grouped_folds(cases))
+    probability = unseen(model.pipeline, cases)
     truth = true_risks(name, rows, answer_key)
     return Learnt(
         champion=metrics.estimate(metrics.auroc, test.y, in_use, test.person),
         making=compare(cases, probability, truth, tested=int(test.y.sum())),
     )
+
+
+def unseen(pipeline: Pipeline, cases: Cases) -> np.ndarray:
+    """Probabilities of all cases by models of the pipeline's family and settings that have not seen the person. Where
+    it is recalibrated, they are so too, by maps of its kind that have not either."""
+    folds = grouped_folds(cases)
+    plain, mapping = taken_apart(pipeline)
+    raw = out_of_fold(plain, cases, folds)
+    return raw if mapping is None else cross_fitted(method_of(mapping), raw, cases.y, folds)

@@ -11,11 +11,12 @@ import pyarrow as pa
 import pytest
 
 from jobs.errors import CitywellError
-from ml import answer_key
+from ml import answer_key, models
 from ml.question import Cases
+from ml.recalibration import LogisticMap, StepMap, recalibrated
 from ml.risk import evaluate, truth
 from tests.support.lake import TestLake
-from tests.unit.ml import gold
+from tests.unit.ml import gold, toy
 from tests.unit.ml.small_city import publish
 
 NORTH, HARBOUR = "hospital_north", "hospital_harbour"
@@ -150,6 +151,21 @@ def test_who_knows_the_truth_has_no_gap_and_chance_has_all_of_it() -> None:
     guessing = evaluate.compare(cases, np.random.default_rng(1).permutation(risk), risk, tested=600)
     assert guessing.gap.low > 0.15
     assert not guessing.is_near
+
+
+def test_a_recalibration_that_has_seen_everybody_is_judged_on_nobody() -> None:
+    cases = toy.cases(600)
+    plain = models.build("logistic", toy.QUESTION, {})
+    raw = evaluate.unseen(plain, cases)
+    by_steps, by_other_steps = (
+        evaluate.unseen(recalibrated(plain, StepMap((0.0, 1.0), values)), cases)
+        for values in ((0.0, 1.0), (0.9, 0.1))
+    )
+    assert (by_steps == by_other_steps).all(), "steps are learnt anew without the person"
+    assert not np.allclose(by_steps, raw)
+    by_line = evaluate.unseen(recalibrated(plain, LogisticMap(5.0, 3.0)), cases)
+    assert np.corrcoef(by_line, raw)[0, 1] > 0.99
+    assert by_line.mean() == pytest.approx(cases.y.mean(), abs=0.02)
 
 
 def test_cases_without_a_true_risk_count_for_calibration_alone() -> None:
