@@ -148,14 +148,24 @@ def add(spark: SparkSession, rows: pa.Table, batch_id: str, table: str = SCORES)
     """Append ``rows`` (``scoring.RISK_SCHEMA``) to ``table``, SCORES or SHADOW, which is there afterwards; returns how
     many were added.
 
-    A batch that is there already adds nothing, whatever it holds.
+    A batch that is there already adds nothing, unless something else has been said since of those it is about, as where
+    a champion was rolled back: then it is added once more, with a number behind its id.
     """
     frame = spark.createDataFrame(rows.cast(scoring.RISK_SCHEMA), scoring.RISK_COLUMNS)
     tables.create(table, frame.withColumn("batch_id", F.lit(batch_id)).schema, ["batch_id"])
-    is_there = F.col("batch_id") == batch_id
-    if not rows.num_rows or not tables.read(spark, table).where(is_there).limit(1).isEmpty():
+    if not rows.num_rows:
         return 0
-    tables.retrying(lambda: tables.append_batch(spark, table, frame, batch_id))
+    held = tables.read(spark, table)
+    same = held.where((F.col("batch_id") == batch_id) | F.col("batch_id").startswith(f"{batch_id}."))
+    repeats = same.select("batch_id").distinct().count()
+    if repeats:
+        [last] = (
+            newest(held.where(F.col("risk_key") == rows["risk_key"][0].as_py())).select("batch_id").collect()
+        )
+        if last[0] == batch_id or last[0].startswith(f"{batch_id}."):
+            return 0
+    name = f"{batch_id}.{repeats}" if repeats else batch_id
+    tables.retrying(lambda: tables.append_batch(spark, table, frame, name))
     return rows.num_rows
 
 

@@ -100,6 +100,24 @@ def test_a_run_for_an_older_instant_leaves_what_a_later_one_has_said(lake: TestL
     assert later.items() <= standing(lake).items(), "less was known of one then"
 
 
+def test_after_a_rollback_the_earlier_champion_is_heard_again_at_once(
+    lake: TestLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(city())
+
+    def said_by(number: str) -> tuple[object, set[str]]:
+        monkeypatch.setattr(registry, "champion", lambda name: Version(name, number, "run", {}))
+        added = risk.score(MONDAY, [NAME])[NAME]["added"]
+        rows = lake.rows(
+            "select model_version from (select *, row_number() over "
+            "(partition by risk_key order by scored_at desc, batch_id desc) as place from scores.risk) where place = 1"
+        )
+        return added, {row["model_version"] for row in rows}
+
+    for number, added in (("1", 3), ("1", 0), ("2", 3), ("1", 3), ("1", 0), ("2", 3), ("2", 0)):
+        assert said_by(number) == (added, {number})
+
+
 def test_the_score_of_a_person_who_is_no_open_case_falls(lake: TestLake) -> None:
     """One is left out for an age that was told wrongly, another has not been seen for long; a third is asked about
     again, and not scored anew."""
