@@ -16,8 +16,9 @@ from ml.mining.evaluate import Figure, Result, evaluate
 NEEDED = ("gold.mining_rules", "gold.mining_outbreaks")
 LEAST_RESIDENTS = 1000
 LEAST_AGREEMENT = 0.5
-"""Adjusted Rand index of clusters and planted groups. Who knew all that was planted would reach about 0.8: one
-condition may be there by chance. From 0.65 on recovery is moderate (Steinley, Psychological Methods 2004)."""
+"""Adjusted Rand index of clusters and planted groups. A classifier that was taught the groups of other people of a city
+of 20,000 reaches about 0.85, as conditions are there by chance too. From 0.65 on recovery is moderate (Steinley,
+Psychological Methods 2004)."""
 LEAST_FOUND = 0.8
 MOST_DELAY_DAYS, MOST_FALSE_ALARMS = 1.0, 1.0
 AT_LEAST = {

@@ -33,6 +33,7 @@ from ml.mining.outbreaks import DAYS_PER_YEAR, WINDOW_DAYS
 from ml.mining.rules import JOINT
 
 LEAST_POWER = 0.9
+LEAST_MARKS = 2
 UNKNOWN_SIZE = "symptom"
 """The kind of rules of which nobody knows by how much they are true of a whole history: none is findable."""
 
@@ -217,14 +218,17 @@ def _power(found: Found, wanted: pd.DataFrame) -> list[float]:
 
 
 def phenotypes(found: Found, planted: pd.DataFrame) -> Iterator[Figure]:
-    """planted: person_id, phenotype, marks. Agreement is judged of people who have a condition that marks a phenotype:
-    of the others nothing tells it."""
+    """planted: person_id, phenotype, marks. Agreement is judged of people who have LEAST_MARKS conditions or more that
+    mark one phenotype: a pattern, which one condition alone, that many have by chance, is not."""
     known = found.members("patients").merge(found.people, on="person_key").merge(planted, on="person_id")
     known = known.drop_duplicates("person_key")
     yield Figure("patient_clusters", known["cluster"].nunique(), "clusters", planted["phenotype"].nunique())
-    marks = {one for joined in planted["marks"].unique() if joined for one in item(joined).split(JOINT)}
-    has_mark = found.had.loc[found.had["item"].isin(marks), "person_key"]
-    known = known[known["person_key"].isin(has_mark)]
+    marked: set[str] = set()
+    for joined in planted["marks"].dropna().unique():
+        own = found.had[found.had["item"].isin(item(joined).split(JOINT))]
+        count = own.groupby("person_key")["item"].nunique()
+        marked |= set(count.index[count >= LEAST_MARKS])
+    known = known[known["person_key"].isin(marked)]
     yield Figure(
         "phenotypes_agree", _agreement(known["phenotype"], known["cluster"]), "adjusted Rand", len(known)
     )

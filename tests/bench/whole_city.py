@@ -21,4 +21,5 @@ def measure(lake: TestLake) -> Iterator[object]:
     as_of = made_city.to_gold(lake, CITY, SOURCES)
     yield from forecasting.of_city(as_of)
     made_city.timed("mining", lambda: mining.mine(as_of))
+    made_city.timed("surveillance", lambda: mining.surveil(as_of))
     yield from lines(evaluate())

@@ -209,7 +209,8 @@ def test_clusters_by_agreement(tmp_path: Path) -> None:
         found(
             members=told,
             had=pd.DataFrame(
-                {"person_key": ["k1", "k2", "k3"], "item": ["icd10|I50", "icd10|J44", "icd10|J44"]}
+                {"person_key": ["k1", "k2", "k3"] * 2}
+                | {"item": [f"icd10|{code}" for code in ("I50", "J44", "J44", "I48", "J45", "J45")]}
             ),
         ),
         tmp_path,
@@ -217,7 +218,7 @@ def test_clusters_by_agreement(tmp_path: Path) -> None:
             {
                 "person_id": [1, 2, 3],
                 "phenotype": ["heart", "lung", "lung"],
-                "marks": [f"{ICD10}|I50.9", f"{ICD10}|J44.9 & {ICD10}|J45.909", f"{ICD10}|J44.9"],
+                "marks": [f"{ICD10}|I50.9 & {ICD10}|I48.91", *[f"{ICD10}|J44.9 & {ICD10}|J45.909"] * 2],
             }
         ),
         district_types=pd.DataFrame({"area_code": ["C01", "C02", "C03"], "type": ["a", "b", "b"]}),
@@ -227,14 +228,19 @@ def test_clusters_by_agreement(tmp_path: Path) -> None:
     assert (got["patient_clusters"].value, got["patient_clusters"].cases) == (2, 2)
 
 
-def test_agreement_is_of_who_has_what_marks_a_phenotype(tmp_path: Path) -> None:
+def test_agreement_is_of_who_has_two_marks_of_one_phenotype(tmp_path: Path) -> None:
+    """Of one who has a mark of each of two nothing tells which it is."""
     told = pd.DataFrame(
         {"kind": "patients", "person_key": ["k1", "k2", "k3"], "area_code": None, "cluster": [0, 0, 1]}
     )
-    planted = pd.DataFrame(
-        {"person_id": [1, 2, 3], "phenotype": ["none", "lung", "mind"], "marks": ["", f"{ICD10}|J44.9", ""]}
+    marks = {"lung": f"{ICD10}|J44.9 & {ICD10}|J45.909", "mind": f"{ICD10}|F32.A & {ICD10}|E03.9", "none": ""}
+    planted = pd.DataFrame({"person_id": [1, 2, 3], "phenotype": ["mind", "lung", "none"]})
+    planted["marks"] = planted["phenotype"].map(marks)
+    had = pd.DataFrame(
+        [("k1", "F32"), ("k1", "J44"), *((who, code) for who in ("k2", "k3") for code in ("J44", "J45"))],
+        columns=["person_key", "item"],
     )
-    had = pd.DataFrame({"person_key": ["k1", "k2", "k3"], "item": ["icd10|M54", "icd10|J44", "icd10|J44"]})
+    had["item"] = "icd10|" + had["item"]
     got = figures(found(members=told, had=had), tmp_path, phenotypes=planted)
     assert (got["phenotypes_agree"].value, got["phenotypes_agree"].cases) == (1.0, 2)
 
