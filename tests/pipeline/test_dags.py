@@ -74,9 +74,13 @@ class Airflow:
                 given["session"].commit()
             return made
 
+        dag = self.dags[dag_id]
         with pytest.MonkeyPatch.context() as monkeypatch:
             monkeypatch.setattr(dagrun, "get_or_create_dagrun", make_with_events)
-            ended = self.dags[dag_id].test(run_conf=conf)
+            # A run in this process writes what it was given into the DAG's own parameters.
+            for param in (param for of in (dag, *dag.tasks) for _, param in of.params.items()):
+                monkeypatch.setattr(param, "value", param.value)
+            ended = dag.test(run_conf=conf)
         with create_session() as session:
             events = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == ended.run_id)).all()
             announced = {event.asset.uri: event.extra.get("as_of") for event in events}
