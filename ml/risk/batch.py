@@ -36,9 +36,6 @@ def score(as_of: datetime | str, names: Sequence[str] | None = None) -> dict[str
     no other question: when all have been tried and what is new is published (:func:`published`), those in trouble are
     named in one CitywellError.
 
-    A run for an older instant than one that has answered already withdraws, and scores stays that it finds without a
-    score. Of people it says nothing: they have been asked about since, and who has left has no score to be withdrawn.
-
     A challenger scores the same cases into ``scores.shadow``, which nobody is told of; ``shadow`` of a summary says how
     many it added, or why it could not, which is no trouble of the run.
     """
@@ -49,27 +46,22 @@ def score(as_of: datetime | str, names: Sequence[str] | None = None) -> dict[str
     with open_lake("score") as lake:
         champions = {risk.name: registry.champion(risk.name) for risk in asked}
         facts = Facts.of(lake.spark, lake.inputs)
-        answered_since = {run.target for run in scores.answered(lake.spark) if run.as_of > moment}
         versions: dict[str, int] = {}
         for view in {risk.view.name: risk.view for risk in asked if champions[risk.name]}.values():
             standing = engine.kept(view.cases.standing(facts))
-            version = _write_now(lake, view, facts, moment, standing)
-            rows = tables.read(lake.spark, view.now, version)
-            if not any(risk.view.name == view.name and risk.name in answered_since for risk in asked):
-                versions[view.now] = version
+            versions[view.now] = _write_now(lake, view, facts, moment, standing)
+            rows = tables.read(lake.spark, view.now, versions[view.now])
             for risk in asked:
                 holder = champions[risk.name]
                 if risk.view.name != view.name or holder is None:
                     continue
                 try:
-                    is_newest = risk.name not in answered_since
-                    found[risk.name] = _score(lake, risk, holder, rows, standing, moment, is_newest=is_newest)
+                    found[risk.name] = _score(lake, risk, holder, rows, standing, moment)
                 except CitywellError as error:
                     troubles[risk.name] = error
                     continue
                 if challenger := registry.aliased(risk.name, registry.CHALLENGER):
-                    cases = _asked(risk, rows, is_newest=is_newest)
-                    found[risk.name]["shadow"] = _shadow(lake, risk, challenger, cases, moment)
+                    found[risk.name]["shadow"] = _shadow(lake, risk, challenger, rows, moment)
         crash_here("score:appended")
         if found:
             runs = [_answered(risk, found[risk.name], moment) for risk in asked if risk.name in found]
@@ -109,29 +101,16 @@ def _write_now(lake: Lake, view: View, facts: Facts, moment: datetime, standing:
     return version
 
 
-def _asked(risk: Risk, rows: DataFrame, *, is_newest: bool) -> DataFrame:
-    """The question's cases among a view's ``rows``; where a later run has answered it, stays alone."""
-    cases = of_question(rows.where(risk.population), risk)
-    return cases if is_newest else cases.where("encounter_key is not null")
-
-
 def _score(
-    lake: Lake,
-    risk: Risk,
-    holder: registry.Version,
-    rows: DataFrame,
-    standing: DataFrame,
-    moment: datetime,
-    *,
-    is_newest: bool,
+    lake: Lake, risk: Risk, holder: registry.Version, rows: DataFrame, standing: DataFrame, moment: datetime
 ) -> Summary:
     """Withdraw what must no longer be acted on, whether or not the champion can score; then score the question's cases
     among a view's ``rows``, and append what is new."""
-    open_now = scores.opened(rows, risk) if is_newest else None
+    open_now = scores.opened(rows, risk)
     fallen = scores.withdrawals(lake.spark, risk, standing, open_now, moment, datetime.now(UTC))
     batch_id = scores.batch_id(risk.name, moment, holder.number, lake.inputs, fallen)
     withdrawn = scores.add(lake.spark, fallen, batch_id)
-    asked = _asked(risk, rows, is_newest=is_newest)
+    asked = of_question(rows.where(risk.population), risk)
     issued = issue(lake, risk, holder, asked, moment, scores.SCORES)
     return {
         "question": risk.name,
@@ -160,11 +139,12 @@ def _what_stays(last: scores.Answered | None) -> str:
 
 
 def _shadow(
-    lake: Lake, risk: Risk, challenger: registry.Version, asked: DataFrame, moment: datetime
+    lake: Lake, risk: Risk, challenger: registry.Version, rows: DataFrame, moment: datetime
 ) -> Summary:
-    """Append what the challenger says of the question's cases (``asked``) to ``scores.shadow``; or why it cannot."""
+    """Append what the challenger says of the question's cases to ``scores.shadow``; or why it cannot."""
     summary: Summary = {"model_version": challenger.number}
     try:
+        asked = of_question(rows.where(risk.population), risk)
         issued = issue(lake, risk, challenger, asked, moment, scores.SHADOW)
     except CitywellError as error:
         log.warning("challenger %s of %s cannot score: %s", challenger.number, risk.name, error.what)

@@ -180,7 +180,7 @@ def withdrawals(
     spark: SparkSession,
     risk: Risk,
     standing: DataFrame,
-    open_now: DataFrame | None,
+    open_now: DataFrame,
     as_of: datetime,
     withdrawn_at: datetime,
 ) -> pa.Table:
@@ -188,10 +188,9 @@ def withdrawals(
 
     Withdrawn is the newest score of a case when it has not expired at ``as_of`` and the case does not stand any more: a
     run for an older instant must not take back what a later one has seen. standing: of the question's case maker.
-    open_now: :func:`opened` of what is open at ``as_of``; None where a run for a later instant has answered the
-    question. What has left is an open case that is in the population no more, and a person who is no open case at all
-    (is in hospital, say); only a run tells of it that is no older than those that have answered, or said something,
-    since.
+    open_now: :func:`opened` of what is open at ``as_of``. What has left is an open case that is in the population no
+    more, and a person who is no open case at all (is in hospital, say); only a run tells of it that is no older than
+    those that have said something since.
 
     ``status_reason``: why it has fallen, what the case maker calls ``gone`` where the subject is there no more,
     ``moved`` (the stay is another patient's now, and has a score of its own there) or LEFT.
@@ -208,21 +207,18 @@ def withdrawals(
     live = newest(held).where(is_live)
     live = live.withColumn("subject_key", F.coalesce("encounter_key", "patient_key"))
     now = standing.withColumnRenamed("patient_key", "patient_now").withColumn("is_there", F.lit(True))
-    if (
-        open_now is not None
-        and held.where((F.col("target") == risk.name) & _is_of_later_run(as_of)).isEmpty()
-    ):
-        live = live.join(open_now, "subject_key", "left")
-        has_left = ~F.coalesce("is_asked", F.col("encounter_key").isNotNull())
-    else:
-        has_left = F.lit(False)
+    is_newest = held.where((F.col("target") == risk.name) & _is_of_later_run(as_of)).isEmpty()
+    is_stay = F.col("encounter_key").isNotNull()
+    has_left = F.lit(is_newest) & ~F.coalesce("is_asked", is_stay)
     why = (
         F.when(F.col("is_there").isNull(), risk.view.cases.gone)
         .when(~F.col("patient_now").eqNullSafe(F.col("patient_key")), "moved")
         .when(F.col("fallen").isNotNull(), F.col("fallen"))
         .when(has_left, LEFT)
     )
-    fallen = live.join(now, "subject_key", "left").withColumn("why", why)
+    fallen = (
+        live.join(now, "subject_key", "left").join(open_now, "subject_key", "left").withColumn("why", why)
+    )
     return (
         fallen.where("why is not null")
         .withColumn("status", F.lit(scoring.WITHDRAWN))
