@@ -63,7 +63,7 @@ there, or need not any more.';
 _NEWEST = """
 select
     risk_key, patient_key, encounter_key, source, r.target, as_of, probability, band, model_name, model_version,
-    reasons, status, is_alert, q.title, q.mitigation
+    reasons, status, is_alert, input_digest, q.title, q.mitigation, q.horizon_days
 from (
     select *, row_number() over (partition by risk_key order by scored_at desc, batch_id desc) as place
     from scores.risk

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 IDENTIFIER_SYSTEM = "urn:citywell:risk"
 TARGET_SYSTEM = "urn:citywell:target"
 MODEL_SYSTEM = "urn:citywell:model"
+FEATURES_SYSTEM = "urn:citywell:features"
+"""Of the features of a case: names their values, as ``input_digest`` of ``scores.risk`` does."""
 PROBABILITY_SYSTEM = "http://terminology.hl7.org/CodeSystem/risk-probability"
 DIGITS = 6
 """Decimals of a probability at the hospital."""
 
 _PROBABILITY_CODES = {"low": "low", "medium": "moderate", "high": "high"}
-_DAYS = re.compile(r"_(\d+)d$")
 
 Resource = dict[str, Any]
 
@@ -33,6 +33,8 @@ class Score:
     the place of the older one at the hospital. ``reasons``: JSON array of objects with "label" and "effect"
     (raises, lowers), or None. ``status``: active or withdrawn. ``is_alert``: at or above the alert line.
     ``title``: what is predicted, in words. ``mitigation``: what may be done about it; sent with an alert.
+    ``horizon_days``: the probability is of so many days from ``as_of`` on. ``input_digest``: names the values of the
+    features that it was made of.
     """
 
     risk_key: str
@@ -50,6 +52,8 @@ class Score:
     is_alert: bool = False
     title: str | None = None
     mitigation: str | None = None
+    horizon_days: int | None = None
+    input_digest: str | None = None
 
     @property
     def is_quiet(self) -> bool:
@@ -78,9 +82,9 @@ def resource(score: Score, patient_id: str, encounter_id: str | None) -> Resourc
     }
     if code := _PROBABILITY_CODES.get(score.band):
         prediction["qualitativeRisk"]["coding"] = [{"system": PROBABILITY_SYSTEM, "code": code}]
-    if days := _DAYS.search(score.target):
-        unit = {"unit": "d", "system": "http://unitsofmeasure.org", "code": "d"}
-        prediction["whenRange"] = {"low": {"value": 0, **unit}, "high": {"value": int(days[1]), **unit}}
+    if score.horizon_days is not None:
+        end = score.as_of + timedelta(days=score.horizon_days)
+        prediction["whenPeriod"] = {"start": _instant(score.as_of), "end": _instant(end)}
     if rationale := _rationale(score.reasons):
         prediction["rationale"] = rationale
     model = {"system": MODEL_SYSTEM, "code": score.model_name, "version": score.model_version}
@@ -92,14 +96,24 @@ def resource(score: Score, patient_id: str, encounter_id: str | None) -> Resourc
         "code": target,
         "subject": {"reference": f"Patient/{patient_id}"},
         "occurrenceDateTime": _instant(score.as_of),
+        "basis": _basis(score, patient_id, encounter_id),
         "prediction": [prediction],
     }
     if encounter_id is not None:
         assessment["encounter"] = {"reference": f"Encounter/{encounter_id}"}
-        assessment["basis"] = [{"reference": f"Encounter/{encounter_id}"}]
     if score.mitigation and score.is_alert:
         assessment["mitigation"] = score.mitigation
     return assessment
+
+
+def _basis(score: Score, patient_id: str, encounter_id: str | None) -> list[Resource]:
+    """What was considered: the stay, or the patient's records as a whole, and the features made of them."""
+    about = f"Patient/{patient_id}" if encounter_id is None else f"Encounter/{encounter_id}"
+    found: list[Resource] = [{"reference": about, "display": f"records known at {_instant(score.as_of)}"}]
+    if score.input_digest is not None:
+        features = {"system": FEATURES_SYSTEM, "value": score.input_digest}
+        found.append({"identifier": features, "display": "features made of them"})
+    return found
 
 
 def digest(score: Score) -> str:

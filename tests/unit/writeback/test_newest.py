@@ -19,7 +19,8 @@ select
     risk_key, 'patient-' || person_key as patient_key, person_key, encounter_key, source,
     'readmission_30d' as target, cast(as_of as timestamp) as as_of, probability, 'low' as band,
     '[]' as reasons, 'readmission' as model_name, model_version, cast(scored_at as timestamp) as scored_at,
-    cast(as_of as timestamp) + interval 30 days as expires_at, status, 'b' as batch_id, true as is_alert
+    cast(as_of as timestamp) + interval 30 days as expires_at, status, 'b' as batch_id, true as is_alert,
+    'values' as input_digest
 from values
     ('r1', 'anna', 'stay-1', 'hospital_north', '2026-01-03', '2026-01-04', 0.10D, '1', 'active'),
     ('r1', 'anna', 'stay-1', 'hospital_north', '2026-01-02', '2026-01-05', 0.20D, '1', 'active'),
@@ -34,7 +35,9 @@ ENCOUNTERS = """
 select * from values ('stay-1', 'f1', 'anna'), ('stay-2', 'f1', 'anna') as t (encounter_key, facility_key, person_key)
 """
 QUESTIONS = """
-select 'readmission_30d' as target, 'Unplanned readmission within 30 days' as title, 'Offer a visit' as mitigation
+select
+    'readmission_30d' as target, 'Unplanned readmission within 30 days' as title, 'Offer a visit' as mitigation,
+    30 as horizon_days
 """
 FACILITIES = """
 select * from values ('f1', 'Old Name', false), ('f1', 'Ward One', true) as t (facility_key, name, is_current)

@@ -65,9 +65,12 @@ def _publish(patients: dict[str, list[str]], batch: str, hour: int = 0) -> None:
                 source, 'readmission_30d' as target, timestamp '2026-01-02 00:00:00' as as_of,
                 probability, 'low' as band, '[]' as reasons, 'readmission' as model_name, '1' as model_version,
                 timestamp '2026-01-02 {hour:02}:00:00' as scored_at, timestamp '2026-02-01 00:00:00' as expires_at,
-                'active' as status, true as is_alert
+                'active' as status, true as is_alert, 'values' as input_digest
             from values {people} as t (source, risk_key, patient_key, probability)""",
-        "scores.question": "select 'readmission_30d' as target, 'Unplanned readmission' as title, 'Call' as mitigation",
+        "scores.question": """
+            select
+                'readmission_30d' as target, 'Unplanned readmission' as title, 'Call' as mitigation,
+                30 as horizon_days""",
         "scores.answered": """
             select
                 'readmission_30d' as target, timestamp '2026-01-02 00:00:00' as as_of,

@@ -63,6 +63,8 @@ class World:
             "model_name": "readmission",
             "model_version": "3",
             "reasons": REASONS,
+            "horizon_days": 30,
+            "input_digest": f"features of {number}",
         }
         return Score(**values | more)
 
@@ -106,7 +108,11 @@ def test_a_score_arrives_under_the_hospitals_own_ids(world: World) -> None:
     assert prediction["outcome"]["coding"] == [{"system": "urn:citywell:target", "code": "readmission_30d"}]
     assert prediction["probabilityDecimal"] == 0.101
     assert prediction["qualitativeRisk"]["coding"][0]["code"] == "moderate"
-    assert prediction["whenRange"]["high"]["value"] == 30
+    assert prediction["whenPeriod"] == {"start": "2026-01-02T00:00:00Z", "end": "2026-02-01T00:00:00Z"}
+    assert [basis.get("reference") or basis["identifier"]["value"] for basis in held["basis"]] == [
+        "Encounter/e1",
+        "features of 1",
+    ]
     assert prediction["rationale"] == "two stays in the last year"
     assert score.patient_key not in str(held)
 
@@ -157,6 +163,7 @@ def test_of_a_person_the_hospital_hears_alerts_and_what_becomes_of_them(world: W
     [held] = world.held(quiet, alert)
     assert (held["mitigation"], held["code"]["text"]) == ("Offer a plan", "Emergency attendance")
     assert "encounter" not in held
+    assert held["basis"][0]["reference"] == "Patient/p2"
     assert world.verify(quiet, alert).matching == 2
     fallen = dataclasses.replace(alert, probability=0.01, is_alert=False)
     assert world.send(quiet, fallen).sent == 2, "the stay's score has been sent as well"
