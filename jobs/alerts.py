@@ -81,8 +81,10 @@ def drifted(question: str, words: str, *, is_asked: bool) -> bool:
 
 
 def outbreak(date: str, syndrome: str, area_code: str) -> bool:
-    """Whether it was told that more people of a district came with a syndrome on a day than its past explains."""
-    what = f"On {date} more people came with {syndrome} illness than the past explains"
+    """Whether it was told that by a day more people of a district had come with a syndrome than its past explains."""
+    what = (
+        f"By {date} more people had come with {syndrome} illness, within three days, than the past explains"
+    )
     do = "Ask its hospitals; see the City report, and gold.mining_outbreaks"
     return _post(Place("surveil", "tell", ""), "Outbreak", what, f"district {area_code}", do)
 

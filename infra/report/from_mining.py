@@ -74,7 +74,7 @@ from {table} where run_id = '{run}' and subject_kind = 'person' and to_date > da
 group by kind, what order by kind, people desc, what
 """
 _ALARMS = """
-select area_code, syndrome, date, observed, expected
+select area_code, syndrome, date, window_observed as observed, window_expected as expected
 from {table} where run_id = '{run}' and is_alarm
 order by date, syndrome, area_code
 """

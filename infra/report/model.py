@@ -254,7 +254,8 @@ class Unusual:
 
 @dataclass(frozen=True)
 class Alarm:
-    """A day with an alarm for a syndrome in a district."""
+    """A day with an alarm for a syndrome in a district: who came in the three days that end with it, and how many were
+    to be expected, by what was known on the next morning."""
 
     district: str
     syndrome: str

@@ -197,7 +197,7 @@ def _row(code: str, names: dict[str, str]) -> str:
 
 def _alarm_tip(alarm: Alarm) -> str:
     return (
-        f"{alarm.district}, {alarm.day:%-d %B %Y}: {people(alarm.observed)} people came, "
+        f"{alarm.district}, by {alarm.day:%-d %B %Y}: {people(alarm.observed)} people came in three days, "
         f"{alarm.expected:.1f} were to be expected"
     )
 

@@ -116,7 +116,7 @@ def judge(found: Found, folder: Path) -> Result:
 
 def outbreaks(found: Found, planted: pd.DataFrame) -> Iterator[Figure]:
     """planted: syndrome, area_code, began_on, ended_on (null while it goes on). Days until the first alarm (0: by what
-    was known at the end of the first day, and so told the next morning), of those that began on a day that was judged;
+    was known on the morning after the first day), of those that began on a day that was judged;
     one that is never found takes for ever. A false alarm is a day of alarm outside the district's outbreaks of that
     syndrome, and of the days after in which its last days are still counted."""
     judged = found.rows[shapes.OUTBREAKS].assign(date=lambda rows: pd.to_datetime(rows["date"]))
@@ -291,8 +291,9 @@ def _found(spark: SparkSession, persons: pd.DataFrame) -> Found:
 
 def _newest(spark: SparkSession, of: shapes.Shape) -> tuple[str, datetime]:
     """run_id and as_of of the newest run."""
-    run, as_of = spark.table(of.table).agg(F.max("run_id"), F.max("as_of")).collect()[0]
-    return run, as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of
+    newest = spark.table(of.table).agg(F.max("run_id").alias("run"), F.max("as_of").alias("as_of"))
+    [row] = newest.toArrow().to_pylist()
+    return row["run"], row["as_of"].replace(tzinfo=UTC) if row["as_of"].tzinfo is None else row["as_of"]
 
 
 def _days(column: pd.Series) -> pd.Series:

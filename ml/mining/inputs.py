@@ -75,9 +75,14 @@ class Gold:
         return cls(spark, as_of, living, engine.kept(drawn))
 
     @property
+    def local(self) -> datetime:
+        """``as_of`` by the clocks of the city."""
+        return self.as_of.astimezone(ZoneInfo(city_zone()))
+
+    @property
     def today(self) -> date:
         """The day of ``as_of`` in the city, which is not over."""
-        return self.as_of.astimezone(ZoneInfo(city_zone())).date()
+        return self.local.date()
 
     def has(self, table: str) -> bool:
         return self.spark.catalog.tableExists(table)

@@ -1,7 +1,7 @@
 """Outbreaks in daily syndromic counts: a postal district in which more people come today than its past explains.
 
-Each day is judged as it could be at its end: by what was known then, of it and of the days before. What comes to be
-known of a day later counts in the windows of the days that follow.
+Each day is judged as it could be on the next morning: by what was known then, of it and of the days before. What comes
+to be known of a day later counts in the windows of the days that follow.
 
 After the improved Farrington method (Noufaily et al., Statistics in Medicine 2013), made fit for days instead of weeks:
 counts of one district and day are too sparse for a model each, so that all districts share one.
@@ -12,9 +12,9 @@ counts of one district and day are too sparse for a model each, so that all dist
 2. **The past alone.** Each block of BLOCK_DAYS is judged by a model of the days that ended GUARD_DAYS before it: an
    outbreak that is beginning does not raise what is expected of it. Days of the past that were themselves outbreaks
    (Anscombe residual above UNUSUAL, ibid.) count as if they were just unusual.
-3. **Delay.** Of a day's people only some are known at its end. What is expected is multiplied by the share of them
-   that is, by days passed: that of the past, mostly of its last LEVEL_DAYS (the reporting delays of Salmon, Schumacher,
-   Stark and Höhle, Biometrical Journal 2015, without their uncertainty).
+3. **Delay.** Of a day's people only some are known on the next morning. What is expected is multiplied by the share of
+   them that is, by days passed: that of the past, mostly of its last LEVEL_DAYS (the reporting delays of Salmon,
+   Schumacher, Stark and Höhle, Biometrical Journal 2015, without their uncertainty).
 4. **Threshold.** Negative binomial with the regression's dispersion, and the uncertainty of share and level on top. The
    day alone is tested, and the WINDOW_DAYS days that end with it; p is the smaller of both times two (Bonferroni). An
    alarm is p at most ALARM_P and at least FEWEST_PEOPLE people: by chance FALSE_ALARMS_PER_DISTRICT_YEAR.
@@ -37,7 +37,7 @@ GUARD_DAYS = 7
 LEVEL_DAYS = 28
 WINDOW_DAYS = 3
 KNOWN_AFTER_DAYS = (*range(WINDOW_DAYS), GUARD_DAYS)
-"""Counts are asked for as they were known so many days after a day's end; after the last a day is the past."""
+"""Counts are asked for as they were known so many days after the next morning; after the last a day is past."""
 FALSE_ALARMS_PER_DISTRICT_YEAR = 0.25
 """By chance, of each syndrome. One of all of them is what people bear; of the two there are, half of that is left for
 what the model does not know, such as holidays."""
@@ -48,7 +48,10 @@ UNUSUAL, ODD = 2.58, 4.0
 which the lower cap would make too small."""
 PRIOR_PEOPLE = 10.0
 """How many people's weight the prior has: a district's share is that of its residents, the city's level is as ever."""
-COLUMNS = ["area_code", "date", "observed", "expected", "threshold", "p", "is_alarm"]
+COLUMNS = [
+    *("area_code", "date", "observed", "expected", "threshold"),
+    *("window_observed", "window_expected", "p", "is_alarm"),
+]
 
 Array = np.ndarray
 
@@ -64,23 +67,24 @@ class Baseline:
 
 
 def known_after(days: int) -> str:
-    """The column of how many people were known so many days after the end of the day."""
+    """The column of how many people were known so many days after the morning that follows the day."""
     return f"known_after_{days}"
 
 
-def watch(counts: pd.DataFrame, residents: pd.Series, *, until: dt.date | None = None) -> pd.DataFrame:
-    """Every district and day that can be judged: observed, expected, threshold, p, is_alarm. Columns: COLUMNS.
+def watch(counts: pd.DataFrame, residents: pd.Series, *, until: dt.date) -> pd.DataFrame:
+    """Every district and day that can be judged, up to ``until``. Columns: COLUMNS.
 
     counts: ``area_code``, ``date`` (days), and of each of KNOWN_AFTER_DAYS the people with one syndrome
-    (:func:`known_after`); days without a row are 0, from the first day of any district to ``until``, by default the
-    last. residents: by ``area_code``, all above 0. observed, expected: as known at the day's end; threshold: how many
-    people on the day alone would have been an alarm. The first LEAST_PAST_DAYS and GUARD_DAYS are not judged.
+    (:func:`known_after`); days without a row are 0, from the first day of any district on. residents: by ``area_code``,
+    all above 0. observed, expected: as known on the next morning; window_observed, window_expected: in the WINDOW_DAYS
+    that end with the day, likewise. threshold: how many people on the day alone would have been an alarm. The first
+    LEAST_PAST_DAYS and GUARD_DAYS are not judged.
     """
     areas = sorted(residents.index[residents > 0])
     told = counts[counts["area_code"].isin(areas)]
     if told.empty:
         return pd.DataFrame(columns=COLUMNS)
-    days = pd.date_range(told["date"].min(), until or told["date"].max(), freq="D")
+    days = pd.date_range(told["date"].min(), until, freq="D")
     told = told.assign(date=pd.to_datetime(told["date"]))
     *newest, settled = (
         told.pivot_table(index="date", columns="area_code", values=known_after(n), aggfunc="sum")
@@ -103,7 +107,7 @@ def watch(counts: pd.DataFrame, residents: pd.Series, *, until: dt.date | None =
 
 
 def known_shares(known: Array, settled: Array) -> Array:
-    """The share of a day's people that is known 0, 1 … days after its end.
+    """The share of a day's people that is known 0, 1 … days after the next morning.
 
     known: days after x days x districts; settled: days x districts. That of all of the past counts as PRIOR_PEOPLE do
     beside the last LEVEL_DAYS. Half a person more is known in each (the mean of Jeffreys' prior): never is nobody.
@@ -174,6 +178,8 @@ def _judge(
             "observed": alone.ravel().astype(int),
             "expected": mean.ravel(),
             "threshold": threshold.ravel(),
+            "window_observed": window.ravel().astype(int),
+            "window_expected": window_mean.ravel(),
             "p": p.ravel(),
             "is_alarm": ((p <= ALARM_P) & is_enough).ravel(),
         }

@@ -75,9 +75,10 @@ ANOMALIES = Shape(
 OUTBREAKS = Shape(
     "gold.mining_outbreaks",
     "One row per run, postal district, syndrome and day that could be judged. observed: its residents of whom it was "
-    "known at the day's end that they came with the syndrome; expected, threshold and p by what was known then.",
-    "area_code string, syndrome string, date date, observed int, expected double, threshold int, p double, "
-    "is_alarm boolean",
+    "known on the next morning that they came with the syndrome; expected, threshold and p by what was known then; "
+    "window_: of the three days that end with the day.",
+    "area_code string, syndrome string, date date, observed int, expected double, threshold int, "
+    "window_observed int, window_expected double, p double, is_alarm boolean",
 )
 MINED = (STATISTICS, CORRELATIONS, RULES, CLUSTERS, MEMBERS, ANOMALIES)
 """Of a run of mining; OUTBREAKS are of a run of surveillance."""

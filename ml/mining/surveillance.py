@@ -1,8 +1,8 @@
 """Syndromic surveillance as a task or the command line calls it: watch for outbreaks, day after day, publish
 ``gold.mining_outbreaks``, and tell whose turn it is to look into them.
 
-Every run judges all days anew, each by what was known at its end, so that a run for the same instant gives the same
-rows and a day that no run was made on is judged as it would have been.
+Every run judges all days anew, each by what was known on the morning after it, so that a day that no run was made on is
+judged as it would have been. What has been told is kept in ``control.told_outbreak``.
 """
 
 from __future__ import annotations
@@ -12,66 +12,84 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import pandas as pd
-from pyspark.sql import functions as F
 
-from jobs import alerts
-from ml.lake import Lake, Summary, instant, opened
+from jobs import alerts, postgres
+from jobs.lake import control
+from ml.lake import Summary, instant, opened
 from ml.mining import inputs, outbreaks, shapes, store, syndromes
 from ml.mining.inputs import Gold
 
 NEEDED = ("gold.dim_person", "gold.fct_encounter", "gold.fct_condition")
-USED_WHERE_THERE = (
-    *(inputs.SUPERSEDED.format(table) for table in NEEDED[1:]),
-    shapes.OUTBREAKS.table,
-)
+USED_WHERE_THERE = tuple(inputs.SUPERSEDED.format(table) for table in NEEDED[1:])
 NEWS_DAYS = 7
 """Alarms of days before these are history, and told to nobody: the first run of a city judges years."""
+
+_DDL = b"""
+create table if not exists told_outbreak (
+    date date not null,
+    syndrome text not null,
+    area_code text not null,
+    told_at timestamptz not null default now(),
+    primary key (date, syndrome, area_code)
+);
+comment on table told_outbreak is 'One row per alarm of gold.mining_outbreaks that has been told.';
+"""
+_NOTE = "insert into told_outbreak (date, syndrome, area_code) values (%s, %s, %s) on conflict do nothing"
+
+Alarm = tuple[date, str, str]
+"""date, syndrome, area_code"""
 
 
 def surveil(as_of: datetime | str) -> Summary:
     """Judge every day up to the one before ``as_of``, publish ``shapes.OUTBREAKS``, and sum up.
 
-    ``new``: date, syndrome and area_code of the alarms of days that no other run has judged, the oldest first. Raises
-    CitywellError when gold has not been published.
+    ``new``: date, syndrome and area_code of the alarms of the last NEWS_DAYS that have not been told, the oldest first.
+    Raises CitywellError when gold has not been published.
     """
     moment = instant(as_of)
     with opened("surveillance", NEEDED, USED_WHERE_THERE) as lake:
         gold = Gold.at(lake.spark, moment)
         found = find(gold)
-        since = max(_judged_until(lake, moment), gold.today - timedelta(days=NEWS_DAYS + 1))
         store.publish(lake, "surveillance", moment, {shapes.OUTBREAKS: found})
+        told = _told(lake.conn)
     alarms = [(row.date, row.syndrome, row.area_code) for row in found.itertuples() if row.is_alarm]
+    since = gold.today - timedelta(days=NEWS_DAYS)
     return {
         "as_of": moment.isoformat(),
         "alarms": len(alarms),
         "new": [
             {"date": day.isoformat(), "syndrome": syndrome, "area_code": area_code}
-            for day, syndrome, area_code in sorted(alarms)
-            if day > since
+            for day, syndrome, area_code in sorted(set(alarms) - told)
+            if day >= since
         ],
     }
 
 
 def find(gold: Gold) -> pd.DataFrame:
     """The rows of ``shapes.OUTBREAKS``, without run."""
-    residents = inputs.residents(gold)
+    residents, yesterday = inputs.residents(gold), gold.today - timedelta(days=1)
     judged = [
-        outbreaks.watch(counts, residents).assign(syndrome=name)
+        outbreaks.watch(counts, residents, until=yesterday).assign(syndrome=name)
         for name, counts in syndromes.counts(gold).items()
     ]
     return pd.concat([table for table in judged if len(table)] or judged[:1], ignore_index=True)
 
 
 def tell(found: Mapping[str, Any]) -> int:
-    """Tell the webhook, if one is set, of the alarms that are new; how many were told. At least once: a further run for
-    the same instant tells them again. found: of :func:`surveil`."""
-    return alerts.heard(alerts.outbreak(**alarm) for alarm in found["new"])
+    """Tell the webhook, if one is set, of the alarms that are new, and note that they have been told; how many were.
+
+    At least once: what is told and not noted, as by a run that is killed in between, is told again. Raises
+    CitywellError when a webhook is set and did not take all; then none is noted. found: of :func:`surveil`.
+    """
+    told = alerts.heard(alerts.outbreak(**alarm) for alarm in found["new"])
+    with control.connect() as conn:
+        postgres.migrate(conn, "told_outbreak", _DDL)
+        for alarm in found["new"]:
+            conn.execute(_NOTE, (alarm["date"], alarm["syndrome"], alarm["area_code"]))
+    return told
 
 
-def _judged_until(lake: Lake, moment: datetime) -> date:
-    """The last day that a published run for another instant has judged."""
-    if shapes.OUTBREAKS.table not in lake.inputs:
-        return date.min
-    others = lake.spark.table(shapes.OUTBREAKS.table).where(F.col("run_id") != store.run_id(moment))
-    [row] = others.agg(F.max("date").alias("until")).collect()
-    return row["until"] or date.min
+def _told(conn: control.Connection) -> set[Alarm]:
+    postgres.migrate(conn, "told_outbreak", _DDL)
+    rows = conn.execute("select date, syndrome, area_code from told_outbreak").fetchall()
+    return {(day, syndrome, area_code) for day, syndrome, area_code in rows}

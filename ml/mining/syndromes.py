@@ -7,7 +7,7 @@ ours.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from functools import reduce
 
 import pandas as pd
@@ -15,6 +15,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lake import engine
+from ml.features.knowledge import MESSAGES
 from ml.forecast.calendar import city_zone
 from ml.mining.inputs import ICD10, Gold, frame
 from ml.mining.outbreaks import KNOWN_AFTER_DAYS, known_after
@@ -25,45 +26,49 @@ SYNDROMES: dict[str, tuple[str, ...]] = {
 }
 """Name -> beginnings of ICD-10-CM codes: intestinal infections (A00 to A09), vomiting, diarrhoea, other stomach and
 bowel inflammation; acute infections of the airways, influenza and pneumonia (J00 to J22), cough, short of breath."""
+MOST_PAST_DAYS = 5 * 365
+"""Seasons enough; a visit that was dated a century too early makes no past."""
 ENCOUNTER_DIAGNOSIS = "encounter-diagnosis"
 END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def counts(gold: Gold) -> dict[str, pd.DataFrame]:
     """By syndrome what ``outbreaks.watch`` takes: area_code (postal district of the person's home now), date, and of
-    each n of KNOWN_AFTER_DAYS the people of whom it was known n days after the end of that day that they came to an
-    emergency or outpatient department with one of its codes as reason or diagnosis; each once a day.
+    each n of KNOWN_AFTER_DAYS the people of whom it was known n days after the morning that follows the day that they
+    came to an emergency or outpatient department with one of its codes as reason or diagnosis; each once a day.
 
-    What had been taken back by then does not count. Of the days up to the one before ``gold.today``. A day ends at
-    midnight in the city. All people count, those who have died since too.
+    The morning is the hour of ``gold``'s instant in the city: every day is looked at as the run looks at its yesterday.
+    What had been taken back by then does not count, nor what only messages tell: it is told anew, and later, by the
+    record. Of MOST_PAST_DAYS up to the day before ``gold.today``. All people count, those who have died since too.
     """
     came = engine.kept(_came(gold))
     return {name: _counted(came.where(_is_one_of("code", starts))) for name, starts in SYNDROMES.items()}
 
 
 def _counted(came: DataFrame) -> pd.DataFrame:
-    known = {known_after(n): _is_known_after(n) for n in KNOWN_AFTER_DAYS}
-    people = came.groupBy("area_code", "date", "person_key").agg(
-        *(F.max(F.when(flag, 1).otherwise(0)).alias(name) for name, flag in known.items())
-    )
+    known = [known_after(n) for n in KNOWN_AFTER_DAYS]
+    people = came.groupBy("area_code", "date", "person_key").agg(*(F.max(name).alias(name) for name in known))
     daily = people.groupBy("area_code", "date").agg(*(F.sum(name).alias(name) for name in known))
     return frame(daily.orderBy("area_code", "date"))
 
 
-def _is_known_after(days: int) -> Column:
-    midnight = F.date_add("date", 1 + days).cast("timestamp")
-    then = F.to_utc_timestamp(midnight, city_zone())
+def _is_known_after(days: int, hour: timedelta) -> Column:
+    morning = F.date_add("date", 1 + days).cast("timestamp") + F.lit(hour)
+    then = F.to_utc_timestamp(morning, city_zone())
     return (F.col("usable_at") <= then) & (F.col("superseded_at") > then)
 
 
 def _came(gold: Gold) -> DataFrame:
-    """person_key, area_code, date, code, usable_at, superseded_at: that the person came on that day with that reason or
-    diagnosis, one of SYNDROMES, from when until when it was said."""
+    """person_key, area_code, date, code and the columns of :func:`known_after` (1 or 0): that the person came on that
+    day with that reason or diagnosis, one of SYNDROMES, and whether it was said then. What was said at none of the
+    times is left out."""
     every = [start for starts in SYNDROMES.values() for start in starts]
     encounter = (
         _told(gold, "gold.fct_encounter")
         .where(F.col("class_code").isin("EMER", "AMB") & F.col("part_of_key").isNull())
         .where(F.col("started_date") < F.lit(gold.today))
+        .where(F.col("started_date") >= F.lit(gold.today - timedelta(days=MOST_PAST_DAYS)))
+        .where(F.col("told_by") != MESSAGES)
         .withColumn("date", F.col("started_date"))
     )
     diagnosis = (
@@ -87,7 +92,10 @@ def _came(gold: Gold) -> DataFrame:
     )
     home = gold.spark.table("gold.dim_person").where("postal_district is not null")
     placed = home.select("person_key", F.col("postal_district").alias("area_code"))
-    return by_reason.unionByName(by_diagnosis).join(placed, "person_key")
+    hour = gold.local.replace(tzinfo=None) - datetime.combine(gold.today, time())
+    flags = {known_after(n): F.when(_is_known_after(n, hour), 1).otherwise(0) for n in KNOWN_AFTER_DAYS}
+    said = by_reason.unionByName(by_diagnosis).withColumns(flags)
+    return said.where(F.greatest(*flags) == 1).join(placed, "person_key")
 
 
 def _told(gold: Gold, table: str) -> DataFrame:

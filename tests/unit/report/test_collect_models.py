@@ -154,8 +154,10 @@ FOUND: Mapping[shapes.Shape, list[dict[str, Any]]] = {
             "area_code": "C01",
             "syndrome": "respiratory",
             "date": date(2026, 1, day),
-            "observed": 9,
-            "expected": 1.0,
+            "observed": 2,
+            "expected": 0.4,
+            "window_observed": 9,
+            "window_expected": 1.0,
             "is_alarm": day == 2,
         }
         for day in (1, 2, 3)

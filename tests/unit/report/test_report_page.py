@@ -394,8 +394,8 @@ def test_of_mining_no_small_number_and_no_rule_about_few_is_shown(tmp_path: Path
     assert "24 December 2025 North fewer arrivals <5 40" in seen
     assert "dispensing opioids 5" in seen
     assert "reading heart rate at home <5" in seen
-    assert "C02, 28 December 2025: <5 people came" in seen
-    assert "C02, 27 December 2025: 10 people came" in seen
+    assert "C02, by 28 December 2025: <5 people came in three days" in seen
+    assert "C02, by 27 December 2025: 10 people came in three days" in seen
 
 
 def test_only_correlations_that_are_told_from_chance_have_a_colour(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ SCHEMAS: Mapping[str, str] = {
     "gold.fct_encounter": (
         "encounter_key string, person_key string, patient_key string, facility_key string, part_of_key string, "
         "class_code string, reason_code string, started_at timestamp, started_date date, is_inpatient boolean, "
-        "is_planned boolean, length_of_stay_hours double, usable_at timestamp"
+        "is_planned boolean, length_of_stay_hours double, told_by string, usable_at timestamp"
     ),
     "gold.fct_condition": (
         "person_key string, encounter_key string, code_system string, code string, code_display string, "
@@ -163,6 +163,7 @@ def _visit(rows: Rows, who: str, class_code: str, reason: str, day: _Day) -> Non
             "started_date": day.date,
             "is_inpatient": False,
             "is_planned": False,
+            "told_by": "fhir",
             "usable_at": day.at,
         }
     )

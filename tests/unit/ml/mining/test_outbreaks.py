@@ -78,6 +78,10 @@ def counts(observed: np.ndarray, shares: tuple[float, ...] = (1, 1, 1), seed: in
     return table.assign(**{known_after(n): known[:, place] for place, n in enumerate(KNOWN_AFTER_DAYS)})
 
 
+def watched(counts: pd.DataFrame, residents: pd.Series, days: int = DAYS) -> pd.DataFrame:
+    return watch(counts, residents, until=FIRST + dt.timedelta(days=days - 1))
+
+
 def alarms(found: pd.DataFrame) -> np.ndarray:
     """Alarms by day and district, from FIRST."""
     wide = found.pivot_table(index="date", columns="area_code", values="is_alarm", aggfunc="max")
@@ -95,7 +99,7 @@ def test_outbreaks_are_found_on_the_day_or_the_next(
     delays: list[float] = []
     for seed in range(2):
         observed, residents, planted = city(seed, people, visits, outbreaks=15)
-        told = alarms(watch(counts(observed, shares), residents))
+        told = alarms(watched(counts(observed, shares), residents))
         for one in planted:
             days = np.flatnonzero(told[one.day : one.day + one.days, one.district])
             delays.append(float(days[0]) if len(days) else np.inf)
@@ -115,7 +119,7 @@ def test_false_alarms_are_at_most_one_a_district_and_year(
     days = years = 0.0
     for seed in range(4):
         observed, residents, _ = city(seed, people, 0.5, spread=spread)
-        found = watch(counts(observed, shares), residents)
+        found = watched(counts(observed, shares), residents)
         days += found["is_alarm"].sum()
         years += len(found) / 365
     assert len(SYNDROMES) * days / years <= 1.0
@@ -127,7 +131,7 @@ def test_who_is_known_late_counts_on_the_day_it_becomes_known() -> None:
     rows = counts(observed)
     is_late = (rows["area_code"] == "C04") & (rows["date"] == FIRST + dt.timedelta(days=400))
     rows.loc[is_late, [known_after(0), known_after(1)]] = 0
-    told = alarms(watch(rows, residents))
+    told = alarms(watched(rows, residents))
     assert list(np.flatnonzero(told[395:405, 3]) + 395) == [402]
 
 
@@ -135,23 +139,37 @@ def test_who_is_known_late_counts_on_the_day_it_becomes_known() -> None:
 @given(st.integers(70, DAYS - 1), st.integers(0, 2**32 - 1))
 def test_the_future_says_nothing_of_a_day(day: int, seed: int) -> None:
     observed, residents, _ = city(1, 5_000, 0.5)
-    until = FIRST + dt.timedelta(days=DAYS - 1)
     changed = observed.copy()
     changed[day + 1 :] = np.random.default_rng(seed).poisson(3, changed[day + 1 :].shape)
-    whole, other = (watch(counts(rows), residents, until=until) for rows in (observed, changed))
+    whole, other = (watched(counts(rows), residents) for rows in (observed, changed))
     is_past = whole["date"] <= FIRST + dt.timedelta(days=day)
     pd.testing.assert_frame_equal(whole[is_past], other[is_past])
+
+
+def test_days_on_which_nobody_came_are_judged_to_the_last() -> None:
+    """Two days without anybody end what is told; in the three days up to the first of them many came."""
+    observed, residents, _ = city(7, 12_000, 0.5)
+    observed[DAYS - 2 :] = 0
+    observed[DAYS - 3, 3] += 12
+    rows = counts(observed)
+    rows.loc[rows["date"] == FIRST + dt.timedelta(days=DAYS - 3), known_after(0)] = 0
+    found = watched(rows, residents)
+    assert found["date"].max() == FIRST + dt.timedelta(days=DAYS - 1)
+    told = found[found["is_alarm"] & (found["area_code"] == "C04")].set_index("date")
+    late = told.loc[FIRST + dt.timedelta(days=DAYS - 2)]
+    assert (late["observed"], late["window_observed"]) == (0, observed[DAYS - 4, 3] + observed[DAYS - 3, 3])
+    assert late["window_expected"] < 4
 
 
 def test_an_outbreak_does_not_hide_the_next_one() -> None:
     observed, residents, _ = city(2, 12_000, 0.5)
     for day in (400, 425):
         observed[day : day + 7, 3] += 8
-    told = alarms(watch(counts(observed), residents))
+    told = alarms(watched(counts(observed), residents))
     assert told[400, 3]
     assert told[425, 3]
-    calm = watch(counts(city(2, 12_000, 0.5)[0]), residents)
-    found = watch(counts(observed), residents)
+    calm = watched(counts(city(2, 12_000, 0.5)[0]), residents)
+    found = watched(counts(observed), residents)
     is_later = (found["area_code"] == "C04") & (found["date"] > FIRST + dt.timedelta(days=440))
     ratio = found.loc[is_later, "expected"].mean() / calm.loc[is_later, "expected"].mean()
     assert ratio < 1.12, "a plain mean of the past would be 1.2 times what it is without outbreaks"
@@ -159,7 +177,7 @@ def test_an_outbreak_does_not_hide_the_next_one() -> None:
 
 def test_the_threshold_is_where_the_day_alone_becomes_an_alarm() -> None:
     observed, residents, _ = city(3, 8_500, 0.5, outbreaks=15)
-    found = watch(counts(observed), residents)
+    found = watched(counts(observed), residents)
     assert list(found.columns) == COLUMNS
     assert found.loc[found["observed"] >= found["threshold"], "is_alarm"].all()
     assert (found["threshold"] >= outbreaks.FEWEST_PEOPLE).all()
@@ -173,12 +191,12 @@ def test_rows_in_any_order_and_districts_without_residents() -> None:
     mixed = pd.concat(
         [rows.sample(frac=1, random_state=0), pd.DataFrame({"area_code": ["X"], "date": FIRST, "people": 9})]
     )
-    pd.testing.assert_frame_equal(watch(mixed, residents), watch(rows, residents))
+    pd.testing.assert_frame_equal(watched(mixed, residents), watched(rows, residents))
 
 
 @pytest.mark.parametrize("days", [0, 30])
 def test_a_short_past_judges_nothing(days: int) -> None:
     observed, residents, _ = city(5, 8_500, 0.5)
-    found = watch(counts(observed[:days]), residents)
+    found = watched(counts(observed[:days]), residents, days)
     assert found.empty
     assert list(found.columns) == COLUMNS

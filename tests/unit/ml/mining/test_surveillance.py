@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from jobs.errors import CitywellError
-from jobs.lake import catalog
+from jobs.lake import catalog, control
 from jobs.settings import settings
 from ml import mining
 from ml.mining import inputs, syndromes
@@ -40,19 +40,20 @@ def alarms(lake: TestLake) -> list[dict[str, Any]]:
     return lake.rows(query)
 
 
-def test_an_outbreak_is_new_the_morning_after_it_began_and_not_again(
-    watched: dict[str, Any], lake: TestLake
-) -> None:
-    told = {"date": BEGAN.isoformat(), "syndrome": "gastro", "area_code": gold.OUTBREAK_DISTRICT}
-    assert watched["new"] == [told]
+def test_an_outbreak_is_new_until_it_has_been_told(watched: dict[str, Any], lake: TestLake) -> None:
+    first = {"date": BEGAN.isoformat(), "syndrome": "gastro", "area_code": gold.OUTBREAK_DISTRICT}
+    assert watched["new"] == [first]
     assert mining.surveil(MORNING) == watched, "a run again tells the same"
-    assert mining.surveil(MORNING + timedelta(hours=9))["new"] == [], "no day is over that was not"
-    later = mining.surveil(MORNING + timedelta(days=2))
-    assert [alarm["date"] for alarm in later["new"]] == ["2024-10-28", "2024-10-29"]
-    assert mining.surveil(MORNING)["new"] == [], "of an older run all is known"
-    first = [row for row in alarms(lake) if row["date"] == BEGAN]
-    assert {row["syndrome"] for row in first} == {"gastro"}
-    assert len({row["run_id"] for row in first}) == 3, "what was judged of a day stands in every later run"
+    later = MORNING + timedelta(days=2)
+    days = ("2024-10-27", "2024-10-28", "2024-10-29")
+    assert [alarm["date"] for alarm in mining.surveil(later)["new"]] == list(days), "nobody has told it"
+    mining.tell(watched)
+    assert [alarm["date"] for alarm in mining.surveil(later)["new"]] == list(days[1:])
+    mining.tell(mining.surveil(later))
+    assert mining.surveil(later)["new"] == []
+    said = [row for row in alarms(lake) if row["date"] == BEGAN]
+    assert {row["syndrome"] for row in said} == {"gastro"}
+    assert len({row["run_id"] for row in said}) == 2, "what was judged of a day stands in every later run"
 
 
 def test_alarms_of_long_ago_are_history(watched: dict[str, Any], lake: TestLake) -> None:
@@ -62,21 +63,34 @@ def test_alarms_of_long_ago_are_history(watched: dict[str, Any], lake: TestLake)
     assert summary["new"] == []
 
 
-def test_a_webhook_that_does_not_answer_fails_the_telling(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = {"new": [{"date": "2024-10-27", "syndrome": "gastro", "area_code": "C02"}] * 2}
-    assert mining.tell(found) == 0, "no webhook is set"
+def test_a_webhook_that_does_not_answer_fails_the_telling(
+    lake: TestLake, watched: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {
+        "new": [{"date": "2024-03-27", "syndrome": "gastro", "area_code": area} for area in ("C02", "C03")]
+    }
     with running_webhook() as webhook:
         monkeypatch.setenv("CITYWELL_WEBHOOK_URL", webhook.url)
         settings.cache_clear()
-        assert mining.tell(found) == 2
-        assert webhook.messages[0]["what"] == (
-            "On 2024-10-27 more people came with gastro illness than the past explains"
-        )
-        assert webhook.messages[0]["where"] == "district C02"
         webhook.status = 503
         with pytest.raises(CitywellError, match="2 of 2 messages could not be told"):
             mining.tell(found)
+        assert told(lake, "2024-03-27") == []
+        webhook.status = 204
+        webhook.messages.clear()
+        assert mining.tell(found) == 2
+        assert webhook.messages[0]["what"] == (
+            "By 2024-03-27 more people had come with gastro illness, within three days, than the past explains"
+        )
+        assert webhook.messages[0]["where"] == "district C02"
     settings.cache_clear()
+    assert told(lake, "2024-03-27") == ["C02", "C03"]
+
+
+def told(lake: TestLake, day: str) -> list[str]:
+    with control.connect() as conn:
+        rows = conn.execute("select area_code from told_outbreak where date = %s order by 1", (day,))
+        return [area_code for (area_code,) in rows]
 
 
 def counted(rows: gold.Rows, syndrome: str = "gastro") -> list[tuple[Any, ...]]:
@@ -98,7 +112,8 @@ def one_person(encounters: list[Row], **more: list[Row]) -> gold.Rows:
 
 @pytest.fixture
 def away_from_greenwich(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(syndromes, "city_zone", lambda: "America/New_York")
+    for module in (syndromes, inputs):
+        monkeypatch.setattr(module, "city_zone", lambda: "America/New_York")
 
 
 def test_who_came_counts_from_when_it_was_known(lake: TestLake, watched: dict[str, Any]) -> None:
@@ -115,15 +130,32 @@ def test_who_came_counts_from_when_it_was_known(lake: TestLake, watched: dict[st
     assert counted(one_person(visits), "respiratory") == [("C02", 103, [1, 1, 1, 1])]
 
 
-def test_a_day_ends_at_midnight_in_the_city(
+def test_a_day_is_looked_at_at_the_hour_of_the_run_by_the_clocks_of_the_city(
     lake: TestLake, watched: dict[str, Any], away_from_greenwich: None
 ) -> None:
-    midnight = gold.FIRST + timedelta(days=101, hours=4)
+    """The run is at 19:00 of a winter's day in New York; on day 100 it is summer, and 19:00 is 23:00 UTC."""
+    evening = gold.FIRST + timedelta(days=101, hours=23)
     visits = [
-        gold.visit("p0000", "A09", 100, usable_at=midnight),
-        gold.visit("p0001", "A09", 100, usable_at=midnight + timedelta(seconds=1)),
+        gold.visit("p0000", "A09", 100, usable_at=evening),
+        gold.visit("p0001", "A09", 100, usable_at=evening + timedelta(seconds=1)),
     ]
     assert counted(one_person(visits)) == [("C01", 100, [1, 1, 1, 1]), ("C02", 100, [0, 1, 1, 1])]
+
+
+def test_what_only_messages_tell_waits_for_the_record(lake: TestLake, watched: dict[str, Any]) -> None:
+    told_by = [
+        gold.visit("p0000", "A09", 100, told_by="hl7"),
+        gold.visit("p0001", "A09", 100, told_by="both"),
+    ]
+    assert counted(one_person(told_by)) == [("C02", 100, [1, 1, 1, 1])]
+
+
+def test_a_day_that_was_a_slip_and_never_known_makes_no_past(lake: TestLake, watched: dict[str, Any]) -> None:
+    at = gold.FIRST + timedelta(days=100)
+    slip = gold.visit("p0000", "A09", 20, encounter_key="slip", usable_at=at, superseded_at=at)
+    long_ago = gold.visit("p0001", "A09", -2000)
+    rows = one_person([gold.visit("p0001", "A09", 100), long_ago], **{SUPERSEDED[0]: [slip]})
+    assert counted(rows) == [("C02", 100, [1, 1, 1, 1])]
 
 
 def test_what_is_taken_back_counts_until_then(lake: TestLake, watched: dict[str, Any]) -> None:
