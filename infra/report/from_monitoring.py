@@ -14,8 +14,11 @@ _MONITORED = f"""
 select day, kind, target, subject, metric, value, line, is_crossed, n
 from (
     select
-        *, row_number() over (partition by day, kind, target, subject, metric order by as_of desc, model_version desc)
-        as place
+        *,
+        row_number() over (
+            partition by day, kind, target, subject, metric
+            order by as_of desc, case when line is null then 1 else 0 end, cast(model_version as int) desc
+        ) as place
     from {TABLE}
 )
 where place = 1 and value is not null
@@ -24,8 +27,8 @@ order by target, kind, metric, subject, day
 
 
 def monitored(rows: Rows, versions: Mapping[str, int]) -> tuple[Monitored, ...] | None:
-    """Every figure's last measurement for each day, by target, kind, metric, subject and day; None where the table is
-    not published."""
+    """Every figure's last measurement for each day, by target, kind, metric, subject and day: of several versions that
+    of the one that has a line, the champion; None where the table is not published."""
     if TABLE not in versions:
         return None
     return tuple(

@@ -37,6 +37,7 @@ MOST_ROWS = 1500
 """So many rows, drawn at random, decide how many clusters there are; then every row gets its cluster."""
 MOST_COMPONENTS = 12
 SHOWN_MARKS = 5
+FEWEST_FOR_SHARES = 50
 LEAST_MARK = 0.3
 """A column marks a cluster where its mean there is so many standard deviations from that of all."""
 
@@ -158,23 +159,22 @@ def marks(
     """What marks each cluster, in words, such as ``Type 2 diabetes 92 % (of all 17 %), age 71 (of all 46)``.
 
     words: how people call a column; one that holds 0 and 1 alone is of yes and no. shown: a count of a cluster's
-    members as it may be told, None where it is too small: such a cluster is not described, and shares are made of such
-    counts.
+    members as it may be told, None where it is too small: such a cluster is not described, nor the share of so few. Of
+    fewer than FEWEST_FOR_SHARES members a share would tell the count, so that it is told in words.
     """
     is_yes = values.isin([0, 1]).all()
     means, spread = values.mean(), values.std(ddof=0).replace(0, 1)
     told = []
     for label in range(labels.max(initial=-1) + 1):
         rows = values[labels == label]
-        members = shown(len(rows))
-        if not members:
+        if not shown(len(rows)):
             told.append("too few to be described")
             continue
         own = rows.mean()
         difference = ((own - means) / spread).abs().sort_values(ascending=False, kind="stable")
         names = [name for name in difference.index[:SHOWN_MARKS] if difference[name] >= LEAST_MARK]
         parts = [
-            f"{words[name]} {_share(shown(int(rows[name].sum())), members)} (of all {100 * means[name]:.0f} %)"
+            f"{words[name]} {_share(int(rows[name].sum()), len(rows), shown)} (of all {100 * means[name]:.0f} %)"
             if is_yes[name]
             else f"{words[name]} {own[name]:.3g} (of all {means[name]:.3g})"
             for name in names
@@ -183,8 +183,12 @@ def marks(
     return told
 
 
-def _share(count: int | None, members: int) -> str:
-    return "of few" if count is None else f"{min(100, 100 * count / members):.0f} %"
+def _share(count: int, members: int, shown: Callable[[int], int | None]) -> str:
+    if shown(count) is None:
+        return "of few"
+    if members < FEWEST_FOR_SHARES:
+        return "of most" if count > 2 * members / 3 else "of many" if count > members / 3 else "of some"
+    return f"{100 * count / members:.0f} %"
 
 
 def _try(sample: Array, nulls: Sequence[Array], k: int, rng: np.random.Generator) -> Trial:

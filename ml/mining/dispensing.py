@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ml.mining.budget import COLUMNS, within
+from ml.mining.budget import COLUMNS
 
 KIND = "dispensing"
 WATCHED: dict[str, str] = {
@@ -43,8 +43,8 @@ Array = np.ndarray
 
 
 def find(windows: pd.DataFrame, people: int) -> pd.DataFrame:
-    """Persons whose windows are anomalous, the most striking ones of each month: of windows of a person and class that
-    overlap the most striking one. Columns: budget.COLUMNS.
+    """Persons whose windows are anomalous, the most striking ones of each month (ALERTS_PER_1000_PEOPLE_MONTH); of
+    windows of a person and class that share days one alone. Columns: budget.COLUMNS.
 
     windows: ``person_key``, ``drug_class``, ``from_date``, ``to_date`` (the window's last day), ``packs``,
     ``pharmacies``; one per person, class and month. people: all people of the city. A class with fewer than FEWEST_ROWS
@@ -56,37 +56,34 @@ def find(windows: pd.DataFrame, people: int) -> pd.DataFrame:
     if not judged:
         return pd.DataFrame(columns=COLUMNS)
     found = pd.concat(judged, ignore_index=True)
-    found = _without_overlap(found[found["score"] >= LEAST_SCORE])
-    candidates = found.rename(columns={"person_key": "subject", "drug_class": "what", "packs": "observed"})
-    candidates = candidates.assign(kind=KIND, subject_kind="person", unit="packs in 90 days")
-    candidates["words"] = [
+    found = _told(found[found["score"] >= LEAST_SCORE], round(ALERTS_PER_1000_PEOPLE_MONTH * people / 1000))
+    told = found.rename(columns={"person_key": "subject", "drug_class": "what", "packs": "observed"})
+    told = told.assign(kind=KIND, subject_kind="person", unit="packs in 90 days")
+    told["words"] = [
         f"{packs:g} packs of {name} in {WINDOW_DAYS} days from {shops} pharmacies; {expected:.1f} packs are usual"
         for packs, name, shops, expected in zip(
-            candidates["observed"],
-            candidates["what"],
-            candidates["pharmacies"],
-            candidates["expected"],
-            strict=True,
+            told["observed"], told["what"], told["pharmacies"], told["expected"], strict=True
         )
     ]
-    allowed = ALERTS_PER_1000_PEOPLE_MONTH * people / 1000
-    by_month = candidates.groupby(pd.to_datetime(candidates["to_date"]).dt.to_period("M"))
-    told = [within(month, allowed, LEAST_SCORE) for _, month in by_month]
-    return pd.concat(told, ignore_index=True) if told else pd.DataFrame(columns=COLUMNS)
+    return told[COLUMNS].reset_index(drop=True)
 
 
-def _without_overlap(windows: pd.DataFrame) -> pd.DataFrame:
-    """Of windows of a person and class that share days the one of the highest score, the earliest of equals."""
+def _told(windows: pd.DataFrame, a_month: int) -> pd.DataFrame:
+    """The most striking ones first, ``a_month`` of each month (at least one), none that shares days with one of the
+    same person and class that is told already."""
     ranked = windows.sort_values(["score", "to_date", "person_key"], ascending=[False, True, True])
-    kept: dict[tuple[str, str], list[pd.Timestamp]] = {}
-    is_kept = []
+    ends: dict[tuple[str, str], list[pd.Timestamp]] = {}
+    left: dict[pd.Period, int] = {}
+    is_told = []
     for row in ranked.itertuples():
-        others = kept.setdefault((row.person_key, row.drug_class), [])
         end = pd.Timestamp(row.to_date)
-        is_kept.append(all(abs((end - other).days) >= WINDOW_DAYS for other in others))
-        if is_kept[-1]:
-            others.append(end)
-    return ranked[np.array(is_kept, dtype=bool)]
+        own, month = ends.setdefault((row.person_key, row.drug_class), []), end.to_period("M")
+        is_apart = all(abs((end - other).days) >= WINDOW_DAYS for other in own)
+        is_told.append(is_apart and left.get(month, max(1, a_month)) > 0)
+        if is_told[-1]:
+            own.append(end)
+            left[month] = left.get(month, max(1, a_month)) - 1
+    return ranked[np.array(is_told, dtype=bool)]
 
 
 def _scored(rows: pd.DataFrame) -> pd.DataFrame:

@@ -321,6 +321,7 @@ def test_a_figure_that_was_measured_again_is_told_as_it_was_last(spark: SparkSes
     rows = [
         figure,
         {**figure, "as_of": AS_OF - timedelta(days=1), "value": 0.1, "is_crossed": False},
+        *({**figure, "model_version": other, "value": 0.2, "line": None} for other in ("2", "9", "10")),
         {**figure, "subject": "unknown", "value": None},
         {**figure, "subject": "all", "metric": "missing", "line": None, "is_crossed": None, "n": None},
     ]

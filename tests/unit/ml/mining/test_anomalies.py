@@ -70,6 +70,18 @@ def test_a_busy_month_takes_nothing_from_another() -> None:
     assert sorted(found["to_date"]) == [day(400), day(500), day(500)]
 
 
+def test_a_window_that_a_full_month_has_no_room_for_hides_no_other() -> None:
+    rows = windows().iloc[2:].reset_index(drop=True)
+    first, second = rows.head(1).assign(packs=14, pharmacies=5), rows.head(1).assign(packs=13, pharmacies=5)
+    both = [
+        first.assign(person_key="one", to_date=day(440)),
+        second.assign(person_key="two", to_date=day(440)),
+    ]
+    next_month = second.assign(person_key="two", to_date=day(470))
+    found = dispensing.find(pd.concat([rows.iloc[1:], *both, next_month]), people=2_000)
+    assert found.set_index("subject")["to_date"].to_dict() == {"one": day(440), "two": day(470)}
+
+
 def test_what_many_buy_is_no_anomaly() -> None:
     """Where half of all who take it need ten packs, ten packs are nothing."""
     rows = windows()

@@ -107,26 +107,26 @@ def test_the_same_rows_have_the_same_clusters() -> None:
     assert one.trials == other.trials
 
 
-def test_shares_of_a_small_cluster_tell_of_no_single_person() -> None:
-    """Twelve of thirteen have one condition, four another: told are ten of fifteen, and few."""
-    few, most = [1.0] * 4 + [0.0] * 9, [1.0] * 12 + [0.0]
-    values = pd.DataFrame({"E11": most + [0.0] * 87, "I10": few + [0.0] * 87})
+def test_shares_of_a_small_cluster_tell_no_count() -> None:
+    """Twelve of thirteen have one condition, four another, six a third."""
+    had = {"E11": 12, "I10": 4, "J45": 6}
+    values = pd.DataFrame({name: [1.0] * n + [0.0] * (100 - n) for name, n in had.items()})
     labels = np.array([1] * 13 + [0] * 87)
-    told = marks(values, labels, {"E11": "diabetes", "I10": "hypertension"}, shown=shown)
-    assert told[1] == "diabetes 67 % (of all 12 %), hypertension of few (of all 4 %)"
+    told = marks(values, labels, {name: name for name in had}, shown=shown)
+    assert told[1] == "E11 of most (of all 12 %), J45 of many (of all 6 %), I10 of few (of all 4 %)"
 
 
 def test_words_name_shares_and_means_and_nobody() -> None:
     values = pd.DataFrame(
-        {"E11": [1.0] * 9 + [0.0] * 3 + [0.0] * 3, "age_years": [70.0] * 9 + [30.0] * 3 + [31.0] * 3}
+        {"E11": [1.0] * 90 + [0.0] * 60, "age_years": [70.0] * 90 + [30.0] * 57 + [31.0] * 3}
     )
-    labels = np.array([0] * 9 + [1] * 3 + [2] * 3)
+    labels = np.array([0] * 90 + [1] * 57 + [2] * 3)
     told = marks(values, labels, {"E11": "Type 2 diabetes", "age_years": "age"}, shown=shown)
     assert told == [
-        "Type 2 diabetes 100 % (of all 60 %), age 70 (of all 54.2)",
-        "too few to be described",
+        "Type 2 diabetes 100 % (of all 60 %), age 70 (of all 54)",
+        "age 30 (of all 54), Type 2 diabetes 0 % (of all 60 %)",
         "too few to be described",
     ]
-    assert marks(values, np.zeros(15, dtype=int), {"E11": "", "age_years": ""}) == [
+    assert marks(values, np.zeros(150, dtype=int), {"E11": "", "age_years": ""}) == [
         "nothing beside the others"
     ]
