@@ -63,8 +63,8 @@ def meaning_failures(learnt: Mapping[str, str], declared: Mapping[str, str]) -> 
 
 
 def meaning_changes(learnt: Mapping[str, str], champion: Mapping[str, str], number: str) -> tuple[str, ...]:
-    """What to say of features that mean something else than when champion ``number`` learnt them. No failure: the two
-    are compared on what the features mean now."""
+    """What to say of features that mean something else than when champion ``number`` learnt them: it cannot score them,
+    nor be compared on them."""
     changed = [name for name in sorted(set(learnt) & set(champion)) if learnt[name] != champion[name]]
     if not changed:
         return ()

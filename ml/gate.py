@@ -19,9 +19,10 @@ when nothing speaks against what it was made from
 
 and, where there is a champion, is better than it *beyond noise* on the same test people (the paired bootstrap interval
 of the AUROC difference lies above zero) and clearly worse in no group; or is at least not worse beyond noise while the
-champion no longer meets the floors there or cannot score the present features. Group intervals are widened for their
-number (Bonferroni), or one group in twenty would be "clearly worse" by chance. A model that passed all but the
-comparison is kept as ``challenger``.
+champion no longer meets the floors there or cannot score the present features: some are no longer made, or mean
+something else than when it learnt them (and ``ml.risk.meaning`` keeps it from scoring anybody). Group intervals are
+widened for their number (Bonferroni), or one group in twenty would be "clearly worse" by chance. A model that passed
+all but the comparison is kept as ``challenger``.
 """
 
 from __future__ import annotations
@@ -296,17 +297,17 @@ def _decide(
     found = objections(
         trained, as_of=as_of, learnt=learnt, declared=declared, skew=skew, replicates=replicates
     )
+    changes = (
+        checks.meaning_changes(learnt, registry.feature_digests(holder), holder.number) if holder else ()
+    )
     decision = judge(
         trained.test,
         trained.test_probability,
         number,
-        _champion_scores(holder, trained, uri) if holder else None,
+        _champion_scores(holder, trained, uri) if holder and not changes else None,
         objections=found,
         replicates=replicates,
     )
-    if holder is None:
-        return decision
-    changes = checks.meaning_changes(learnt, registry.feature_digests(holder), holder.number)
     return replace(decision, reasons=(*decision.reasons, *changes))
 
 

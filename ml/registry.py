@@ -65,6 +65,9 @@ __all__ = [
 DESCRIPTION_CHARS = 5_000
 CARD_GOES_ON = "\n\n… the whole card is the artifact model_card.md of the run"
 MODEL_FILE = "model.skops"
+MEANINGS_TAG = "feature_meanings"
+"""Versions from before digests went by what a formula names have ``feature_digests`` instead, which say too little to
+be compared: they are taken as versions without digests."""
 TRUSTED_TYPES = (
     "collections.OrderedDict",
     "functools.partial",
@@ -189,7 +192,7 @@ def register(
                 "family": trained.chosen.family,
                 "setting": json.dumps(dict(trained.chosen.setting), sort_keys=True),
                 "label_state": json.dumps(asdict(labels_of(trained))),
-                "feature_digests": json.dumps(dict(feature_digests or {}), sort_keys=True),
+                MEANINGS_TAG: json.dumps(dict(feature_digests or {}), sort_keys=True),
                 **_version_metrics(trained.evaluation),
             },
             description=_shortened(card),
@@ -226,7 +229,7 @@ def label_state(version: Version) -> LabelState | None:
 
 def feature_digests(version: Version) -> Mapping[str, str]:
     """Feature -> digest of its definition when ``version`` was trained, as far as it was given."""
-    return json.loads(version.tags.get("feature_digests", "{}"))
+    return json.loads(version.tags.get(MEANINGS_TAG, "{}"))
 
 
 def set_tags(version: Version, tags: Mapping[str, str], *, uri: str | None = None) -> None:

@@ -25,7 +25,7 @@ from deltalake import DeltaTable
 from jobs.errors import CitywellError
 from jobs.lake import control, tables
 from ml import registry, scoring
-from ml.risk import questions
+from ml.risk import meaning, questions
 from ml.risk.declared import Risk
 from ml.tracking import Version, connected
 
@@ -87,7 +87,7 @@ class Desk:
             return [{**base, "status": "not_asked"}]
         found = found.append_column("input_digest", pa.nulls(found.num_rows, pa.string()))
         chunks = scoring.score(
-            self._model(holder),
+            self._model(risk, holder),
             risk.question,
             [found],
             data_versions={risk.view.now: version},
@@ -113,10 +113,10 @@ class Desk:
             held = self._tables[table] = (version, rows)
         return held[1].filter(pc.equal(held[1]["person_key"], person))
 
-    def _model(self, holder: Version) -> registry.Model:
+    def _model(self, risk: Risk, holder: Version) -> registry.Model:
         held = self._models.get(holder.name)
         if held is None or held.version.number != holder.number:
-            held = self._models[holder.name] = registry.load(holder)
+            held = self._models[holder.name] = meaning.load(risk, holder)
         return held
 
 
@@ -136,12 +136,13 @@ def app(names: Sequence[str]) -> Iterator[Any]:
     """MLflow's scoring server (ASGI) for the desk. names: questions that are tried first, so that what is wrong shows
     now.
 
-    Raises CitywellError when one of them cannot be loaded, or MLflow does not answer.
+    Raises CitywellError when one of them cannot be loaded, or has learnt features that mean something else now, or
+    MLflow does not answer.
     """
     for name in names:
         risk = questions.load(name)
         if (holder := registry.champion(risk.name)) is not None:
-            registry.load(holder)
+            meaning.load(risk, holder)
     with connected(None) as mlflow, tempfile.TemporaryDirectory() as directory:
         from mlflow.pyfunc import scoring_server
 

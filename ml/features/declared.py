@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -74,19 +76,40 @@ class FeatureSet:
         return [one for one in self.declarations if isinstance(one, Derived)]
 
     def digests(self) -> dict[str, str]:
-        """Feature -> 16 hex digits that change when what it means does: its declaration, or how its events are made."""
-        return {
-            one.feature.name: hashlib.sha256("\n".join(_meaning(one)).encode()).hexdigest()[:16]
-            for one in self.declarations
-        }
+        """Feature -> 16 hex digits that change when what it means does: its declaration, how its events are made, or a
+        declared feature that its formula names.
+
+        Not covered: what functions of events call in turn, how windows are aggregated (``ml.features.plan``), columns
+        that the case maker gives, and gold itself.
+        """
+        found: dict[str, str] = {}
+        in_order: list[Windowed | Derived] = [*self.windowed, *self.derived]
+        for one in in_order:
+            found[one.feature.name] = _digest(_meaning(one, found))
+        return {feature.name: found[feature.name] for feature in self.features}
 
 
-def _meaning(declaration: Windowed | Derived) -> Iterator[str]:
+def _digest(parts: Iterator[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _meaning(declaration: Windowed | Derived, known: Mapping[str, str]) -> Iterator[str]:
+    """known: digests of the features that a formula may name."""
     feature = declaration.feature
     yield f"{feature.name} {feature.kind} {feature.unit}"
     if isinstance(declaration, Derived):
         yield declaration.sql
+        yield from (known[name] for name in sorted(set(re.findall(r"\w+", declaration.sql)) & set(known)))
     else:
         d = declaration
         yield repr((d.of, d.how, d.where, d.days, d.until, d.since, d.with_own))
-        yield inspect.getsource(EVENTS[d.of].rows)
+        yield _code(EVENTS[d.of].rows)
+
+
+def _code(function: Callable[..., object]) -> str:
+    """The source of a function without what does nothing: layout, comments and docstring."""
+    [made] = ast.parse(inspect.getsource(function)).body
+    assert isinstance(made, ast.FunctionDef)
+    if ast.get_docstring(made) is not None:
+        del made.body[0]
+    return ast.unparse(made)

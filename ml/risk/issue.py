@@ -14,7 +14,7 @@ from jobs.errors import CitywellError
 from jobs.lake import engine
 from ml import registry, scoring
 from ml.lake import Lake
-from ml.risk import scores
+from ml.risk import meaning, scores
 from ml.risk.declared import Risk
 
 PART_ROWS = 100_000
@@ -36,7 +36,8 @@ def issue(
     not said there yet.
 
     A run that is stopped between two parts says the rest when it is run again. Raises CitywellError when the model
-    cannot score the present features; of an unexpected error it names the kind alone, as its message may quote values.
+    cannot score the present features, or these mean something else than it has learnt; of an unexpected error it names
+    the kind alone, as its message may quote values.
     """
     try:
         return _issue(lake, risk, version, asked, as_of, table)
@@ -51,7 +52,7 @@ def issue(
 def _issue(
     lake: Lake, risk: Risk, version: registry.Version, asked: DataFrame, as_of: datetime, table: str
 ) -> Issued:
-    model = registry.load(version)
+    model = meaning.load(risk, version)
     unsaid = scores.unsaid(lake.spark, risk, asked, version.number, as_of, table)
     chunks = scoring.score(
         model,

@@ -27,7 +27,7 @@ from ml import gate, refusals, registry, retrain
 from ml.features import Facts, View
 from ml.lake import Lake, Summary, as_json, instant, written_version
 from ml.question import Cases
-from ml.risk import freezes, outcome, questions, skew
+from ml.risk import freezes, meaning, outcome, questions, skew
 from ml.risk.declared import Risk
 from ml.risk.reading import of_question, open_lake, replace_slice, require_all
 from ml.training import Refusal, Trained
@@ -106,8 +106,7 @@ class Material:
     @property
     def feature_digests(self) -> Mapping[str, str]:
         """Feature -> digest of what it means now."""
-        digests = questions.features_of(self.risk.view).digests()
-        return {name: digests[name] for name in self.risk.question.feature_names}
+        return meaning.declared(self.risk)
 
     def key(self, families: Sequence[str], setting: Mapping[str, Any] | None) -> str:
         """Names a training on this; see ``registry.training_key``."""

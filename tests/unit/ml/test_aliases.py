@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -34,9 +35,11 @@ def trained_on(cases: Cases) -> Trained:
     return found
 
 
-def proposed(trained: Trained, key: str, uri: str, **more: object) -> tuple[gate.Decision, Version]:
+def proposed(
+    trained: Trained, key: str, uri: str, digests: Mapping[str, str] = DIGESTS, **more: object
+) -> tuple[gate.Decision, Version]:
     version = registry.register(
-        trained, as_of=AS_OF, data_versions={}, key=key, feature_digests=DIGESTS, uri=uri
+        trained, as_of=AS_OF, data_versions={}, key=key, feature_digests=digests, uri=uri
     )
     return gate.promote(trained, version, uri=uri, replicates=100, **more), version  # type: ignore[arg-type]
 
@@ -130,6 +133,20 @@ def test_a_new_champion_has_no_challenger_of_the_old_one(uri: str) -> None:
     assert standing(uri)["challenger"] == "3"
     assert registry.set_champion("toy", "3", instead_of=champion.number, uri=uri)
     assert standing(uri) == {"champion": "3", "challenger": None, "archived": champion.number}
+
+
+def test_a_champion_whose_features_mean_something_else_is_not_compared_but_replaced(uri: str) -> None:
+    champion = registry.champion("toy", uri=uri)
+    assert champion is not None
+    other = {**DIGESTS, "visits": "as declared since"}
+    decision, version = proposed(trained_on(CASES), "other meaning", uri, other, declared=other)
+    assert decision.is_promoted, decision.reasons
+    assert decision.difference is None
+    assert decision.reasons == (
+        f"Version {champion.number} cannot score the present features, and the model meets the floors.",
+        f"Since version {champion.number} was trained, these features have changed in meaning: visits.",
+    )
+    assert standing(uri)["champion"] == version.number
 
 
 def test_a_model_nobody_knows_has_no_versions(uri: str) -> None:

@@ -10,8 +10,9 @@ from typing import Any, cast
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from ml.features import Facts
+from ml.features import Derived, Facts, FeatureSet, Windowed
 from ml.features.facts import GOLD, SUPERSEDED
+from ml.question import Feature
 from ml.risk.readmission_30d import RISK, cohort
 from tests.unit.ml import gold
 from tests.unit.ml.test_cohort import AS_OF_OF_A_STAY
@@ -475,3 +476,22 @@ def test_two_groups_of_one_illness_count_once(spark: SparkSession) -> None:
         assert [found[row["person"]][name] for name in names] == [float(str(row[name])) for name in names], (
             row
         )
+
+
+def test_a_digest_tells_of_a_change_in_what_a_formula_is_made_from() -> None:
+    def digests(days: int) -> dict[str, str]:
+        return FeatureSet(
+            (
+                Derived(Feature("age_years", "number", "age")),
+                Windowed(Feature("visits", "count", "visits"), "visit", "count", days=days),
+                Derived(Feature("is_known", "flag", "known"), "visits > 0"),
+                Derived(
+                    Feature("is_old_and_known", "flag", "old and known"), "is_known = 1 and age_years > 80"
+                ),
+            )
+        ).digests()
+
+    one, other = digests(90), digests(180)
+    assert list(one) == ["age_years", "visits", "is_known", "is_old_and_known"]
+    assert [name for name in one if one[name] != other[name]] == ["visits", "is_known", "is_old_and_known"]
+    assert digests(90) == one

@@ -5,8 +5,9 @@ The champions are made up: of every person they say the same. What is told is wh
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,9 +20,9 @@ from infra.stack.postgres import Cluster
 from jobs.errors import CitywellError
 from jobs.lake import control, tables
 from jobs.settings import settings
-from ml import registry, risk
+from ml import registry, risk, serving
 from ml.registry import Model, UnusableModel, Version
-from ml.risk import questions, scores
+from ml.risk import meaning, questions, scores
 from ml.training import Lines
 from tests.support.lake import TestLake, use_home
 from tests.unit.ml import gold
@@ -186,6 +187,60 @@ def test_a_model_that_does_not_fit_stops_its_own_question(
     assert standing(lake) == {}
     assert standing(lake, OTHER) == dict.fromkeys(PEOPLE, (MONDAY, "active"))
     assert risk.published(MONDAY)
+
+
+def trained_now(name: str, number: str = "1") -> Version:
+    """A version that has learnt the features as they are declared now."""
+    digests = json.dumps(dict(meaning.declared(questions.load(name))))
+    return Version(name, number, "run", {registry.MEANINGS_TAG: digests})
+
+
+def declare_another_winter(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = questions.load(OTHER)
+    own = tuple(
+        replace(one, sql="0.5") if one.feature.name == "winter_wave" else one  # type: ignore[call-arg]
+        for one in told.own
+    )
+    monkeypatch.setattr(f"ml.risk.{OTHER}.RISK", replace(told, own=own))
+
+
+def test_a_feature_that_means_something_else_stops_its_own_question(
+    lake: TestLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(city())
+    champions = {name: trained_now(name) for name in (NAME, OTHER)}
+    monkeypatch.setattr(registry, "champion", lambda name: champions[name])
+    risk.score(MONDAY, [NAME, OTHER])
+    asked = pd.DataFrame({"person_key": ["calm"], "question": [OTHER]})
+    assert serving.Desk().answer(asked)["status"].tolist() == ["answered"]
+
+    declare_another_winter(monkeypatch)
+    told = city()
+    told["persons"][1] |= {"is_deceased": True, "deceased_at": MONDAY + timedelta(hours=9)}
+    publish(told)
+    words = "Features no longer mean what the model has learnt: winter_wave."
+    with pytest.raises(CitywellError) as raised:
+        risk.score(TUESDAY, [NAME, OTHER])
+    assert f"{OTHER}: {words} (the scores as of {MONDAY.isoformat()} stay" in raised.value.what
+    assert f"{NAME}:" not in raised.value.what
+    assert "train again" in raised.value.do
+    fallen = {"young": (MONDAY, "person_died"), "silent": (MONDAY, scores.LEFT)}
+    assert standing(lake, OTHER) == {"calm": (MONDAY, "active"), **fallen}
+    assert standing(lake) == {"calm": (TUESDAY, "active"), **fallen}
+    with pytest.raises(CitywellError, match=words):
+        serving.Desk().answer(asked)
+
+
+def test_a_challenger_that_has_learnt_another_meaning_is_not_heard(
+    lake: TestLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(city())
+    challenger = trained_now(OTHER, "2")
+    monkeypatch.setattr(registry, "aliased", lambda name, alias: challenger)
+    declare_another_winter(monkeypatch)
+    shadow = risk.score(MONDAY, [OTHER])[OTHER]["shadow"]
+    assert (shadow["model_version"], shadow["outcome"]) == ("2", "cannot_score")
+    assert "winter_wave" in shadow["reason"]
 
 
 def at_home(*stays: gold.Row) -> Rows:
