@@ -53,6 +53,16 @@ def stale_failures(question: Question, newest: np.datetime64, as_of: datetime) -
     )
 
 
+def earlier_failures(as_of: datetime, champion: datetime, number: str) -> tuple[str, ...]:
+    """as_of, champion: the instants that a model and the champion, version ``number``, were trained for."""
+    if as_of >= champion:
+        return ()
+    return (
+        f"It was trained for {as_of:%Y-%m-%d %H:%M}, and version {number}, the champion, for a later instant, "
+        f"{champion:%Y-%m-%d %H:%M}: it knows less.",
+    )
+
+
 def meaning_failures(learnt: Mapping[str, str], declared: Mapping[str, str]) -> tuple[str, ...]:
     """learnt, declared: feature -> digest of its definition, at training and as it is declared now."""
     return tuple(

@@ -15,7 +15,7 @@ when nothing speaks against what it was made from
 
 * its labels are as believable as the champion's were (``ml.labels``);
 * its features are what scoring would compute, and mean what they are declared to mean;
-* its data are not old (``checks.stale_failures``);
+* its data are not old (``checks.stale_failures``), and it was not trained for an earlier instant than the champion;
 
 and, where there is a champion, is better than it *beyond noise* on the same test people (the paired bootstrap interval
 of the AUROC difference lies above zero) and clearly worse in no group; or is at least not worse beyond noise while the
@@ -245,15 +245,15 @@ def promote(
 ) -> Decision:
     """Judge ``version`` against the present champion, write down why, and move the aliases.
 
-    as_of: the instant against which its data may be old; by default the one it was trained for. skew: feature -> share
-    of cases for which it was another at training than computed afresh, None where that was not measured. declared:
-    feature -> digest of its definition now.
+    as_of: the instant against which its data may be old, such as the newest that gold is published for; by default the
+    one it was trained for. skew: feature -> share of cases for which it was another at training than computed afresh,
+    None where that was not measured. declared: feature -> digest of its definition now.
 
     The tag ``gate`` comes last: a version that has it is done with, and one without it is judged again by the next run
     of its training. One at a time: the caller holds a lock. Should the alias move all the same, the version is judged
     again against the new champion. Raises CitywellError when it keeps moving.
     """
-    moment = as_of or datetime.fromisoformat(version.tags["as_of"])
+    moment = as_of or _as_of(version)
     for _ in range(ATTEMPTS):
         holder = registry.champion(version.name, uri=uri)
         if holder is not None and holder.number == version.number:
@@ -294,8 +294,9 @@ def _decide(
         # The test part's labels are of the same making: no figure of this model means anything.
         return Decision(False, wrong, number, is_sound=False)
     learnt = registry.feature_digests(version)
-    found = objections(
-        trained, as_of=as_of, learnt=learnt, declared=declared, skew=skew, replicates=replicates
+    found = (
+        *(() if holder is None else checks.earlier_failures(_as_of(version), _as_of(holder), holder.number)),
+        *objections(trained, as_of=as_of, learnt=learnt, declared=declared, skew=skew, replicates=replicates),
     )
     changes = (
         checks.meaning_changes(learnt, registry.feature_digests(holder), holder.number) if holder else ()
@@ -319,6 +320,10 @@ def _champion_scores(holder: Version, trained: Trained, uri: str | None) -> np.n
     except (UnusableModel, KeyError, ValueError) as error:
         log.warning("champion %s of %s cannot score (%s)", holder.number, holder.name, type(error).__name__)
         return None
+
+
+def _as_of(version: Version) -> datetime:
+    return datetime.fromisoformat(version.tags["as_of"])
 
 
 def _measured_groups(test: Cases) -> Mapping[str, np.ndarray]:

@@ -22,7 +22,7 @@ from pyspark.sql import functions as F
 
 from jobs.crash import crash_here
 from jobs.errors import CitywellError
-from jobs.lake import engine, tables
+from jobs.lake import control, engine, tables
 from ml import gate, refusals, registry, retrain
 from ml.features import Facts, View
 from ml.lake import Lake, Summary, as_json, instant, written_version
@@ -91,10 +91,12 @@ def _build(lake: Lake, view: View, facts: Facts, moment: datetime) -> Summary:
 @dataclass(frozen=True)
 class Material:
     """What a question is trained on. build_id: of the view's build. table: its rows, labelled where a label is known.
-    data_versions: table -> Delta version."""
+    data_versions: table -> Delta version. newest: the latest instant that gold or the view's features have been
+    published for, against which the training may be old."""
 
     risk: Risk
     as_of: datetime
+    newest: datetime
     build_id: str
     table: pa.Table
     data_versions: Mapping[str, int]
@@ -176,7 +178,9 @@ def judged(lake: Lake, found: Material, trained: Trained, version: registry.Vers
     """Let the gate decide on what was trained on ``found``, with the skew of its features, which goes into the run."""
     measured = skew.measured(lake, found.risk, labelled(found.table))
     registry.log(version, "skew.json", measured.told(), measured.figures())
-    decision = gate.promote(trained, version, declared=found.feature_digests, skew=measured.shares)
+    decision = gate.promote(
+        trained, version, as_of=found.newest, declared=found.feature_digests, skew=measured.shares
+    )
     if decision.is_promoted:
         frozen(lake, found, version)
     return decision
@@ -269,8 +273,16 @@ def _material(lake: Lake, risk: Risk, as_of: datetime | None) -> Material:
     table = of_question(
         outcome.labelled(built, facts, risk), risk, ("ends_at", "label", "has_died")
     ).toArrow()
-    moment = as_of or (newest[1].replace(tzinfo=UTC) if newest[1] else datetime.now(UTC))
-    return Material(risk, moment, wanted, table, {**lake.inputs, view.table: lake.versions[view.table]})
+    built_last = newest[1].replace(tzinfo=UTC) if newest[1] else datetime.now(UTC)
+    published_last = control.newest_instant(lake.conn, "gold") or built_last
+    return Material(
+        risk,
+        as_of or built_last,
+        max(built_last, published_last),
+        wanted,
+        table,
+        {**lake.inputs, view.table: lake.versions[view.table]},
+    )
 
 
 def _drop_old_builds(spark: SparkSession, view: View, but: str) -> None:

@@ -47,6 +47,7 @@ from jobs.lake.control.marks import watermark as watermark
 from jobs.lake.control.publication import Publication as Publication
 from jobs.lake.control.publication import current_versions as current_versions
 from jobs.lake.control.publication import is_published as is_published
+from jobs.lake.control.publication import newest_instant as newest_instant
 from jobs.lake.control.publication import publications as publications
 from jobs.lake.control.publication import publish as publish
 from jobs.lake.control.publication import publish_tables as publish_tables

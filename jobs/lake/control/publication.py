@@ -88,6 +88,13 @@ def is_published(conn: Connection, kind: str, run_id: str) -> bool:
     return bool(scalar(conn, query, kind, run_id))
 
 
+def newest_instant(conn: Connection, kind: str) -> datetime | None:
+    """The latest instant that a publication of ``kind`` was made for; None where no run is named by an instant with a
+    time zone."""
+    runs = conn.execute("select distinct run_id from publication where kind = %s", (kind,))
+    return max(filter(None, (_instant(run_id) for (run_id,) in runs)), default=None)
+
+
 def current_versions(conn: Connection, *, as_of_publication: int | None = None) -> dict[str, int]:
     """The version at which each published table is to be read, now or as of an earlier publication.
 
@@ -111,6 +118,14 @@ def publications(conn: Connection, *, limit: int = 50) -> list[Publication]:
         return cursor.execute(
             query_of("select {columns} from publication order by id desc limit %s", Publication), (limit,)
         ).fetchall()
+
+
+def _instant(run_id: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(run_id)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
 
 
 def _claim_source(conn: Connection, source: str) -> None:

@@ -211,6 +211,16 @@ def test_readers_get_the_versions_published_last_table_by_table(conn: control.Co
     assert [p.kind for p in control.publications(conn)] == ["gold", "gold", "batch", "batch"]
 
 
+def test_the_newest_instant_is_that_of_runs_named_by_one(conn: control.Connection) -> None:
+    control.publish_tables(conn, "gold", "run-1", {"gold.c": 7})
+    control.publish_tables(conn, "scores", "2027-01-01T00:00:00+00:00", {"scores.d": 1})
+    assert control.newest_instant(conn, "gold") is None
+    for version, run in enumerate((DAY_2, DAY_1)):
+        control.publish_tables(conn, "gold", run.isoformat(), {"gold.c": 8 + version})
+    control.publish_tables(conn, "gold", "2027-01-01", {"gold.c": 10})
+    assert control.newest_instant(conn, "gold") == DAY_2
+
+
 def test_landed_files_and_jobs_are_kept_and_replaced(conn: control.Connection) -> None:
     batch = control.open_batch(conn, NORTH, DAY_1).batch_id
     file = LandedFile("0000-Patient.ndjson.cwl", "Patient", "output", "d1", 10, 2, 0, "s1", None)

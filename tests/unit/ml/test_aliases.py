@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,12 +37,18 @@ def trained_on(cases: Cases) -> Trained:
 
 
 def proposed(
-    trained: Trained, key: str, uri: str, digests: Mapping[str, str] = DIGESTS, **more: object
+    trained: Trained,
+    key: str,
+    uri: str,
+    *,
+    digests: Mapping[str, str] = DIGESTS,
+    trained_for: datetime = AS_OF,
+    **more: Any,
 ) -> tuple[gate.Decision, Version]:
     version = registry.register(
-        trained, as_of=AS_OF, data_versions={}, key=key, feature_digests=digests, uri=uri
+        trained, as_of=trained_for, data_versions={}, key=key, feature_digests=digests, uri=uri
     )
-    return gate.promote(trained, version, uri=uri, replicates=100, **more), version  # type: ignore[arg-type]
+    return gate.promote(trained, version, uri=uri, replicates=100, **more), version
 
 
 def standing(uri: str) -> dict[str, str | None]:
@@ -93,11 +100,15 @@ def test_flipped_labels_are_refused_for_that_alone(uri: str) -> None:
         ({"skew": {"visits": 0.2}}, "feature visits is not what scoring would compute"),
         ({"declared": {**DIGESTS, "visits": "other"}}, "feature visits no longer means"),
         ({"as_of": datetime(2027, 1, 1, tzinfo=UTC)}, "Its data are old"),
+        (
+            {"trained_for": AS_OF - timedelta(days=1)},
+            "version 2, the champion, for a later instant, 2026-01-01",
+        ),
     ],
-    ids=["skewed", "other meaning", "stale"],
+    ids=["skewed", "other meaning", "stale", "earlier than the champion"],
 )
 def test_a_sound_model_with_one_thing_wrong_is_refused_for_that_alone(
-    more: dict[str, object], words: str, uri: str
+    more: dict[str, Any], words: str, uri: str
 ) -> None:
     before = standing(uri)
     [reason] = (decision := proposed(trained_on(CASES), f"wrong {words}", uri, **more)[0]).reasons
@@ -139,7 +150,7 @@ def test_a_champion_whose_features_mean_something_else_is_not_compared_but_repla
     champion = registry.champion("toy", uri=uri)
     assert champion is not None
     other = {**DIGESTS, "visits": "as declared since"}
-    decision, version = proposed(trained_on(CASES), "other meaning", uri, other, declared=other)
+    decision, version = proposed(trained_on(CASES), "other meaning", uri, digests=other, declared=other)
     assert decision.is_promoted, decision.reasons
     assert decision.difference is None
     assert decision.reasons == (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from infra.cli.app import app
 from jobs.errors import CitywellError
+from jobs.lake import catalog
 from jobs.settings import settings
 from ml import registry, risk
 from tests.support.lake import TestLake
@@ -71,6 +72,19 @@ def test_versions_are_listed_and_the_champion_is_rolled_back(tuned: dict[str, An
     assert "odd alerts" in citywell("models", "list", NAME)
     with pytest.raises(CitywellError, match="no former champion"):
         citywell("models", "rollback", NAME, "--reason", "once more")
+
+
+def test_features_that_gold_has_left_behind_make_no_champion(tuned: dict[str, Any]) -> None:
+    """The newest features are of January, and gold is published for the next one."""
+    champion = registry.champion(NAME)
+    assert champion is not None
+    catalog.publish("gold", (AS_OF + timedelta(days=365)).isoformat(), {})
+    tuned_late = json.loads(citywell("tune", NAME, *BUDGET))
+    trained_late = risk.train(NAME, AS_OF, candidates=("logistic",))
+    for late in (tuned_late, trained_late):
+        assert late["outcome"] == "refused"
+        assert "Its data are old: the newest case is of 2025-1" in late["reason"]
+    assert registry.champion(NAME) == champion
 
 
 def test_an_unknown_question_or_family_is_named() -> None:
