@@ -16,7 +16,7 @@ from ml.decision import Point
 from ml.metrics import Baseline, Evaluation, Result
 from ml.nested import Nested
 from ml.question import Cases
-from ml.training import Candidate, Trained
+from ml.training import LONGEST_LATER_DAYS, Candidate, Trained, is_tested_later
 
 METRIC_TITLES = {
     "auroc": "AUROC",
@@ -61,9 +61,8 @@ def model_card(
                 _part("test", trained.test),
             ],
         ),
-        f"No person is in both parts. The test part begins at {str(trained.cut)[:10]}; every training label was known "
-        "before. Who is tested on goes by the patient, so that no linkage turns what was learnt from into a test. "
-        "Table versions: "
+        f"No person is in both parts. {_times_of_parts(trained)} Who is tested on goes by the patient, so that no "
+        "linkage turns what was learnt from into a test. Table versions: "
         + ", ".join(f"{table} {version}" for table, version in sorted(data_versions.items()))
         + ".",
         _table(("cohort", "rows, to the nearest five"), _cohort(cohort)) if cohort else "",
@@ -100,6 +99,17 @@ def model_card(
     if definition:
         sections += ["## Definition", definition.strip()]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _times_of_parts(trained: Trained) -> str:
+    begins = str(trained.cut)[:10]
+    if is_tested_later(trained.question):
+        return f"The test part begins at {begins}; every training label was known before."
+    return (
+        f"Both parts are of the same time, from {begins} on: a horizon of {trained.question.horizon_days} days is too "
+        f"long (over {LONGEST_LATER_DAYS}) for a test part later than every training label. The results thus say how "
+        "good it is for other people of that time, not for a later one."
+    )
 
 
 def _chosen_how(trained: Trained) -> str:

@@ -59,6 +59,7 @@ __all__ = [
     "draw_lines",
     "fit",
     "grouped_folds",
+    "is_tested_later",
     "out_of_fold",
     "refit",
     "split",
@@ -234,6 +235,11 @@ def baselines(question: Question, cases: Cases) -> Mapping[str, np.ndarray]:
     return {name: cases.x[column].to_numpy(dtype=float) for name, column in columns.items()}
 
 
+def is_tested_later(question: Question) -> bool:
+    """Whether the test part is of a later time than the training part, not of other people alone."""
+    return question.horizon_days <= LONGEST_LATER_DAYS
+
+
 def split(question: Question, cases: Cases) -> Split:
     """Training and test rows of ``cases``; see the module's text."""
     if cases.at is None:
@@ -242,7 +248,7 @@ def split(question: Question, cases: Cases) -> Split:
             where=question.name,
             do="give Cases.at, or use cross-validation",
         )
-    is_later = question.horizon_days <= LONGEST_LATER_DAYS
+    is_later = is_tested_later(question)
     instants = cases.at.astype("datetime64[us]").astype("int64")
     cut_at = np.datetime64(int(np.quantile(instants, 1 - TEST_TIME if is_later else 0)), "us")
     horizon = np.timedelta64(question.horizon_days, "D")

@@ -50,6 +50,19 @@ def test_a_card_without_published_scores_does_not_speak_of_them(trained: Trained
     assert "Against published scores" not in card(trained)
 
 
+def test_a_test_part_of_the_same_time_is_not_called_later(trained: Trained) -> None:
+    assert "every training label was known before" in card(trained)
+    long = replace(toy.QUESTION, horizon_days=training.LONGEST_LATER_DAYS + 1)
+    found = training.refit(long, toy.cases(), "logistic", {"C": 0.1}, replicates=50)
+    assert isinstance(found, Trained)
+    assert found.train.at is not None
+    assert found.test.at is not None
+    assert found.train.at.max() > found.test.at.min()
+    told = card(found)
+    assert "Both parts are of the same time, from 2024-01-01 on: a horizon of 366 days" in told
+    assert "known before" not in told
+
+
 def test_a_map_is_named(trained: Trained) -> None:
     mapped = replace(trained.recalibration, method="isotonic")
     assert "are put right by a map (isotonic)" in card(replace(trained, recalibration=mapped))
