@@ -23,6 +23,9 @@ EQUAL_OPPORTUNITY = ("sex", "district")
 """Divisions whose groups must be found alike. Not age: risk itself rises with it, and at one alert line more of the
 events of old people are found by any model that is right (Kleinberg et al., ITCS 2017)."""
 MOST_RECALL_GAP = 0.20
+LEAST_OF_RECALL = 0.5
+"""Of everybody else's recall, a group's at least: ours. It is what holds rare events, of which an alert line that few
+cases lie above finds less than MOST_RECALL_GAP of anybody's."""
 
 
 def skew_failures(skew: Mapping[str, float]) -> tuple[str, ...]:
@@ -124,25 +127,47 @@ def opportunity_failures(
     found nearly as often as everybody else's.
 
     groups: name, such as ``sex male`` -> its rows; those of divisions out of EQUAL_OPPORTUNITY are checked. level: of
-    the interval, whose near end must lie within MOST_RECALL_GAP.
+    the interval, whose near end must lie within MOST_RECALL_GAP, and within LEAST_OF_RECALL where everybody else has
+    enough events for it. There a group of whose events none is found has a bootstrap interval without width, so its
+    exact interval must lie below the line as well.
     """
     failures = []
     recall = metrics.at_threshold(line)["recall"]
+    whole = np.ones((1, len(test)))
     for name, rows in groups.items():
         if not name.startswith(tuple(f"{division} " for division in EQUAL_OPPORTUNITY)):
             continue
         is_in = np.zeros(len(test))
         is_in[rows] = 1
 
-        def gap(y: np.ndarray, p: np.ndarray, w: np.ndarray, is_in: np.ndarray = is_in) -> np.ndarray:
-            return recall(y, p, w * is_in) - recall(y, p, w * (1 - is_in))
+        def short_of(share: float, is_in: np.ndarray = is_in) -> metrics.Metric:
+            """The group's recall minus this share of everybody else's."""
+            return lambda y, p, w: recall(y, p, w * is_in) - share * recall(y, p, w * (1 - is_in))
 
         found = metrics.estimates(
-            {"gap": gap}, test.y, probability, test.person, replicates=replicates, level=level
+            {"gap": short_of(1), "rest": short_of(LEAST_OF_RECALL)},
+            test.y,
+            probability,
+            test.person,
+            replicates=replicates,
+            level=level,
         )
-        if "gap" in found and found["gap"].high < -MOST_RECALL_GAP:
+        if not found:
+            continue
+        its, others = (float(recall(test.y, probability, whole * part)[0]) for part in (is_in, 1 - is_in))
+        people = len(set(test.person[rows][test.y[rows] == 1].tolist()))
+        if found["gap"].high < -MOST_RECALL_GAP:
             failures.append(
                 f"It is unfair to {name}: of their events fewer are found than of everybody else's, recall difference "
                 f"{found['gap']}, and at most {MOST_RECALL_GAP:.2f} is allowed."
+            )
+        elif (
+            (test.y * (1 - is_in)).sum() >= metrics.FEWEST_EVENTS
+            and found["rest"].high < 0
+            and metrics.share_at_most(its, people, level=level) < LEAST_OF_RECALL * others
+        ):
+            failures.append(
+                f"It is unfair to {name}: {its:.1%} of their events are found, and {others:.1%} of everybody else's; "
+                f"at least {LEAST_OF_RECALL:g} times as many are asked for."
             )
     return tuple(failures)

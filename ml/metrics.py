@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy import stats
 
 from ml import decision
 from ml.calibration import calibration_intercept, calibration_slope
@@ -347,6 +348,15 @@ def wilson(events: int, cases: int) -> tuple[float, float]:
     centre = (share + spread / 2) / (1 + spread)
     half = z * np.sqrt(share * (1 - share) / cases + spread / (4 * cases)) / (1 + spread)
     return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def share_at_most(share: float, people: int, *, level: float = LEVEL) -> float:
+    """Upper end of the exact interval (Clopper and Pearson 1934) of a share that was seen of so many people; where they
+    come more than once, people and not cases are what was drawn (after Korn and Graubard, Survey Methodology 1998; 24:
+    193-201). It is above zero for a share of 0, for which a bootstrap has no width."""
+    if share >= 1:
+        return 1.0
+    return float(stats.beta.ppf((1 + level) / 2, share * people + 1, (1 - share) * people))
 
 
 def _tie_groups(p: Array) -> tuple[Array, Array]:

@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ml import checks, gate, metrics, training
+from ml.question import Cases
 from ml.training import Trained
 from tests.unit.ml import toy
 
@@ -111,6 +113,72 @@ def test_age_bands_may_differ_at_one_line(trained: Trained) -> None:
     results = {result.group: result.metrics["recall"].value for result in trained.evaluation.groups}
     assert results["age=65+"] - results["age=<65"] > checks.MOST_RECALL_GAP
     assert objections(trained) == ()
+
+
+def rare(trained: Trained, seed: int = 3) -> Trained:
+    """Events of 1.5 % of 30,000 people, risks that are exactly right, and alerts for the 2 % with the highest. All that
+    the checks ask of its evaluation is the share of alerts."""
+    rng = np.random.default_rng(seed)
+    count = 30_000
+    true = np.clip(0.015 * np.exp(rng.normal(-0.5, 1, count)), 0, 0.5)
+    test = Cases(
+        pd.DataFrame({"n": np.arange(count)}),
+        (rng.random(count) < true).astype(np.int64),
+        np.arange(count),
+        {
+            "sex": rng.choice(["female", "male"], count),
+            "district": rng.choice(["north", "south", "west", "far"], count, p=[0.33, 0.33, 0.315, 0.025]),
+        },
+        at=np.full(count, gate.newest_case(trained)),
+    )
+    line = float(np.quantile(true, 0.98))
+    evaluation = replace(trained.evaluation, alert_share=float((true >= line).mean()))
+    return replace(
+        trained,
+        test=test,
+        test_probability=true,
+        lines=training.Lines(line, line),
+        evaluation=evaluation,
+    )
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_a_fair_model_of_rare_events_passes(trained: Trained, seed: int) -> None:
+    found = rare(trained, seed)
+    assert objections(found) == ()
+    assert gate.floor_failures(found.test, found.test_probability, replicates=200) == ()
+
+
+@pytest.mark.parametrize(("division", "group"), [("sex", "male"), ("district", "west")])
+def test_a_group_without_alerts_of_rare_events_is_named(trained: Trained, division: str, group: str) -> None:
+    """Of nobody's events a fifth is found, so no difference of recall can be as much."""
+    found = rare(trained)
+    p, line = found.test_probability, found.lines.high
+    assert (p >= line)[found.test.y == 1].mean() < checks.MOST_RECALL_GAP
+    is_in = found.test.groups[division] == group
+    [reason] = objections(replace(found, test_probability=np.where(is_in, np.minimum(p, 0.99 * line), p)))
+    assert reason.startswith(f"It is unfair to {division} {group}: 0.0% of their events are found")
+
+
+def test_a_small_group_of_whose_few_events_none_was_found_by_chance_is_not_held_against_a_model(
+    trained: Trained,
+) -> None:
+    found = rare(trained)
+    is_far = found.test.groups["district"] == "far"
+    assert metrics.FEWEST_EVENTS <= found.test.y[is_far].sum() < 20
+    p, line = found.test_probability, found.lines.high
+    assert objections(replace(found, test_probability=np.where(is_far, np.minimum(p, 0.99 * line), p))) == ()
+
+
+@pytest.mark.parametrize("times", [3.0, 1 / 3])
+def test_a_group_whose_rare_risks_are_many_times_off_is_named(trained: Trained, times: float) -> None:
+    """Hardly off in shares: 1.5 % come, and 4.5 % or half a percent are told."""
+    found = rare(trained)
+    is_west = found.test.groups["district"] == "west"
+    p = np.where(is_west, np.minimum(times * found.test_probability, 0.9), found.test_probability)
+    failures = gate.floor_failures(found.test, p, replicates=200)
+    assert [f for f in failures if "for district west: it foretells" in f]
+    assert all("west" in failure or "Its probabilities are off: " in failure for failure in failures)
 
 
 def against(trained: Trained, score: np.ndarray) -> Trained:
