@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from ml.features.facts import Facts
@@ -76,19 +76,32 @@ def admissions(encounter: DataFrame) -> DataFrame:
 
 def conditions(condition: DataFrame) -> DataFrame:
     """All conditions recorded; lasting ones are written down once, long before. ``icd10``: the code without its dot,
-    null for other systems; key: system and code."""
+    null for other systems; key: system and code.
+
+    A suspicion (HL7 condition-ver-status unconfirmed, provisional or differential) is none, be it of a disease or of a
+    complaint. Once it is confirmed it is one, from when the confirmation was told; one without a status is taken as
+    confirmed.
+    """
     is_icd10 = F.col("code_system").contains("icd-10")
+    is_confirmed = F.coalesce("verification_status", F.lit("confirmed")) == "confirmed"
+    earlier = (
+        Window.partitionBy("condition_key").orderBy("usable_at").rowsBetween(Window.unboundedPreceding, -1)
+    )
+    confirmed_at = F.max(F.when(~is_confirmed, F.col("superseded_at"))).over(earlier)
+    recorded_by = F.coalesce(
+        period_end("recorded_at", "recorded_precision"), period_end("onset_at", "onset_precision")
+    )
     return (
         versions(condition)
         .where("code is not null")
+        .withColumn("confirmed_at", confirmed_at)
+        .where(is_confirmed)
         .withColumns(
             {
                 "icd10": F.when(is_icd10, F.upper(F.regexp_replace("code", "[.]", ""))),
                 "key": F.concat_ws("|", "code_system", "code"),
-                "at": F.coalesce("recorded_at", "onset_at"),
-                "by": F.coalesce(
-                    period_end("recorded_at", "recorded_precision"), period_end("onset_at", "onset_precision")
-                ),
+                "at": F.greatest(F.coalesce("recorded_at", "onset_at"), "confirmed_at"),
+                "by": F.greatest(recorded_by, "confirmed_at"),
                 "value": F.lit(None).cast("double"),
             }
         )

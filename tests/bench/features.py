@@ -137,7 +137,8 @@ TABLES = {
     ),
     "condition": (
         PEOPLE * 6,
-        f"'{ICD10}' as code_system, {{icd10}} as code, happened as recorded_at, 'second' as recorded_precision, "
+        f"'c' || n as condition_key, 'confirmed' as verification_status, '{ICD10}' as code_system, {{icd10}} as code, "
+        "happened as recorded_at, 'second' as recorded_precision, "
         "null::timestamptz as onset_at, null::varchar as onset_precision",
     ),
     "medication_request": (

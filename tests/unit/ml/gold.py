@@ -28,8 +28,8 @@ PERSON = (
 )
 CONDITION = (
     "condition_key string, person_key string, encounter_key string, code_system string, code string, "
-    "onset_at timestamp, onset_precision string, recorded_at timestamp, recorded_precision string, "
-    "usable_at timestamp"
+    "verification_status string, onset_at timestamp, onset_precision string, recorded_at timestamp, "
+    "recorded_precision string, usable_at timestamp"
 )
 MEASUREMENT = (
     "measurement_key string, person_key string, encounter_key string, code_system string, code string, "

@@ -221,6 +221,63 @@ def test_a_population_is_a_formula_over_what_was_known(spark: SparkSession) -> N
     assert {row["person_key"]: row["label"] for row in found} == {"gets": 1, "told": 0}
 
 
+# Conditions of E11.9 around 1 October 2025: what stood from when it was recorded, and what took its place when.
+SUSPICIONS = """
+person    | status       | recorded   | later       | told       | label
+has       | confirmed    | 2025-09-01 | -           | -          | -
+silent    | -            | 2025-09-01 | -           | -          | -
+gets      | confirmed    | 2025-11-01 | -           | -          | 1
+suspected | provisional  | 2025-09-01 | -           | -          | 0
+maybe     | differential | 2025-11-01 | -           | -          | 0
+unsure    | unconfirmed  | 2025-11-01 | -           | -          | 0
+settled   | provisional  | 2025-09-01 | confirmed   | 2025-11-01 | 1
+was       | provisional  | 2025-08-01 | confirmed   | 2025-09-15 | -
+doubted   | confirmed    | 2025-09-01 | unconfirmed | 2025-11-01 | -
+"""
+
+
+def test_a_suspicion_is_no_diagnosis_until_it_is_confirmed(spark: SparkSession) -> None:
+    """Who is suspected of it is asked about, and is a case of it only once that is confirmed."""
+    rows = gold.text_table(SUSPICIONS)
+    conditions = []
+    for row in rows:
+        who = str(row["person"])
+        noted = gold.condition(who, who, "E11.9", str(row["recorded"]))
+        noted["verification_status"] = row["status"]
+        if row["later"]:
+            conditions.append(gold.superseded(noted, str(row["told"])))
+            noted = {**noted, "verification_status": row["later"], "usable_at": gold.at(row["told"])}
+        conditions.append(noted)
+    facts = gold.facts(
+        spark,
+        persons=[gold.person(str(row["person"])) for row in rows],
+        encounters=[
+            END_OF_DATA,
+            *(
+                gold.encounter(
+                    key=row["person"],
+                    person=row["person"],
+                    **{"from": "2024-06-01", "to": "2024-06-01"},
+                    class_code="AMB",
+                )
+                for row in rows
+            ),
+        ],
+    )
+    facts = replace(
+        facts, condition=gold.frame(spark, f"{gold.CONDITION}, superseded_at timestamp", conditions)
+    )
+    onset = replace(
+        RISK, population="has_diabetes = 0", outcome=Outcome("condition", "icd10 rlike '^E1[0-4]'")
+    )
+    known = PEOPLE.cases.known(facts, AS_OF).where("exclusion is null").drop("exclusion")
+    made = PEOPLE.made(known, facts, PEOPLE.features).where(f"as_of = '{OCTOBER:%Y-%m-%d}'")
+    found = outcome.labelled(made, facts, onset).toArrow().to_pylist()
+    assert {row["person_key"]: row["label"] for row in found} == {
+        row["person"]: int(row["label"]) for row in rows if row["label"]
+    }
+
+
 def test_what_people_answered_and_how_they_are_built(spark: SparkSession) -> None:
     def smokes(key: str, code: str, when: str) -> gold.Row:
         answer = gold.measurement(key, "p", "72166-2", 0.0, "1", when)
