@@ -22,9 +22,15 @@ RISK = Risk(
     horizon_days=730,
     alert_budget=0.05,
     view=PEOPLE,
-    population="has_diabetes = 0 and has_diabetes_complicated = 0",
+    population="has_any_diabetes = 0",
     outcome=Outcome("condition", f"icd10 rlike '^{CODES}'"),
     own=(
+        Windowed(
+            Feature("has_any_diabetes", "flag", "diabetes of any kind"),
+            "condition",
+            "ever",
+            f"icd10 rlike '^{CODES}'",
+        ),
         common.PRESSURE_DRUG,
         Windowed(
             Feature("most_glucose_mg_dl", "number", "highest blood glucose in three years", "mg/dL"),
