@@ -7,6 +7,12 @@ from ml.features.people import PEOPLE
 from ml.question import Feature
 from ml.risk.declared import Outcome, Risk
 
+BLEEDING = (
+    "^(I85([01]1|0$)|K20[89]1|K2101|K2211|K226|K2[5-8][0246]|K29([0-9]1|0$)|K31811|K3182|K5521|K57[0-9][13]|K625"
+    "|K92[0-2])"
+)
+"""Codes without the dot, of ICD-10-CM; where it tells by a fifth character whether there is bleeding, ICD-10 has it in
+the fourth (I85.0, K29.0). Which they are: ``definition.md``."""
 HAS_BLED = """
     coalesce(cast(last_systolic_mmhg > 160 as double), 0)
     + coalesce(cast(last_creatinine_mg_dl >= 2.26 as double), 0)
@@ -33,7 +39,7 @@ RISK = Risk(
     horizon_days=180,
     alert_budget=0.03,
     view=PEOPLE,
-    outcome=Outcome("admission", "not is_planned and reason_code rlike '^(K92[.]?[0-2]|K2[5-8][.]?[0246])'"),
+    outcome=Outcome("admission", f"not is_planned and replace(reason_code, '.', '') rlike '{BLEEDING}'"),
     own=(
         _prescribed("has_antiplatelet", "on a drug against platelets", "B01AC"),
         _prescribed("has_nsaid", "on an anti-inflammatory pain killer", "M01A"),
@@ -42,7 +48,7 @@ RISK = Risk(
             Feature("has_bled", "flag", "bleeding in the gut before"),
             "condition",
             "ever",
-            "icd10 rlike '^(K92[0-2]|K2[5-8][0246])'",
+            f"icd10 rlike '{BLEEDING}'",
         ),
         Derived(Feature("has_bled_points", "number", "HAS-BLED score"), HAS_BLED),
     ),

@@ -30,6 +30,17 @@ lungs    | admission | J18.9   | 2025-08-01 | emergency_90d         | 1
 gut      | admission | K92.2   | 2025-12-01 | gastrointestinal_180d | 1
 ulcer    | admission | K25.4   | 2025-12-01 | gastrointestinal_180d | 1
 sore     | admission | K25.3   | 2025-12-01 | gastrointestinal_180d | 0
+gastric  | admission | K29.01  | 2025-12-01 | gastrointestinal_180d | 1
+who      | admission | K29.0   | 2025-12-01 | gastrointestinal_180d | 1
+dry      | admission | K29.00  | 2025-12-01 | gastrointestinal_180d | 0
+varix    | admission | I85.11  | 2025-12-01 | gastrointestinal_180d | 1
+veins    | admission | I85.00  | 2025-12-01 | gastrointestinal_180d | 0
+tear     | admission | K22.6   | 2025-12-01 | gastrointestinal_180d | 1
+vessel   | admission | K31.811 | 2025-12-01 | gastrointestinal_180d | 1
+colon    | admission | K55.21  | 2025-12-01 | gastrointestinal_180d | 1
+pouch    | admission | K57.33  | 2025-12-01 | gastrointestinal_180d | 1
+pouches  | admission | K57.32  | 2025-12-01 | gastrointestinal_180d | 0
+rectum   | admission | K62.5   | 2025-12-01 | gastrointestinal_180d | 1
 sugar    | condition | E11.9   | 2025-09-01 | diabetes_2y           | 1
 sweet    | condition | E11     | 2025-06-01 | diabetes_2y           | -
 better   | condition | E11.A   | 2025-06-01 | diabetes_2y           | -
