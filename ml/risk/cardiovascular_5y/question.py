@@ -30,7 +30,7 @@ def _framingham(
 WOMEN = _framingham(2.32888, 1.20904, -0.70833, (2.76157, 2.82263), 0.52873, 0.69154, 26.1931, 0.95012)
 MEN = _framingham(3.06117, 1.12370, -0.93263, (1.93303, 1.99881), 0.65451, 0.57367, 23.9802, 0.88936)
 FRAMINGHAM = f"case when is_female = 1 then {WOMEN} else {MEN} end"
-"""Risk of ten years; what is not known is taken as 200 and 50 mg/dL and 120 mmHg."""
+"""Risk of ten years, made for ages of 30 to 74; what is not known is taken as 200 and 50 mg/dL and 120 mmHg."""
 
 RISK = Risk(
     name="cardiovascular_5y",

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from jobs.errors import CitywellError
 from ml.features import Derived, Facts
+from ml.features.comorbidity import GROUPS
 from ml.features.people import PEOPLE
 from ml.question import Feature
 from ml.risk import outcome, questions
@@ -152,9 +153,9 @@ def test_an_unknown_question_is_named_with_those_there_are() -> None:
     assert "emergency_90d" in raised.value.do
 
 
-def test_published_scores_follow_their_papers(spark: SparkSession, facts: Facts) -> None:
-    """D'Agostino and others 2008 work this woman of 61 out as an example: 10.5 %. The others by hand."""
-    person = {
+def scored(spark: SparkSession, question: str, score: str, people: list[dict[str, float]]) -> list[float]:
+    """The score of people who are all like the woman of the Framingham paper's example, but for what is given."""
+    woman = {
         "age_years": 61.0,
         "is_female": 1.0,
         "is_smoker": 1.0,
@@ -171,39 +172,88 @@ def test_published_scores_follow_their_papers(spark: SparkSession, facts: Facts)
         "has_antiplatelet": 0.0,
         "has_nsaid": 1.0,
         "has_bled": 0.0,
-        **{f"has_{group}": 0.0 for group in _groups()},
+        **{f"has_{group.name}": 0.0 for group in GROUPS},
         **{
             f"has_{name}_180d": 0.0
             for name in ("cough", "bloody_cough", "weight_loss", "night_sweats", "fever")
         },
     }
-    case = spark.createDataFrame([tuple(person.values())], ", ".join(f"{name} double" for name in person))
-    scores = {
-        "framingham_2008_share": "cardiovascular_5y",
-        "findrisc_points": "diabetes_2y",
-        "has_bled_points": "gastrointestinal_180d",
-        "charlson_age_points": "pneumonia_90d",
-        "framingham_pressure": "hypertension_2y",
+    cases = spark.createDataFrame(
+        [(float(n), *{**woman, **person}.values()) for n, person in enumerate(people)],
+        ", ".join(f"{name} double" for name in ("place", *woman)),
+    )
+    [sql] = [
+        one.sql
+        for one in questions.load(question).own
+        if isinstance(one, Derived) and one.feature.name == score
+    ]
+    rows = cases.selectExpr("place", f"cast({sql} as double) as score").orderBy("place").collect()
+    return [row["score"] for row in rows]
+
+
+def test_published_scores_follow_their_papers(spark: SparkSession) -> None:
+    """D'Agostino and others 2008 work two people out as examples: this woman of 61, 10.5 %, and a man of 53, 15.6 %.
+    The others by hand."""
+    man = {
+        "age_years": 53.0,
+        "is_female": 0.0,
+        "is_smoker": 0.0,
+        "last_systolic_mmhg": 125.0,
+        "last_cholesterol_mg_dl": 161.0,
+        "last_hdl_mg_dl": 55.0,
+        "has_pressure_drug": 1.0,
+        "has_diabetes": 1.0,
     }
-    sql = {
-        one.feature.name: one.sql
-        for name in scores.values()
-        for one in questions.load(name).own
-        if isinstance(one, Derived)
-    }
-    [row] = case.selectExpr(*(f"cast({sql[name]} as double) as {name}" for name in scores)).collect()
-    assert row["framingham_2008_share"] == pytest.approx(0.105, abs=0.0005)
-    assert row["findrisc_points"] == 3 + 1 + 0 + 5
-    assert row["has_bled_points"] == 1 + 1 + 1, "kidneys, anaemia, a pain killer"
-    assert row["charlson_age_points"] == 2, "61: two decades from 50 on"
-    four_years = 1 - 2.718281828 ** -(2.718281828 ** ((1.386294 + row["framingham_pressure"]) / 0.876925))
+    shares = scored(spark, "cardiovascular_5y", "framingham_2008_share", [{}, man])
+    assert shares == pytest.approx([0.105, 0.156], abs=0.0005)
+    assert scored(spark, "diabetes_2y", "findrisc_points", [{}]) == [3 + 1 + 0 + 5]
+    has_bled = scored(spark, "gastrointestinal_180d", "has_bled_points", [{}])
+    assert has_bled == [1 + 1 + 1], "kidneys, anaemia, a pain killer"
+    charlson = scored(spark, "pneumonia_90d", "charlson_age_points", [{}])
+    assert charlson == [2], "61: two decades from 50 on"
+    [pressure] = scored(spark, "hypertension_2y", "framingham_pressure", [{}])
+    four_years = 1 - 2.718281828 ** -(2.718281828 ** ((1.386294 + pressure) / 0.876925))
     assert 0.2 < four_years < 0.4
 
 
-def _groups() -> list[str]:
-    from ml.features.comorbidity import GROUPS
+# NG12: at 40 and older coughing blood is referred (2); two of the other complaints, or one of who has ever smoked, are
+# offered an X-ray (1).
+REFERRALS = """
+age_years | is_smoker | is_former_smoker | has_cough_180d | has_bloody_cough_180d | has_weight_loss_180d | points
+40        | 0         | 0                | 0              | 1                     | 0                    | 2
+39        | 0         | 0                | 0              | 1                     | 0                    | 0
+40        | 0         | 0                | 1              | 0                     | 0                    | 0
+40        | 0         | 0                | 1              | 0                     | 1                    | 1
+40        | 1         | 0                | 1              | 0                     | 0                    | 1
+40        | 0         | 1                | 0              | 0                     | 1                    | 1
+40        | 1         | 0                | 0              | 0                     | 0                    | 0
+39        | 1         | 0                | 1              | 0                     | 1                    | 0
+"""
+# WHO: cough, fever, night sweats and weight loss, of which we count how many.
+FOUR_SYMPTOMS = """
+has_cough_180d | has_bloody_cough_180d | has_fever_180d | has_night_sweats_180d | has_weight_loss_180d | points
+0              | 0                     | 0              | 0                     | 0                    | 0
+1              | 0                     | 0              | 0                     | 0                    | 1
+0              | 1                     | 0              | 0                     | 0                    | 1
+1              | 1                     | 0              | 0                     | 0                    | 1
+0              | 0                     | 1              | 1                     | 0                    | 2
+1              | 1                     | 1              | 1                     | 1                    | 4
+"""
 
-    return [group.name for group in GROUPS]
+
+@pytest.mark.parametrize(
+    ("question", "score", "table"),
+    [
+        ("lung_cancer_180d", "referral_rule_points", REFERRALS),
+        ("tuberculosis_180d", "four_symptom_points", FOUR_SYMPTOMS),
+    ],
+)
+def test_rules_of_complaints_follow_their_guidelines(
+    spark: SparkSession, question: str, score: str, table: str
+) -> None:
+    people = [{name: float(str(value)) for name, value in row.items()} for row in gold.text_table(table)]
+    expected = [person.pop("points") for person in people]
+    assert scored(spark, question, score, people) == expected
 
 
 def test_the_time_of_year_goes_round(facts: Facts) -> None:
