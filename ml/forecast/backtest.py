@@ -28,7 +28,8 @@ from ml.forecast.panel import Grain, Panel
 from ml.metrics import Estimate
 
 MOST_ORIGINS: Mapping[Grain, int] = {"hour": 120, "day": 140, "week": 72}
-LEAST_ORIGINS = 12
+LEAST_ORIGINS = 3
+"""Of each part, ours: fewer are one moment of the past, as targets of neighbouring origins are mostly the same."""
 FIRST_ORIGIN = 0.25
 """Share of a history that lies before the first origin."""
 PARTS = (0.3, 0.6)
@@ -127,22 +128,22 @@ def backtest(panel: Panel, kinds: Sequence[str] = tuple(FITS)) -> Backtest:
 
 
 def split(panel: Panel) -> Origins:
-    """The origins of the three parts. Raises CitywellError when there are too few."""
+    """The origins of the three parts. Raises CitywellError when one of them has too few."""
     rhythm, periods = panel.rhythm, panel.values.shape[1]
     every = np.arange(periods - 1 - rhythm.horizon, int(FIRST_ORIGIN * periods), -rhythm.spacing)[::-1]
     every = every[-MOST_ORIGINS[panel.grain] :]
-    if len(every) < LEAST_ORIGINS:
+    first, second = (int(share * len(every)) for share in PARTS)
+    compare, test = every[first:second], every[second:]
+    calibrate, compare = (
+        before[before + rhythm.horizon <= after[:1]]
+        for before, after in ((every[:first], compare), (compare, test))
+    )
+    if min(len(part) for part in (calibrate, compare, test)) < LEAST_ORIGINS:
         raise CitywellError(
             f"The history of {periods} periods ({panel.grain}) is too short to compare forecasts on.",
             where=f"forecasts of {panel.family}",
             do="train again when there is more",
         )
-    first, second = (int(share * len(every)) for share in PARTS)
-    compare, test = every[first:second], every[second:]
-    calibrate, compare = (
-        before[before + rhythm.horizon <= after[0]]
-        for before, after in ((every[:first], compare), (compare, test))
-    )
     return Origins(calibrate, compare, test)
 
 

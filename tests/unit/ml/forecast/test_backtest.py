@@ -12,6 +12,7 @@ import pytest
 from jobs.errors import CitywellError
 from ml.forecast import backtest
 from ml.forecast.models import BOOSTED, NAIVE
+from ml.forecast.panel import STEP, Grain
 from tests.unit.ml.forecast.generated import means, panel, with_another_future
 
 
@@ -101,9 +102,27 @@ def test_a_gap_is_neither_a_zero_nor_a_target() -> None:
     assert gapped.test.targets < 9 * 14 * len(gapped.origins.test)
 
 
-def test_a_short_history_is_refused() -> None:
+@pytest.mark.parametrize("grain", list(STEP))
+def test_every_short_history_is_parted_or_refused(grain: Grain) -> None:
+    """None stops the training of other families."""
+    longest = panel(series=1, periods=120, grain=grain)
+    for periods in range(20, 121):
+        made = longest.until(periods)
+        try:
+            found = backtest.split(made)
+        except CitywellError:
+            with pytest.raises(CitywellError, match="too short"):
+                backtest.backtest(made)
+        else:
+            assert min(map(len, (found.calibrate, found.compare, found.test))) >= backtest.LEAST_ORIGINS
+
+
+@pytest.mark.parametrize(("grain", "periods"), [("day", 112), ("week", 56), ("hour", 602)])
+def test_the_shortest_history_that_is_enough_is_compared_on_by_every_kind(grain: Grain, periods: int) -> None:
+    made = panel(periods=periods + 1, grain=grain)
     with pytest.raises(CitywellError, match="too short"):
-        backtest.backtest(panel(periods=50))
+        backtest.backtest(made.until(periods))
+    assert np.isfinite(backtest.backtest(made).test.mase.value)
 
 
 def test_pinball_loss_is_the_weighted_distance() -> None:
