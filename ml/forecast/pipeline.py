@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import reduce
+from operator import or_
 
 import pyarrow as pa
+from pyspark.sql import Column
 from pyspark.sql import functions as F
 from threadpoolctl import threadpool_limits
 
@@ -24,15 +27,16 @@ from jobs.writeback.forecasts import newest_batches
 from ml import registry
 from ml.forecast import backtest, gate, models, rows, store
 from ml.forecast.families import ENCOUNTER, FAMILIES, SUPERSEDED, SURROUNDINGS, Family
-from ml.forecast.panel import Panel
+from ml.forecast.panel import Grain, Panel
 from ml.forecast.series import panel
 from ml.gate import PROMOTED, REFUSED, Decision
 from ml.lake import Lake, Summary, as_json, instant, opened, written_version
 from ml.registry import Version
 
 FORECASTS = "scores.forecast"
-SCORED_DAYS = 35
-"""Forecasts are scored for targets of so many days before the instant: five weeks, so that weekly ones have come."""
+SCORED_DAYS: Mapping[Grain, int] = {"hour": 35, "day": 35, "week": 182}
+"""Forecasts are scored for targets of so many days before the instant: of five weeks, and of half a year where a target
+is a week, so that there are enough of them (``ml.monitoring.forecasts.FEWEST_DATES``); ours."""
 
 log = logging.getLogger(__name__)
 
@@ -90,8 +94,9 @@ def issue(as_of: datetime | str, families: Collection[str] = tuple(FAMILIES)) ->
     }
 
 
-def score_past(as_of: datetime | str, days: int = SCORED_DAYS) -> pa.Table:
-    """Figures of the forecasts whose targets came in the ``days`` before ``as_of``: :data:`ml.forecast.rows.MONITORED`.
+def score_past(as_of: datetime | str) -> pa.Table:
+    """Figures of the forecasts whose targets came in the SCORED_DAYS before ``as_of``:
+    :data:`ml.forecast.rows.MONITORED`.
 
     Against what is known at ``as_of``; forecasts issued after it, or by a model that was trained for an instant after
     their issue, are left out.
@@ -105,7 +110,11 @@ def score_past(as_of: datetime | str, days: int = SCORED_DAYS) -> pa.Table:
         past = (
             newest_batches(issues.where(F.col("issue_at") <= F.lit(moment)))
             .where(F.col("target_at") < F.lit(moment))
-            .where(F.col("target_at") >= F.lit(moment - timedelta(days=days)))
+            .where(
+                reduce(
+                    or_, (_came_since(grain, moment - timedelta(days)) for grain, days in SCORED_DAYS.items())
+                )
+            )
             .orderBy("family", "series", "issue_at", "target_at")
             .select(rows.SCHEMA.names)
             .toArrow()
@@ -116,6 +125,10 @@ def score_past(as_of: datetime | str, days: int = SCORED_DAYS) -> pa.Table:
             if known is not None:
                 found.append(rows.scored(past, known))
     return pa.concat_tables(found)
+
+
+def _came_since(grain: Grain, since: datetime) -> Column:
+    return (F.col("grain") == grain) & (F.col("target_at") >= F.lit(since))
 
 
 def batch_id(family: str, as_of: datetime, version: Version, data_versions: dict[str, int]) -> str:

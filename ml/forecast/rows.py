@@ -71,8 +71,9 @@ MONITORED = pa.schema(
         ("n", pa.int64()),
     ]
 )
-"""``model``: of forecasts, by family. ``metric``: mae and mase (of p50), coverage_90 (share from p05 to p95) or pinball
-(mean of the five quantiles, in units of ``scale``). ``day``: of the targets. ``n``: targets, each issue's counted."""
+"""``model``: of forecasts, by family. ``metric``: mae and mase (of p50), coverage_90 (share from p05 to p95), inside_90
+(share strictly between them) or pinball (mean of the five quantiles, in units of ``scale``). ``day``: of the targets.
+``n``: targets, each issue's counted."""
 _VALUES = ("expected", "p05", "p10", "p50", "p90", "p95", "scale")
 
 
@@ -176,6 +177,7 @@ def scored(forecasts: pa.Table, panel: Panel) -> pa.Table:
         "mae": error,
         "mase": error / scale,
         "coverage_90": ((actual >= quantiles[0]) & (actual <= quantiles[-1])).astype(float),
+        "inside_90": ((actual > quantiles[0]) & (actual < quantiles[-1])).astype(float),
         "pinball": pinball(quantiles, actual) / scale,
     }
     found = [

@@ -17,6 +17,10 @@ _METRICS = {
     "alert_share": "share of alerts",
     "mase_35d": "MASE of five weeks",
     "coverage_90_35d": "coverage of 90 % intervals in five weeks",
+    "inside_90_35d": "share strictly inside 90 % intervals in five weeks",
+    "mase_182d": "MASE of 26 weeks",
+    "coverage_90_182d": "coverage of 90 % intervals in 26 weeks",
+    "inside_90_182d": "share strictly inside 90 % intervals in 26 weeks",
 }
 
 

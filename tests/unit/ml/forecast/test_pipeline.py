@@ -192,7 +192,7 @@ def test_forecasts_are_scored_as_their_targets_come(
     told.publish({"gold.fct_encounter": more})
     found = forecast.score_past(AS_OF + timedelta(days=14)).to_pylist()
     assert {row["model"] for row in found} == {f"forecast_{f}" for f in (*FAMILIES, "staff_need_daily")}
-    assert {row["metric"] for row in found} == {"mae", "mase", "coverage_90", "pinball"}
+    assert {row["metric"] for row in found} == {"mae", "mase", "coverage_90", "inside_90", "pinball"}
     arrivals = [row for row in found if row["model"] == "forecast_arrivals_daily"]
     assert {row["day"] for row in arrivals} == {AS_OF.date() + timedelta(days=n) for n in range(14)}
     mean = {
