@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import gcd
 from typing import Any, Protocol
 
 import lightgbm as lgb
@@ -135,11 +136,8 @@ def fit_boosted(panel: Panel) -> Boosted:
 
     Raises CitywellError when nothing at all was counted.
     """
-    horizon, periods = panel.rhythm.horizon, panel.values.shape[1]
-    first = min(panel.rhythm.level, max(0, periods // 3))
-    stride = max(1, -(-len(panel.names) * (periods - first) * horizon // MOST_ROWS))
-    origins = np.arange(periods - 2, first, -stride)[::-1]
-    with_year = periods * STEP[panel.grain] >= WHOLE_YEARS
+    origins = training_origins(panel)
+    with_year = panel.values.shape[1] * STEP[panel.grain] >= WHOLE_YEARS
     rows, target = features.table(panel, origins, with_year=with_year), panel.targets(origins).ravel()
     is_known = ~np.isnan(target)
     if not target[is_known].sum() > 0:
@@ -157,6 +155,19 @@ def fit_boosted(panel: Panel) -> Boosted:
     )
     leaf = int(np.clip(is_known.sum() // LEAVES_AT_MOST, SMALLEST_LEAF, LARGEST_LEAF))
     return Boosted(lgb.train({**BOOSTING, "min_data_in_leaf": leaf}, data, num_boost_round=ROUNDS))
+
+
+def training_origins(panel: Panel) -> np.ndarray:
+    """Indices of the periods that the boosted model learns to forecast from, ascending, as many as MOST_ROWS allows.
+
+    They lie a stride apart that shares no factor with the cycle, so that they fall on each of its phases.
+    """
+    rhythm, periods = panel.rhythm, panel.values.shape[1]
+    first = min(rhythm.level, max(0, periods // 3))
+    stride = max(1, -(-len(panel.names) * (periods - first) * rhythm.horizon // MOST_ROWS))
+    while gcd(stride, rhythm.cycle) > 1:
+        stride += 1
+    return np.arange(periods - 2, first, -stride)[::-1]
 
 
 FITS: Mapping[str, Callable[[Panel], Model]] = {

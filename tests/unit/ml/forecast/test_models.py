@@ -7,7 +7,7 @@ import pytest
 
 from jobs.errors import CitywellError
 from ml.forecast import features, models, reconcile
-from ml.forecast.panel import Panel, summed
+from ml.forecast.panel import Grain, Panel, summed
 from tests.unit.ml.forecast.generated import means, panel, with_another_future
 
 
@@ -50,6 +50,21 @@ def test_the_same_fit_twice_is_the_same() -> None:
     made, origin = panel(periods=300), np.array([299])
     once, again = (models.fit_boosted(made).predict(made, origin) for _ in range(2))
     assert np.array_equal(once, again)
+
+
+@pytest.mark.parametrize("grain", ["day", "hour"])
+def test_origins_to_learn_from_fall_on_each_phase(grain: Grain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where as many rows as there is room for would lie whole cycles, or a part of one, apart."""
+    made = panel(series=2, periods=2000, grain=grain)
+    cycle, horizon = made.rhythm.cycle, made.rhythm.horizon
+    monkeypatch.setattr(models, "MOST_ROWS", 10**9)
+    every = models.training_origins(made)
+    for most in range(cycle, len(every)):
+        monkeypatch.setattr(models, "MOST_ROWS", most * horizon * len(made.names))
+        found = models.training_origins(made)
+        phases = set(found[:cycle] % cycle)
+        assert len(phases) == min(cycle, len(found)), most
+        assert len(found) <= most
 
 
 def test_seasonal_naive_goes_back_over_a_gap() -> None:
