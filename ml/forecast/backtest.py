@@ -23,7 +23,7 @@ import numpy as np
 from jobs.errors import CitywellError
 from ml.forecast import conformal, reconcile
 from ml.forecast.conformal import MIDDLE, QUANTILES, Calibration
-from ml.forecast.models import FITS, NAIVE, Model, season
+from ml.forecast.models import FITS, NAIVE, Model, naive_name, season
 from ml.forecast.panel import Grain, Panel
 from ml.metrics import Estimate
 
@@ -64,10 +64,10 @@ class Past:
 
 @dataclass(frozen=True)
 class Score:
-    """What came of forecasts. mase: of p50. against_naive: its mean absolute error by that of the seasonal naive
-    forecast of the same targets, both in units of MASE. coverage: share of targets from p05 to p95. inside: share
-    strictly between them; where counts are low they differ, and intervals are right when inside <= 0.9 <= coverage.
-    pinball: mean loss of the five quantiles, in units of MASE. targets: how many."""
+    """What came of forecasts. mase: of p50. against_naive: its mean absolute error by that of the naive forecast of the
+    same targets, both in units of MASE; naive: what that one is, in words. coverage: share of targets from p05 to p95.
+    inside: share strictly between them; where counts are low they differ, and intervals are right when
+    inside <= 0.9 <= coverage. pinball: mean loss of the five quantiles, in units of MASE. targets: how many."""
 
     mase: Estimate
     against_naive: Estimate
@@ -75,6 +75,7 @@ class Score:
     inside: Estimate
     pinball: Estimate
     targets: int
+    naive: str
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,7 @@ def _score(panel: Panel, past: Past, part: np.ndarray) -> Score:
         **means,
         against_naive=_estimate(by_origin["mase"], draws, by_origin["naive"]),
         targets=int((~np.isnan(actual)).sum()),
+        naive=naive_name(panel),
     )
 
 

@@ -2,8 +2,8 @@
 
 A model passes when, on the origins of its test,
 
-* its error is below that of the seasonal naive forecast of the same targets beyond noise: the upper end of the ratio's
-  interval is below 1;
+* its error is below that of the naive forecast of the same targets beyond noise: the upper end of the ratio's interval
+  is below 1;
 * its 90 % intervals cover between LEAST_COVERAGE and MOST_COVERAGE of what came, within noise: the interval of the
   coverage reaches up to the least, and that of the share strictly inside down to the most. Where most counts are 0 or 1
   no interval covers 90 % exactly: one that is right has at most 90 % strictly inside and at least 90 % within. Between
@@ -39,7 +39,7 @@ def judge(
     if champion is None:
         return Decision(True, ("There was no champion, and the model meets the floors.",))
     before = float((champion_tags or {}).get("test_against_naive", "inf"))
-    ratio = f"{test.against_naive} of the seasonal naive error, where version {champion} had {before:.3f}"
+    ratio = f"{test.against_naive} of the error of {test.naive}, where version {champion} had {before:.3f}"
     if test.against_naive.low > before + MOST_WORSE:
         return Decision(False, (f"It is clearly worse than version {champion} was: {ratio}.",), champion)
     return Decision(True, (f"It meets the floors on newer data and is not worse: {ratio}.",), champion)
@@ -50,7 +50,7 @@ def floor_failures(test: Score) -> tuple[str, ...]:
     failures = []
     if not test.against_naive.high < 1:
         failures.append(
-            "It may be no better than the seasonal naive forecast: its error is "
+            f"It may be no better than {test.naive}: its error is "
             f"{test.against_naive} of that one's, and the upper end must be below 1."
         )
     if test.coverage.high < LEAST_COVERAGE:
@@ -66,7 +66,7 @@ def floor_failures(test: Score) -> tuple[str, ...]:
 
 def tags(test: Score) -> dict[str, str]:
     """What a later model is compared with, and a reader wants to see, for MLflow: all text."""
-    told = {"test_targets": str(test.targets)}
+    told = {"test_targets": str(test.targets), "test_naive": test.naive}
     for name in TOLD:
         figure: Estimate = getattr(test, name)
         told |= {

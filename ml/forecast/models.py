@@ -44,7 +44,8 @@ BOOSTING: Mapping[str, Any] = {
 }
 """Counts: the mean is modelled on the log scale, relative to the level of the series."""
 SEASONS = 5
-"""A season must be seen so often in a whole history to be the season of the naive forecast."""
+"""The naive forecast is seasonal in a history of so many seasons: the quarter of it that lies before the first origin
+then holds a whole one."""
 NAIVE, ETS, BOOSTED = "seasonal_naive", "ets", "boosted"
 
 log = logging.getLogger(__name__)
@@ -178,9 +179,14 @@ FITS: Mapping[str, Callable[[Panel], Model]] = {
 
 
 def season(panel: Panel) -> int:
-    """Periods of the season of the naive forecast, and of the scale of MASE: one where the history before the first
-    origins would not hold it twice."""
+    """Periods of the season of the naive forecast, and of the scale of MASE: one, which makes it the last value, in a
+    history of fewer than SEASONS seasons."""
     return panel.rhythm.season if panel.values.shape[1] >= SEASONS * panel.rhythm.season else 1
+
+
+def naive_name(panel: Panel) -> str:
+    """What the naive forecast is, in words."""
+    return f"last {panel.grain}'s value" if season(panel) == 1 else "the seasonal naive forecast"
 
 
 def filled(panel: Panel, row: int, until: int) -> tuple[np.ndarray, int]:

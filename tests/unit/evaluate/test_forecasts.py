@@ -18,6 +18,7 @@ TEST = Score(
     inside=Estimate(0.85, 0.83, 0.87),
     pinball=Estimate(0.2, 0.18, 0.22),
     targets=3136,
+    naive="the seasonal naive forecast",
 )
 
 

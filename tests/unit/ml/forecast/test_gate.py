@@ -7,7 +7,12 @@ from ml.forecast.backtest import Score
 from ml.metrics import Estimate
 
 
-def score(against: tuple[float, float, float], coverage: float = 0.9, inside: float = 0.88) -> Score:
+def score(
+    against: tuple[float, float, float],
+    coverage: float = 0.9,
+    inside: float = 0.88,
+    naive: str = "the seasonal naive forecast",
+) -> Score:
     return Score(
         mase=Estimate(*against),
         against_naive=Estimate(*against),
@@ -15,6 +20,7 @@ def score(against: tuple[float, float, float], coverage: float = 0.9, inside: fl
         inside=Estimate(inside, inside - 0.02, inside + 0.02),
         pinball=Estimate(0.2, 0.19, 0.21),
         targets=1000,
+        naive=naive,
     )
 
 
@@ -30,7 +36,8 @@ def test_a_model_that_meets_the_floors_is_the_first_champion() -> None:
 @pytest.mark.parametrize(
     ("test", "reason"),
     [
-        (score((0.97, 0.9, 1.02)), "no better than the seasonal naive"),
+        (score((0.97, 0.9, 1.02)), "no better than the seasonal naive forecast:"),
+        (score((0.97, 0.9, 1.02), naive="last week's value"), "no better than last week's value:"),
         (score((0.72, 0.68, 0.78), coverage=0.80), "too narrow"),
         (score((0.72, 0.68, 0.78), coverage=0.99, inside=0.98), "too wide"),
     ],
@@ -47,7 +54,9 @@ def test_low_counts_may_be_covered_more_often_when_little_lies_strictly_inside()
 
 def test_a_model_that_is_clearly_worse_than_the_champion_was_is_refused() -> None:
     before = gate.tags(GOOD)
-    assert gate.judge(score((0.75, 0.7, 0.8)), "3", before).is_promoted
+    [reason] = (decision := gate.judge(score((0.75, 0.7, 0.8)), "3", before)).reasons
+    assert decision.is_promoted
+    assert reason.endswith("of the error of the seasonal naive forecast, where version 3 had 0.720.")
     worse = gate.judge(score((0.9, 0.85, 0.95)), "3", before)
     assert not worse.is_promoted
     assert "clearly worse than version 3" in worse.reasons[0]

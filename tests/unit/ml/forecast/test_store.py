@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
 from ml.forecast import backtest, store
-from ml.forecast.models import BOOSTED, ETS
+from ml.forecast.card import card
+from ml.forecast.families import FAMILIES
+from ml.forecast.gate import tags
+from ml.forecast.models import BOOSTED, ETS, NAIVE
 from tests.unit.ml.forecast.generated import panel
 
 
@@ -29,6 +33,19 @@ def test_a_new_hospital_is_forecast_and_adds_up() -> None:
     assert found.shape == (6, 1, 14)
     assert np.allclose(found[:5].sum(axis=0), found[5])
     assert forecaster.quantiles(grown, found).shape == (5, 6, 1, 14)
+
+
+@pytest.mark.parametrize(
+    ("weeks", "naive"), [(100, "last week's value"), (260, "the seasonal naive forecast")]
+)
+def test_card_and_tags_name_what_errors_are_compared_with(weeks: int, naive: str) -> None:
+    """Until there are five years, a week's naive forecast is the week before."""
+    made = panel(periods=weeks, grain="week")
+    result = backtest.backtest(made, (NAIVE,))
+    told = card(FAMILIES["blood_demand_weekly"], made, result, datetime(2026, 1, 1, tzinfo=UTC), {})
+    assert f"| compared | MASE | error by that of {naive} |" in told
+    assert f"\n| {naive} | " in told
+    assert tags(result.test)["test_naive"] == naive
 
 
 def test_the_key_of_a_training_names_its_data() -> None:
