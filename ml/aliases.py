@@ -114,6 +114,12 @@ def rollback(name: str, why: str, *, uri: str | None = None) -> tuple[Version, V
         return left, back
 
 
+def rolled_back_at(version: Version) -> datetime | None:
+    """When ``version`` was left by a :func:`rollback`, by the wall clock; None where it was not."""
+    told = version.tags.get("rolled_back")
+    return None if told is None else datetime.fromisoformat(told.split(" ", 1)[0])
+
+
 def _former(registered: Any) -> list[str]:
     """Numbers of former champions, the latest last."""
     return list(json.loads(registered.tags.get(FORMER, "[]")))

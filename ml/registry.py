@@ -28,7 +28,16 @@ from sklearn.pipeline import Pipeline
 from jobs.crash import crash_here
 from jobs.errors import CitywellError
 from ml import explain, labels, logbook, models
-from ml.aliases import CHALLENGER, aliased, champion, rollback, set_challenger, set_champion, versions
+from ml.aliases import (
+    CHALLENGER,
+    aliased,
+    champion,
+    rollback,
+    rolled_back_at,
+    set_challenger,
+    set_champion,
+    versions,
+)
 from ml.card import model_card
 from ml.labels import LabelState
 from ml.metrics import Evaluation
@@ -54,6 +63,7 @@ __all__ = [
     "log",
     "register",
     "rollback",
+    "rolled_back_at",
     "set_challenger",
     "set_champion",
     "set_tags",

@@ -10,7 +10,15 @@ app = typer.Typer(
     no_args_is_help=True, help="A question's models: which there are, and back to an earlier one."
 )
 
-Name = Annotated[str, typer.Argument(metavar="QUESTION", help="A question, such as readmission_30d.")]
+FORECASTS = "forecast_"
+"""How names of forecasting models begin (``ml.forecast.store.model_name``)."""
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="QUESTION",
+        help="A question, such as readmission_30d, or a forecast, such as forecast_arrivals_daily.",
+    ),
+]
 
 
 @app.command("list")
@@ -65,7 +73,8 @@ def rollback(
 ) -> None:
     """Make the champion before this one champion again.
 
-    The next scoring uses it. Rolling back again goes further back.
+    The next scoring or forecast uses it. Rolling back again goes further back. For a week the forecast DAG
+    trains no new model in its place.
 
     Example: citywell models rollback readmission_30d --reason "wards report odd alerts"
     """
@@ -77,4 +86,5 @@ def rollback(
     typer.echo(
         f"Version {back.number} is the champion of {question} again, instead of version {left.number}."
     )
-    typer.echo("The next scoring uses it: citywell run score")
+    used_by = "forecast" if question.startswith(FORECASTS) else "score"
+    typer.echo(f"The next run that uses it: citywell run {used_by}")

@@ -46,7 +46,9 @@ def train(
 ) -> dict[str, Summary]:
     """Compare models on each family as known at ``as_of``, register the chosen ones, let the gate decide; by family.
 
-    max_age_days: leave a family alone whose champion was trained for an instant so few days before ``as_of``.
+    max_age_days: leave a family alone whose champion was trained for an instant so few days before ``as_of``; after a
+    rollback also until so many have passed since the version left was trained, and since the rollback itself where that
+    was, by the wall clock, before ``as_of``.
     ``outcome``: promoted, refused (by the gate), unchanged (trained before), fresh (left alone), too_short (no history
     to compare on) or not_told (no table, or nothing in it).
     """
@@ -144,9 +146,9 @@ def _train(lake: Lake, family: Family, moment: datetime, max_age_days: int | Non
     if holder is not None and "gate" not in holder.tags:
         registry.set_tags(holder, {"gate": PROMOTED})
     if holder is not None and max_age_days is not None:
-        age = moment - store.trained_for(holder)
-        if age < timedelta(days=max_age_days):
-            return _outcome("fresh", f"Version {holder.number} was trained {age.days} days ago.", holder)
+        reason = _freshness(holder, moment, timedelta(days=max_age_days))
+        if reason is not None:
+            return _outcome("fresh", reason, holder)
     known = _panel(lake, family, moment)
     if known is None:
         return _outcome("not_told", "Nothing that this family counts has been told.", None)
@@ -172,6 +174,21 @@ def _train(lake: Lake, family: Family, moment: datetime, max_age_days: int | Non
         "against_naive": round(test.against_naive.value, 4),
         "coverage": round(test.coverage.value, 4),
     }
+
+
+def _freshness(holder: Version, moment: datetime, max_age: timedelta) -> str | None:
+    """Why a family is not trained again yet; None where it is to be."""
+    age = moment - store.trained_for(holder)
+    if age < max_age:
+        return f"Version {holder.number} was trained {age.days} days ago."
+    for left in (listed.version for listed in registry.versions(holder.name)):
+        at = registry.rolled_back_at(left)
+        if at is None:
+            continue
+        since = max(store.trained_for(left), at) if at <= moment else store.trained_for(left)
+        if moment - since < max_age:
+            return f"Version {left.number} was rolled back at {at:%Y-%m-%d %H:%M} UTC."
+    return None
 
 
 def _promote(result: backtest.Backtest, version: Version, holder: Version | None) -> Decision:

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 from pyspark.sql import functions as F
+from typer.testing import CliRunner
 
+from infra.cli.app import app
 from jobs.errors import CitywellError
 from jobs.lake import control, engine, tables
 from jobs.settings import settings
@@ -243,3 +245,31 @@ def test_a_model_that_the_gate_refuses_issues_nothing(
 def test_an_unknown_family_is_named() -> None:
     with pytest.raises(CitywellError, match="no family tides"):
         forecast.train(AS_OF, ("tides",))
+
+
+def test_a_rollback_lasts(trained: dict[str, Any]) -> None:
+    """The family is not trained again before the version left is as old, nor before as long after the rollback."""
+    name, family = store.model_name("arrivals_daily"), ("arrivals_daily",)
+    first = registry.champion(name)
+    assert first is not None
+    newer = AS_OF + timedelta(days=10)
+    with registry.connected(None) as mlflow:
+        client = mlflow.MlflowClient()
+        left = client.create_model_version(name, source="made up", tags={"as_of": newer.isoformat()})
+    assert registry.set_champion(name, str(left.version), instead_of=first.number)
+    ended = CliRunner().invoke(
+        app, ["models", "rollback", name, "--reason", "odd nights"], catch_exceptions=False
+    )
+    assert ended.exit_code == 0
+    assert "citywell run forecast" in ended.output
+    assert registry.champion(name) == first
+
+    def outcome(day: int) -> str:
+        found = forecast.train(AS_OF + timedelta(days=day), family, max_age_days=7)
+        return found["arrivals_daily"]["outcome"]
+
+    assert outcome(16) == "fresh"
+    rolled_back = f"{(newer + timedelta(days=5)).isoformat()} to version {first.number}: odd nights"
+    client.set_model_version_tag(name, left.version, "rolled_back", rolled_back)
+    assert outcome(21) == "fresh"
+    assert outcome(22) != "fresh"
