@@ -130,9 +130,7 @@ def read(folder: Path) -> Readings:
 def fit(readings: Readings, rounds: int = ROUNDS) -> Model:
     """Learns from all readings given; not calibrated."""
     issues = np.arange(WEEK, len(readings.hours))
-    step = HORIZON // HORIZONS_PER_ORIGIN
-    horizons = (issues[:, None] + step * np.arange(HORIZONS_PER_ORIGIN)[None, :]) % HORIZON + 1
-    issue, horizon = np.repeat(issues, HORIZONS_PER_ORIGIN), horizons.ravel()
+    issue, horizon = np.repeat(issues, HORIZONS_PER_ORIGIN), horizons_in_turn(issues).ravel()
     target = issue + horizon - 1
     is_in = target < len(readings.hours)
     issue, horizon, target = issue[is_in], horizon[is_in], target[is_in]
@@ -140,6 +138,13 @@ def fit(readings: Readings, rounds: int = ROUNDS) -> Model:
     rows = _table(readings, issue[is_known], horizon[is_known])
     data = lgb.Dataset(rows, np.log1p(readings.particles[target[is_known]]))
     return Model(lgb.train(dict(BOOSTING), data, num_boost_round=rounds))
+
+
+def horizons_in_turn(issues: np.ndarray) -> np.ndarray:
+    """Horizons to learn from at each issue, (issues, HORIZONS_PER_ORIGIN): from day to day each hour's are the next."""
+    step = HORIZON // HORIZONS_PER_ORIGIN
+    turn = issues + issues // DAY
+    return (turn[:, None] + step * np.arange(HORIZONS_PER_ORIGIN)[None, :]) % HORIZON + 1
 
 
 def calibrate(model: Model, readings: Readings, first: int, last: int) -> np.ndarray:

@@ -82,6 +82,15 @@ def test_baselines_are_the_newest_reading_and_the_day_before() -> None:
     assert beijing._before(values, np.array([124, 130]), 24).tolist() == [76, 106]
 
 
+def test_each_hour_of_issue_has_each_horizon_in_its_turn() -> None:
+    issues = np.arange(1000, 1000 + 24 * 8)
+    horizons = beijing.horizons_in_turn(issues)
+    pairs = set(
+        zip(np.repeat(issues % 24, horizons.shape[1]).tolist(), horizons.ravel().tolist(), strict=True)
+    )
+    assert pairs == {(hour, horizon) for hour in range(24) for horizon in range(1, 25)}
+
+
 def test_a_model_without_calibration_has_no_quantiles(made: beijing.Readings) -> None:
     with pytest.raises(ValueError, match="not been calibrated"):
         beijing.Model(beijing.fit(made.until(500), rounds=5).booster).quantiles(
