@@ -273,3 +273,30 @@ def test_a_rollback_lasts(trained: dict[str, Any]) -> None:
     client.set_model_version_tag(name, left.version, "rolled_back", rolled_back)
     assert outcome(21) == "fresh"
     assert outcome(22) != "fresh"
+
+
+def test_weeks_are_scored_for_half_a_year_and_days_for_five_weeks(issued: dict[str, Any]) -> None:
+    transfusions = [told.transfusion(f"t{n}", told.day("2025-12-01", n)) for n in range(100)]
+    for row in transfusions:
+        row["known_from"] = told.at("2026-03-16")
+    told.publish({"gold.fct_procedure": transfusions})
+    with engine.session() as spark, control.connect() as conn:
+        first = (F.col("family") == "arrivals_daily") & (F.col("series") == "city") & (F.col("horizon") == 1)
+        held = tables.read(spark, "scores.forecast").where(first & (F.col("issue_at") == F.lit(AS_OF)))
+        changes = {
+            "family": F.lit("blood_demand_weekly"),
+            "grain": F.lit("week"),
+            "batch_id": F.lit("weekly"),
+        }
+        version = tables.append_batch(
+            spark, "scores.forecast", newest_batches(held).withColumns(changes), "weekly"
+        )
+        control.publish_tables(conn, "scores", "test", {"scores.forecast": version})
+
+    def scored(days: int) -> set[str]:
+        return set(forecast.score_past(AS_OF + timedelta(days=days))["model"].to_pylist())
+
+    weekly = "forecast_blood_demand_weekly"
+    assert weekly in scored(30)
+    assert scored(182) == {weekly}
+    assert scored(183) == set()
