@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from ml.features.facts import Facts
@@ -84,18 +84,18 @@ def conditions(condition: DataFrame) -> DataFrame:
     """
     is_icd10 = F.col("code_system").contains("icd-10")
     is_confirmed = F.coalesce("verification_status", F.lit("confirmed")) == "confirmed"
-    earlier = (
-        Window.partitionBy("condition_key").orderBy("usable_at").rowsBetween(Window.unboundedPreceding, -1)
+    told = versions(condition).where("code is not null")
+    suspected = (
+        told.where(~is_confirmed).groupBy("condition_key").agg(F.collect_set("superseded_at").alias("ends"))
     )
-    confirmed_at = F.max(F.when(~is_confirmed, F.col("superseded_at"))).over(earlier)
+    confirmed_at = F.array_max(F.filter("ends", lambda end: end <= F.col("usable_at")))
     recorded_by = F.coalesce(
         period_end("recorded_at", "recorded_precision"), period_end("onset_at", "onset_precision")
     )
     return (
-        versions(condition)
-        .where("code is not null")
+        told.where(is_confirmed)
+        .join(suspected, "condition_key", "left")
         .withColumn("confirmed_at", confirmed_at)
-        .where(is_confirmed)
         .withColumns(
             {
                 "icd10": F.when(is_icd10, F.upper(F.regexp_replace("code", "[.]", ""))),
