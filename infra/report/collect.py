@@ -20,6 +20,7 @@ from infra.report.model import (
     Checked,
     Coverage,
     Flow,
+    Forecaster,
     Quarantined,
     Question,
     Reason,
@@ -130,6 +131,7 @@ def gather(*, as_of: datetime, stages: Mapping[str, float]) -> ReportData:
                 as_of=as_of,
                 stages=stages,
                 questions=from_mlflow.questions(),
+                forecasters=from_mlflow.forecasters(),
                 served=served(),
             )
 
@@ -142,6 +144,7 @@ def collect(
     as_of: datetime,
     stages: Mapping[str, float],
     questions: tuple[Question, ...] = (),
+    forecasters: tuple[Forecaster, ...] = (),
     served: int | None = None,
 ) -> ReportData:
     """The figures of the tables in ``versions``, registered in ``spark``, and of the control database.
@@ -175,6 +178,7 @@ def collect(
             rows(_COVERAGE, "gold.fct_measurement", "silver.hospital__patient", "silver.person_link")
         ),
         questions=questions,
+        forecasters=forecasters,
         people_scored=sum(
             row["people"] for row in rows(_PEOPLE_SCORED.format(in_force=in_force), *_SCORE_TABLES)
         ),

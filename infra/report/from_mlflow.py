@@ -1,4 +1,4 @@
-"""What the City report tells of the risk questions: read from MLflow."""
+"""What the City report tells of the risk questions, and of how forecasts are made: read from MLflow."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from infra.report.model import Against, Estimate, Group, Model, Question, ReliabilityBin
+from infra.report.model import Against, Estimate, Forecaster, Group, Model, Question, ReliabilityBin
 from jobs.errors import CitywellError
 from ml import refusals, registry
 from ml.aliases import CHAMPION, Listed
+from ml.forecast import store
+from ml.forecast.families import FAMILIES, Family
 from ml.risk import questions as declared
 from ml.risk.declared import Risk
 from ml.tracking import Version, connected
@@ -30,6 +32,39 @@ def questions() -> tuple[Question, ...]:
     except CitywellError as error:
         log.warning("the models are not in the report: %s", error.what)
         return ()
+
+
+def forecasters() -> tuple[Forecaster, ...]:
+    """Every declared family of forecasts, in the order of declaration; empty, and logged, where MLflow does not
+    answer."""
+    try:
+        return tuple(_forecaster(family) for family in FAMILIES.values())
+    except CitywellError as error:
+        log.warning("how forecasts are made is not in the report: %s", error.what)
+        return ()
+
+
+def _forecaster(family: Family) -> Forecaster:
+    versions = registry.versions(store.model_name(family.name))
+    champion = next((item.version for item in versions if CHAMPION in item.aliases), None)
+    tags = {} if champion is None else champion.tags
+    return Forecaster(
+        title=family.title,
+        version=None if champion is None else champion.number,
+        kind=tags.get("kind"),
+        naive=tags.get("test_naive"),
+        against_naive=_tested(tags, "against_naive"),
+        mase=_tested(tags, "mase"),
+        coverage=_tested(tags, "coverage"),
+        reason=verdict_of(versions, None)[1],
+    )
+
+
+def _tested(tags: Mapping[str, str], name: str) -> Estimate | None:
+    """A figure of a forecasting model's test, as ``ml.forecast.gate.tags`` writes it."""
+    found = [tags.get(f"test_{name}{end}") for end in ("", "_low", "_high")]
+    value, low, high = (None if text is None else float(text) for text in found)
+    return None if value is None else Estimate(value, low, high)
 
 
 def _question(risk: Risk) -> Question:

@@ -328,6 +328,22 @@ class Forecast:
 
 
 @dataclass(frozen=True)
+class Forecaster:
+    """How a family is forecast. version, kind: of the champion, None without one. On its test: error by that of the
+    ``naive`` forecast, MASE, and the share within the 90 % intervals. reason: the gate's words on the newest training.
+    """
+
+    title: str
+    version: str | None
+    kind: str | None
+    naive: str | None
+    against_naive: Estimate | None
+    mase: Estimate | None
+    coverage: Estimate | None
+    reason: str
+
+
+@dataclass(frozen=True)
 class Monitored:
     """A figure of ``quality.monitoring``: of a model's inputs, predictions, performance, forecasts or alerts on a day.
 
@@ -371,6 +387,8 @@ class ReportData:
     """Rows of ``serving.risk``; None while the serving database cannot be asked."""
     mined: Mined | None = None
     forecasts: tuple[Forecast, ...] = ()
+    forecasters: tuple[Forecaster, ...] = ()
+    """Of every declared family; empty while MLflow cannot be asked."""
     monitored: tuple[Monitored, ...] | None = None
     """None while nothing has been monitored."""
     stages: Mapping[str, float] = field(default_factory=dict)

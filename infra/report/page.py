@@ -60,6 +60,7 @@ def render(data: ReportData, path: Path) -> Path:
         bands=show_questions.bands(data),
         mined=show_mining.shown(data.mined) if data.mined else None,
         forecasts=[show_forecasts.shown(found, data.as_of) for found in data.forecasts],
+        forecasters=[show_forecasts.made(found) for found in data.forecasters],
         monitored=None
         if data.monitored is None
         else show_monitoring.shown(data.monitored, show_monitoring.names_of(data)),

@@ -11,9 +11,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from infra.report import over_time
-from infra.report.model import Forecast, Quantiles
+from infra.report.model import Estimate, Forecast, Forecaster, Quantiles
 from infra.report.over_time import Fan
-from infra.report.wording import people
+from infra.report.wording import estimate, in_words, people
 from jobs.writeback.disclosure import shown as may_show
 from ml.forecast.rows import day_zone
 
@@ -49,6 +49,24 @@ def shown(forecast: Forecast, as_of: datetime) -> dict[str, Any]:
             for by_time in [{quantiles.at: quantiles for quantiles in series.ahead}]
         ],
     }
+
+
+def made(forecaster: Forecaster) -> dict[str, str]:
+    """A row of the table of how forecasts are made."""
+    return {
+        "title": forecaster.title,
+        "kind": "none yet" if forecaster.kind is None else in_words(forecaster.kind),
+        "version": forecaster.version or "",
+        "against": _figure(forecaster.against_naive),
+        "naive": forecaster.naive or "",
+        "mase": _figure(forecaster.mase),
+        "coverage": _figure(forecaster.coverage),
+        "reason": forecaster.reason,
+    }
+
+
+def _figure(found: Estimate | None) -> str:
+    return "" if found is None else estimate(found)
 
 
 def age(passed: timedelta) -> str:

@@ -28,7 +28,8 @@ from infra.stack.postgres import free_port
 from jobs.lake import engine
 from jobs.settings import settings
 from ml import gate, refusals, registry, training
-from ml.aliases import Listed
+from ml.aliases import CHAMPION, Listed
+from ml.forecast import backtest, models, store
 from ml.forecast.families import FAMILIES
 from ml.forecast.series import panel
 from ml.mining import rules, shapes
@@ -38,6 +39,7 @@ from ml.training import Trained
 from tests.support.mlflow import tracking_store
 from tests.unit.ml import toy
 from tests.unit.ml.forecast import told
+from tests.unit.ml.forecast.generated import panel as weekly
 from tests.unit.ml.gold import frame
 
 AS_OF = datetime(2026, 1, 5, tzinfo=UTC)
@@ -366,6 +368,35 @@ def test_every_declared_question_is_told_with_its_champion_or_why_it_has_none(ml
     assert (untried.verdict, untried.reason) == ("untrained", from_mlflow.UNTRAINED)
 
 
+def test_every_family_of_forecasts_is_told_with_its_model_or_why_it_has_none(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = FAMILIES["blood_demand_weekly"]
+    name = store.model_name(family.name)
+    uri = tracking_store(tmp_path_factory.mktemp("mlflow"), name)
+    monkeypatch.setenv("CITYWELL_MLFLOW_TRACKING_URI", uri)
+    settings.cache_clear()
+    made = weekly(periods=100, grain="week")
+    result = backtest.backtest(made, (models.NAIVE,))
+    version = store.register(family, made, result, as_of=AS_OF, data_versions={}, key="k")
+    registry.set_tags(version, {"gate": "promoted", "gate_reasons": "It meets the floors."})
+    with registry.connected(None) as mlflow:
+        mlflow.MlflowClient().set_registered_model_alias(name, CHAMPION, version.number)
+    found = {one.title: one for one in from_mlflow.forecasters()}
+    assert list(found) == [family.title for family in FAMILIES.values()]
+    told = found[family.title]
+    assert (told.version, told.kind, told.naive) == (version.number, models.NAIVE, "last week's value")
+    assert told.reason == "It meets the floors."
+    assert told.mase is not None
+    assert told.mase.value == pytest.approx(result.test.mase.value, abs=1e-4)
+    assert told.mase.low is not None
+    assert told.mase.low <= told.mase.value
+    without = found[FAMILIES["arrivals_daily"].title]
+    assert (without.version, without.kind, without.mase) == (None, None, None)
+    assert without.reason == from_mlflow.UNTRAINED
+    settings.cache_clear()
+
+
 def test_a_report_is_made_while_mlflow_does_not_answer(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -374,6 +405,8 @@ def test_a_report_is_made_while_mlflow_does_not_answer(
     settings.cache_clear()
     assert from_mlflow.questions() == ()
     assert "the models are not in the report" in caplog.text
+    assert from_mlflow.forecasters() == ()
+    assert "how forecasts are made is not in the report" in caplog.text
     settings.cache_clear()
 
 

@@ -26,6 +26,7 @@ from infra.report.model import (
     FacilityDay,
     Flow,
     Forecast,
+    Forecaster,
     Group,
     Mined,
     Model,
@@ -155,6 +156,19 @@ FULL = replace(
             ),
             past=tuple((EMPTY.as_of - timedelta(days=n), (None, 3.0, 48.0)[n % 3]) for n in range(9, 0, -1)),
         ),
+    ),
+    forecasters=(
+        Forecaster(
+            title="Arrivals",
+            version="7",
+            kind="boosted",
+            naive="the seasonal naive forecast",
+            against_naive=Estimate(0.74, 0.7, 0.78),
+            mase=Estimate(0.73, 0.7, 0.76),
+            coverage=Estimate(0.89, 0.88, 0.9),
+            reason="It meets the floors.",
+        ),
+        Forecaster("Blood", None, None, None, None, None, None, "No training has been run for it."),
     ),
     monitored=(
         Monitored(
@@ -465,6 +479,14 @@ def test_what_crossed_its_line_at_the_last_look_is_said_in_words(tmp_path: Path)
     ]
     assert "0.123" not in html, "a figure of three cases"
     assert text(html).count("and 1 further") == 1
+
+
+def test_how_forecasts_are_made_is_told_of_every_family(tmp_path: Path) -> None:
+    seen = text(page(FULL, tmp_path))
+    assert (
+        "Arrivals boosted version 7 0.740 (0.700 to 0.780) the seasonal naive forecast 0.730 (0.700" in seen
+    )
+    assert "Blood none yet No training has been run for it." in seen
 
 
 def test_a_single_figure_and_a_single_forecast_can_be_drawn() -> None:
