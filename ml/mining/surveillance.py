@@ -1,5 +1,5 @@
 """Syndromic surveillance as a task or the command line calls it: watch for outbreaks, day after day, publish
-``gold.mining_outbreaks``, and tell whose turn it is to look into them.
+``gold.mining_outbreaks``, and tell of the alarms that are new.
 
 Every run judges all days anew, each by what was known on the morning after it, so that a day that no run was made on is
 judged as it would have been. What has been told is kept in ``control.told_outbreak``.
