@@ -1,6 +1,8 @@
 """Train and compare the models of every risk question; the gate decides who becomes champion.
 
-By its schedule all questions are trained; asked by the monitor DAG, those that its announcement names.
+By its schedule all questions are trained; asked by the monitor DAG, those that its announcement names. The champion's
+family and setting are refitted; all candidates are compared where there is no champion, and where the monitor asked:
+what suited the world before a change need not suit the one after it.
 """
 
 from __future__ import annotations
@@ -27,6 +29,12 @@ def schedule() -> Asset | AssetOrTimeSchedule:
     if weekly is None:
         return common.RETRAIN
     return AssetOrTimeSchedule(timetable=CronTriggerTimetable(weekly, timezone="UTC"), assets=common.RETRAIN)
+
+
+def asked_for() -> list[str]:
+    """The questions that the announcements name that set the run off; none by the schedule or by hand."""
+    events = get_current_context()["triggering_asset_events"].values()
+    return sorted({name for of in events for event in of for name in event.extra.get("questions", [])})
 
 
 @dag(
@@ -56,21 +64,14 @@ def train() -> None:
     def questions() -> list[str]:
         from ml import risk
 
-        context = get_current_context()
-        asked_for = {
-            name
-            for events in context["triggering_asset_events"].values()
-            for event in events
-            for name in event.extra.get("questions", [])
-        }
-        return context["params"]["questions"] or sorted(asked_for) or risk.names()
+        return get_current_context()["params"]["questions"] or asked_for() or risk.names()
 
     @task(map_index_template="{{ task.op_kwargs['question'] }}", max_active_tis_per_dagrun=1)
     def fit(question: str) -> dict[str, object]:
         from ml import risk
 
         candidates = tuple(get_current_context()["params"]["candidates"])
-        return risk.train(question, common.as_of(), candidates=candidates)
+        return risk.train(question, common.as_of(), candidates, is_anew=question in asked_for())
 
     @task(outlets=[common.CHAMPION], trigger_rule="all_done")
     def announce(trained: list[dict[str, object]]) -> None:

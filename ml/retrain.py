@@ -1,4 +1,4 @@
-"""What a scheduled training does: refit the champion's frozen setting, or compare everything where there is none."""
+"""What a training does: refit the champion's frozen setting, or compare everything where there is none to keep to."""
 
 from __future__ import annotations
 

@@ -11,8 +11,10 @@ any search, such as that of ``ml.tuning``.
 The split. A hash of question and patient puts three patients of ten into the test bucket, for good: what linkage makes
 of patients changes, their keys do not. Test people are those all of whose patients are in it. A later model is tested
 on patients that no earlier one has learnt from, so champion and challenger can be compared on them. The test part is
-the test people's latest discharges (the last 40 % of all); the training part is the discharges of patients outside the
-bucket whose label was known before the first of those. What is neither (test people's early discharges, the others'
+the test people's latest discharges: of as short a time as holds ENOUGH_TEST_EVENTS, so that a model learns of the world
+as it is now and of a change in it soon, but of LEAST_TEST_DAYS at least, and of the last 40 % of all discharges at
+most, which is what few data come to. The training part is the discharges of patients outside the bucket whose label was
+known before the first of those. What is neither (test people's early discharges, the others'
 late ones, those of test patients who are one person with patients outside the bucket) is left out: that is the price
 of testing on new people in a later time at once. Where the horizon is longer than LONGEST_LATER_DAYS, the parts
 differ by people alone. The model that is tested is the model that is used; it is not refitted on the test part.
@@ -69,6 +71,11 @@ __all__ = [
 
 TEST_PEOPLE = 0.30
 TEST_TIME = 0.40
+ENOUGH_TEST_EVENTS = 1000
+"""Ours. The standard error of an AUROC of 0.75 is 0.009 with so many events and six times as many others (Hanley and
+McNeil, Radiology 1982; 143: 29-36): a third of the 0.03 that a model is judged to."""
+LEAST_TEST_DAYS = 90
+"""Ours: a season, so that no test is of a single wave or holiday."""
 LONGEST_LATER_DAYS = 365
 """A question with a longer horizon is tested on other people of the same time: labels that were known before a later
 test part began would be of too long ago, where a city's records go back that far at all."""
@@ -249,18 +256,29 @@ def split(question: Question, cases: Cases) -> Split:
             do="give Cases.at, or use cross-validation",
         )
     is_later = is_tested_later(question)
-    instants = cases.at.astype("datetime64[us]").astype("int64")
-    cut_at = np.datetime64(int(np.quantile(instants, 1 - TEST_TIME if is_later else 0)), "us")
     horizon = np.timedelta64(question.horizon_days, "D")
     patients = cases.person if cases.patient is None else cases.patient
     is_learnt_from = np.array([not in_test_bucket(question, patient) for patient in patients])
     others = set(cases.person[is_learnt_from].tolist())
     is_test_person = np.array([person not in others for person in cases.person])
+    cut_at = (
+        _cut(cases.at, np.sort(cases.at[is_test_person & (cases.y == 1)])) if is_later else cases.at.min()
+    )
     return Split(
         train=np.flatnonzero(is_learnt_from & ((cases.at + horizon <= cut_at) | (not is_later))),
         test=np.flatnonzero(is_test_person & (cases.at >= cut_at)),
         cut=cut_at,
     )
+
+
+def _cut(at: np.ndarray, events: np.ndarray) -> np.datetime64:
+    """at: of all cases. events: of the test people's cases with the event, in order."""
+    at, events = (instants.astype("datetime64[us]") for instants in (at, events))
+    earliest = np.datetime64(int(np.quantile(at.astype("int64"), 1 - TEST_TIME)), "us")
+    if len(events) < ENOUGH_TEST_EVENTS:
+        return earliest
+    latest = at.max() - np.timedelta64(LEAST_TEST_DAYS, "D")
+    return max(earliest, min(events[-ENOUGH_TEST_EVENTS], latest))
 
 
 def in_test_bucket(question: Question, patient: object) -> bool:

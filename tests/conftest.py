@@ -13,6 +13,7 @@ from infra.engine import sail, spark
 from infra.engine.launch import Engine
 from infra.stack.postgres import Cluster, throwaway
 from jobs.settings import settings
+from tests.support.airflow import Airflow, running_airflow
 from tests.support.lake import TestLake, use_home
 
 APACHE_SPARK = pytest.param("spark", marks=pytest.mark.spark)
@@ -54,6 +55,13 @@ def lake(
     with pytest.MonkeyPatch.context() as monkeypatch:
         yield use_home(monkeypatch, tmp_path_factory.mktemp("home"), postgres, engine.remote)
     settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
+    """An Airflow of this test run, with the DAGs of dags/."""
+    with running_airflow(tmp_path_factory.mktemp("airflow")) as airflow:
+        yield airflow
 
 
 @pytest.fixture

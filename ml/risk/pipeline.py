@@ -128,17 +128,20 @@ class Material:
         )
 
 
-def train(name: str, as_of: datetime | str, candidates: Sequence[str] = CANDIDATES) -> Summary:
+def train(
+    name: str, as_of: datetime | str, candidates: Sequence[str] = CANDIDATES, *, is_anew: bool = False
+) -> Summary:
     """Train on the view's features as built for ``as_of``, register the model, and let the gate decide.
 
-    The champion's family and setting are refitted; where there is no champion, ``candidates`` are compared.
+    The champion's family and setting are refitted; where there is no champion, or ``is_anew``, ``candidates`` are
+    compared.
     ``outcome``: promoted, refused (by the gate), too_few (nobody to learn from yet) or unchanged (trained before).
     ``is_champion``: whether this training's version is the champion now, whoever made it so.
     """
     risk, moment = questions.load(name), instant(as_of)
     with open_lake(f"train {name}") as lake:
         found = _material(lake, risk, moment)
-        plan = retrain.plan(registry.champion(name), candidates)
+        plan = retrain.plan(None if is_anew else registry.champion(name), candidates)
         compared, key = found.key(candidates, None), found.key(candidates, plan.as_key())
         earlier = registry.find_training(risk.question, compared) or registry.find_training(
             risk.question, key

@@ -6,18 +6,17 @@ minutes, training) a stub stands at the public function of ``jobs`` or ``ml`` th
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from jobs import alerts, ingest, transform
 from jobs.errors import CitywellError
-from jobs.settings import PROJECT_DIR, settings
+from jobs.settings import settings
 from jobs.writeback import tasks as writeback_tasks
 from ml import forecast, mining, monitoring, risk
+from tests.support.airflow import Airflow, Run
 from tests.support.exports import one_of_each
 from tests.support.lake import Export, TestLake, instant
 from tests.support.webhook import Webhook, running_webhook
@@ -30,95 +29,6 @@ CHAMPION, SCORES = "citywell://models/champions", "citywell://scores/risk"
 FORECASTS = "citywell://scores/forecast"
 RETRAIN = "citywell://models/retrain"
 QUESTION = "readmission_30d"
-
-
-@dataclass
-class Run:
-    """A run that has ended. ``tasks``: state by name, ``load [hospital_north]`` for one that is mapped."""
-
-    run_id: str
-    state: str
-    tasks: dict[str, str]
-    results: dict[str, Any] = field(default_factory=dict)
-    announced: dict[str, str] = field(default_factory=dict)
-
-
-class Airflow:
-    """DAGs of dags/ in an Airflow of the test's own; a failed task is not tried again."""
-
-    def __init__(self) -> None:
-        from airflow.dag_processing.dagbag import DagBag
-
-        bag = DagBag(PROJECT_DIR / "dags")
-        assert bag.import_errors == {}
-        self.dags = bag.dags
-        for dag in self.dags.values():
-            for task in dag.tasks:
-                task.retries = 0
-
-    def run(self, dag_id: str, conf: dict[str, Any] | None = None, *, set_off_by: Run | None = None) -> Run:
-        """One run of ``dag_id``, as the assets that the run ``set_off_by`` updated would set it off."""
-        from airflow.models import dagrun
-        from airflow.models.asset import AssetEvent
-        from airflow.utils.session import create_session
-        from sqlalchemy import select
-
-        make = dagrun.get_or_create_dagrun
-
-        def make_with_events(**given: Any) -> Any:
-            made = make(**given)
-            if set_off_by is not None:
-                query = select(AssetEvent).where(AssetEvent.source_run_id == set_off_by.run_id)
-                events = given["session"].scalars(query).all()
-                made.consumed_asset_events.extend(events)
-                given["session"].commit()
-            return made
-
-        dag = self.dags[dag_id]
-        with pytest.MonkeyPatch.context() as monkeypatch:
-            monkeypatch.setattr(dagrun, "get_or_create_dagrun", make_with_events)
-            # A run in this process writes what it was given into the DAG's own parameters.
-            for param in (param for of in (dag, *dag.tasks) for _, param in of.params.items()):
-                monkeypatch.setattr(param, "value", param.value)
-            ended = dag.test(run_conf=conf)
-        with create_session() as session:
-            events = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == ended.run_id)).all()
-            announced = {event.asset.uri: event.extra.get("as_of") for event in events}
-        found = ended.get_task_instances()
-        return Run(
-            run_id=ended.run_id,
-            state=str(ended.state),
-            tasks={_label(ti): str(ti.state) for ti in found},
-            results={_label(ti): ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index) for ti in found},
-            announced=announced,
-        )
-
-
-def _label(ti: Any) -> str:
-    name = ti.task_id.rpartition(".")[2]
-    return name if ti.map_index < 0 else f"{name} [{ti.rendered_map_index or ti.map_index}]"
-
-
-@pytest.fixture(scope="module")
-def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
-    """Airflow reads its configuration when it is first imported."""
-    home = tmp_path_factory.mktemp("airflow")
-    options = {
-        "AIRFLOW_HOME": home,
-        "AIRFLOW__CORE__DAGS_FOLDER": PROJECT_DIR / "dags",
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
-        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": home / "logs",
-    }
-    assert "airflow" not in sys.modules
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        for name, value in options.items():
-            monkeypatch.setenv(name, str(value))
-        monkeypatch.syspath_prepend(PROJECT_DIR / "dags")
-        from airflow.utils.db import initdb
-
-        initdb()
-        yield Airflow()
 
 
 @pytest.fixture(scope="module")
@@ -315,15 +225,15 @@ def test_maintenance_leaves_every_row_and_sets_nothing_off(airflow, modelled, la
 def test_only_a_model_that_passed_the_gate_is_announced(airflow, monkeypatch, is_champion, announced):
     asked = []
 
-    def train(name: str, as_of: str, candidates: tuple[str, ...]) -> dict[str, object]:
-        asked.append((name, as_of, candidates))
+    def train(name: str, as_of: str, candidates: tuple[str, ...], *, is_anew: bool) -> dict[str, object]:
+        asked.append((name, as_of, candidates, is_anew))
         return {"is_champion": is_champion}
 
     monkeypatch.setattr(risk, "build_features", lambda as_of: {"as_of": as_of})
     monkeypatch.setattr(risk, "train", train)
     given = {"as_of": FIRST, "questions": [QUESTION], "candidates": ["logistic"]}
     run = airflow.run("train", given)
-    assert asked == [(QUESTION, FIRST, ("logistic",))]
+    assert asked == [(QUESTION, FIRST, ("logistic",), False)]
     assert (run.state, run.announced) == ("success", announced)
 
 
@@ -351,14 +261,14 @@ def test_what_has_moved_is_told_and_only_what_is_asked_for_is_trained_again(
     assert all("age (KS 0.31" in message["what"] for message in told)
     trained = []
 
-    def train(name: str, as_of: str, candidates: tuple[str, ...]) -> dict[str, object]:
-        trained.append((name, as_of))
+    def train(name: str, as_of: str, candidates: tuple[str, ...], *, is_anew: bool) -> dict[str, object]:
+        trained.append((name, as_of, is_anew))
         return {"is_champion": False}
 
     monkeypatch.setattr(risk, "build_features", lambda as_of: {"as_of": as_of})
     monkeypatch.setattr(risk, "train", train)
     run = airflow.run("train", set_off_by=asked)
-    assert (run.state, trained) == ("success", [(QUESTION, FIRST)])
+    assert (run.state, trained) == ("success", [(QUESTION, FIRST, True)])
 
 
 def test_where_nothing_is_asked_for_nothing_is_trained(airflow, monkeypatch, told):

@@ -34,6 +34,21 @@ def test_no_person_is_in_both_parts_and_the_test_part_is_later() -> None:
     assert 0.09 < len(test) / len(CASES) < 0.15
 
 
+@pytest.mark.parametrize(
+    ("enough", "days"), [(40, 182), (1, 90)], ids=["as long as it takes", "no shorter than a season"]
+)
+def test_many_events_are_tested_in_as_short_a_time_as_holds_enough(
+    enough: int, days: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two years; 40 % of them is 292 days."""
+    monkeypatch.setattr(training, "ENOUGH_TEST_EVENTS", enough)
+    test = CASES.take(training.split(toy.QUESTION, CASES).test)
+    assert test.at is not None
+    assert CASES.at is not None
+    assert (CASES.at.max() - test.at.min()) / DAY == pytest.approx(days, abs=5)
+    assert test.y.sum() == enough if enough == 40 else test.y.sum() > enough
+
+
 def test_a_test_person_stays_one_whatever_else_is_in_the_data() -> None:
     people = {person for person in CASES.person if training.in_test_bucket(toy.QUESTION, person)}
     later = toy.cases(seed=9)
