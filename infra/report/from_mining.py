@@ -40,7 +40,9 @@ from {table} where run_id = '{run}' and division = 'all'
 order by variable
 """
 _CORRELATIONS = """
-select variable, other_variable, rho, rho_low, rho_high, people, q
+select
+    variable, other_variable, people, rho, rho_low, rho_high, q,
+    partial_rho, partial_rho_low, partial_rho_high, partial_q
 from {table} where run_id = '{run}'
 order by variable, other_variable
 """
@@ -115,16 +117,7 @@ def mined(rows: Rows) -> Mined | None:
             )
             for r in found(_STATISTICS, shapes.STATISTICS)
         ),
-        correlations=tuple(
-            Correlation(
-                r["variable"],
-                r["other_variable"],
-                Estimate(r["rho"], r["rho_low"], r["rho_high"]),
-                r["people"],
-                r["q"] <= MOST_Q,
-            )
-            for r in found(_CORRELATIONS, shapes.CORRELATIONS)
-        ),
+        correlations=tuple(_correlation(r) for r in found(_CORRELATIONS, shapes.CORRELATIONS)),
         rules=_one_way(found(_RULES, shapes.RULES)),
         clusters=tuple(
             Cluster(r["kind"], r["cluster"], r["members"], r["words"], _known(r["stability"]))
@@ -161,6 +154,14 @@ def _newest(rows: Rows, of: shapes.Shape, *published: shapes.Shape) -> _Run | No
     if not runs or runs[0]["run_id"] is None:
         return None
     return _Run(runs[0]["run_id"], _utc(runs[0]["as_of"]))
+
+
+def _correlation(r: dict[str, Any]) -> Correlation:
+    crude = Estimate(r["rho"], r["rho_low"], r["rho_high"])
+    partial = _known(r["partial_rho"])
+    given = None if partial is None else Estimate(partial, r["partial_rho_low"], r["partial_rho_high"])
+    q = r["q"] if given is None else r["partial_q"]
+    return Correlation(r["variable"], r["other_variable"], crude, given, r["people"], q <= MOST_Q)
 
 
 def _one_way(rows: list[dict[str, Any]]) -> tuple[Rule, ...]:

@@ -183,13 +183,22 @@ class Statistic:
 
 @dataclass(frozen=True)
 class Correlation:
-    """Spearman's rho of two variables; ``is_told``: whether it is told from chance."""
+    """Spearman's rho of two variables: as they are, and given age and sex, which a pair with age has not.
+
+    is_told: whether ``best`` is told from chance.
+    """
 
     variable: str
     other: str
-    rho: Estimate
+    crude: Estimate
+    given_age_and_sex: Estimate | None
     people: int
     is_told: bool
+
+    @property
+    def best(self) -> Estimate:
+        """The one given age and sex, where there is one."""
+        return self.given_age_and_sex or self.crude
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,10 @@ def fan(
     with_hours: bool = False,
     height: float = 230,
 ) -> Markup:
-    """What was counted as a line with dots, what is to be expected as bands and their middle, from zero up."""
+    """What was counted as a line with dots, what is to be expected as bands and their middle, from zero up.
+
+    with_hours: times are told with their hour and its time zone.
+    """
     times = [*(at for at, _ in past), *(point.at for point in ahead)]
     first, span = min(times), max(max(times) - min(times), timedelta(hours=1))
     highest = max([*(value for _, value in past if value is not None), *(point.p95 for point in ahead)])
@@ -63,6 +66,11 @@ def fan(
         f"{at:{'%-d %b %H:00' if with_hours else '%-d %b'}}</text>"
         for at in times[::every]
     ]
+    if with_hours:
+        marks.append(
+            f'<text class="axis" x="{WIDTH - _RIGHT:g}" y="{_TOP + 11:g}" text-anchor="end">'
+            f"hours of {escape(f'{first:%Z}')}</text>"
+        )
     begins = px(ahead[0].at)
     marks.append(
         f'<line class="diagonal" x1="{begins:.1f}" x2="{begins:.1f}" y1="{_TOP:g}" y2="{height - _BOTTOM:g}"/>'
@@ -79,7 +87,7 @@ def fan(
         )
     marks += [
         f'<circle class="counted-dot" cx="{px(at):.1f}" cy="{py(value):.1f}" r="2.6">'
-        f"<title>{at:%-d %B %Y}: {value:,.0f}</title></circle>"
+        f"<title>{at:{'%-d %B %Y, %H:00 %Z' if with_hours else '%-d %B %Y'}}: {value:,.0f}</title></circle>"
         for at, value in past
         if value is not None
     ]

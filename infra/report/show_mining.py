@@ -21,6 +21,8 @@ from jobs.writeback.disclosure import shown as may_show
 
 MOST_VARIABLES = 24
 """Variables of the heat map: those with the strongest correlation to any other."""
+MOST_PAIRS = 15
+"""Pairs of the table below the heat map: those with the strongest correlation."""
 RULES_IN_FULL, MOST_RULES = 12, 60
 MOST_FACILITY_DAYS = 20
 RECENT_DAYS = 28
@@ -39,11 +41,13 @@ class Share:
 def shown(found: Mined) -> dict[str, Any]:
     """What the page's template asks for, by name."""
     rules = [rule for rule in found.rules if may_be_told(rule)][:MOST_RULES]
+    correlations = [row for row in found.correlations if may_show(row.people)]
     return {
         "as_of": found.as_of,
         "watched_as_of": found.watched_as_of,
         "statistics": [_statistic(row) for row in found.statistics if may_show(row.people)],
-        "correlations": _heat(found.correlations),
+        "heat": _heat(correlations),
+        "correlations": [_correlation(row) for row in _strongest(correlations)],
         "rules": [_rule(rule) for rule in rules[:RULES_IN_FULL]],
         "further_rules": [_rule(rule) for rule in rules[RULES_IN_FULL:]],
         "patients": _clusters(found.clusters, "patients"),
@@ -79,7 +83,7 @@ def _heat(correlations: Sequence[Correlation]) -> Markup | None:
     strongest: dict[str, float] = {}
     for row in correlations:
         for name in (row.variable, row.other):
-            told = abs(row.rho.value) if row.is_told and may_show(row.people) else 0.0
+            told = abs(row.best.value) if row.is_told else 0.0
             strongest[name] = max(told, strongest.get(name, 0.0))
     names = sorted(sorted(strongest, key=lambda name: (-strongest[name], name))[:MOST_VARIABLES])
     if len(names) < 2:
@@ -88,13 +92,36 @@ def _heat(correlations: Sequence[Correlation]) -> Markup | None:
         Cell(
             in_words(row.variable),
             in_words(row.other),
-            row.rho.value if row.is_told else None,
-            f"{in_words(row.variable)} and {in_words(row.other)}: {estimate(row.rho)}, {people(row.people)} people",
+            row.best.value if row.is_told else None,
+            _correlation_tip(row),
         )
         for row in correlations
-        if row.variable in names and row.other in names and may_show(row.people)
+        if row.variable in names and row.other in names
     ]
     return maps.heat([in_words(name) for name in names], cells, "Correlations of people's values")
+
+
+def _correlation_tip(row: Correlation) -> str:
+    given = f"{estimate(row.given_age_and_sex)} given age and sex, " if row.given_age_and_sex else ""
+    return (
+        f"{in_words(row.variable)} and {in_words(row.other)}: {given}{estimate(row.crude)} as they are, "
+        f"{people(row.people)} people"
+    )
+
+
+def _strongest(correlations: Sequence[Correlation]) -> list[Correlation]:
+    told = [row for row in correlations if row.is_told]
+    return sorted(told, key=lambda row: (-abs(row.best.value), row.variable, row.other))[:MOST_PAIRS]
+
+
+def _correlation(row: Correlation) -> dict[str, str]:
+    return {
+        "variable": in_words(row.variable),
+        "other": in_words(row.other),
+        "people": people(row.people),
+        "given": estimate(row.given_age_and_sex) if row.given_age_and_sex else "–",
+        "crude": estimate(row.crude),
+    }
 
 
 def _rule(rule: Rule) -> dict[str, str]:

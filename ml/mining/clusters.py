@@ -154,13 +154,18 @@ def _components(z: Array, kept: int) -> Array:
 
 
 def marks(
-    values: pd.DataFrame, labels: Array, words: Mapping[str, str], *, shown: Callable[[int], int | None] = int
+    values: pd.DataFrame,
+    labels: Array,
+    words: Mapping[str, str],
+    units: Mapping[str, str],
+    *,
+    shown: Callable[[int], int | None] = int,
 ) -> list[str]:
-    """What marks each cluster, in words, such as ``Type 2 diabetes 92 % (of all 17 %), age 71 (of all 46)``.
+    """What marks each cluster, in words, such as ``Type 2 diabetes 92 % (of all 17 %), age 71 years (of all 46)``.
 
-    words: how people call a column; one that holds 0 and 1 alone is of yes and no. shown: a count of a cluster's
-    members as it may be told, None where it is too small: such a cluster is not described, nor the share of so few. Of
-    fewer than FEWEST_FOR_SHARES members a share would tell the count, so that it is told in words.
+    words, units: how people call a column, and write its unit; one that holds 0 and 1 alone is of yes and no. shown: a
+    count of a cluster's members as it may be told, None where it is too small: such a cluster is not described, nor the
+    share of so few. Of fewer than FEWEST_FOR_SHARES members a share would tell the count, so that it is told in words.
     """
     is_yes = values.isin([0, 1]).all()
     means, spread = values.mean(), values.std(ddof=0).replace(0, 1)
@@ -176,7 +181,11 @@ def marks(
         parts = [
             f"{words[name]} {_share(int(rows[name].sum()), len(rows), shown)} (of all {100 * means[name]:.0f} %)"
             if is_yes[name]
-            else f"{words[name]} {own[name]:.3g} (of all {means[name]:.3g})"
+            else " ".join(
+                word
+                for word in (words[name], f"{own[name]:.3g}", units[name], f"(of all {means[name]:.3g})")
+                if word
+            )
             for name in names
         ]
         told.append(", ".join(parts) if parts else "nothing beside the others")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
+from ml.mining import wording
 from ml.mining.inputs import ICD10_ITEM
 
 FREQUENT_CONDITIONS = 8
@@ -58,3 +61,20 @@ def profiles(
         by, told = by.join(scaled.dropna(axis="columns", how="all")), told.join(exposures)
     by = by[(district.value_counts().reindex(by.index) >= FEWEST_RESIDENTS)].dropna()
     return told.loc[by.index, by.columns], by
+
+
+def as_read(
+    told: pd.DataFrame, words: Mapping[str, str], units: Mapping[str, str]
+) -> tuple[pd.DataFrame, dict[str, str], dict[str, str]]:
+    """``told`` with its shares in per cent, and what people call each column and write as its unit.
+
+    words, units: what ``inputs.words`` and ``patients.variables`` give.
+    """
+    conditions = [name for name in told if name.startswith(ICD10_ITEM)]
+    shares = [name for name in told if name in (*conditions, SMOKING)]
+    called = wording.called(told, words)
+    return (
+        told.assign(**{name: 100 * told[name] for name in shares}),
+        called | {name: f"share with {called[name]}" for name in conditions},
+        wording.printed(told, {**units, **dict.fromkeys(shares, "%")}),
+    )

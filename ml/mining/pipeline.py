@@ -27,6 +27,7 @@ from ml.mining import (
     rules,
     shapes,
     store,
+    wording,
 )
 from ml.mining.inputs import Gold
 from ml.mining.store import Tables
@@ -53,8 +54,8 @@ def find(gold: Gold) -> Tables:
     had = inputs.person_items(gold)
     residents = districts.of_residents(people, variables, had, inputs.smokers(gold))
     member_tables = [
-        _patients(people, variables, inputs.lasting_conditions(gold), words),
-        _districts(*districts.profiles(residents, people, inputs.exposures(gold)), words),
+        _patients(people, variables, inputs.lasting_conditions(gold), words, units),
+        _districts(*districts.profiles(residents, people, inputs.exposures(gold)), words, units),
     ]
     divisions = {"sex": people["sex"].to_numpy(), "age": people["age_band"].to_numpy()}
     statistics = describe.describe(variables, divisions)
@@ -69,25 +70,32 @@ def find(gold: Gold) -> Tables:
 
 
 def _patients(
-    people: pd.DataFrame, variables: pd.DataFrame, lasting: pd.DataFrame, words: Mapping[str, str]
+    people: pd.DataFrame,
+    variables: pd.DataFrame,
+    lasting: pd.DataFrame,
+    words: Mapping[str, str],
+    units: Mapping[str, str],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     by, strata = patients.to_cluster(people, variables, lasting)
     found = clusters.cluster(by, strata)
     shown = by.assign(age_years=variables["age_years"].reindex(by.index))
-    told = clusters.marks(shown, found.labels, _called(shown, words), shown=disclosure.shown)
+    told = clusters.marks(
+        shown,
+        found.labels,
+        wording.called(shown, words),
+        wording.printed(shown, units),
+        shown=disclosure.shown,
+    )
     members = pd.DataFrame({"person_key": by.index, "area_code": None})
     return _clustered("patients", found, told, members)
 
 
 def _districts(
-    shown: pd.DataFrame, by: pd.DataFrame, words: Mapping[str, str]
+    shown: pd.DataFrame, by: pd.DataFrame, words: Mapping[str, str], units: Mapping[str, str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     found = clusters.cluster(by, most=MOST_DISTRICT_CLUSTERS, is_scaled=True)
-    called = {
-        name: f"share with {word}" if name.startswith(inputs.ICD10_ITEM) else word
-        for name, word in _called(shown, words).items()
-    }
-    told = clusters.marks(shown, found.labels, called)
+    values, called, printed = districts.as_read(shown, words, units)
+    told = clusters.marks(values, found.labels, called, printed)
     members = pd.DataFrame({"person_key": None, "area_code": by.index})
     return _clustered("districts", found, told, members)
 
@@ -106,10 +114,6 @@ def _clustered(
         }
     )
     return table, members.assign(kind=kind, cluster=found.labels, distance=found.distance)
-
-
-def _called(columns: pd.DataFrame, words: Mapping[str, str]) -> dict[str, str]:
-    return {name: words.get(name, name.partition("|")[2] or name.replace("_", " ")) for name in columns}
 
 
 def _with_words(found: pd.DataFrame, words: Mapping[str, str]) -> pd.DataFrame:

@@ -107,6 +107,20 @@ FOUND: Mapping[shapes.Shape, list[dict[str, Any]]] = {
             "rho_low": 0.3,
             "rho_high": 0.5,
             "q": 0.01,
+            "partial_rho": 0.02,
+            "partial_rho_low": -0.1,
+            "partial_rho_high": 0.14,
+            "partial_q": 0.6,
+        },
+        {
+            "variable": "a",
+            "other_variable": "age_years",
+            "people": 90,
+            "rho": 0.6,
+            "rho_low": 0.5,
+            "rho_high": 0.7,
+            "q": 0.001,
+            "partial_rho": float("nan"),
         },
         {
             "variable": "a",
@@ -116,6 +130,10 @@ FOUND: Mapping[shapes.Shape, list[dict[str, Any]]] = {
             "rho_low": 0.0,
             "rho_high": 0.2,
             "q": 0.02,
+            "partial_rho": -0.3,
+            "partial_rho_low": -0.4,
+            "partial_rho_high": -0.2,
+            "partial_q": 0.01,
         },
     ],
     shapes.RULES: RULES.assign(
@@ -208,8 +226,9 @@ def test_the_newest_run_of_mining_is_told(spark: SparkSession) -> None:
     assert (found.as_of, found.watched_as_of) == (AS_OF, AS_OF)
     assert [(s.variable, s.people) for s in found.statistics] == [("age_years", 900)]
     assert found.correlations == (
-        Correlation("a", "b", Estimate(0.4, 0.3, 0.5), 90, True),
-        Correlation("a", "c", Estimate(0.1, 0.0, 0.2), 90, False),
+        Correlation("a", "age_years", Estimate(0.6, 0.5, 0.7), None, 90, True),
+        Correlation("a", "b", Estimate(0.4, 0.3, 0.5), Estimate(0.02, -0.1, 0.14), 90, False),
+        Correlation("a", "c", Estimate(0.1, 0.0, 0.2), Estimate(-0.3, -0.4, -0.2), 90, True),
     )
     assert [
         (r.antecedent, r.consequent, r.both_people, r.antecedent_people, r.consequent_people)

@@ -109,9 +109,17 @@ FULL = replace(
         watched_as_of=EMPTY.as_of,
         statistics=(Statistic("age_years", "a", 1204, Estimate(41.2, 40, 42.4), 21, 40, 61),),
         correlations=(
-            Correlation("age_years", "systolic_pressure", Estimate(0.44, 0.4, 0.48), 800, True),
-            Correlation("age_years", "body_height", Estimate(0.777, 0.1, 0.9), 800, False),
-            Correlation("body_height", "systolic_pressure", Estimate(0.91, 0.1, 1), 4, True),
+            Correlation("age_years", "systolic_pressure", Estimate(0.44, 0.4, 0.48), None, 800, True),
+            Correlation("age_years", "body_height", Estimate(0.777, 0.1, 0.9), None, 800, False),
+            Correlation("body_height", "systolic_pressure", Estimate(0.91, 0.1, 1), None, 4, True),
+            Correlation(
+                "glucose",
+                "systolic_pressure",
+                Estimate(0.35, 0.3, 0.4),
+                Estimate(-0.12, -0.2, -0.04),
+                801,
+                True,
+            ),
         ),
         rules=(
             Rule("Diabetes", "Metformin", 61, 90, 80, 0.68, Estimate(5, 4, 6.25), 3),
@@ -415,9 +423,22 @@ def test_of_mining_no_small_number_and_no_rule_about_few_is_shown(tmp_path: Path
 def test_only_correlations_that_are_told_from_chance_have_a_colour(tmp_path: Path) -> None:
     html = page(FULL, tmp_path)
     assert html.count('style="fill: color-mix(in srgb, var(--warm)') == 1
+    assert html.count('style="fill: color-mix(in srgb, var(--cold)') == 1
     assert "+0.44" in html
+    assert "-0.12" in html
+    assert "+0.35" not in html, "what age and sex explain is not drawn"
     assert "+0.78" not in html
     assert "0.910" not in html, "a pair that four people have both values of"
+
+
+def test_a_correlation_is_told_given_age_and_sex_and_beside_it_as_it_is(tmp_path: Path) -> None:
+    html = page(FULL, tmp_path)
+    seen = text(html)
+    assert "age years systolic pressure 800 – 0.440 (0.400 to 0.480)" in seen
+    assert "glucose systolic pressure 800 -0.120 (-0.200 to -0.040) 0.350 (0.300 to 0.400)" in seen
+    assert (
+        "glucose and systolic pressure: -0.120 (-0.200 to -0.040) given age and sex, 0.350 (0.300 to 0.400) as they are"
+    ) in html
 
 
 def test_districts_lie_as_the_city_does_and_those_with_a_recent_alarm_are_marked(tmp_path: Path) -> None:
@@ -469,6 +490,16 @@ def test_a_forecast_is_drawn_with_what_was_counted_and_says_how_old_it_is(tmp_pa
     assert "The city 50 30 to 75" in seen
     assert "North 25 15 to 30" in seen
     assert "others <5 <5" in seen
+
+
+def test_an_hourly_forecast_says_of_which_zone_its_hours_are(tmp_path: Path) -> None:
+    daily = page(FULL, tmp_path)
+    assert "hours of" not in daily
+    assert "<title>31 December 2025: 50</title>" in daily
+    [forecast] = FULL.forecasts
+    html = page(replace(FULL, forecasts=(replace(forecast, grain="hour"),)), tmp_path)
+    assert ">hours of UTC</text>" in html
+    assert "<title>31 December 2025, 00:00 UTC: 50</title>" in html
 
 
 def test_what_crossed_its_line_at_the_last_look_is_said_in_words(tmp_path: Path) -> None:

@@ -34,6 +34,11 @@ def people(
     return values, age, kind
 
 
+def plainly(values: pd.DataFrame) -> tuple[dict[str, str], dict[str, str]]:
+    """Columns called by their names, without units."""
+    return {name: name for name in values}, dict.fromkeys(values, "")
+
+
 def decade(age: np.ndarray) -> np.ndarray:
     return age // 10
 
@@ -53,7 +58,7 @@ def test_phenotypes_are_found_and_described() -> None:
     assert found.stability is not None
     assert found.stability > 0.75
     assert np.bincount(found.labels).tolist() == sorted(np.bincount(found.labels), reverse=True)
-    told = marks(values, found.labels, {name: name for name in values})
+    told = marks(values, found.labels, *plainly(values))
     for codes in PHENOTYPES.values():
         assert any(all(f"{code} " in words for code in codes) for words in told), (codes, told)
     assert any("body_mass_index 3" in words and "(of all 27" in words for words in told), told
@@ -86,7 +91,7 @@ def test_nobody_is_in_no_cluster(columns: list[str], is_scaled: bool) -> None:
     values = pd.DataFrame(columns=columns, dtype=float)
     found = cluster(values, is_scaled=is_scaled)
     assert (found.k, len(found.labels), len(found.distance)) == (0, 0, 0)
-    assert marks(values, found.labels, {name: name for name in columns}) == []
+    assert marks(values, found.labels, *plainly(values)) == []
 
 
 def test_types_of_twelve_districts_are_found() -> None:
@@ -112,7 +117,7 @@ def test_shares_of_a_small_cluster_tell_no_count() -> None:
     had = {"E11": 12, "I10": 4, "J45": 6}
     values = pd.DataFrame({name: [1.0] * n + [0.0] * (100 - n) for name, n in had.items()})
     labels = np.array([1] * 13 + [0] * 87)
-    told = marks(values, labels, {name: name for name in had}, shown=shown)
+    told = marks(values, labels, *plainly(values), shown=shown)
     assert told[1] == "E11 of most (of all 12 %), J45 of many (of all 6 %), I10 of few (of all 4 %)"
 
 
@@ -121,12 +126,11 @@ def test_words_name_shares_and_means_and_nobody() -> None:
         {"E11": [1.0] * 90 + [0.0] * 60, "age_years": [70.0] * 90 + [30.0] * 57 + [31.0] * 3}
     )
     labels = np.array([0] * 90 + [1] * 57 + [2] * 3)
-    told = marks(values, labels, {"E11": "Type 2 diabetes", "age_years": "age"}, shown=shown)
+    words, units = {"E11": "Type 2 diabetes", "age_years": "age"}, {"E11": "", "age_years": "years"}
+    told = marks(values, labels, words, units, shown=shown)
     assert told == [
-        "Type 2 diabetes 100 % (of all 60 %), age 70 (of all 54)",
-        "age 30 (of all 54), Type 2 diabetes 0 % (of all 60 %)",
+        "Type 2 diabetes 100 % (of all 60 %), age 70 years (of all 54)",
+        "age 30 years (of all 54), Type 2 diabetes 0 % (of all 60 %)",
         "too few to be described",
     ]
-    assert marks(values, np.zeros(150, dtype=int), {"E11": "", "age_years": ""}) == [
-        "nothing beside the others"
-    ]
+    assert marks(values, np.zeros(150, dtype=int), words, units) == ["nothing beside the others"]

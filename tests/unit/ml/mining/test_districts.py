@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from ml.mining import clusters, districts
+from ml.mining import clusters, districts, inputs
 
 TYPES = dict(zip((f"C{n:02d}" for n in range(1, 13)), "aaaabbbbcccc", strict=True))
 SHIFT = {"a": 1.0, "b": 0.0, "c": -1.0}
@@ -85,3 +85,33 @@ def test_a_resident_is_a_row_of_what_is_known() -> None:
     assert list(table.columns) == [*districts.VISITS, "glucose", "icd10|E11", "smokes_daily"]
     assert table["icd10|E11"].tolist() == [1.0, 0.0]
     assert np.isnan(table.loc["a", "smokes_daily"])
+
+
+def test_districts_are_described_in_plain_words_with_units() -> None:
+    told = pd.DataFrame(
+        {
+            "emergency_visits": [0.25, 0.5],
+            "care_need": [1.0, 2.0],
+            "systolic_pressure": [120.0, 131.0],
+            "icd10|I10": [0.1, 0.3],
+            "smokes_daily": [0.2, 0.31],
+        },
+        index=["C01", "C02"],
+    )
+    exposures = pd.DataFrame({name: [10.0, 12.0] for name in inputs.EXPOSURES}, index=told.index)
+    units = {"emergency_visits": "1/a", "care_need": "{score}", "systolic_pressure": "mm[Hg]"}
+    labels = np.array([0, 1])
+
+    def marks(columns: pd.DataFrame) -> str:
+        values, called, printed = districts.as_read(columns, {"icd10|I10": "Hypertension"}, units)
+        return clusters.marks(values, labels, called, printed)[1]
+
+    assert marks(told) == (
+        "emergency visits 0.5 a year (of all 0.375), need of help in daily life 2 points (of all 1.5), "
+        "systolic pressure 131 mmHg (of all 126), share with Hypertension 30 % (of all 20), "
+        "share who smoke daily 31 % (of all 25.5)"
+    )
+    assert marks(exposures) == (
+        "fine particles in the air 12 µg/m³ (of all 11), nitrogen dioxide in the air 12 µg/m³ (of all 11), "
+        "ozone in the air (highest eight hours of a day) 12 µg/m³ (of all 11), air temperature 12 °C (of all 11)"
+    )
