@@ -29,8 +29,8 @@ cases lie above finds less than MOST_RECALL_GAP of anybody's."""
 
 
 def skew_failures(skew: Mapping[str, float]) -> tuple[str, ...]:
-    """skew: feature -> share of cases for which it was another at training than computed afresh; empty where not one
-    case could be computed afresh."""
+    """skew: feature -> share of cases for which it was another at training than computed afresh, as one is that has
+    been declared otherwise since it was built; empty where not one case could be computed afresh."""
     if not skew:
         return (
             "Its features could not be compared with what scoring would compute: no case of the training is open.",
@@ -63,15 +63,6 @@ def earlier_failures(as_of: datetime, champion: datetime, number: str) -> tuple[
     return (
         f"It was trained for {as_of:%Y-%m-%d %H:%M}, and version {number}, the champion, for a later instant, "
         f"{champion:%Y-%m-%d %H:%M}: it knows less.",
-    )
-
-
-def meaning_failures(learnt: Mapping[str, str], declared: Mapping[str, str]) -> tuple[str, ...]:
-    """learnt, declared: feature -> digest of its definition, at training and as it is declared now."""
-    return tuple(
-        f"The feature {name} no longer means what the model learnt: its declaration has changed since."
-        for name in sorted(set(learnt) & set(declared))
-        if learnt[name] != declared[name]
     )
 
 

@@ -16,7 +16,7 @@ A model passes when it meets the *floors* on its test people
 when nothing speaks against what it was made from
 
 * its labels are as believable as the champion's were (``ml.labels``);
-* its features are what scoring would compute, and mean what they are declared to mean;
+* its features are what scoring would compute, so that none has changed in meaning since it was built;
 * its data are not old (``checks.stale_failures``), and it was not trained for an earlier instant than the champion;
 
 and, where there is a champion, is better than it *beyond noise* on the same test people (the paired bootstrap interval
@@ -214,8 +214,6 @@ def objections(
     trained: Trained,
     *,
     as_of: datetime,
-    learnt: Mapping[str, str] | None = None,
-    declared: Mapping[str, str] | None = None,
     skew: Mapping[str, float] | None = None,
     replicates: int = metrics.REPLICATES,
 ) -> tuple[str, ...]:
@@ -223,7 +221,6 @@ def objections(
     groups = _measured_groups(trained.test)
     return (
         *(() if skew is None else checks.skew_failures(skew)),
-        *checks.meaning_failures(learnt or {}, declared or {}),
         *checks.stale_failures(trained.question, newest_case(trained), as_of),
         *checks.budget_failures(trained.question, trained.evaluation.alert_share, len(trained.test)),
         *checks.baseline_failures(trained.question, trained.evaluation),
@@ -249,7 +246,6 @@ def promote(
     *,
     as_of: datetime | None = None,
     skew: Mapping[str, float] | None = None,
-    declared: Mapping[str, str] | None = None,
     uri: str | None = None,
     replicates: int = metrics.REPLICATES,
 ) -> Decision:
@@ -257,7 +253,7 @@ def promote(
 
     as_of: the instant against which its data may be old, such as the newest that gold is published for; by default the
     one it was trained for. skew: feature -> share of cases for which it was another at training than computed afresh,
-    None where that was not measured. declared: feature -> digest of its definition now.
+    None where that was not measured.
 
     The tag ``gate`` comes last: a version that has it is done with, and one without it is judged again by the next run
     of its training. One at a time: the caller holds a lock. Should the alias move all the same, the version is judged
@@ -269,7 +265,7 @@ def promote(
         if holder is not None and holder.number == version.number:
             registry.set_tags(version, {"gate": PROMOTED}, uri=uri)
             return Decision(True, (holder.tags.get("gate_reasons", "It is the champion."),))
-        decision = _decide(trained, version, holder, moment, skew, declared, uri, replicates)
+        decision = _decide(trained, version, holder, moment, skew, uri, replicates)
         registry.set_tags(version, decision.tags(), uri=uri)
         crash_here("gate:judged")
         moved = not decision.is_promoted or registry.set_champion(
@@ -294,7 +290,6 @@ def _decide(
     holder: Version | None,
     as_of: datetime,
     skew: Mapping[str, float] | None,
-    declared: Mapping[str, str] | None,
     uri: str | None,
     replicates: int,
 ) -> Decision:
@@ -303,14 +298,11 @@ def _decide(
     if before and (wrong := labels.failures(registry.labels_of(trained), before)):
         # The test part's labels are of the same making: no figure of this model means anything.
         return Decision(False, wrong, number, is_sound=False)
-    learnt = registry.feature_digests(version)
     found = (
         *(() if holder is None else checks.earlier_failures(_as_of(version), _as_of(holder), holder.number)),
-        *objections(trained, as_of=as_of, learnt=learnt, declared=declared, skew=skew, replicates=replicates),
+        *objections(trained, as_of=as_of, skew=skew, replicates=replicates),
     )
-    changes = (
-        checks.meaning_changes(learnt, registry.feature_digests(holder), holder.number) if holder else ()
-    )
+    changes = () if holder is None else _meaning_changes(version, holder)
     decision = judge(
         trained.test,
         trained.test_probability,
@@ -320,6 +312,11 @@ def _decide(
         replicates=replicates,
     )
     return replace(decision, reasons=(*decision.reasons, *changes))
+
+
+def _meaning_changes(version: Version, holder: Version) -> tuple[str, ...]:
+    learnt, before = (registry.feature_digests(found) for found in (version, holder))
+    return checks.meaning_changes(learnt, before, holder.number)
 
 
 def _as_of(version: Version) -> datetime:

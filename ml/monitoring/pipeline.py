@@ -30,7 +30,7 @@ from ml.metrics import wilson
 from ml.monitoring import asking, decay, drift, fate, figures, forecasts, outcomes, page, reference, words
 from ml.monitoring.figures import ALL, Figure
 from ml.monitoring.profile import PROBABILITY, Profile
-from ml.risk import questions, scores
+from ml.risk import meaning, questions, scores
 from ml.risk.declared import Risk
 from ml.risk.reading import open_lake
 from ml.scoring import ACTIVE
@@ -58,10 +58,10 @@ def monitor(as_of: datetime | str) -> dict[str, Summary]:
     """Measure every question that has a champion, and the forecasts; publish; summaries by question, and one of
     ``forecasts``.
 
-    ``outcome``: monitored, no_champion, or failed where the champion cannot be loaded (the others go on). ``crossed``:
-    how many figures crossed their lines; ``words``: which; ``is_new``: whether any of them had not in the run for the
-    instant before; ``is_asked``: whether the question is to be trained again (``asking``); ``newest_training``: the
-    instant of its newest.
+    ``outcome``: monitored, no_champion, or failed where the champion cannot be loaded or features no longer mean what
+    it has learnt (the others go on; ``words`` say why). ``crossed``: how many figures crossed their lines; ``words``:
+    which; ``is_new``: whether any of them had not in the run for the instant before; ``is_asked``: whether the question
+    is to be trained again (``asking``); ``newest_training``: the instant of its newest.
     """
     moment = instant(as_of)
     past = forecasts.judged(forecast_pipeline.score_past(moment), forecasts.promised(_forecast_models()))
@@ -108,13 +108,16 @@ def tell(found: Mapping[str, Summary]) -> int:
 
 
 def write_pages(as_of: datetime | str) -> list[str]:
-    """Write the Evidently report of each question whose features can be compared; their names."""
+    """Write the Evidently report of each question whose features can be compared with what its champion has learnt;
+    their names."""
     moment = instant(as_of)
     written = []
     with open_lake("drift reports") as lake:
         for risk in questions.declared():
             champion = registry.champion(risk.name)
-            compared = None if champion is None else _compared(lake, risk, champion, moment)
+            if champion is None or meaning.changed(risk, champion):
+                continue
+            compared = _compared(lake, risk, champion, moment)
             if compared is not None:
                 page.write(risk, *compared)
                 written.append(risk.name)
@@ -200,9 +203,10 @@ def _moved(lake: Lake, risk: Risk, version: Version, moment: datetime) -> list[F
 
 
 def _moved_since(lake: Lake, risk: Risk, training: asking.Training, moment: datetime) -> list[Figure]:
-    """:func:`_moved` since a training; features alone where it came to no model."""
+    """:func:`_moved` since a training; features alone where it came to no model, nothing where they have changed in
+    meaning."""
     if training.version is not None:
-        return _moved(lake, risk, training.version, moment)
+        return [] if meaning.changed(risk, training.version) else _moved(lake, risk, training.version, moment)
     made = _scored_last(lake, risk.view.now, moment)
     before = None if made is None else reference.of_build(lake, risk, training.as_of)
     if made is None or before is None:

@@ -23,6 +23,7 @@ from ml import models, registry
 from ml.lake import Lake
 from ml.monitoring.profile import PROBABILITY, Profile, counted, from_json, profile, to_json
 from ml.registry import Model
+from ml.risk import meaning
 from ml.risk.declared import Risk
 from ml.risk.pipeline import build_id
 from ml.risk.reading import of_question
@@ -42,8 +43,10 @@ def of_version(lake: Lake, risk: Risk, version: Version, *, uri: str | None = No
     people of its test bucket, whom it has not learnt from; without it where the model wants features that are no longer
     made. None where no build is as new.
 
-    Raises CitywellError when MLflow does not answer, UnusableModel when the model cannot be loaded.
+    Raises CitywellError when MLflow does not answer, UnusableModel when the model cannot be loaded, or features mean
+    something else than it has learnt: what it saw cannot be compared with theirs.
     """
+    meaning.require(risk, version)
     with connected(uri) as mlflow:
         client = mlflow.MlflowClient()
         held = [item.path for item in client.list_artifacts(version.run_id, REFERENCE.partition("/")[0])]

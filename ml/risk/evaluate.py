@@ -17,7 +17,7 @@ from ml import metrics, models, registry
 from ml.metrics import Estimate
 from ml.question import Cases
 from ml.recalibration import cross_fitted, method_of, taken_apart
-from ml.risk import pipeline, questions
+from ml.risk import meaning, pipeline, questions
 from ml.risk.truth import true_risks
 from ml.training import grouped_folds, out_of_fold, split
 
@@ -106,12 +106,14 @@ def learnt_against_truth(
     model on those says little of how it was made. So a model of the champion's family and settings is fitted anew for
     each of five folds, on more data than the champion had, and judged on the people it has not seen (:func:`unseen`),
     over all labelled cases. answer_key: the city's directory of that name. Raises CitywellError when there is no
-    champion or no answer key, or when the key does not fit the cases.
+    champion or no answer key, when features no longer mean what the champion has learnt, or the key does not fit the
+    cases.
     """
     holder = registry.champion(name)
     if holder is None:
         raise CitywellError("There is no champion yet.", where=name, do="run the train DAG first")
-    model, risk = registry.load(holder), questions.load(name)
+    risk = questions.load(name)
+    model = meaning.load(risk, holder)
     rows = pipeline.labelled(pipeline.training_rows(name, as_of))
     cases = pipeline.cases(risk, rows)
     test = cases.take(split(risk.question, cases).test)

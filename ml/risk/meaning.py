@@ -1,4 +1,4 @@
-"""Whether features mean what a model has learnt: asked before it scores anybody.
+"""Whether features mean what a model has learnt: asked before it scores anybody, or is compared with anything.
 
 What is compared are the digests of ``ml.features.declared``; see there what they do not cover.
 """
@@ -19,20 +19,30 @@ def declared(risk: Risk) -> Mapping[str, str]:
     return {name: digests[name] for name in risk.question.feature_names}
 
 
-def load(risk: Risk, version: Version) -> Model:
-    """The model of ``version``, for scoring.
-
-    Raises UnusableModel where a feature that it uses is declared otherwise than when it was trained, or no more, and
-    when it cannot be loaded. A version without digests is believed.
-    """
+def changed(risk: Risk, version: Version) -> list[str]:
+    """Features of ``version`` that are declared otherwise than when it was trained, or no more; none of a version
+    without digests, which is believed."""
+    learnt = registry.feature_digests(version)
+    if not learnt:
+        return []
     now = declared(risk)
-    changed = [
-        name for name, digest in sorted(registry.feature_digests(version).items()) if now.get(name) != digest
-    ]
-    if changed:
+    return [name for name, digest in sorted(learnt.items()) if now.get(name) != digest]
+
+
+def require(risk: Risk, version: Version) -> None:
+    """Raises UnusableModel where a feature of ``version`` has ``changed``."""
+    if found := changed(risk, version):
         raise UnusableModel(
-            f"Features no longer mean what the model has learnt: {', '.join(changed)}.",
+            f"Features no longer mean what the model has learnt: {', '.join(found)}.",
             where=f"model {version.name} version {version.number}",
             do="train again; the gate replaces a champion that cannot score",
         )
+
+
+def load(risk: Risk, version: Version) -> Model:
+    """The model of ``version``, for scoring.
+
+    Raises UnusableModel where a feature has ``changed``, and when the model cannot be loaded.
+    """
+    require(risk, version)
     return registry.load(version)

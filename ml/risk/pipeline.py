@@ -181,9 +181,7 @@ def judged(lake: Lake, found: Material, trained: Trained, version: registry.Vers
     """Let the gate decide on what was trained on ``found``, with the skew of its features, which goes into the run."""
     measured = skew.measured(lake, found.risk, labelled(found.table))
     registry.log(version, "skew.json", measured.told(), measured.figures())
-    decision = gate.promote(
-        trained, version, as_of=found.newest, declared=found.feature_digests, skew=measured.shares
-    )
+    decision = gate.promote(trained, version, as_of=found.newest, skew=measured.shares)
     if decision.is_promoted:
         frozen(lake, found, version)
     return decision
