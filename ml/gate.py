@@ -20,11 +20,12 @@ when nothing speaks against what it was made from
 * its data are not old (``checks.stale_failures``), and it was not trained for an earlier instant than the champion;
 
 and, where there is a champion, is better than it *beyond noise* on the same test people (the paired bootstrap interval
-of the AUROC difference lies above zero) and clearly worse in no group; or is at least not worse beyond noise while the
-champion no longer meets the floors there or cannot score the present features: some are no longer made, or mean
-something else than when it learnt them (and ``ml.risk.meaning`` keeps it from scoring anybody). Group intervals are
-widened for their number (Bonferroni), or one group in twenty would be "clearly worse" by chance. A model that passed
-all but the comparison is kept as ``challenger``.
+of the AUROC difference lies above zero) and clearly worse in no group, neither in AUROC nor in events foretold by those
+that came (MOST_TIMES_WORSE times as far off, at the near end of the paired interval); or is at least not worse beyond
+noise while the champion no longer meets the floors there or cannot score the present features: some are no longer made,
+or mean something else than when it learnt them (and ``ml.risk.meaning`` keeps it from scoring anybody). Group intervals
+are widened for their number (Bonferroni), or one group in twenty would be "clearly worse" by chance. A model that
+passed all but the comparison is kept as ``challenger``.
 """
 
 from __future__ import annotations
@@ -52,6 +53,10 @@ MOST_CALIBRATION_ERROR = 0.05
 MOST_TIMES = 1.5
 """As many events as that are foretold for each that comes, or the other way round, at most: ours. It is what holds
 rare events, of which probabilities may be many times too high and hardly off in shares."""
+MOST_TIMES_WORSE = 1.1
+"""As many times as that the events foretold for a group may be further off those that came than the champion's: ours.
+Two models' mean probabilities for one group differ by a few per cent, which is beyond noise where there are many cases
+and hurts nobody."""
 CHANCE_LEVEL = 0.99
 """Of a hundred models that are calibrated perfectly, one is refused for its calibration error by chance."""
 MOST_AUROC_BELOW_OVERALL = 0.15
@@ -192,21 +197,31 @@ def is_off(times: Estimate) -> bool:
 def worse_groups(
     test: Cases, probability: np.ndarray, champion_probability: np.ndarray, *, replicates: int
 ) -> tuple[str, ...]:
-    """Groups for which a model is clearly worse than the champion."""
+    """Groups for which a model is clearly worse than the champion, in ranking or in events foretold."""
     groups = _measured_groups(test)
     found = []
     for name, rows in groups.items():
-        gap = metrics.difference(
-            metrics.auroc,
-            test.y[rows],
-            probability[rows],
-            champion_probability[rows],
-            test.person[rows],
-            replicates=replicates,
-            level=_level(groups),
-        )
-        if gap.high < 0:
-            found.append(f"It is clearly worse than the champion for {name}: AUROC difference {gap}.")
+        y, ours, theirs = test.y[rows], probability[rows], champion_probability[rows]
+
+        def gap(metric: metrics.Metric, rows: np.ndarray = rows) -> Estimate:
+            return metrics.difference(
+                metric,
+                test.y[rows],
+                probability[rows],
+                champion_probability[rows],
+                test.person[rows],
+                replicates=replicates,
+                level=_level(groups),
+            )
+
+        ranking = gap(metrics.auroc)
+        if ranking.high < 0:
+            found.append(f"It is clearly worse than the champion for {name}: AUROC difference {ranking}.")
+        if gap(metrics.times_off).low > np.log(MOST_TIMES_WORSE):
+            found.append(
+                f"It is clearly worse than the champion for {name}: it foretells {ours.sum() / y.sum():.2f} times the "
+                f"events that came, and the champion {theirs.sum() / y.sum():.2f} times."
+            )
     return tuple(found)
 
 

@@ -161,6 +161,13 @@ def expected_to_observed(y: Array, p: Array, weights: Array) -> Array:
     return _share(weights, p, y)
 
 
+def times_off(y: Array, p: Array, weights: Array) -> Array:
+    """How many times as many events are foretold as come, or come as are foretold: the absolute logarithm of
+    ``expected_to_observed``, 0 where as many come as are foretold; NaN where none came."""
+    with np.errstate(divide="ignore"):
+        return np.abs(np.log(expected_to_observed(y, p, weights)))
+
+
 def at_threshold(threshold: float) -> dict[str, Metric]:
     """accuracy, recall (sensitivity), precision (positive predictive value) and F1 of alerts at or above
     ``threshold``."""

@@ -61,6 +61,40 @@ def test_better_overall_but_clearly_worse_for_a_group_is_refused() -> None:
     assert "clearly worse than the champion for sex male" in " ".join(decision.reasons)
 
 
+def test_one_that_ranks_better_but_foretells_too_many_events_for_one_group_is_refused() -> None:
+    """A third too many for men, within what the floors allow; the champion is right for either sex, and ranks less
+    well."""
+    sex = TEST.groups["sex"]
+    rng = np.random.default_rng(2)
+    champion = 0.4 * TRUTH
+    for level in set(sex):
+        champion[sex == level] += 0.6 * rng.permutation(TRUTH[sex == level])
+    new = np.where(sex == "male", np.minimum(1.35 * TRUTH, 0.99), TRUTH)
+    generous = replace(TEST, groups={"sex": sex})
+    assert gate.floor_failures(generous, new, replicates=200) == ()
+    assert gate.judge(generous, TRUTH, "3", champion, replicates=200).is_promoted
+    decision = gate.judge(generous, new, "3", champion, replicates=200)
+    assert not decision.is_promoted
+    [reason] = decision.reasons
+    assert reason.startswith("It is clearly worse than the champion for sex male: it foretells 1.")
+
+
+def test_models_that_are_equals_but_for_chance_are_not_clearly_worse_for_a_group() -> None:
+    refused = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        came = replace(TEST, y=(rng.random(len(TEST)) < TRUTH).astype(np.int64))
+        one, other = (1 / (1 + np.exp(-LOGIT - rng.normal(0, 0.3, len(TEST)))) for _ in range(2))
+        refused += gate.worse_groups(came, one, other, replicates=100)
+    assert len(refused) <= 1, refused
+
+
+def test_a_little_further_off_for_many_is_not_clearly_worse() -> None:
+    """Beyond noise, as both foretell too many, but by a fiftieth."""
+    off = np.clip(1.2 * TRUTH, 0, 0.99)
+    assert gate.worse_groups(TEST, np.clip(1.02 * off, 0, 0.99), off, replicates=100) == ()
+
+
 def test_a_refusal_is_written_down_as_text() -> None:
     tags = gate.judge(TEST, FAIR, "3", GOOD, replicates=100).tags()
     assert tags["gate_compared_with"] == "3"
