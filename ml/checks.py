@@ -119,8 +119,8 @@ def opportunity_failures(
 
     groups: name, such as ``sex male`` -> its rows; those of divisions out of EQUAL_OPPORTUNITY are checked. level: of
     the interval, whose near end must lie within MOST_RECALL_GAP, and within LEAST_OF_RECALL where everybody else has
-    enough events for it. There a group of whose events none is found has a bootstrap interval without width, so its
-    exact interval must lie below the line as well.
+    enough events for it. A group of whose events none is found has a bootstrap interval without width, so the exact
+    interval of its recall must lie below the line as well.
     """
     failures = []
     recall = metrics.at_threshold(line)["recall"]
@@ -147,7 +147,8 @@ def opportunity_failures(
             continue
         its, others = (float(recall(test.y, probability, whole * part)[0]) for part in (is_in, 1 - is_in))
         people = len(set(test.person[rows][test.y[rows] == 1].tolist()))
-        if found["gap"].high < -MOST_RECALL_GAP:
+        at_most = metrics.share_at_most(its, people, level=level)
+        if found["gap"].high < -MOST_RECALL_GAP and at_most < others - MOST_RECALL_GAP:
             failures.append(
                 f"It is unfair to {name}: of their events fewer are found than of everybody else's, recall difference "
                 f"{found['gap']}, and at most {MOST_RECALL_GAP:.2f} is allowed."
@@ -155,7 +156,7 @@ def opportunity_failures(
         elif (
             (test.y * (1 - is_in)).sum() >= metrics.FEWEST_EVENTS
             and found["rest"].high < 0
-            and metrics.share_at_most(its, people, level=level) < LEAST_OF_RECALL * others
+            and at_most < LEAST_OF_RECALL * others
         ):
             failures.append(
                 f"It is unfair to {name}: {its:.1%} of their events are found, and {others:.1%} of everybody else's; "

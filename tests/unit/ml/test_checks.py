@@ -165,6 +165,22 @@ def test_a_small_group_of_whose_few_events_none_was_found_by_chance_is_not_held_
     assert objections(replace(found, test_probability=np.where(is_far, np.minimum(p, 0.99 * line), p))) == ()
 
 
+@pytest.mark.parametrize(("events", "is_told"), [(12, False), (60, True)])
+def test_where_half_of_the_events_are_found_a_group_of_few_of_which_none_is_may_be_chance(
+    events: int, is_told: bool
+) -> None:
+    """Of a recall of 0.3, which the line allows, none of 12 is found once in 72 times."""
+    found, rest, far = np.arange(1000) % 2, 1000, 20 * events
+    y = np.r_[np.ones(rest), np.ones(events), np.zeros(far - events)].astype(np.int64)
+    district = np.r_[np.full(rest, "north"), np.full(far, "far")]
+    p = np.r_[0.1 + 0.8 * found, np.full(far, 0.1)]
+    test = Cases(pd.DataFrame({"n": y}), y, np.arange(len(y)), {"district": district})
+    groups = {"district far": np.flatnonzero(district == "far")}
+    failures = checks.opportunity_failures(test, p, 0.5, groups, level=0.99, replicates=100)
+    assert len(failures) == is_told
+    assert all("unfair to district far" in failure for failure in failures)
+
+
 @pytest.mark.parametrize("times", [3.0, 1 / 3])
 def test_a_group_whose_rare_risks_are_many_times_off_is_named(trained: Trained, times: float) -> None:
     """Hardly off in shares: 1.5 % come, and 4.5 % or half a percent are told."""
