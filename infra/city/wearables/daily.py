@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from infra.city.lived import Lived
 from infra.city.local_time import dates, utc
 from infra.city.vocabulary import CHRONIC_KEYS
-from infra.city.wearables.days import Days
-from infra.city.wearables.health import Course, trait
+from infra.city.wearables.health import trait
 from infra.city.wearables.lines import Lines, send
+from infra.city.wearables.stretch import Stretch
 
 
-def add_daily(
-    lived: Lived,
-    rng: np.random.Generator,
-    days: Days,
-    how: Course,
-    ids: np.ndarray,
-    into: Lines,
-) -> None:
+def add_daily(of: Stretch, into: Lines) -> None:
     """One line per person and day."""
+    lived, rng, days, how, ids = of.lived, of.rng, of.days, of.how, of.ids
     seed, people, who = lived.seed, lived.people, days.person
     decline, ward, recovery = (a[days.row, days.day] for a in (how.decline, how.ward, how.recovery))
     count = len(who)

@@ -17,6 +17,7 @@ from infra.city.wearables.members import HISTORY_DAYS, SOURCE, Consents, joined_
 from infra.city.wearables.participants import add_participants
 from infra.city.wearables.questionnaires import add_questionnaires
 from infra.city.wearables.readings import add_readings
+from infra.city.wearables.stretch import Stretch
 
 FEEDS = ("consents", "participants", "daily", "readings", "questionnaires")
 _OF_HEALTH = ("daily", "readings", "questionnaires")
@@ -40,9 +41,10 @@ def write_feeds(lived: Lived) -> None:
     add_participants(lived, joined, ids, made["participants"])
     rng = lived.rng(32)
     days = Days(lived, rng, person, first, joined)
-    add_daily(lived, rng, days, how, ids, made["daily"])
-    add_readings(lived, rng, days, how, ids, made["readings"])
-    add_questionnaires(lived, rng, days, how, ids, made["questionnaires"])
+    stretch = Stretch(lived, rng, days, how, ids)
+    add_daily(stretch, made["daily"])
+    add_readings(stretch, made["readings"])
+    add_questionnaires(stretch, made["questionnaires"])
     _save(lived, made, consents, ids)
 
 

@@ -5,28 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from infra.city.dirt import pick
-from infra.city.lived import Lived
 from infra.city.local_time import utc, with_offset
 from infra.city.population import DAY_MS
 from infra.city.vocabulary import CHRONIC_KEYS
-from infra.city.wearables.days import Days
-from infra.city.wearables.health import Course, trait
+from infra.city.wearables.health import trait
 from infra.city.wearables.lines import Lines, marks, send
 from infra.city.wearables.members import HOUR_MS, SOURCE
+from infra.city.wearables.stretch import Stretch
 
 NOT_REVERSED_RATE, INCOMPLETE_RATE = 0.02, 0.05
 _REVERSED = (3, 4, 6, 7)
 
 
-def add_questionnaires(
-    lived: Lived,
-    rng: np.random.Generator,
-    days: Days,
-    how: Course,
-    ids: np.ndarray,
-    into: Lines,
-) -> None:
+def add_questionnaires(of: Stretch, into: Lines) -> None:
     """PSS-10 (ten items of 0 to 4; 4, 5, 7 and 8 count backwards) and PHQ-9 (nine items of 0 to 3), about monthly."""
+    lived, rng, days, how, ids = of.lived, of.rng, of.days, of.how, of.ids
     seed, who = lived.seed, days.person
     asked = (days.date + who) % 28
     names: list[str] = []

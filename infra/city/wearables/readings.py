@@ -6,15 +6,14 @@ import numpy as np
 
 from infra.city.dirt import pick
 from infra.city.ids import mix
-from infra.city.lived import Lived
 from infra.city.local_time import utc, with_offset
 from infra.city.population import DAY_MS
 from infra.city.simulation import Columns
 from infra.city.vocabulary import CHRONIC_KEYS
-from infra.city.wearables.days import Days
-from infra.city.wearables.health import Course, trait
+from infra.city.wearables.health import trait
 from infra.city.wearables.lines import TWICE, Lines, marks, send
 from infra.city.wearables.members import HOUR_MS, SOURCE
+from infra.city.wearables.stretch import Stretch
 
 WRONG_CLOCK_RATE, UNIT_SLIP_RATE = 0.003, 0.004
 MG_PER_MMOL, LB_PER_KG = 18.016, 2.2046226
@@ -22,15 +21,9 @@ _READINGS = ("blood_pressure", "pulse", "glucose", "weight")
 _DEVICES = ("cuff", "cuff", "glucose meter", "scales")
 
 
-def add_readings(
-    lived: Lived,
-    rng: np.random.Generator,
-    days: Days,
-    how: Course,
-    ids: np.ndarray,
-    into: Lines,
-) -> None:
+def add_readings(of: Stretch, into: Lines) -> None:
     """Home measurements: who has which device is a trait; the ill measure more often."""
+    lived, rng, days, how = of.lived, of.rng, of.days, of.how
     seed, people, who = lived.seed, lived.people, days.person
     decline, ward = how.decline[days.row, days.day], how.ward[days.row, days.day]
     ill = people.has(lived.now_ms)[who]
@@ -69,7 +62,7 @@ def add_readings(
             beats = 70 - 3 * trait(seed, 84, p) + 11 * g + rng.normal(0, 5, len(rows))
             parts.append(_reading_rows(_READINGS.index("pulse"), rows, at + 1000, beats, second))
     t = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    _reading_lines(lived, rng, t, days, ids, into)
+    _reading_lines(of, t, into)
 
 
 def _reading_rows(
@@ -78,16 +71,10 @@ def _reading_rows(
     return {"kind": np.full(len(rows), kind), "row": rows, "at": at, "first": first, "second": second}
 
 
-def _reading_lines(
-    lived: Lived,
-    rng: np.random.Generator,
-    t: Columns,
-    days: Days,
-    ids: np.ndarray,
-    into: Lines,
-) -> None:
+def _reading_lines(of: Stretch, t: Columns, into: Lines) -> None:
     """Lines of readings, in the unit of the device or the user's locale; some with a wrong unit or a wrong clock."""
-    seed, who, sync = lived.seed, days.person[t["row"]], days.sync[t["row"]]
+    lived, rng, ids = of.lived, of.rng, of.ids
+    seed, who, sync = lived.seed, of.days.person[t["row"]], of.days.sync[t["row"]]
     kind, count = t["kind"], len(t["kind"])
     in_mmol = (kind == 2) & (trait(seed, 89, who) > 0.25)
     in_lb = (kind == 3) & (trait(seed, 90, who) > 1.0)
