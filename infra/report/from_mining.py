@@ -6,8 +6,6 @@ Of an anomaly of a person only that it is one leaves the engine, counted with ot
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from infra.report.model import (
@@ -23,7 +21,7 @@ from infra.report.model import (
     Unusual,
     Watched,
 )
-from ml.mining import shapes
+from ml.mining import shapes, store
 from ml.mining.rules import MOST_Q
 
 Rows = Callable[..., list[dict[str, Any]]]
@@ -33,7 +31,6 @@ UNUSUAL_DAYS = 90
 """What was unusual in people before is not counted."""
 _AREA = "gold.dim_district"
 _FACILITY = "gold.dim_facility"
-_RUN = "select max(run_id) as run_id, max_by(as_of, run_id) as as_of from {table}"
 _STATISTICS = """
 select variable, unit, people, mean, mean_low, mean_high, quartile_1, median, quartile_3
 from {table} where run_id = '{run}' and division = 'all'
@@ -142,18 +139,9 @@ def mined(rows: Rows) -> Mined | None:
     )
 
 
-@dataclass(frozen=True)
-class _Run:
-    run_id: str
-    as_of: datetime
-
-
-def _newest(rows: Rows, of: shapes.Shape, *published: shapes.Shape) -> _Run | None:
+def _newest(rows: Rows, of: shapes.Shape, *published: shapes.Shape) -> store.Run | None:
     """The newest run of ``of``; None where one of ``published`` is not, or there is none."""
-    runs = rows(_RUN.format(table=of.table), of.table, *(shape.table for shape in published))
-    if not runs or runs[0]["run_id"] is None:
-        return None
-    return _Run(runs[0]["run_id"], _utc(runs[0]["as_of"]))
+    return store.newest(lambda query: rows(query, of.table, *(shape.table for shape in published)), of)
 
 
 def _correlation(r: dict[str, Any]) -> Correlation:
@@ -191,7 +179,3 @@ def _one_way(rows: list[dict[str, Any]]) -> tuple[Rule, ...]:
 def _known(value: float | None) -> float | None:
     """``value``, None where it is NaN."""
     return value if value is not None and value == value else None
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

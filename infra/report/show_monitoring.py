@@ -10,8 +10,9 @@ from markupsafe import Markup
 
 from infra.report import over_time
 from infra.report.model import Monitored, ReportData
-from infra.report.wording import METRIC_NAMES, in_words, people
+from infra.report.wording import in_words, people
 from jobs.writeback.disclosure import shown as may_show
+from ml.monitoring.words import METRICS
 
 KINDS = {
     "input_drift": "drift of the inputs",
@@ -20,27 +21,6 @@ KINDS = {
     "forecast": "forecasts against what came",
     "alert": "what became of alerts",
 }
-METRICS = {
-    **METRIC_NAMES,
-    "psi": "population stability index",
-    "ks": "Kolmogorov-Smirnov distance",
-    "mase": "MASE",
-    "mae": "mean absolute error",
-    "coverage_90": "share within the 90 % interval",
-    "inside_90": "share strictly inside the 90 % interval",
-    "pinball": "pinball loss",
-    "mase_35d": "MASE of five weeks",
-    "coverage_90_35d": "share within the 90 % interval in five weeks",
-    "inside_90_35d": "share strictly inside the 90 % interval in five weeks",
-    "mase_182d": "MASE of 26 weeks",
-    "coverage_90_182d": "share within the 90 % interval in 26 weeks",
-    "inside_90_182d": "share strictly inside the 90 % interval in 26 weeks",
-    "missing_share": "share missing",
-    "share_moved": "share of the inputs that have moved",
-    "share_moving": "share of the inputs that are moving",
-    "alert_share": "share of alerts",
-}
-"""Others are written as they are called."""
 
 
 def shown(found: Sequence[Monitored], names: Mapping[str, str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ The person's own usual state is the baseline: the BASE_DAYS that ended HEARD_DAY
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import reduce
 from operator import and_
 
@@ -23,11 +23,10 @@ from ml.features.context import with_person
 from ml.features.declared import Derived, FeatureSet, How, Windowed
 from ml.features.events import EVENTS
 from ml.features.facts import Facts
-from ml.features.knowledge import back, data_end, deaths, holds, is_known, literal, recorded
+from ml.features.knowledge import END_OF_TIME, back, data_end, deaths, holds, is_known, literal, recorded
 from ml.features.view import CASE_COLUMNS, View
 from ml.question import Feature
 
-END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 HEARD_DAYS = 7
 BASE_DAYS = 28
 LONGEST_STAY_DAYS = 60

@@ -13,6 +13,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 MESSAGES = "hl7"
+END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
+"""After everything that is known, and the end of a version that no other took the place of."""
 RECORDED = ("fhir", "both")
 """``told_by`` of what a hospital's record says."""
 DEVICES = "wearables"

@@ -22,11 +22,10 @@ from ml.features.analytes import ANALYTES, BY_NAME, OF_PEOPLE
 from ml.features.context import with_person
 from ml.features.declared import Derived, FeatureSet, Windowed
 from ml.features.facts import Facts
-from ml.features.knowledge import back, data_end, deaths, holds, is_known, literal, recorded
+from ml.features.knowledge import END_OF_TIME, back, data_end, deaths, holds, is_known, literal, recorded
 from ml.features.view import CASE_COLUMNS, View
 from ml.question import Feature
 
-END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 ADULT_YEARS = 18
 SEEN_DAYS = 730
 KNOWN_DAYS = 180

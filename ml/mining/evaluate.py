@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ from jobs.errors import CitywellError
 from jobs.lake import catalog
 from jobs.settings import settings
 from ml.answer_key import PERSONS, people_in_lake
-from ml.mining import dispensing, facility_days, inputs, rules, shapes
+from ml.mining import dispensing, facility_days, inputs, rules, shapes, store
 from ml.mining.inputs import ATC_ITEM, ICD10_CATEGORY, ICD10_ITEM, Gold
 from ml.mining.outbreaks import DAYS_PER_YEAR, WINDOW_DAYS
 from ml.mining.rules import JOINT
@@ -265,20 +265,26 @@ def item(coded: str) -> str:
 
 
 def _found(spark: SparkSession, persons: pd.DataFrame) -> Found:
+    def published(query: str) -> list[dict[str, Any]]:
+        return spark.sql(query).toArrow().to_pylist()
+
     missing = [shape.table for shape in shapes.SHAPES if not spark.catalog.tableExists(shape.table)]
-    if missing:
+    mined, watched = (
+        None if missing else store.newest(published, shape) for shape in (shapes.STATISTICS, shapes.OUTBREAKS)
+    )
+    if mined is None or watched is None:
         raise CitywellError(
-            f"Not published yet: {', '.join(missing)}", where="gold", do="run the mine and surveil DAGs first"
+            f"Not published yet: {', '.join(missing) or 'a run'}",
+            where="gold",
+            do="run the mine and surveil DAGs first",
         )
-    mined, mined_at = _newest(spark, shapes.STATISTICS)
-    watched, _ = _newest(spark, shapes.OUTBREAKS)
     runs = dict.fromkeys(shapes.MINED, mined) | {shapes.OUTBREAKS: watched}
     rows = {
-        shape: spark.table(shape.table).where(F.col("run_id") == run).toPandas()
+        shape: spark.table(shape.table).where(F.col("run_id") == run.run_id).toPandas()
         for shape, run in runs.items()
     }
     facilities = spark.table("gold.dim_facility").select("facility_key", "source").collect()
-    gold = Gold.at(spark, mined_at)
+    gold = Gold.at(spark, mined.as_of)
     return Found(
         rows,
         people_in_lake(spark, persons),
@@ -287,13 +293,6 @@ def _found(spark: SparkSession, persons: pd.DataFrame) -> Found:
         inputs.strata(gold).toArrow().to_pandas().set_index("person_key")["stratum"],
         inputs.arrivals(gold),
     )
-
-
-def _newest(spark: SparkSession, of: shapes.Shape) -> tuple[str, datetime]:
-    """run_id and as_of of the newest run."""
-    newest = spark.table(of.table).agg(F.max("run_id").alias("run"), F.max("as_of").alias("as_of"))
-    [row] = newest.toArrow().to_pylist()
-    return row["run"], row["as_of"].replace(tzinfo=UTC) if row["as_of"].tzinfo is None else row["as_of"]
 
 
 def _days(column: pd.Series) -> pd.Series:

@@ -26,18 +26,15 @@ from ml.mining.dispensing import WINDOW_DAYS as DISPENSING_DAYS
 from ml.mining.readings import HISTORY_DAYS, LEAST_Z, NEW_DAYS, TO_NORMAL
 from ml.mining.rules import ItemCounts, least_people
 
-NEEDED = (
-    "gold.dim_person",
-    "gold.fct_encounter",
-    "gold.fct_condition",
-    "gold.fct_measurement",
-    "gold.fct_medication_request",
-)
 SUPERSEDED = "{}_superseded"
 """The table of superseded versions beside a table of facts."""
+_PERSON, _WATCHED = "gold.dim_person", ("gold.fct_encounter", "gold.fct_condition")
+_MINED = (*_WATCHED, "gold.fct_measurement", "gold.fct_medication_request")
+NEEDED, NEEDED_TO_WATCH = (_PERSON, *_MINED), (_PERSON, *_WATCHED)
+USED_TO_WATCH = tuple(SUPERSEDED.format(table) for table in _WATCHED)
 USED_WHERE_THERE = (
     *("gold.fct_dispense", "gold.agg_district_daily", "gold.dim_medication"),
-    *(SUPERSEDED.format(table) for table in NEEDED[1:]),
+    *(SUPERSEDED.format(table) for table in _MINED),
 )
 MOST_PEOPLE = 200_000
 MOST_ITEMS = 150

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +26,15 @@ DIGITS = 9
 
 Tables = dict[Shape, pd.DataFrame]
 """The rows of tables, without run."""
+_NEWEST = "select max(run_id) as run_id, max_by(as_of, run_id) as as_of from {table}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run by its name and instant (UTC)."""
+
+    run_id: str
+    as_of: datetime
 
 
 def publish(lake: Lake, work: str, as_of: datetime, found: Tables) -> None:
@@ -39,6 +51,18 @@ def publish(lake: Lake, work: str, as_of: datetime, found: Tables) -> None:
 def run_id(as_of: datetime) -> str:
     """Names the run for an instant; sorts as the instants do."""
     return f"{as_of.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
+
+
+def newest(rows: Callable[[str], Sequence[Mapping[str, Any]]], of: Shape) -> Run | None:
+    """The newest run that the table of ``of`` holds; None where it holds none. rows: query -> its rows, none where the
+    table is not published."""
+    for row in rows(_NEWEST.format(table=of.table)):
+        if row["run_id"] is not None:
+            as_of = row["as_of"]
+            return Run(
+                row["run_id"], as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of.astimezone(UTC)
+            )
+    return None
 
 
 def rounded(values: np.ndarray) -> np.ndarray:

@@ -19,8 +19,6 @@ from ml.lake import Summary, instant, opened
 from ml.mining import inputs, outbreaks, shapes, store, syndromes
 from ml.mining.inputs import Gold
 
-NEEDED = ("gold.dim_person", "gold.fct_encounter", "gold.fct_condition")
-USED_WHERE_THERE = tuple(inputs.SUPERSEDED.format(table) for table in NEEDED[1:])
 NEWS_DAYS = 7
 """Alarms of days before these are history, and told to nobody: the first run of a city judges years."""
 
@@ -47,7 +45,7 @@ def surveil(as_of: datetime | str) -> Summary:
     Raises CitywellError when gold has not been published.
     """
     moment = instant(as_of)
-    with opened("surveillance", NEEDED, USED_WHERE_THERE) as lake:
+    with opened("surveillance", inputs.NEEDED_TO_WATCH, inputs.USED_TO_WATCH) as lake:
         gold = Gold.at(lake.spark, moment)
         found = find(gold)
         store.publish(lake, "surveillance", moment, {shapes.OUTBREAKS: found})

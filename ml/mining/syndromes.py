@@ -7,7 +7,7 @@ ours.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from functools import reduce
 
 import pandas as pd
@@ -15,7 +15,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lake import engine
-from ml.features.knowledge import MESSAGES
+from ml.features.knowledge import END_OF_TIME, MESSAGES
 from ml.forecast.calendar import city_zone
 from ml.mining.inputs import ICD10, Gold, frame
 from ml.mining.outbreaks import KNOWN_AFTER_DAYS, known_after
@@ -29,7 +29,6 @@ bowel inflammation; acute infections of the airways, influenza and pneumonia (J0
 MOST_PAST_DAYS = 5 * 365
 """Seasons enough; a visit that was dated a century too early makes no past."""
 ENCOUNTER_DIAGNOSIS = "encounter-diagnosis"
-END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def counts(gold: Gold) -> dict[str, pd.DataFrame]:

@@ -7,21 +7,33 @@ from collections.abc import Mapping, Sequence
 from ml.monitoring.figures import Figure
 
 MOST_TOLD = 5
-_METRICS = {
-    "psi": "PSI",
-    "ks": "KS",
+METRICS = {
+    "psi": "population stability index",
+    "ks": "Kolmogorov-Smirnov distance",
     "auroc": "AUROC",
+    "brier": "Brier score",
     "calibration_error": "calibration error",
     "calibration_in_the_large": "mean predicted minus observed",
     "expected_to_observed": "events foretold by events that came",
-    "alert_share": "share of alerts",
+    "mase": "MASE",
+    "mae": "mean absolute error",
+    "coverage_90": "share within the 90 % interval",
+    "inside_90": "share strictly inside the 90 % interval",
+    "pinball": "pinball loss",
     "mase_35d": "MASE of five weeks",
-    "coverage_90_35d": "coverage of 90 % intervals in five weeks",
-    "inside_90_35d": "share strictly inside 90 % intervals in five weeks",
+    "coverage_90_35d": "share within the 90 % interval in five weeks",
+    "inside_90_35d": "share strictly inside the 90 % interval in five weeks",
     "mase_182d": "MASE of 26 weeks",
-    "coverage_90_182d": "coverage of 90 % intervals in 26 weeks",
-    "inside_90_182d": "share strictly inside 90 % intervals in 26 weeks",
+    "coverage_90_182d": "share within the 90 % interval in 26 weeks",
+    "inside_90_182d": "share strictly inside the 90 % interval in 26 weeks",
+    "missing_share": "share missing",
+    "share_moved": "share of the inputs that have moved",
+    "share_moving": "share of the inputs that are moving",
+    "alert_share": "share of alerts",
 }
+"""Others are written as they are called."""
+_ABBREVIATED = {"psi": "PSI", "ks": "KS"}
+"""Beside each of several features."""
 
 
 def crossed(figures: Sequence[Figure], labels: Mapping[str, str]) -> str:
@@ -50,7 +62,7 @@ def crossed(figures: Sequence[Figure], labels: Mapping[str, str]) -> str:
 
 
 def _told(figure: Figure) -> str:
-    metric = _METRICS.get(figure.metric, figure.metric)
+    metric = {**METRICS, **_ABBREVIATED}.get(figure.metric, figure.metric)
     within = "" if figure.low is None else f" ({figure.low:.2f} to {figure.high:.2f})"
     return f"{metric} {figure.value:.2f}{within}, line {figure.line:.2f}"
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from ml.features import Facts
 from ml.features.context import with_person
-from ml.features.knowledge import back, days_between, rounded
+from ml.features.knowledge import END_OF_TIME, back, days_between, rounded
 from ml.features.view import CASE_COLUMNS
 from ml.risk.readmission_30d.cohort import HORIZON_DAYS, index_stays, stays, stays_of_cases
 
-END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 _OF_STAY = (
     "encounter_keys",
     "admitted_at",
