@@ -108,6 +108,12 @@ def codings(concept: Column) -> Column:
     return F.transform(concept["coding"], _triple).alias("codings")
 
 
+def all_codings(concepts: Column) -> Column:
+    """Every coding of several concepts as struct<system, code, display>, in the order received."""
+    coded = F.filter(concepts, lambda x: x["coding"].isNotNull())
+    return F.flatten(F.transform(coded, lambda x: F.transform(x["coding"], _triple)))
+
+
 def first_codings(concepts: Column) -> Column:
     """The first coding of each of several concepts as struct<system, code, display>; those without one left out."""
 

@@ -8,14 +8,19 @@ from dataclasses import dataclass, field
 from ml.features import Derived, View, Windowed
 from ml.question import Question
 
+NO_REASON = "not is_planned and reason_code is null"
+"""Unplanned admissions whose reason no code of ICD-10 tells: they may be of any disease."""
+
 
 @dataclass(frozen=True)
 class Outcome:
     """What is predicted: the first event of kind ``of`` (``ml.features.events``) that fits ``where`` and happens
-    within the horizon. A death before it makes it impossible: such a case is a 0."""
+    within the horizon. A death before it makes it impossible: such a case is a 0. maybe: events of which nobody can say
+    whether they are one; a case with such an event and no certain one has no label."""
 
     of: str
     where: str
+    maybe: str = "false"
 
 
 @dataclass(frozen=True)

@@ -297,7 +297,7 @@ def _drop_old_builds(spark: SparkSession, view: View, but: str) -> None:
 def _cohort_counts(risk: Risk, table: pa.Table) -> dict[str, int]:
     return {
         "cases": table.num_rows,
-        f"of these censored ({risk.horizon_days} days not over)": table["label"].null_count,
+        "of these without a label": table["label"].null_count,
         f"of these followed by death within {risk.horizon_days} days": pc.sum(table["has_died"]).as_py() or 0,
     }
 

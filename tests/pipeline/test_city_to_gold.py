@@ -217,6 +217,16 @@ def test_every_figure_falls_short_where_the_lake_is_not_as_the_key_says(
     assert {line.name for line in lines if not line.is_met} >= SHORT
 
 
+def test_reasons_are_what_the_records_say_first(city_lake: TestLake) -> None:
+    """Hospitals of the city code reasons in ICD-10-CM alone."""
+    [found] = city_lake.rows(
+        "select count(*) as n, count_if(fact.reason_code <=> record.reason_code) as same, "
+        "count(fact.reason_code) as told from gold.fct_encounter as fact "
+        "join silver.hospital__encounter as record on fact.encounter_key = record.encounter_key"
+    )
+    assert found["n"] == found["same"] == found["told"] > 0
+
+
 def test_modelling_again_changes_nothing(city_lake: TestLake) -> None:
     tables = ("gold.dim_person", "gold.fct_encounter", "gold.fct_measurement", "gold.agg_facility_daily")
     before = {name: sorted(map(str, city_lake.rows(f"select * from {name}"))) for name in tables}

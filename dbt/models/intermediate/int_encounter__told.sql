@@ -66,7 +66,6 @@ of_visit as (
         message.admit_source,
         message.discharge_disposition,
         message.location_unit,
-        message.reason_code,
         message.expected_at,
         message.version_at,
         message.valid_from,
@@ -98,7 +97,8 @@ of_visit as (
             when message.trigger in ('A01', 'A04', 'A13') then 'in-progress'
             when message.trigger = 'A03' then 'finished'
             when message.trigger = 'A11' then 'cancelled'
-        end as told_status
+        end as told_status,
+        case when {{ is_icd10(told_system('message.reason_system')) }} then message.reason_code end as reason_code
     from message
     left join renumbered
         on

@@ -17,7 +17,7 @@
     class_code,
     priority_code,
     type_code,
-    reason_code,
+    {{ icd10_code('reason_codings') }} as reason_code,
     started_at,
     started_precision,
     case when status = 'finished' then ended_at end as ended_at,

@@ -12,7 +12,7 @@ select
     class_code,
     priority_code,
     type_code,
-    reason_code,
+    reason_codings,
     started_at,
     started_precision,
     ended_at,

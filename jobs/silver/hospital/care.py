@@ -6,6 +6,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.silver.columns import (
+    all_codings,
     at,
     code_columns,
     coding_of,
@@ -38,7 +39,8 @@ def encounter(records: DataFrame) -> DataFrame:
         r["class"]["code"].alias("class_code"),
         first_coding(r["priority"])["code"].alias("priority_code"),
         *code_columns("type", first(r["type"])),
-        first_coding(first(r["reasonCode"]))["code"].alias("reason_code"),
+        *code_columns("reason", first(r["reasonCode"])),
+        all_codings(r["reasonCode"]).alias("reason_codings"),
         started_at.alias("started_at"),
         r["period"]["start"]["precision"].alias("started_precision"),
         ended_at.alias("ended_at"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ml.features import Derived, Windowed, common
 from ml.features.people import PEOPLE
 from ml.question import Feature
-from ml.risk.declared import Outcome, Risk
+from ml.risk.declared import NO_REASON, Outcome, Risk
 
 
 def _framingham(
@@ -39,7 +39,7 @@ RISK = Risk(
     alert_budget=0.10,
     view=PEOPLE,
     population="has_heart_attack = 0 and has_stroke = 0 and age_years >= 30",
-    outcome=Outcome("admission", "not is_planned and reason_code rlike '^(I21|I22|I63|I64)'"),
+    outcome=Outcome("admission", "not is_planned and reason_code rlike '^(I21|I22|I63|I64)'", NO_REASON),
     own=(
         common.PRESSURE_DRUG,
         Windowed(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ml.features import Derived, Windowed
 from ml.features.people import PEOPLE
 from ml.question import Feature
-from ml.risk.declared import Outcome, Risk
+from ml.risk.declared import NO_REASON, Outcome, Risk
 
 BLEEDING = (
     "^(I85([01]1|0$)|K20[89]1|K2101|K2211|K226|K2[5-8][0246]|K29([0-9]1|0$)|K31811|K3182|K5521|K57[0-9][13]|K625"
@@ -39,7 +39,9 @@ RISK = Risk(
     horizon_days=180,
     alert_budget=0.03,
     view=PEOPLE,
-    outcome=Outcome("admission", f"not is_planned and replace(reason_code, '.', '') rlike '{BLEEDING}'"),
+    outcome=Outcome(
+        "admission", f"not is_planned and replace(reason_code, '.', '') rlike '{BLEEDING}'", NO_REASON
+    ),
     own=(
         _prescribed("has_antiplatelet", "on a drug against platelets", "B01AC"),
         _prescribed("has_nsaid", "on an anti-inflammatory pain killer", "M01A"),

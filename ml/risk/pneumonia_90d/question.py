@@ -5,7 +5,7 @@ from __future__ import annotations
 from ml.features import Derived
 from ml.features.people import PEOPLE
 from ml.question import Feature
-from ml.risk.declared import Outcome, Risk
+from ml.risk.declared import NO_REASON, Outcome, Risk
 
 CHARLSON_WEIGHTS = (
     ("heart_attack", 1),
@@ -46,7 +46,7 @@ RISK = Risk(
     horizon_days=90,
     alert_budget=0.03,
     view=PEOPLE,
-    outcome=Outcome("admission", "not is_planned and reason_code rlike '^J1[2-8]'"),
+    outcome=Outcome("admission", "not is_planned and reason_code rlike '^J1[2-8]'", NO_REASON),
     own=(
         Derived(Feature("charlson_age_points", "number", "Charlson index with age"), CHARLSON),
         _of_year("winter_wave", "time of year: 1 in January, -1 in July", "cos"),

@@ -51,7 +51,7 @@ MESSAGES: Sequence[Row] = (
     said("A05", "stay", "01 08:00", class_code="P", admission_type="C", expected_at="2026-03-02 07:00"),
     said("A01", "stay", "02 08:10", class_code="I", location_unit="WEST", **begun("02 08:00")),
     said("A02", "stay", "02 12:00", location_unit="EAST"),
-    said("A08", "stay", "02 13:00", reason_code="I50.9", admit_source="7"),
+    said("A08", "stay", "02 13:00", reason_system="I10C", reason_code="I50.9", admit_source="7"),
     said("A03", "stay", "03 09:00", discharge_disposition="01", **over("03 09:00")),
     said("A13", "stay", "03 09:40", **NULL_END),
     said("A03", "stay", "04 10:10", discharge_disposition="62", **over("04 10:00")),
@@ -193,9 +193,13 @@ def record(key: str, visit: str, status: str, **more: Any) -> Row:
     }
 
 
+def coding(code: str | None, system: str = "http://hl7.org/fhir/sid/icd-10-cm") -> Row:
+    return {"system": system, "code": code, "display": None}
+
+
 ENDED = {"ended_at": "2026-03-05 18:00", "ended_precision": "second"}
 RECORDS = [
-    record("r_stay", "stay", "in-progress", reason_code="J44.9", **ENDED),
+    record("r_stay", "stay", "in-progress", reason_codings=[coding("J44.9")], **ENDED),
     record("r_kept", "kept", "finished", class_code="ACUTE", usable_at="2026-03-06", **ENDED),
     record("r_planned", "taken_back", "planned"),
     record("r_cancelled", "becomes_stay", "cancelled"),
@@ -244,6 +248,44 @@ def test_a_record_and_messages_of_one_visit_are_one_encounter(told: City) -> Non
     assert rows["r_kept"] == (
         None, at("2026-03-05 18:00"), at("2026-03-03 02:00"), *[at("2026-03-05 09:00")] * 2, at("2026-03-06"),
     )  # fmt: skip
+
+
+def test_the_reason_is_the_icd_10_code_whatever_stands_beside_it(told: City) -> None:
+    """A code of another system is none, though it looks like one; what messages tell fills the gap."""
+    snomed, icd9, local = "http://snomed.info/sct", "http://hl7.org/fhir/sid/icd-9-cm", "urn:example:ehr"
+    reasons = {
+        "first": [coding("J18.9"), coding("J44.9")],
+        "beside_snomed": [coding("233604007", snomed), coding("J18.9")],
+        "german": [coding(None), coding("J18.9", "http://fhir.de/CodeSystem/bfarm/icd-10-gm")],
+        "of_who": [coding("J18.9", "http://hl7.org/fhir/sid/icd-10")],
+        "snomed": [coding("233604007", snomed)],
+        "icd_9": [coding("E812", icd9)],
+        "look_alike": [coding("J18", local), {**coding("J18"), "system": None}],
+        "words_alone": [],
+        "silent": None,
+        "told_of_snomed": [coding("233604007", snomed)],
+    }
+
+    def reason(visit: str, when: str, system: str | None, code: str) -> Row:
+        return said("A01", visit, when, class_code="I", reason_system=system, reason_code=code)
+
+    told.put(
+        encounter=[record(key, key, "finished", reason_codings=codings) for key, codings in reasons.items()],
+        hospital_events__admission=[
+            reason("told_of_snomed", "02 09:00", "I10C", "J15.9"),
+            reason("told_who", "02 09:00", "I10", "J15.9"),
+            reason("told_who", "02 10:00", "SCT", "233604007"),
+            reason("told_local", "02 09:00", "L", "J15.9"),
+            reason("told_nameless", "02 09:00", None, "J15.9"),
+        ],
+    )
+    told.build_models(ENCOUNTERS)
+    assert told.rows("fct_encounter", "encounter_key", "reason_code") == {
+        *((key, "J18.9") for key in ("first", "beside_snomed", "german", "of_who")),
+        *((key, None) for key in ("snomed", "icd_9", "look_alike", "words_alone", "silent")),
+        *((key, "J15.9") for key in ("told_of_snomed", "told_who")),
+        *((key, None) for key in ("told_local", "told_nameless")),
+    }
 
 
 def test_a_death_stands_until_messages_take_it_back(told: City) -> None:

@@ -113,6 +113,55 @@ def test_what_each_question_calls_an_event(rows: Any, facts: Facts, name: str) -
     assert others <= (of_emergency if name == "emergency_90d" else set())
 
 
+# Admissions of July 2025; of what reason.
+ADMITTED = """
+person  | priority | reason
+untold  | EM       | -
+planned | EL       | -
+other   | EM       | I50.9
+both    | EM       | -
+both    | EM       | event
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "event"),
+    [("pneumonia_90d", "J18.9"), ("gastrointestinal_180d", "K92.2"), ("cardiovascular_5y", "I63.9")],
+)
+def test_an_admission_of_an_untold_reason_is_no_0(spark: SparkSession, name: str, event: str) -> None:
+    """Gold has a reason only where ICD-10 tells it: who came for what nobody can say has no label."""
+    told = gold.text_table(ADMITTED)
+    people = dict.fromkeys([*(str(row["person"]) for row in told), "nobody"])
+    first = [
+        gold.encounter(
+            key=f"{who} first", person=who, **{"from": "2024-08-01", "to": "2024-08-01"}, class_code="AMB"
+        )
+        for who in people
+    ]
+    then = [
+        gold.encounter(
+            key=f"{row['person']} {number}",
+            person=row["person"],
+            **{"from": f"2025-07-0{number + 2}", "to": "2025-07-20"},
+            priority=row["priority"],
+            reason=event if row["reason"] == "event" else row["reason"],
+        )
+        for number, row in enumerate(told)
+    ]
+    facts = gold.facts(spark, persons=[gold.person(who) for who in people], encounters=[*first, *then])
+    known = PEOPLE.cases.known(facts, AS_OF).where("exclusion is null").drop("exclusion")
+    risk = questions.load(name)
+    made = PEOPLE.made(known, facts, questions.features_of(PEOPLE)).where(f"as_of = '{ASKED:%Y-%m-%d}'")
+    found = outcome.labelled(made.withColumn("data_end_at", F.lit(ALL_OVER)), facts, risk)
+    assert {row["person_key"]: row["label"] for row in found.collect()} == {
+        "untold": None,
+        "planned": 0,
+        "other": 0,
+        "both": 1,
+        "nobody": 0,
+    }
+
+
 @pytest.mark.parametrize("name", questions.names())
 def test_a_question_is_whole(name: str) -> None:
     risk = questions.load(name)

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from jobs.sources import load
-from tests.support.exports import CLINICAL, LOINC, META, ONE_OF_EACH, concept, one_of_each
+from tests.support.exports import CLINICAL, ICD10, LOINC, META, ONE_OF_EACH, concept, one_of_each
 from tests.support.lake import Export, TestLake, instant, totals
 
 TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
+SNOMED = "http://snomed.info/sct"
 LOCAL = "urn:example:ehr"
 ENTITIES = (
     "procedure",
@@ -124,6 +125,18 @@ def varied(fed: TestLake) -> TestLake:
             uncoded_home={"address": [address("old", "10115"), address("home"), address(None, "30159")]},
             moved_out={"address": [address("old", "10115")]},
         ),
+        "Encounter": variants(
+            "Encounter",
+            two_reasons={
+                "reasonCode": [
+                    {"text": "Canary Name"},
+                    coded((SNOMED, "233604007"), (ICD10, "J18.9")),
+                    coded((ICD10, "J44.9")),
+                ]
+            },
+            words_alone={"reasonCode": [{"text": "Canary Name"}]},
+            no_reason={},
+        ),
         "Condition": variants(
             "Condition",
             **statuses(f"{TERMINOLOGY}/condition-ver-status", f"{TERMINOLOGY}/condition-clinical"),
@@ -151,7 +164,7 @@ def varied(fed: TestLake) -> TestLake:
         ),
     }
     receipts = fed.ingest("hospital_harbour", Export(instant("2026-01-01"), files))
-    assert totals(receipts) == {"received": 14, "published": 11, "deleted": 2, "quarantined": 1}
+    assert totals(receipts) == {"received": 17, "published": 14, "deleted": 2, "quarantined": 1}
     return fed
 
 
@@ -160,6 +173,16 @@ def test_the_postal_district_is_that_of_the_home_and_never_of_an_old_address(var
         "select postal_district from silver.hospital__patient where source = 'hospital_harbour'"
     )
     assert sorted(str(patient["postal_district"]) for patient in found) == ["200", "301", "None"]
+
+
+def test_every_code_of_every_reason_is_kept_with_its_system(varied: TestLake) -> None:
+    found = varied.rows(
+        "select reason_system, reason_code, reason_codings from silver.hospital__encounter"
+        " where source = 'hospital_harbour'"
+    )
+    told = [[(c["system"], c["code"]) for c in row["reason_codings"] or ()] for row in found]
+    assert sorted(told) == [[], [], [(SNOMED, "233604007"), (ICD10, "J18.9"), (ICD10, "J44.9")]]
+    assert {(row["reason_system"], row["reason_code"]) for row in found} == {(None, None)}
 
 
 @pytest.mark.parametrize("entity", ["condition", "allergy_intolerance"])
