@@ -7,7 +7,13 @@ split into asthma (J45, J46) and the rest, because people return to hospital for
 Where illnesses are counted or weighed, the two are one again; so are the two grades of diabetes, of liver disease
 and of cancer, the graver counting, as usual for the Charlson index (Quan et al., Am J Epidemiol 2011; 173: 676-682).
 
-Codes are prefixes without the dot. They fit ICD-10 and ICD-10-CM; other code systems belong to no group.
+A category that stands alone (E11) is not on Quan's lists where these name some of its subcategories. It tells no more
+than the subcategory "unspecified" (E11.9), so it belongs where that one does, and nowhere where that one is not listed
+(I25, K71). Z49 is whole: all its subcategories of ICD-10 are listed. E11.A, a code of ICD-10-CM younger than the lists,
+is diabetes without complications, in remission.
+
+Codes are prefixes without the dot; with $ it is that category alone. They fit ICD-10 and ICD-10-CM; other code systems
+belong to no group.
 """
 
 from __future__ import annotations
@@ -19,8 +25,9 @@ from dataclasses import dataclass
 class Group:
     """A comorbidity group.
 
-    prefixes: ICD-10 codes without the dot. lace_weight: points in LACE's comorbidity part. illness: groups of one
-    illness count once, with the greatest weight; by default a group is an illness of its own.
+    prefixes: beginnings of ICD-10 codes without the dot, or a category and $. lace_weight: points in LACE's comorbidity
+    part. illness: groups of one illness count once, with the greatest weight; by default a group is an illness of its
+    own.
     """
 
     name: str
@@ -35,7 +42,7 @@ class Group:
         return f"^({'|'.join(self.prefixes.split())})"
 
 
-_DIABETES_PLAIN = " ".join(f"E1{kind}{end}" for kind in "01234" for end in "01689")
+_DIABETES_PLAIN = "E11A " + " ".join(f"E1{kind}{end}" for kind in "01234" for end in "01689$")
 _DIABETES_COMPLICATED = " ".join(f"E1{kind}{end}" for kind in "01234" for end in "23457")
 
 GROUPS: tuple[Group, ...] = (
@@ -43,13 +50,13 @@ GROUPS: tuple[Group, ...] = (
     Group(
         "heart_failure",
         "heart failure",
-        "I099 I110 I130 I132 I255 I420 I425 I426 I427 I428 I429 I43 I50 P290",
+        "I09$ I099 I110 I130 I132 I255 I42$ I420 I425 I426 I427 I428 I429 I43 I50 P290",
         2,
     ),
     Group(
         "vascular",
         "disease of the arteries",
-        "I70 I71 I731 I738 I739 I771 I790 I792 K551 K558 K559 Z958 Z959",
+        "I70 I71 I73$ I731 I738 I739 I771 I790 I792 K55$ K551 K558 K559 Z95$ Z958 Z959",
         1,
     ),
     Group(
@@ -62,7 +69,7 @@ GROUPS: tuple[Group, ...] = (
     Group(
         "lung",
         "chronic lung disease",
-        "I278 I279 J40 J41 J42 J43 J44 J47 J60 J61 J62 J63 J64 J65 J66 J67 J684 J701 J703",
+        "I27$ I278 I279 J40 J41 J42 J43 J44 J47 J60 J61 J62 J63 J64 J65 J66 J67 J684 J701 J703",
         2,
         "lung",
     ),
@@ -72,24 +79,24 @@ GROUPS: tuple[Group, ...] = (
     Group(
         "liver_mild",
         "liver disease",
-        "B18 K700 K701 K702 K703 K709 K713 K714 K715 K717 K73 K74 K760 K762 K763 K764 K768 K769 Z944",
+        "B18 K70$ K700 K701 K702 K703 K709 K713 K714 K715 K717 K73 K74 K76$ K760 K762 K763 K764 K768 K769 Z944",
         2,
         "liver",
     ),
     Group(
         "liver_severe",
         "severe liver disease",
-        "I850 I859 I864 I982 K704 K711 K721 K729 K765 K766 K767",
+        "I85$ I850 I859 I864 I982 K704 K711 K72$ K721 K729 K765 K766 K767",
         4,
         "liver",
     ),
     Group("diabetes", "diabetes", _DIABETES_PLAIN, 1, "diabetes"),
     Group("diabetes_complicated", "diabetes with complications", _DIABETES_COMPLICATED, 2, "diabetes"),
-    Group("paralysis", "paralysis", "G041 G114 G801 G802 G81 G82 G830 G831 G832 G833 G834 G839"),
+    Group("paralysis", "paralysis", "G041 G114 G801 G802 G81 G82 G83$ G830 G831 G832 G833 G834 G839"),
     Group(
         "kidney",
         "chronic kidney disease",
-        "I120 I131 N032 N033 N034 N035 N036 N037 N052 N053 N054 N055 N056 N057 N18 N19 N250 Z490 Z491 Z492 Z940 Z992",
+        "I120 I131 N032 N033 N034 N035 N036 N037 N052 N053 N054 N055 N056 N057 N18 N19 N250 Z49 Z940 Z992",
         2,
     ),
     Group(
@@ -107,10 +114,10 @@ GROUPS: tuple[Group, ...] = (
     Group(
         "arrhythmia",
         "irregular heartbeat",
-        "I441 I442 I443 I456 I459 I47 I48 I49 R000 R001 R008 T821 Z450 Z950",
+        "I441 I442 I443 I45$ I456 I459 I47 I48 I49 R000 R001 R008 T821 Z450 Z950",
     ),
     Group("depression", "depression", "F204 F313 F314 F315 F32 F33 F341 F412 F432"),
-    Group("alcohol", "alcohol disorder", "F10 E52 G621 I426 K292 K700 K703 K709 T51 Z502 Z714 Z721"),
+    Group("alcohol", "alcohol disorder", "F10 E52 G621 I426 K292 K70$ K700 K703 K709 T51 Z502 Z714 Z721"),
     Group("drugs", "drug disorder", "F11 F12 F13 F14 F15 F16 F18 F19 Z715 Z722"),
     Group("fluid", "fluid or electrolyte disorder", "E222 E86 E87"),
     Group("thyroid", "underactive thyroid", "E00 E01 E02 E03 E890"),

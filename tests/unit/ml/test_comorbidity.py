@@ -1,4 +1,4 @@
-"""Which comorbidity groups a code of ICD-10-CM belongs to."""
+"""Which comorbidity groups a code of ICD-10 or ICD-10-CM belongs to; a category alone is its unspecified code."""
 
 from __future__ import annotations
 
@@ -27,6 +27,30 @@ C78.00  | metastatic
 E87.1   | fluid
 F32.A   | depression
 Z00.00  | -
+E11     | diabetes
+E14     | diabetes
+E11.A   | diabetes
+E10.A1  | -
+E11.65  | diabetes
+I09     | heart_failure
+I42     | heart_failure
+I73     | vascular
+K55     | vascular
+Z95     | vascular
+I27     | lung
+K70     | liver_mild alcohol
+K76     | liver_mild
+K76.82  | liver_mild
+I85     | liver_severe
+K72     | liver_severe
+G83     | paralysis
+Z49     | kidney
+I45     | arrhythmia
+I11     | hypertension
+I25     | -
+K71     | -
+N03     | -
+Z94     | -
 """
 
 
