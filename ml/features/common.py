@@ -31,6 +31,33 @@ PRESSURE_DRUG = Windowed(
 """The ATC groups of antihypertensives, diuretics, beta and calcium channel blockers, and the renin-angiotensin
 system."""
 
+_CHARLSON_WEIGHTS = (
+    ("heart_attack", 1),
+    ("heart_failure", 1),
+    ("vascular", 1),
+    ("stroke", 1),
+    ("dementia", 1),
+    ("rheumatic", 1),
+    ("ulcer", 1),
+    ("paralysis", 2),
+    ("kidney", 2),
+    ("hiv", 6),
+)
+"""Of groups that stand for one illness alone; the others are below, the graver counting."""
+_CHARLSON = " + ".join(
+    (
+        *(f"{weight} * has_{name}" for name, weight in _CHARLSON_WEIGHTS),
+        "greatest(has_lung, has_asthma)",
+        "greatest(has_liver_mild, 3 * has_liver_severe)",
+        "greatest(has_diabetes, 2 * has_diabetes_complicated)",
+        "greatest(2 * has_cancer, 6 * has_metastatic)",
+        "least(greatest(floor((age_years - 40) / 10), 0), 4)",
+    )
+)
+CHARLSON_AGE = Derived(Feature("charlson_age_points", "number", "Charlson index with age"), _CHARLSON)
+"""Charlson's comorbidity index with a point for each decade from 50 on, at most four: M. Charlson et al., J Chronic Dis
+1987; 40: 373-383 (weights), and J Clin Epidemiol 1994; 47: 1245-1251 (age). Groups: ``comorbidity``."""
+
 
 def age_and_sex() -> tuple[Derived, ...]:
     """From the columns ``age_years`` and ``sex`` of the case."""

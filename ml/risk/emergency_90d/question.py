@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ml.features import common
 from ml.features.people import PEOPLE
 from ml.risk.declared import Outcome, Risk
 
@@ -12,7 +13,11 @@ RISK = Risk(
     alert_budget=0.05,
     view=PEOPLE,
     outcome=Outcome("attendance", "true"),
+    own=(common.CHARLSON_AGE,),
     valid_days=30,
-    baselines={"visits of the year before": "emergency_visits_365d"},
+    baselines={
+        "visits of the year before": "emergency_visits_365d",
+        "Charlson index with age": "charlson_age_points",
+    },
     mitigation="Offer a named contact, a care plan and a review of medicines.",
 )

@@ -2,35 +2,10 @@
 
 from __future__ import annotations
 
-from ml.features import Derived
+from ml.features import Derived, common
 from ml.features.people import PEOPLE
 from ml.question import Feature
 from ml.risk.declared import NO_REASON, Outcome, Risk
-
-CHARLSON_WEIGHTS = (
-    ("heart_attack", 1),
-    ("heart_failure", 1),
-    ("vascular", 1),
-    ("stroke", 1),
-    ("dementia", 1),
-    ("rheumatic", 1),
-    ("ulcer", 1),
-    ("paralysis", 2),
-    ("kidney", 2),
-    ("hiv", 6),
-)
-"""Of groups that stand for one illness alone; the others are below, the graver counting."""
-CHARLSON = " + ".join(
-    (
-        *(f"{weight} * has_{name}" for name, weight in CHARLSON_WEIGHTS),
-        "greatest(has_lung, has_asthma)",
-        "greatest(has_liver_mild, 3 * has_liver_severe)",
-        "greatest(has_diabetes, 2 * has_diabetes_complicated)",
-        "greatest(2 * has_cancer, 6 * has_metastatic)",
-        "least(greatest(floor((age_years - 40) / 10), 0), 4)",
-    )
-)
-"""Charlson's comorbidity index with a point for each decade from 50 on (at most four)."""
 
 
 def _of_year(name: str, words: str, function: str) -> Derived:
@@ -48,7 +23,7 @@ RISK = Risk(
     view=PEOPLE,
     outcome=Outcome("admission", "not is_planned and reason_code rlike '^J1[2-8]'", NO_REASON),
     own=(
-        Derived(Feature("charlson_age_points", "number", "Charlson index with age"), CHARLSON),
+        common.CHARLSON_AGE,
         _of_year("winter_wave", "time of year: 1 in January, -1 in July", "cos"),
         _of_year("spring_wave", "time of year: 1 in April, -1 in October", "sin"),
     ),

@@ -258,8 +258,6 @@ def test_published_scores_follow_their_papers(spark: SparkSession) -> None:
     assert scored(spark, "diabetes_2y", "findrisc_points", [{}]) == [3 + 1 + 0 + 5]
     has_bled = scored(spark, "gastrointestinal_180d", "has_bled_points", [{}])
     assert has_bled == [1 + 1 + 1], "kidneys, anaemia, a pain killer"
-    charlson = scored(spark, "pneumonia_90d", "charlson_age_points", [{}])
-    assert charlson == [2], "61: two decades from 50 on"
     [pressure] = scored(spark, "hypertension_2y", "framingham_pressure", [{}])
     four_years = 1 - 2.718281828 ** -(2.718281828 ** ((1.386294 + pressure) / 0.876925))
     assert 0.2 < four_years < 0.4
@@ -303,6 +301,42 @@ def test_rules_of_complaints_follow_their_guidelines(
     people = [{name: float(str(value)) for name, value in row.items()} for row in gold.text_table(table)]
     expected = [person.pop("points") for person in people]
     assert scored(spark, question, score, people) == expected
+
+
+# Charlson 1987: ones, twos, three and sixes; of one illness the graver counts. 1994: a point a decade from 50 on.
+CHARLSON = """
+age_years | groups                                                             | points
+49        | -                                                                  | 0
+50        | -                                                                  | 1
+59        | -                                                                  | 1
+60        | -                                                                  | 2
+79        | -                                                                  | 3
+95        | -                                                                  | 4
+40        | heart_attack heart_failure vascular stroke dementia rheumatic ulcer | 7
+40        | lung asthma                                                        | 1
+40        | liver_mild                                                         | 1
+40        | liver_mild liver_severe                                            | 3
+40        | diabetes                                                           | 1
+40        | diabetes diabetes_complicated                                      | 2
+40        | paralysis kidney                                                   | 4
+40        | cancer                                                             | 2
+40        | cancer metastatic                                                  | 6
+40        | hiv                                                                | 6
+40        | hypertension arrhythmia depression alcohol drugs fluid thyroid     | 0
+72        | heart_failure diabetes                                             | 5
+"""
+
+
+@pytest.mark.parametrize("question", ["emergency_90d", "pneumonia_90d"])
+def test_the_charlson_index_follows_its_papers(spark: SparkSession, question: str) -> None:
+    told = gold.text_table(CHARLSON)
+    people = [
+        {"age_years": float(str(row["age_years"]))}
+        | {f"has_{group}": 1.0 for group in (row["groups"] or "").split()}
+        for row in told
+    ]
+    expected = [float(str(row["points"])) for row in told]
+    assert scored(spark, question, "charlson_age_points", people) == expected
 
 
 def test_the_time_of_year_goes_round(facts: Facts) -> None:
