@@ -19,6 +19,10 @@ RULE = """
 """
 """2: refer; 1: an X-ray of the chest; 0: neither."""
 
+REFERRED_FROM = 0.03
+"""The positive predictive value from which on people are referred: NICE, "Suspected cancer: recognition and referral"
+(NG12, 2015)."""
+
 RISK = Risk(
     name="lung_cancer_180d",
     title="Diagnosis of lung cancer within 180 days",
@@ -43,4 +47,5 @@ RISK = Risk(
     valid_days=30,
     baselines={"referral rule": "referral_rule_points"},
     mitigation="Offer an X-ray of the chest, and refer if it or the complaints ask for it.",
+    cost_ratio=REFERRED_FROM / (1 - REFERRED_FROM),
 )

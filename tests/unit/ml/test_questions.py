@@ -6,11 +6,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from jobs.errors import CitywellError
+from ml import training
 from ml.features import Derived, Facts
 from ml.features.comorbidity import GROUPS
 from ml.features.people import PEOPLE
@@ -261,6 +263,24 @@ def test_published_scores_follow_their_papers(spark: SparkSession) -> None:
     [pressure] = scored(spark, "hypertension_2y", "framingham_pressure", [{}])
     four_years = 1 - 2.718281828 ** -(2.718281828 ** ((1.386294 + pressure) / 0.876925))
     assert 0.2 < four_years < 0.4
+
+
+@pytest.mark.parametrize(
+    ("risks", "line", "alerts"),
+    [
+        pytest.param(np.linspace(0.0001, 0.0201, 1000), 0.03, 0, id="nobody has a risk that is referred"),
+        pytest.param(np.repeat([0.001, 0.03], [995, 5]), 0.03, 5, id="a few have it"),
+        pytest.param(np.linspace(0.0002, 0.2, 1000), 0.1982, 10, id="more than a team can act on have it"),
+    ],
+)
+def test_an_alert_for_lung_cancer_is_of_a_risk_that_is_referred(
+    risks: np.ndarray, line: float, alerts: int
+) -> None:
+    """NG12 refers from 3 % on, and a team can act on 1 %: the higher line counts."""
+    question = questions.load("lung_cancer_180d").question
+    lines = training.draw_lines(question, risks, np.arange(1000) < 5)
+    assert lines.high == pytest.approx(line, abs=1e-6)
+    assert sum(lines.band(risk) == "high" for risk in risks) == alerts
 
 
 # NG12: at 40 and older coughing blood is referred (2); two of the other complaints, or one of who has ever smoked, are
