@@ -10,7 +10,7 @@ counts and shares, never a record. Each module judges a part:
     surroundings  exposures, and readings that no instrument can have made
     dispensing    packs by person and medication (``packs``)
     consent       what came without it
-    risks         the models, and scores at the hospitals
+    risks         the models, by true risks or planted declines, and scores at the hospitals
     mining        clusters, rules, anomalies and outbreaks that mining found
     forecasts     the forecasting models in use
 

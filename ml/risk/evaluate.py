@@ -10,19 +10,22 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from sklearn.pipeline import Pipeline
 
 from jobs.errors import CitywellError
 from ml import metrics, models, registry
-from ml.metrics import Estimate
+from ml.metrics import FEWEST_EVENTS, Estimate
 from ml.question import Cases
 from ml.recalibration import cross_fitted, method_of, taken_apart
 from ml.risk import meaning, pipeline, questions
-from ml.risk.truth import true_risks
-from ml.training import grouped_folds, out_of_fold, split
+from ml.risk.truth import planted_declines, true_risks
+from ml.training import Split, grouped_folds, out_of_fold, split
 
 MOST_GAP = 0.03
 MOST_CALIBRATION_ERROR = 0.02
+JUDGED_BY_DECLINES = "deterioration_7d"
+"""The question whose risk the key does not tell: what it tells is which declines were planted for devices to see."""
 LEAST_EVENTS = 600
 """Of a test part, below which nothing is claimed of its figures."""
 
@@ -88,6 +91,48 @@ def compare(cases: Cases, probability: np.ndarray, truth: np.ndarray, tested: in
 
 
 @dataclass(frozen=True)
+class Declines:
+    """How a model tells cases whose time holds the admission of a planted decline from the others, of people whom the
+    key knows.
+
+    cases, declines: all, and those before such an admission. auroc: of the model. over_hazard: how much higher that is
+    than the AUROC of the person's true hazard of emergency care, which knows of no decline; paired, on the cases that
+    have one. Both are None where fewer than FEWEST_EVENTS declines, or other cases, could be compared. alerted, alerts:
+    shares of the declines, and of all cases, at or above the alert line; of nothing 0.
+    """
+
+    cases: int
+    declines: int
+    auroc: Estimate | None
+    over_hazard: Estimate | None
+    alerted: float
+    alerts: float
+
+
+def compare_declines(
+    probability: np.ndarray, person: np.ndarray, alert_line: float, is_before: np.ndarray, hazard: np.ndarray
+) -> Declines:
+    """A model's probabilities of cases against the declines of ``truth.of_declines``; all of one length."""
+    known = ~np.isnan(is_before)
+    y, p, who, hazard = is_before[known].astype(np.int64), probability[known], person[known], hazard[known]
+    auroc = over_hazard = None
+    rows = ~np.isnan(hazard)
+    if _is_enough(y):
+        auroc = metrics.estimate(metrics.auroc, y, p, who)
+    if _is_enough(y[rows]):
+        over_hazard = metrics.difference(metrics.auroc, y[rows], p[rows], hazard[rows], who[rows])
+    is_alert = p >= alert_line
+    return Declines(
+        cases=len(y),
+        declines=int(y.sum()),
+        auroc=auroc,
+        over_hazard=over_hazard,
+        alerted=_share(is_alert[y == 1]),
+        alerts=_share(is_alert),
+    )
+
+
+@dataclass(frozen=True)
 class Learnt:
     """champion: AUROC of the model in use on the test part, from whose patients no champion has learnt, whatever
     linkage has made of them since. making: what models made as it is have learnt."""
@@ -109,6 +154,44 @@ def learnt_against_truth(
     champion or no answer key, when features no longer mean what the champion has learnt, or the key does not fit the
     cases.
     """
+    champion = _champion(name, as_of)
+    probability = unseen(champion.model.pipeline, champion.cases)
+    truth = true_risks(name, champion.rows, answer_key)
+    return Learnt(
+        champion=champion.auroc(),
+        making=compare(champion.cases, probability, truth, tested=int(champion.test.y.sum())),
+    )
+
+
+def declines_found(
+    name: str, as_of: datetime | str | None = None, answer_key: Path | None = None
+) -> tuple[Estimate, Declines]:
+    """AUROC of the champion of question ``name`` on its test part, and how it finds the declines planted there; as_of,
+    answer_key and what is raised as of :func:`learnt_against_truth`."""
+    champion = _champion(name, as_of)
+    is_before, hazard = planted_declines(name, champion.rows.take(champion.parts.test), answer_key)
+    found = compare_declines(
+        champion.probability, champion.test.person, champion.model.lines.high, is_before, hazard
+    )
+    return champion.auroc(), found
+
+
+@dataclass(frozen=True)
+class _Champion:
+    """A model in use, all labelled cases of its question (rows: as a table), and its probabilities of the test part."""
+
+    model: registry.Model
+    rows: pa.Table
+    cases: Cases
+    parts: Split
+    test: Cases
+    probability: np.ndarray
+
+    def auroc(self) -> Estimate:
+        return metrics.estimate(metrics.auroc, self.test.y, self.probability, self.test.person)
+
+
+def _champion(name: str, as_of: datetime | str | None) -> _Champion:
     holder = registry.champion(name)
     if holder is None:
         raise CitywellError("There is no champion yet.", where=name, do="run the train DAG first")
@@ -116,14 +199,10 @@ def learnt_against_truth(
     model = meaning.load(risk, holder)
     rows = pipeline.labelled(pipeline.training_rows(name, as_of))
     cases = pipeline.cases(risk, rows)
-    test = cases.take(split(risk.question, cases).test)
+    parts = split(risk.question, cases)
+    test = cases.take(parts.test)
     in_use = models.predict(model.pipeline, test.x[list(model.features)])
-    probability = unseen(model.pipeline, cases)
-    truth = true_risks(name, rows, answer_key)
-    return Learnt(
-        champion=metrics.estimate(metrics.auroc, test.y, in_use, test.person),
-        making=compare(cases, probability, truth, tested=int(test.y.sum())),
-    )
+    return _Champion(model, rows, cases, parts, test, in_use)
 
 
 def unseen(pipeline: Pipeline, cases: Cases) -> np.ndarray:
@@ -133,3 +212,11 @@ def unseen(pipeline: Pipeline, cases: Cases) -> np.ndarray:
     plain, mapping = taken_apart(pipeline)
     raw = out_of_fold(plain, cases, folds)
     return raw if mapping is None else cross_fitted(method_of(mapping), raw, cases.y, folds)
+
+
+def _is_enough(y: np.ndarray) -> bool:
+    return min(int(y.sum()), int((1 - y).sum())) >= FEWEST_EVENTS
+
+
+def _share(is_so: np.ndarray) -> float:
+    return float(is_so.mean()) if len(is_so) else 0.0

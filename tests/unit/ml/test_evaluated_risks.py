@@ -13,7 +13,7 @@ from infra.evaluate import risks
 from ml import registry
 from ml.metrics import Estimate
 from ml.risk import evaluate, truth
-from ml.risk.evaluate import Comparison, Learnt
+from ml.risk.evaluate import Comparison, Declines, Learnt
 
 SEEN = {"hospital_north": pa.scalar(datetime(2026, 1, 1, tzinfo=UTC), pa.timestamp("ms", tz="UTC"))}
 MAKING = Comparison(
@@ -32,6 +32,16 @@ OF_QUESTION = {
     "lung_cancer_180d": replace(MAKING, tested=599),
     "diabetes_2y": replace(MAKING, tested=599, gap=Estimate(0.06, 0.031, 0.09)),
 }
+
+
+DECLINES = Declines(
+    cases=4800,
+    declines=17,
+    auroc=Estimate(0.9, 0.84, 0.95),
+    over_hazard=Estimate(0.2, -0.01, 0.3),
+    alerted=0.6471,
+    alerts=0.05,
+)
 
 
 @pytest.fixture
@@ -70,6 +80,37 @@ def test_a_champion_that_ranks_no_better_than_chance_is_told(lines: list[str]) -
 def test_a_question_without_a_champion_is_told_and_of_readmission_it_is_a_fault(lines: list[str]) -> None:
     assert "readmission_30d_champion 0 versions ==1 short" in lines
     assert "tuberculosis_180d_champion 0 versions - told of 1" in lines
+    assert "deterioration_7d_champion 0 versions - told of 1" in lines
+
+
+def test_deterioration_is_judged_by_the_declines_it_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(risks, "is_published", lambda table: True)
+    monkeypatch.setattr(truth, "told", lambda key: [])
+    monkeypatch.setattr(registry, "champion", lambda name: "a version")
+    monkeypatch.setattr(
+        evaluate, "declines_found", lambda name, answer_key: (Estimate(0.8, 0.7, 0.9), DECLINES)
+    )
+    monkeypatch.setattr(risks.tasks, "verify_hospitals", lambda at, but: {})
+    assert [str(line) for line in risks.figures(Path("key"), SEEN)][:-1] == [
+        "deterioration_7d_champion 0.8 AUROC(0.700..0.900) low>0.5 pass",
+        "deterioration_7d_declines 0.9 AUROC(0.840..0.950) low>0.5 pass of 17",
+        "deterioration_7d_declines_over_hazard 0.2 AUROC(-0.010..0.300) low>0 short",
+        "deterioration_7d_declines_alerted 0.6471 share - told of 17",
+        "deterioration_7d_alerts 0.05 share - told of 4800",
+    ]
+
+
+def test_few_declines_are_told_and_not_judged() -> None:
+    few = replace(DECLINES, declines=9, auroc=None, over_hazard=None, alerted=0.5556)
+    assert [str(line) for line in risks.of_declines("deterioration_7d", few)] == [
+        "deterioration_7d_declines 9 cases - told of 4800",
+        "deterioration_7d_declines_alerted 0.5556 share - told of 9",
+        "deterioration_7d_alerts 0.05 share - told of 4800",
+    ]
+    none = replace(few, declines=0)
+    assert [str(line) for line in risks.of_declines("deterioration_7d", none)] == [
+        "deterioration_7d_declines 0 cases - told of 4800"
+    ]
 
 
 def test_nothing_is_said_before_somebody_is_scored(monkeypatch: pytest.MonkeyPatch) -> None:

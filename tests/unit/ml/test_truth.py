@@ -51,9 +51,51 @@ one     | 2025-02-01 | -    | no       | the key tells of quarters alone
 """
 
 
-def rows_of(people: Sequence[str], at: Sequence[pd.Timestamp], source: str = NORTH) -> pa.Table:
-    starts_at = pa.array(at, pa.timestamp("us", tz="UTC"))
-    return pa.table({"person_key": people, "starts_at": starts_at, "source": [source] * len(people)})
+# Of a case, asked about on a Monday, 2025-01-13: the person's declines' admissions; whether one is in its week.
+DECLINED = """
+person  | is_before | hazard | why
+one     | 1         | 0.2    | the last instant of the week; a second one is later
+two     | 0         | 0.1    | the decline has begun, and the admission is on the next Monday
+three   | 1         | -      | the first instant of the week; of the hazard nothing is told
+four    | 0         | -      | admitted the moment before; a hazard that is told later is not known yet
+five    | 0         | 0.3    | never declined
+part    | -         | -      | a person who is two in the lake
+nobody  | -         | -      | not of this city
+"""
+DECLINES = pd.DataFrame(
+    [
+        (1, "2025-01-19T23:59:59.999Z"),
+        (1, "2025-01-25T10:00:00Z"),
+        (2, "2025-01-20T00:00:00Z"),
+        (3, "2025-01-13T00:00:00Z"),
+        (4, "2025-01-12T23:59:59.999Z"),
+        (6, "2025-01-15T10:00:00Z"),
+    ],
+    columns=["person_id", "admitted_at"],
+)
+DECLINES["admitted_at"] = pd.to_datetime(DECLINES["admitted_at"], format="ISO8601").dt.as_unit("ms")
+HAZARDS = pd.DataFrame(
+    {
+        "person_id": [1, 1, 1, 2, 4, 5],
+        "at": pd.Series([QUARTER, NEXT, QUARTER - pd.Timedelta(days=92), QUARTER, NEXT, QUARTER]).dt.as_unit(
+            "ms"
+        ),
+        "emergency_90d": [0.2, 0.9, 0.8, 0.1, 0.7, 0.3],
+    }
+)
+MONDAY = pd.Timestamp("2025-01-13", tz="UTC")
+
+
+def rows_of(
+    people: Sequence[str], at: Sequence[pd.Timestamp], source: str = NORTH, days: int = 7
+) -> pa.Table:
+    starts_at, ends_at = (
+        pa.array([moment + pd.Timedelta(days=later) for moment in at], pa.timestamp("us", tz="UTC"))
+        for later in (0, days)
+    )
+    return pa.table(
+        {"person_key": people, "starts_at": starts_at, "ends_at": ends_at, "source": [source] * len(people)}
+    )
 
 
 def test_a_case_has_the_risk_of_its_person_at_its_instant() -> None:
@@ -65,6 +107,21 @@ def test_a_case_has_the_risk_of_its_person_at_its_instant() -> None:
         None if row["risk"] is None else float(row["risk"]) for row in rows
     ]
     assert ["yes" if one else "no" for one in is_known] == [row["is_known"] for row in rows]
+
+
+def test_a_case_comes_before_the_admission_of_a_decline_only_if_that_is_within_its_time() -> None:
+    rows = gold.text_table(DECLINED)
+    asked = [str(row["person"]) for row in rows]
+    people = pd.DataFrame(
+        {
+            "person_id": [1, 2, 3, 4, 5, 6, 6],
+            "person_key": ["one", "two", "three", "four", "five", "part", "other"],
+        }
+    )
+    found = truth.of_declines(rows_of(asked, [MONDAY] * len(asked)), DECLINES, HAZARDS, people)
+    for column, values in zip(("is_before", "hazard"), found, strict=True):
+        expected = [np.nan if row[column] is None else float(row[column]) for row in rows]
+        np.testing.assert_array_equal(values, expected)
 
 
 @pytest.fixture
@@ -89,7 +146,9 @@ def key(lake: TestLake, tmp_path: Path) -> Path:
     folder.mkdir()
     persons = {"person_id": [1, 1, 2], "source": [NORTH, HARBOUR, NORTH], "patient_id": ["a", "a", "b"]}
     pd.DataFrame(persons).to_parquet(folder / "persons.parquet")
-    RISKS.to_parquet(folder / "true_risks.parquet")
+    hazards = HAZARDS[HAZARDS["person_id"] < 3]
+    RISKS.merge(hazards, "left", ["person_id", "at"]).to_parquet(folder / "true_risks.parquet")
+    DECLINES.to_parquet(folder / "declines.parquet")
     stays = {"source": [NORTH, NORTH], "encounter_id": ["s1", "s2"], "true_risk": [0.15, 0.25]}
     pd.DataFrame(stays).to_parquet(folder / "discharges.parquet")
     return folder
@@ -99,6 +158,17 @@ def test_people_are_found_by_their_patients_pseudonyms(key: Path) -> None:
     rows = rows_of(["two", "one"], [QUARTER, NEXT])
     found = truth.true_risks("pneumonia_90d", rows, key)
     np.testing.assert_array_equal(found, [np.nan, 0.2])
+
+
+def test_planted_declines_are_found_by_the_patients_pseudonyms(key: Path) -> None:
+    rows = pa.concat_tables(
+        [rows_of(["two", "one"], [MONDAY] * 2), rows_of(["given"], [MONDAY], source="hospital_given")]
+    )
+    is_before, hazard = truth.planted_declines("deterioration_7d", rows, key)
+    np.testing.assert_array_equal(is_before, [0, 1, np.nan])
+    np.testing.assert_array_equal(hazard, [0.1, 0.2, np.nan])
+    with pytest.raises(CitywellError, match="does not know 1 of 2 cases of deterioration_7d"):
+        truth.planted_declines("deterioration_7d", rows_of(["one", "x"], [MONDAY] * 2), key)
 
 
 def test_what_the_city_does_not_play_has_no_true_risk_and_is_no_fault_of_the_key(key: Path) -> None:
@@ -128,7 +198,7 @@ def test_the_key_of_another_city_is_refused(key: Path) -> None:
 
 
 def test_a_risk_that_the_key_does_not_tell_is_named(key: Path, tmp_path: Path) -> None:
-    assert truth.told(key) == ["pneumonia_90d", "readmission_30d"]
+    assert truth.told(key) == ["emergency_90d", "pneumonia_90d", "readmission_30d"]
     with pytest.raises(CitywellError, match="tells no true risk of diabetes_2y"):
         truth.true_risks("diabetes_2y", rows_of(["one"], [QUARTER]), key)
     with pytest.raises(CitywellError, match="There is no answer key"):
@@ -193,3 +263,49 @@ def test_nothing_can_be_compared_without_events() -> None:
     cases, risk = cases_of(50)
     with pytest.raises(CitywellError, match="nothing can be compared"):
         evaluate.compare(cases, risk, np.where(cases.y == 1, np.nan, risk), tested=0)
+
+
+def weeks(people: int, declines: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Four weeks of each person: who; 1 in the last week of the first so many, 0 otherwise; and the person's hazard."""
+    person = np.repeat(np.arange(people), 4)
+    is_before = ((np.arange(4 * people) % 4 == 3) & (person < declines)).astype(float)
+    return person, is_before, np.random.default_rng(0).random(people)[person]
+
+
+def test_who_sees_declines_finds_more_than_who_knows_hazards_alone() -> None:
+    person, is_before, hazard = weeks(100, 20)
+    seeing = evaluate.compare_declines(
+        np.where(is_before == 1, 0.9, hazard / 2), person, 0.49, is_before, hazard
+    )
+    assert (seeing.cases, seeing.declines) == (400, 20)
+    assert seeing.auroc is not None
+    assert seeing.auroc.low == 1.0
+    assert seeing.over_hazard is not None
+    assert seeing.over_hazard.low > 0.2
+    assert seeing.alerted == 1.0
+    assert 20 / 400 <= seeing.alerts < 0.1
+    blind = evaluate.compare_declines(hazard, person, 2.0, is_before, hazard)
+    assert blind.over_hazard is not None
+    assert blind.over_hazard.value == blind.over_hazard.high == 0.0
+    assert (blind.alerted, blind.alerts) == (0.0, 0.0)
+
+
+def test_of_few_declines_nothing_is_estimated() -> None:
+    person, is_before, hazard = weeks(100, 9)
+    found = evaluate.compare_declines(hazard, person, 2.0, is_before, hazard)
+    assert (found.declines, found.auroc, found.over_hazard) == (9, None, None)
+    none = evaluate.compare_declines(hazard, person, 0.0, np.zeros(400), hazard)
+    assert (none.declines, none.auroc, none.alerted, none.alerts) == (0, None, 0.0, 1.0)
+
+
+def test_people_whom_the_key_does_not_know_are_no_cases_without_a_decline() -> None:
+    person, is_before, hazard = weeks(100, 20)
+    p = is_before.copy()
+    p[person >= 50] = 1.0
+    found = evaluate.compare_declines(p, person, 0.5, np.where(person >= 50, np.nan, is_before), hazard)
+    assert (found.cases, found.declines, found.alerts) == (200, 20, 0.1)
+    assert found.auroc is not None
+    assert found.auroc.value == 1.0
+    few_hazards = np.where(person < 11, np.nan, hazard)
+    found = evaluate.compare_declines(p, person, 0.5, is_before, few_hazards)
+    assert found.over_hazard is None
