@@ -67,18 +67,19 @@ def _learnt(name: str, key: Path) -> Iterator[Line]:
 def _declines(name: str, key: Path) -> Iterator[Line]:
     from ml.risk.evaluate import declines_found
 
-    champion, found = declines_found(name, answer_key=key)
-    yield _above(f"{name}_champion", champion, CHANCE)
-    yield from of_declines(name, found)
+    found = declines_found(name, answer_key=key)
+    yield _above(f"{name}_champion", found.champion, CHANCE)
+    yield from of_declines(name, found.declines, found.over_hazard)
 
 
-def of_declines(name: str, found: Declines) -> Iterator[Line]:
-    """Whether a model finds planted declines, and better than who knows each person's hazard but no device; beside it
-    the shares of the declines and of all cases that are alerts. Of few declines only their number is told."""
+def of_declines(name: str, found: Declines, over_hazard: Estimate | None) -> Iterator[Line]:
+    """Whether a model finds planted declines, and models made as it is do so better than who knows each person's hazard
+    but no device; beside it the shares of the declines and of all cases that are alerts. Of few declines only their
+    number is told."""
     few = told(f"{name}_declines", found.declines, "cases", found.cases)
     yield few if found.auroc is None else _above(f"{name}_declines", found.auroc, CHANCE, found.declines)
-    if found.over_hazard is not None:
-        yield _above(f"{name}_declines_over_hazard", found.over_hazard, 0)
+    if over_hazard is not None:
+        yield _above(f"{name}_declines_over_hazard", over_hazard, 0)
     if found.declines:
         yield told(f"{name}_declines_alerted", round(found.alerted, 4), "share", found.declines)
         yield told(f"{name}_alerts", round(found.alerts, 4), "share", found.cases)

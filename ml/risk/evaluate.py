@@ -95,41 +95,47 @@ class Declines:
     """How a model tells cases whose time holds the admission of a planted decline from the others, of people whom the
     key knows.
 
-    cases, declines: all, and those before such an admission. auroc: of the model. over_hazard: how much higher that is
-    than the AUROC of the person's true hazard of emergency care, which knows of no decline; paired, on the cases that
-    have one. Both are None where fewer than FEWEST_EVENTS declines, or other cases, could be compared. alerted, alerts:
-    shares of the declines, and of all cases, at or above the alert line; of nothing 0.
+    cases, declines: all, and those before such an admission. auroc: None where fewer than FEWEST_EVENTS declines, or
+    other cases, could be compared. alerted, alerts: shares of the declines, and of all cases, at or above the alert
+    line; of nothing 0.
     """
 
     cases: int
     declines: int
     auroc: Estimate | None
-    over_hazard: Estimate | None
     alerted: float
     alerts: float
 
 
 def compare_declines(
-    probability: np.ndarray, person: np.ndarray, alert_line: float, is_before: np.ndarray, hazard: np.ndarray
+    probability: np.ndarray, person: np.ndarray, alert_line: float, is_before: np.ndarray
 ) -> Declines:
     """A model's probabilities of cases against the declines of ``truth.of_declines``; all of one length."""
     known = ~np.isnan(is_before)
-    y, p, who, hazard = is_before[known].astype(np.int64), probability[known], person[known], hazard[known]
-    auroc = over_hazard = None
-    rows = ~np.isnan(hazard)
-    if _is_enough(y):
-        auroc = metrics.estimate(metrics.auroc, y, p, who)
-    if _is_enough(y[rows]):
-        over_hazard = metrics.difference(metrics.auroc, y[rows], p[rows], hazard[rows], who[rows])
+    y, p = is_before[known].astype(np.int64), probability[known]
     is_alert = p >= alert_line
     return Declines(
         cases=len(y),
         declines=int(y.sum()),
-        auroc=auroc,
-        over_hazard=over_hazard,
+        auroc=metrics.estimate(metrics.auroc, y, p, person[known]) if _is_enough(y) else None,
         alerted=_share(is_alert[y == 1]),
         alerts=_share(is_alert),
     )
+
+
+def over_hazard(
+    probability: np.ndarray, person: np.ndarray, is_before: np.ndarray, hazard: np.ndarray
+) -> Estimate | None:
+    """How much higher than that of the person's hazard of emergency care, which knows of no decline, the AUROC of a
+    model is between cases before the admission of a planted decline and others: paired, on the cases that have both.
+
+    All of one length; is_before, hazard: as of ``truth.of_declines``. None where there are too few to compare.
+    """
+    both = ~np.isnan(is_before) & ~np.isnan(hazard)
+    y = is_before[both].astype(np.int64)
+    if not _is_enough(y):
+        return None
+    return metrics.difference(metrics.auroc, y, probability[both], hazard[both], person[both])
 
 
 @dataclass(frozen=True)
@@ -163,17 +169,31 @@ def learnt_against_truth(
     )
 
 
+@dataclass(frozen=True)
+class DeclinesFound:
+    """champion, declines: of the model in use on its test part, as of ``Learnt``: its AUROC, and how it finds planted
+    declines. over_hazard: of models made as it is, on all labelled cases, as the test part alone has few declines."""
+
+    champion: Estimate
+    declines: Declines
+    over_hazard: Estimate | None
+
+
 def declines_found(
     name: str, as_of: datetime | str | None = None, answer_key: Path | None = None
-) -> tuple[Estimate, Declines]:
-    """AUROC of the champion of question ``name`` on its test part, and how it finds the declines planted there; as_of,
-    answer_key and what is raised as of :func:`learnt_against_truth`."""
+) -> DeclinesFound:
+    """How the champion of question ``name`` and its making find planted declines. as_of, answer_key, models of the
+    making and what is raised: as of :func:`learnt_against_truth`."""
     champion = _champion(name, as_of)
-    is_before, hazard = planted_declines(name, champion.rows.take(champion.parts.test), answer_key)
-    found = compare_declines(
-        champion.probability, champion.test.person, champion.model.lines.high, is_before, hazard
+    model, cases, test = champion.model, champion.cases, champion.test
+    is_before, hazard = planted_declines(name, champion.rows, answer_key)
+    return DeclinesFound(
+        champion=champion.auroc(),
+        declines=compare_declines(
+            champion.probability, test.person, model.lines.high, is_before[champion.parts.test]
+        ),
+        over_hazard=over_hazard(unseen(model.pipeline, cases), cases.person, is_before, hazard),
     )
-    return champion.auroc(), found
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from infra.evaluate import risks
 from ml import registry
 from ml.metrics import Estimate
 from ml.risk import evaluate, truth
-from ml.risk.evaluate import Comparison, Declines, Learnt
+from ml.risk.evaluate import Comparison, Declines, DeclinesFound, Learnt
 
 SEEN = {"hospital_north": pa.scalar(datetime(2026, 1, 1, tzinfo=UTC), pa.timestamp("ms", tz="UTC"))}
 MAKING = Comparison(
@@ -38,7 +38,6 @@ DECLINES = Declines(
     cases=4800,
     declines=17,
     auroc=Estimate(0.9, 0.84, 0.95),
-    over_hazard=Estimate(0.2, -0.01, 0.3),
     alerted=0.6471,
     alerts=0.05,
 )
@@ -84,12 +83,11 @@ def test_a_question_without_a_champion_is_told_and_of_readmission_it_is_a_fault(
 
 
 def test_deterioration_is_judged_by_the_declines_it_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = DeclinesFound(Estimate(0.8, 0.7, 0.9), DECLINES, Estimate(0.2, -0.01, 0.3))
     monkeypatch.setattr(risks, "is_published", lambda table: True)
     monkeypatch.setattr(truth, "told", lambda key: [])
     monkeypatch.setattr(registry, "champion", lambda name: "a version")
-    monkeypatch.setattr(
-        evaluate, "declines_found", lambda name, answer_key: (Estimate(0.8, 0.7, 0.9), DECLINES)
-    )
+    monkeypatch.setattr(evaluate, "declines_found", lambda name, answer_key: found)
     monkeypatch.setattr(risks.tasks, "verify_hospitals", lambda at, but: {})
     assert [str(line) for line in risks.figures(Path("key"), SEEN)][:-1] == [
         "deterioration_7d_champion 0.8 AUROC(0.700..0.900) low>0.5 pass",
@@ -101,14 +99,14 @@ def test_deterioration_is_judged_by_the_declines_it_finds(monkeypatch: pytest.Mo
 
 
 def test_few_declines_are_told_and_not_judged() -> None:
-    few = replace(DECLINES, declines=9, auroc=None, over_hazard=None, alerted=0.5556)
-    assert [str(line) for line in risks.of_declines("deterioration_7d", few)] == [
+    few = replace(DECLINES, declines=9, auroc=None, alerted=0.5556)
+    assert [str(line) for line in risks.of_declines("deterioration_7d", few, None)] == [
         "deterioration_7d_declines 9 cases - told of 4800",
         "deterioration_7d_declines_alerted 0.5556 share - told of 9",
         "deterioration_7d_alerts 0.05 share - told of 4800",
     ]
     none = replace(few, declines=0)
-    assert [str(line) for line in risks.of_declines("deterioration_7d", none)] == [
+    assert [str(line) for line in risks.of_declines("deterioration_7d", none, None)] == [
         "deterioration_7d_declines 0 cases - told of 4800"
     ]
 

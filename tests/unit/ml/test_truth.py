@@ -274,38 +274,38 @@ def weeks(people: int, declines: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 def test_who_sees_declines_finds_more_than_who_knows_hazards_alone() -> None:
     person, is_before, hazard = weeks(100, 20)
-    seeing = evaluate.compare_declines(
-        np.where(is_before == 1, 0.9, hazard / 2), person, 0.49, is_before, hazard
-    )
-    assert (seeing.cases, seeing.declines) == (400, 20)
-    assert seeing.auroc is not None
-    assert seeing.auroc.low == 1.0
-    assert seeing.over_hazard is not None
-    assert seeing.over_hazard.low > 0.2
-    assert seeing.alerted == 1.0
-    assert 20 / 400 <= seeing.alerts < 0.1
-    blind = evaluate.compare_declines(hazard, person, 2.0, is_before, hazard)
-    assert blind.over_hazard is not None
-    assert blind.over_hazard.value == blind.over_hazard.high == 0.0
-    assert (blind.alerted, blind.alerts) == (0.0, 0.0)
+    seeing = np.where(is_before == 1, 0.9, hazard / 2)
+    found = evaluate.compare_declines(seeing, person, 0.49, is_before)
+    assert (found.cases, found.declines, found.alerted) == (400, 20, 1.0)
+    assert found.auroc is not None
+    assert found.auroc.low == 1.0
+    assert 20 / 400 <= found.alerts < 0.1
+    higher, none = (evaluate.over_hazard(p, person, is_before, hazard) for p in (seeing, hazard))
+    assert higher is not None
+    assert higher.low > 0.2
+    assert none is not None
+    assert none.low == none.high == 0.0
 
 
 def test_of_few_declines_nothing_is_estimated() -> None:
     person, is_before, hazard = weeks(100, 9)
-    found = evaluate.compare_declines(hazard, person, 2.0, is_before, hazard)
-    assert (found.declines, found.auroc, found.over_hazard) == (9, None, None)
-    none = evaluate.compare_declines(hazard, person, 0.0, np.zeros(400), hazard)
+    few = evaluate.compare_declines(hazard, person, 2.0, is_before)
+    assert (few.declines, few.auroc, few.alerted, few.alerts) == (9, None, 0.0, 0.0)
+    assert evaluate.over_hazard(hazard, person, is_before, hazard) is None
+    none = evaluate.compare_declines(hazard, person, 0.0, np.zeros(400))
     assert (none.declines, none.auroc, none.alerted, none.alerts) == (0, None, 0.0, 1.0)
 
 
 def test_people_whom_the_key_does_not_know_are_no_cases_without_a_decline() -> None:
     person, is_before, hazard = weeks(100, 20)
-    p = is_before.copy()
-    p[person >= 50] = 1.0
-    found = evaluate.compare_declines(p, person, 0.5, np.where(person >= 50, np.nan, is_before), hazard)
+    is_known = person < 50
+    p = np.where(is_known, is_before, 1.0)
+    known = np.where(is_known, is_before, np.nan)
+    found = evaluate.compare_declines(p, person, 0.5, known)
     assert (found.cases, found.declines, found.alerts) == (200, 20, 0.1)
     assert found.auroc is not None
     assert found.auroc.value == 1.0
-    few_hazards = np.where(person < 11, np.nan, hazard)
-    found = evaluate.compare_declines(p, person, 0.5, is_before, few_hazards)
-    assert found.over_hazard is None
+    higher = evaluate.over_hazard(p, person, known, np.where(person == 30, np.nan, 0.1))
+    assert higher is not None
+    assert higher.value == 0.5
+    assert evaluate.over_hazard(p, person, known, np.where(person < 11, np.nan, hazard)) is None
