@@ -38,9 +38,9 @@ def to_gold(lake: TestLake, city: Sequence[str], sources: Sequence[str] = ("hosp
     return as_of
 
 
-def to_features(lake: TestLake, city: Sequence[str]) -> str:
-    """Make the city of those options, take its hospitals' records to features, and say for which instant."""
-    as_of = to_gold(lake, city)
+def to_features(lake: TestLake, city: Sequence[str], sources: Sequence[str] = ("hospital",)) -> str:
+    """Make the city of those options, take the records of those sources to features, and say for which instant."""
+    as_of = to_gold(lake, city, sources)
     timed("features", lambda: risk.build_features(as_of))
     return as_of
 
