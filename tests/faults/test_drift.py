@@ -33,7 +33,7 @@ TARGET = RISK.name
 PEOPLE = 1500
 REPLACED = 420
 """The day on which the analyser is replaced."""
-LATEST = 250
+LATEST = 200
 """Days from the change within which a training that monitoring asked for is promoted."""
 ENOUGH_TEST_EVENTS = 30
 """What a test part holds of the thousand of a city of fifty thousand people."""
@@ -228,7 +228,7 @@ def test_the_alerts_of_each_score_are_followed(moved: dict[str, Any], lake: Test
 def recovered(airflow: Airflow, moved: dict[str, Any]) -> tuple[int, str]:
     """Month by month the DAGs alone: scores set off monitoring, which sets off a training where it asks for one, and a
     new champion scores everybody. The days from the change to the training that was promoted, and its version."""
-    for day in range(131, 131 + LATEST, 30):
+    for day in range(131, LATEST + 1, 30):
         conf = {"as_of": at(REPLACED + day).isoformat()}
         publish(city(REPLACED + day))
         looked = airflow.run("monitor", set_off_by=airflow.run("score", conf))
@@ -241,13 +241,7 @@ def recovered(airflow: Airflow, moved: dict[str, Any]) -> tuple[int, str]:
         if CHAMPION in trained.announced:
             assert airflow.run("score", set_off_by=trained).state == "success"
             return day, str(made["model_version"])
-    raise AssertionError("no training was promoted")
-
-
-def test_a_training_that_monitoring_asked_for_is_promoted_within_the_stated_days(
-    recovered: tuple[int, str],
-) -> None:
-    assert recovered[0] <= LATEST
+    raise AssertionError(f"no training was promoted within {LATEST} days")
 
 
 def test_the_new_champion_recovers_and_all_is_quiet(champion: str, recovered: tuple[int, str]) -> None:
