@@ -1,9 +1,14 @@
-{#- The columns of fct_condition. `condition` is a query of staged conditions, current or superseded. -#}
+{#-
+    The columns of fct_condition. `condition` is a query of staged conditions, current or superseded. Of several codes for
+    one condition the first of ICD-10 is its code, and the first of all where none is.
+-#}
 {% macro condition_facts(condition, are_superseded=false) %}
     with
 
     condition as (
-        select *
+        select
+            *,
+            {{ icd10_coding('codings') }} as icd10
         from ({{ condition }}) as staged
         where
             not is_withdrawn
@@ -24,9 +29,11 @@
         coalesce(patient.person_key, condition.patient_key) as person_key,
         condition.patient_key,
         condition.encounter_key,
-        condition.code_system,
-        condition.code,
-        condition.code_display,
+        {% for column, part in [('code_system', 'system'), ('code', 'code'), ('code_display', 'display')] %}
+            case
+                when condition.icd10 is not null then condition.icd10.{{ part }} else condition.{{ column }}
+            end as {{ column }},
+        {% endfor %}
         condition.category_code,
         condition.clinical_status,
         condition.verification_status,

@@ -12,6 +12,7 @@ select
     code_system,
     code,
     code_display,
+    codings,
     category_code,
     clinical_status,
     verification_status,

@@ -121,7 +121,16 @@ SILVER = {
             "recorded_at": "2026-03-02",
             "recorded_precision": "day",
         },
-        {"condition_key": "c2", "patient_key": "p1", "encounter_key": "planned", "code": "J44.9"},
+        {
+            "condition_key": "c2",
+            "patient_key": "p1",
+            "encounter_key": "planned",
+            "code": "COPD",
+            "codings": [
+                {"system": "https://hospital.example/codes", "code": "COPD", "display": "lungs"},
+                {"system": "http://hl7.org/fhir/sid/icd-10-cm", "code": "J44.9", "display": None},
+            ],
+        },
         {"condition_key": "refuted", "patient_key": "p1", "code": "J18.9", "verification_status": "refuted"},
         {"condition_key": "deleted", "is_deleted": True},
     ],
