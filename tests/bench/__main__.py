@@ -10,10 +10,12 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from infra.engine.launch import Engine
 from infra.engine.sail import running_sail
 from infra.stack.postgres import throwaway
 from jobs.settings import PROJECT_DIR
@@ -30,7 +32,6 @@ from tests.bench import (
     scoring,
     whole_city,
 )
-from tests.bench.rows import Row
 from tests.support.lake import TestLake, use_home
 
 TEST_DATA = Path(os.environ.get("CITYWELL_TEST_DATA", PROJECT_DIR.parent / "shared" / "data"))
@@ -38,70 +39,34 @@ MEMORY_GIB = 8
 """Of the engine: the first build of gold is of a large city's whole history at once."""
 
 
-def load(lake: TestLake, scratch: Path) -> Iterator[Row]:
-    yield from loading.measure(lake, TEST_DATA / "synthea-150", scratch)
+@dataclass(frozen=True)
+class Stand:
+    """What a benchmark is run on: a lake of its own that is empty, a directory, and the engine."""
+
+    lake: TestLake
+    scratch: Path
+    engine: Engine
 
 
-def merge(lake: TestLake, scratch: Path) -> Iterator[Row]:
-    yield from merging.measure(lake)
-
-
-def link(lake: TestLake, scratch: Path) -> Iterator[Row]:
-    yield from linking.measure(scratch)
-
-
-def models(lake: TestLake, scratch: Path) -> Iterator[str]:
+def of_models(on: Stand) -> Iterator[object]:
     from ml import bench
 
-    for row in bench.rows(TEST_DATA / "diabetes-130"):
-        yield str(row)
+    return bench.rows(TEST_DATA / "diabetes-130")
 
 
-def point_in_time(lake: TestLake, scratch: Path) -> Iterator[object]:
-    yield from features.measure(lake, scratch)
-
-
-def readmissions(lake: TestLake, scratch: Path) -> Iterator[object]:
-    yield from readmission.measure(lake)
-
-
-def every_risk(lake: TestLake, scratch: Path) -> Iterator[object]:
-    yield from risks.measure(lake)
-
-
-def scores(lake: TestLake, scratch: Path) -> Iterator[object]:
-    yield from scoring.measure(scratch)
-
-
-def forecasts(lake: TestLake, scratch: Path) -> Iterator[Row]:
-    yield from forecasting.measure(TEST_DATA / "beijing-pm25")
-
-
-def city(lake: TestLake, scratch: Path) -> Iterator[object]:
-    yield from whole_city.measure(lake)
-
-
-def hl7(lake: TestLake, scratch: Path) -> Iterator[Row]:
-    yield from messages.measure(lake, scratch)
-
-
-def city_day(lake: TestLake, scratch: Path) -> Iterator[object]:
-    yield from daily.measure()
-
-
-BENCHMARKS: dict[str, Callable[[TestLake, Path], Iterator[object]]] = {
-    "load": load,
-    "merge": merge,
-    "hl7": hl7,
-    "linkage": link,
-    "day": city_day,
-    "features": point_in_time,
-    "models": models,
-    "readmission": readmissions,
-    "risks": every_risk,
-    "scores": scores,
-    "forecasts": forecasts,
-    "city": city,
+BENCHMARKS: dict[str, Callable[[Stand], Iterator[object]]] = {
+    "load": lambda on: loading.measure(on.lake, TEST_DATA / "synthea-150", on.scratch),
+    "merge": lambda on: merging.measure(on.lake),
+    "hl7": lambda on: messages.measure(on.lake, on.scratch),
+    "linkage": lambda on: linking.measure(on.scratch),
+    "day": lambda on: daily.measure(),
+    "features": lambda on: features.measure(on.lake, on.scratch),
+    "models": of_models,
+    "readmission": lambda on: readmission.measure(on.lake),
+    "risks": lambda on: risks.measure(on.lake),
+    "scores": lambda on: scoring.measure(on.scratch, on.engine),
+    "forecasts": lambda on: forecasting.measure(TEST_DATA / "beijing-pm25"),
+    "city": lambda on: whole_city.measure(on.lake),
 }
 
 
@@ -120,7 +85,7 @@ def main(names: list[str]) -> None:
             scratch = Path(directory) / name
             scratch.mkdir()
             lake = use_home(monkeypatch, scratch / "home", postgres, engine.remote)
-            for row in BENCHMARKS[name](lake, scratch):
+            for row in BENCHMARKS[name](Stand(lake, scratch, engine)):
                 print(row, flush=True)
                 fell_short |= is_short(str(row))
     sys.exit(1 if fell_short else 0)

@@ -2,7 +2,7 @@
 
 People are made up, with the features that the question of emergency attendance has; what a model says of them matters
 to no figure here. A tenth of the people is scored first: the memory of the scoring process is flat when ten times as
-many take hardly more.
+many take hardly more. What the engine took meanwhile, which reads and writes the tables, is told beside.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import pytest
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from infra.engine.launch import Engine
 from jobs.lake import control, engine, tables
 from jobs.settings import settings
 from ml import registry, training
@@ -40,7 +41,7 @@ MOST_GROWTH = 1.5
 MIB = 1024 * 1024
 
 
-def measure(scratch: Path) -> Iterator[object]:
+def measure(scratch: Path, server: Engine) -> Iterator[object]:
     """A Row for the time of PEOPLE, and one for the memory beside that of a tenth."""
     risk = questions.load("emergency_90d")
     seconds, used = {}, {}
@@ -59,6 +60,7 @@ def measure(scratch: Path) -> Iterator[object]:
             rows = _people(spark, risk.question, people).withColumn("part", F.lit(1))
             tables.replace_slice(spark, table, rows, {"part": 1})
             asked = of_question(tables.read(spark, table).where(risk.population), risk)
+            _forget_peak(server)
             began = time.monotonic()
             issued = issue(lake, risk, version, asked, AS_OF, scores.SCORES)
             seconds[people] = time.monotonic() - began
@@ -66,7 +68,7 @@ def measure(scratch: Path) -> Iterator[object]:
             assert issued.added == people
             yield (
                 f"# {people:,} people: {seconds[people]:.1f} s, {issued.bands['high']:,} with reasons, "
-                f"{used[people] / MIB:.0f} MiB"
+                f"{used[people] / MIB:.0f} MiB, the engine {_peak(server) / MIB:.0f} MiB"
             )
     settings.cache_clear()
     yield Row(
@@ -88,6 +90,17 @@ def measure(scratch: Path) -> Iterator[object]:
         f"<={MOST_GROWTH}",
         growth <= MOST_GROWTH,
     )
+
+
+def _forget_peak(server: Engine) -> None:
+    Path(f"/proc/{server.process.pid}/clear_refs").write_text("5", encoding="ascii")
+
+
+def _peak(server: Engine) -> int:
+    """The most memory, in bytes, that the engine has had since :func:`_forget_peak`."""
+    lines = Path(f"/proc/{server.process.pid}/status").read_text(encoding="ascii").splitlines()
+    [told] = [line for line in lines if line.startswith("VmHWM:")]
+    return int(told.split()[1]) * 1024
 
 
 def _registered(spark: SparkSession, question: Question) -> registry.Version:
