@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ml.forecast.panel import Grain
+from ml.syndromes import pattern
 
 NURSE_HOURS_PER_PATIENT_DAY = 24 / 5
 """One nurse to five patients at any time on medical and surgical wards: California Code of Regulations, title 22,
@@ -122,19 +123,17 @@ _KNOWN_PROCEDURE = """
 RED_CELLS = "^302[34][0-9A-Z]{1}[HNP][0-9A-Z]{1}$"
 """ICD-10-PCS (CMS, public domain): section 3 Administration, 0 Circulatory, 2 Transfusion, into a vein; sixth
 character H whole blood, N red cells, P frozen red cells."""
-SYNDROMES: Mapping[str, tuple[str, str]] = {
-    "respiratory": ("acute infections of the airways, and cough", "^(J0|J1|J20|J21|J22|R05)"),
-    "gastrointestinal": ("infectious diarrhoea and vomiting", "^(A0|K52|R11|R19[.]7)"),
+_SYNDROMES = {
+    "respiratory": ("acute infections of the airways, cough and short breath", pattern("respiratory")),
+    "gastrointestinal": ("infectious diarrhoea and vomiting", pattern("gastro")),
 }
-"""By the first characters of the reason's ICD-10 code: blocks J00-J22 and A00-A09 (WHO, ICD-10, chapters X and I), the
-non-infective enteritis that stands for the unproven (K52), and the symptoms of each (chapter XVIII)."""
 _SYNDROMIC = """
     select known.source as teller, coalesce(lived.district_code, 'other') as district, known.started_date as at,
         count(*) as n
     from known
     left join gold.fct_exposure_daily as lived
         on known.person_key = lived.person_key and known.started_date = lived.date
-    where known.reason_code rlike '{pattern}' and known.part_of_key is null and not coalesce(known.is_planned, false)
+    where known.reason_code rlike '{codes}' and known.part_of_key is null and not coalesce(known.is_planned, false)
     group by known.source, coalesce(lived.district_code, 'other'), known.started_date
 """
 
@@ -239,12 +238,12 @@ FAMILIES: Mapping[str, Family] = {
                 f"unplanned encounters of residents for {words}",
                 ("district",),
                 _KNOWN_ENCOUNTER,
-                _SYNDROMIC.replace("{pattern}", pattern),
+                _SYNDROMIC.replace("{codes}", codes),
                 _TOLD_ENCOUNTER,
                 (ENCOUNTER, EXPOSURE),
                 dated_by=EXPOSURE,
             )
-            for name, (words, pattern) in SYNDROMES.items()
+            for name, (words, codes) in _SYNDROMES.items()
         ),
     )
 }

@@ -1,8 +1,4 @@
-"""Who came with a syndrome, by home district and day, as it was known day after day: what outbreaks are looked for in.
-
-Syndromes are blocks of ICD-10 (WHO) with the symptoms that stand for them before there is a diagnosis; the choice is
-ours.
-"""
+"""Who came with a syndrome, by home district and day, as it was known day after day: outbreaks are looked for in it."""
 
 from __future__ import annotations
 
@@ -19,13 +15,8 @@ from ml.features.knowledge import END_OF_TIME, MESSAGES
 from ml.forecast.calendar import city_zone
 from ml.mining.inputs import ICD10, Gold, frame
 from ml.mining.outbreaks import KNOWN_AFTER_DAYS, known_after
+from ml.syndromes import SYNDROMES
 
-SYNDROMES: dict[str, tuple[str, ...]] = {
-    "gastro": (*(f"A{n:02d}" for n in range(10)), "R11", "R19.7", "K52"),
-    "respiratory": (*(f"J{n:02d}" for n in range(23)), "R05", "R06.0"),
-}
-"""Name -> beginnings of ICD-10-CM codes: intestinal infections (A00 to A09), vomiting, diarrhoea, other stomach and
-bowel inflammation; acute infections of the airways, influenza and pneumonia (J00 to J22), cough, short of breath."""
 MOST_PAST_DAYS = 5 * 365
 """Seasons enough; a visit that was dated a century too early makes no past."""
 ENCOUNTER_DIAGNOSIS = "encounter-diagnosis"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ml.mining import outbreaks
 from ml.mining.outbreaks import COLUMNS, KNOWN_AFTER_DAYS, known_after, watch
-from ml.mining.syndromes import SYNDROMES
+from ml.syndromes import SYNDROMES
 
 FIRST = dt.date(2024, 1, 1)
 DISTRICTS = 12
