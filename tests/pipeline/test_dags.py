@@ -385,7 +385,7 @@ def test_what_is_refused_is_told_whether_or_not_the_task_succeeds(airflow, monke
 
 
 def test_a_training_that_fails_keeps_no_champion_from_anybody_and_fails_the_run(airflow, monkeypatch, told):
-    def train(name: str, as_of: str, candidates: tuple[str, ...]) -> dict[str, object]:
+    def train(name: str, as_of: str, candidates: tuple[str, ...], *, is_anew: bool) -> dict[str, object]:
         if name == QUESTION:
             raise CitywellError("The features are gone", where=QUESTION, do="Build them")
         return {"is_champion": True}
