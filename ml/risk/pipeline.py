@@ -134,9 +134,8 @@ def train(
     """Train on the view's features as built for ``as_of``, register the model, and let the gate decide.
 
     The champion's family and setting are refitted; where there is no champion, or ``is_anew``, ``candidates`` are
-    compared.
-    ``outcome``: promoted, refused (by the gate), too_few (nobody to learn from yet) or unchanged (trained before).
-    ``is_champion``: whether this training's version is the champion now, whoever made it so.
+    compared. ``outcome``: promoted, refused (by the gate), too_few (nobody to learn from yet) or unchanged (trained
+    before). ``is_champion``: whether this training's version is the champion now, whoever made it so.
     """
     risk, moment = questions.load(name), instant(as_of)
     with open_lake(f"train {name}") as lake:

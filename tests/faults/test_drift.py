@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from jobs.settings import settings
-from ml import metrics, models, monitoring, refusals, registry, risk, training
+from ml import gate, metrics, models, monitoring, refusals, registry, risk, training
 from ml.monitoring import fate, figures
 from ml.risk import pipeline
 from ml.risk.readmission_30d import RISK
@@ -36,7 +36,8 @@ REPLACED = 420
 LATEST = 200
 """Days from the change within which a training that monitoring asked for is promoted."""
 ENOUGH_TEST_EVENTS = 30
-"""What a test part holds of the thousand of a city of fifty thousand people."""
+"""In place of a thousand, which these few people do not have in years: what they have in a season, the shortest test
+part. A city has a thousand in a season where it is large enough for its events (decision 14)."""
 RETRAIN, CHAMPION = "citywell://models/retrain", "citywell://models/champions"
 SODIUM = "last_sodium_mmol_l"
 
@@ -255,13 +256,16 @@ def test_the_new_champion_recovers_and_all_is_quiet(champion: str, recovered: tu
     is_other = np.array([in_test_bucket(RISK.question, patient) for patient in cases.patient])
     new = cases.take(np.flatnonzero(is_new & is_other))
     found = {item.version.number: item.version for item in registry.versions(TARGET)}
-    auroc, error = {}, {}
+    auroc, error, by_chance = {}, {}, {}
     for one in (champion, number):
         model = registry.load(found[one])
         p = models.predict(model.pipeline, new.x[list(model.features)])
         auroc[one] = metrics.estimate(metrics.auroc, new.y, p, new.person)
         error[one] = float(metrics.calibration_error(new.y, p, np.ones((1, len(new))))[0])
+        by_chance[one] = metrics.error_by_chance(p, level=gate.CHANCE_LEVEL)
     assert auroc[number].low > auroc[champion].high
     assert error[number] < error[champion]
+    assert error[number] <= max(gate.MOST_CALIBRATION_ERROR, by_chance[number]), (error, by_chance)
+    assert error[champion] > by_chance[champion], "the champion of the time before is off by more than chance"
     quiet = looked(late)
     assert (quiet["words"], quiet["is_asked"]) == ("", False), quiet
